@@ -1,0 +1,38 @@
+"""kertl: transfer learning for Keras 3.
+
+The public names are loaded when first used, so that `import kertl` imports neither Keras nor TensorFlow.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# public name -> the module that defines it
+_HOMES: dict[str, str] = {
+    "LayerGroup": "kertl.groups",
+    "freeze": "kertl.model",
+    "layer_groups": "kertl.groups",
+    "split": "kertl.model",
+    "stage_model": "kertl.model",
+}
+
+# modules that are public themselves
+_MODULES = ("data", "errors")
+
+__all__ = ["__version__", *sorted(_HOMES), *_MODULES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"kertl.{name}")
+    else:
+        raise AttributeError(f"module 'kertl' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES, *_MODULES])

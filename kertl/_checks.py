@@ -1,0 +1,79 @@
+"""Checks of arguments, in the house's wording.
+
+Each returns the value it was given, unchanged, or raises: nothing is repaired.
+"""
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+
+def complain(argument: str, accepted: str, value: object, advice: str = "") -> ValueError:
+    """The error for a wrong argument: what is accepted, what came, what to do."""
+    message = f"`{argument}` must be {accepted}. Received: {argument}={value!r}."
+    return ValueError(f"{message} {advice}".rstrip())
+
+
+def number(
+    argument: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> Any:
+    """`value`, if it is a finite number inside the bounds given."""
+    bounds = [
+        f"{sign} {bound}"
+        for sign, bound in ((">", above), (">=", at_least), ("<", below), ("<=", at_most))
+        if bound is not None
+    ]
+    accepted = "a number" + (" " + " and ".join(bounds) if bounds else "")
+    inside = (
+        not isinstance(value, bool)
+        and isinstance(value, numbers.Real)
+        and math.isfinite(value)
+        and (above is None or float(value) > above)
+        and (at_least is None or float(value) >= at_least)
+        and (below is None or float(value) < below)
+        and (at_most is None or float(value) <= at_most)
+    )
+    if not inside:
+        raise complain(argument, accepted, value)
+    return value
+
+
+def integer(argument: str, value: Any, *, at_least: int | None = None) -> Any:
+    """`value`, if it is a whole number that is at least `at_least`."""
+    whole = not isinstance(value, bool) and isinstance(value, numbers.Integral)
+    if not whole or (at_least is not None and value < at_least):
+        accepted = "a whole number" if at_least is None else f"a whole number >= {at_least}"
+        raise complain(argument, accepted, value)
+    return value
+
+
+def one_of(argument: str, value: Any, accepted: Iterable[Any]) -> Any:
+    """`value`, if it is among `accepted`; the error names the nearest ones."""
+    choices = list(accepted)
+    if value not in choices:
+        listed = " or ".join(repr(choice) for choice in choices)
+        raise complain(argument, listed, value, nearest(value, choices))
+    return value
+
+
+def nearest(value: object, choices: Iterable[object]) -> str:
+    """`Did you mean 'a' or 'b'?`, or nothing where no choice resembles `value`."""
+    by_lower_case = {str(choice).lower(): str(choice) for choice in choices}
+    found = difflib.get_close_matches(str(value).lower(), by_lower_case, n=3, cutoff=0.6)
+    return f"Did you mean {' or '.join(repr(by_lower_case[name]) for name in found)}?" if found else ""
+
+
+def pair(argument: str, value: Any, *, at_least: int = 1) -> tuple[int, int]:
+    """`value` as `(height, width)`, if it is a pair of whole numbers."""
+    whole = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(side) is int for side in value)
+    if not whole or min(value) < at_least:
+        raise complain(argument, f"(height, width), two whole numbers >= {at_least}", value)
+    return int(value[0]), int(value[1])

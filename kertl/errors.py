@@ -1,0 +1,24 @@
+"""The errors that kertl raises beside Python's own.
+
+A wrong argument is a `ValueError` or `TypeError`. The classes here are for what a caller may want to catch by name.
+"""
+
+
+class KertlError(Exception):
+    """What every error class of kertl derives from."""
+
+
+class DataError(KertlError, ValueError):
+    """The images or labels cannot be used as they are: the message names the file, class or column."""
+
+
+class WeightsError(KertlError, OSError):
+    """Pretrained weights cannot be had or do not fit: the message says which file to fetch and how to pass it."""
+
+
+class RunError(KertlError, RuntimeError):
+    """A run directory belongs to another recipe or other data: the message shows the difference."""
+
+
+class DivergedError(KertlError, ArithmeticError):
+    """The loss became NaN or infinite: the message says what to try; the best weights are kept."""

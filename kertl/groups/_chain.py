@@ -1,0 +1,225 @@
+"""A backbone as a chain of layer groups, and the models on either side of a boundary.
+
+Every variable of the model belongs to exactly one group, and the suffix behind a boundary, given what the prefix
+before it makes, gives what the whole model gives.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from kertl._checks import complain, nearest
+from kertl.groups._cuts import POOLING_LAYERS, Cut, block_name, blocks, cuts, features_end, head_start
+from kertl.groups._graph import Graph, Ref, Step, flatten, replay
+
+# Sides of the square at which a model without a fixed input size is measured.
+_NOMINAL_SIZE = 224
+
+
+@dataclass(frozen=True)
+class LayerGroup:
+    """A run of layers that is frozen or trained together; its end is a boundary.
+
+    Attributes:
+        name: What `at=` calls the group; the last group of a classifier is "head".
+        layers: The layers and operations, in the order in which they run.
+        output_shape: Shape of what crosses the boundary behind the group, without the batch dimension; where two
+            tensors cross, both shapes.
+        stride: Input pixels per pixel of the group's last feature map along one side, as a power of two (borders
+            that a convolution cuts off do not count); 0 where the group makes vectors only.
+        parameters: Number of weights, statistics of normalisation among them.
+        boundary: "main" at the end with the fewest values between two halvings of resolution, and at the end of the
+            features; "block" at the end of every other block.
+    """
+
+    name: str
+    layers: tuple[Any, ...]
+    output_shape: tuple[Any, ...]
+    stride: int
+    parameters: int
+    boundary: str
+
+    @property
+    def variables(self) -> list[Any]:
+        """All variables of the group's layers, each once."""
+        return _variables(self.layers)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The groups of a model, in the flat graph they were found in."""
+
+    model_name: str
+    graph: Graph
+    ends: tuple[Cut, ...]
+    groups: tuple[LayerGroup, ...]
+    has_head: bool
+
+    @property
+    def backbone_groups(self) -> tuple[LayerGroup, ...]:
+        """The groups without the head."""
+        return self.groups[:-1] if self.has_head else self.groups
+
+    def first_trained(self, at: str | int) -> int:
+        """The number of the first group that trains when the boundary is `at`; the number of groups if none does.
+
+        Raises:
+            ValueError: If there is no such boundary.
+        """
+        count, names = len(self.groups), [group.name for group in self.groups]
+        practices = {"deep": len(self.backbone_groups), "mid": self._last_halving(), "full": 0}
+        if isinstance(at, str) and at in practices:
+            return practices[at]
+        if isinstance(at, str) and at in names:
+            return names.index(at)
+        fewest = 1 if self.has_head else 0
+        if isinstance(at, int) and not isinstance(at, bool) and fewest <= at <= count:
+            return count - at
+        hint = nearest(at, names) if isinstance(at, str) else ""
+        raise complain(
+            "at",
+            f"the name of a layer group of {self.model_name!r}, 'deep', 'mid' or 'full', "
+            f"or a number of groups from {fewest} to {count}",
+            at,
+            f"{hint} The groups are {', '.join(map(repr, names))}.".strip(),
+        )
+
+    def steps(self, first: int, stop: int) -> Sequence[Step]:
+        """The steps of the groups `first` to `stop`, `stop` excluded."""
+        return self.graph.steps[self._place(first) : self._place(stop)]
+
+    def crossing(self, group: int) -> tuple[Ref, ...]:
+        """The tensors that cross the boundary in front of a group."""
+        return self.ends[group - 1].crossing if group else (self.graph.input,)
+
+    def layers(self, first: int, stop: int) -> list[Any]:
+        """The layers (not the bare operations) of the groups `first` to `stop`, each once."""
+        found = (layer for group in self.groups[first:stop] for layer in group.layers)
+        return [layer for layer in found if isinstance(layer, keras.layers.Layer)]
+
+    def piece(self, first: int, stop: int, name: str) -> keras.Model:
+        """A functional model of the groups `first` to `stop`, sharing their layers."""
+        entering, leaving = self.crossing(first), self.crossing(stop)
+        dtype = self.graph.input_dtype if first == 0 else None
+        inputs = [keras.Input(self.graph.shapes[ref], dtype=dtype) for ref in entering]
+        values = dict(zip(entering, inputs, strict=True))
+        outputs = replay(self.steps(first, stop), values, leaving)
+        if first == stop:
+            outputs = [keras.layers.Identity(name="identity")(tensor) for tensor in outputs]
+        return keras.Model(_alone(inputs), _alone(outputs), name=name)
+
+    def _place(self, group: int) -> int:
+        return self.ends[group - 1].end if group else 0
+
+    def _last_halving(self) -> int:
+        """The first group behind the last halving of resolution; the middle one where nothing is halved."""
+        strides = [group.stride for group in self.backbone_groups]
+        last = max(strides, default=0)
+        first = strides.index(last) if last else 0
+        return first or len(strides) // 2
+
+
+def find_chain(model: keras.Model) -> Chain:
+    """The chain of a functional or sequential model, looking into nested ones."""
+    graph = flatten(model)
+    sizes = _sizes(graph)
+    for width in (1, 2):
+        ends, has_head = _block_ends(graph, cuts(graph, width))
+        strides = _strides(graph, ends, sizes)
+        if all(behind <= 4 * before for before, behind in itertools.pairwise(strides) if behind):
+            break
+    return Chain(model.name, graph, tuple(ends), _groups(graph, ends, strides, sizes, has_head), has_head)
+
+
+def features_of(model: keras.Model) -> keras.Model:
+    """`model` without its classifier: what comes before the pooling, dropout and dense layers at its end.
+
+    The layers are shared, not copied; nested models are opened.
+    """
+    graph = flatten(model)
+    place = features_end(graph, cuts(graph, width=1))
+    if place is None:
+        return model
+    inputs = keras.Input(graph.shapes[graph.input], dtype=graph.input_dtype)
+    outputs = replay(graph.steps[: place.end], {graph.input: inputs}, place.crossing)
+    return keras.Model(inputs, _alone(outputs), name=model.name)
+
+
+def _block_ends(graph: Graph, places: Sequence[Cut]) -> tuple[list[Cut], bool]:
+    """The ends of the groups, and whether the last of them is a head."""
+    whole = Cut(len(graph.steps), (graph.output,))
+    head = head_start(graph, places)
+    ends = blocks(graph, places, head.end if head else whole.end)
+    return ([*ends, whole] if head or not ends else ends), head is not None
+
+
+def _sizes(graph: Graph) -> Mapping[Ref, tuple[int, ...]]:
+    """The shapes with numbers in the place of None, as they are at a nominal input size."""
+    entry = graph.shapes[graph.input]
+    refs = list(graph.shapes)
+    if None not in entry:
+        return {ref: tuple(side or 1 for side in graph.shapes[ref]) for ref in refs}
+    nominal = keras.KerasTensor((1, *(side or _NOMINAL_SIZE for side in entry)), graph.input_dtype)
+    return {
+        ref: tuple(t.shape[1:]) for ref, t in zip(refs, replay(graph.steps, {graph.input: nominal}, refs), strict=True)
+    }
+
+
+def _strides(graph: Graph, ends: Sequence[Cut], sizes: Mapping[Ref, tuple[int, ...]]) -> list[int]:
+    """Input pixels per pixel of the last map that each group makes, as a power of two; 0 where it makes none."""
+    side = sizes[graph.input][0]
+    strides, start = [], 0
+    for end in ends:
+        maps = [
+            sizes[step.outputs[0]]
+            for step in graph.steps[start : end.end]
+            if len(sizes[step.outputs[0]]) == 3 and not isinstance(step.operation, POOLING_LAYERS)
+        ]
+        strides.append(2 ** round(math.log2(side / maps[-1][0])) if maps else 0)
+        start = end.end
+    return strides
+
+
+def _groups(
+    graph: Graph, ends: Sequence[Cut], strides: Sequence[int], sizes: Mapping[Ref, tuple[int, ...]], has_head: bool
+) -> tuple[LayerGroup, ...]:
+    values = [sum(math.prod(sizes[ref]) for ref in end.crossing) for end in ends]
+    main = _main_boundaries(strides[:-1] if has_head else strides, values)
+    groups: list[LayerGroup] = []
+    start = 0
+    for number, end in enumerate(ends):
+        steps = graph.steps[start : end.end]
+        is_head = has_head and number == len(ends) - 1
+        name = "head" if is_head else block_name(steps)
+        taken = [group.name for group in groups]
+        name = name if name not in taken else f"{name}_{number}"
+        shapes = [graph.shapes[ref] for ref in end.crossing]
+        layers = tuple({id(step.operation): step.operation for step in steps}.values())
+        parameters = sum(math.prod(v.shape) for v in _variables(layers) if "float" in str(v.dtype))
+        boundary = "main" if is_head or number in main else "block"
+        groups.append(LayerGroup(name, layers, _alone(shapes), strides[number], parameters, boundary))
+        start = end.end
+    return tuple(groups)
+
+
+def _main_boundaries(strides: Sequence[int], values: Sequence[int]) -> set[int]:
+    """Of each run of groups with one stride the one that ends with the fewest values, the deepest of equals."""
+    main = {len(strides) - 1}
+    for _, run in itertools.groupby(range(len(strides)), key=lambda number: strides[number]):
+        main.add(min(reversed(list(run)), key=lambda number: values[number]))
+    return main
+
+
+def _variables(layers: Sequence[Any]) -> list[Any]:
+    """The variables of those of the operations that are layers, each once."""
+    found = (variable for layer in layers if isinstance(layer, keras.layers.Layer) for variable in layer.variables)
+    return list({id(variable): variable for variable in found}.values())
+
+
+def _alone(items: Sequence[Any]) -> Any:
+    """A lone item as it is, several as a tuple or list."""
+    return items[0] if len(items) == 1 else items

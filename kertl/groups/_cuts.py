@@ -1,0 +1,168 @@
+"""Where a flat graph can be cut, and how the pieces between the cuts make blocks.
+
+A cut is a place where one tensor alone crosses from front to back (two, where a model such as NASNet has too few of
+those), and where no layer with weights is used on both sides.
+"""
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import keras
+
+from kertl.groups._graph import Graph, Ref, Step
+
+# What a block is called in layer names: `block_13_expand`, `conv5_block1_2_conv`, `expanded_conv_3_project`.
+_BLOCK = re.compile(r"^(?:.*_)?(?:block|expanded_conv)_?\d*[a-z]?(?:_\d+)?(?=_|$)")
+
+POOLING_LAYERS = (
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalMaxPooling1D,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.Flatten,
+)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The place behind the first `end` steps, and the tensors that cross it."""
+
+    end: int
+    crossing: tuple[Ref, ...]
+
+
+def cuts(graph: Graph, width: int) -> list[Cut]:
+    """Every place where at most `width` tensors cross, the graph's end among them."""
+    last_use: dict[Ref, int] = {ref: at for at, step in enumerate(graph.steps) for ref in step.inputs}
+    last_use[graph.output] = len(graph.steps)
+    shared_until = _ends_of_sharing(graph.steps)
+    found, alive, open_until = [], {graph.input}, -1
+    for at, step in enumerate(graph.steps):
+        alive |= set(step.outputs)
+        alive = {ref for ref in alive if last_use.get(ref, -1) > at}
+        open_until = max(open_until, shared_until[at])
+        # Two tensors cross only behind a merge, where a cell ends: inside a cell such places mean nothing.
+        if open_until <= at and (len(alive) == 1 or (len(alive) <= width and len(step.inputs) > 1)):
+            found.append(Cut(at + 1, tuple(sorted(alive, key=lambda ref: ref.number))))
+    return found
+
+
+def blocks(graph: Graph, places: Sequence[Cut], stop: int) -> list[Cut]:
+    """Those `places` among the first `stop` steps where a block ends, `stop` itself being the last.
+
+    What lies between two places joins the block before it if it has no kernel (a norm, an activation, a pooling),
+    unless its name or its being padding says that it belongs to what it feeds; and if it goes on with the same block.
+    """
+    inner = [place for place in places if place.end <= stop]
+    starts = [0, *(place.end for place in inner[:-1])]
+    pieces = [graph.steps[start : place.end] for start, place in zip(starts, inner, strict=True)]
+    ends: list[Cut] = []
+    block: list[Step] = []
+    for number, piece in enumerate(pieces):
+        following = next((later for later in pieces[number + 1 :] if _is_padding(piece) or _has_kernel(later)), ())
+        if block and _has_kernel(block) and _begins_block(block, piece, following):
+            ends.append(inner[number - 1])
+            block = []
+        block.extend(piece)
+    if inner:
+        ends.append(inner[-1])
+    return ends
+
+
+def block_name(steps: Sequence[Step]) -> str:
+    """What the layers of a block are called together: their common words, else the merge or kernel that ends it."""
+    with_weights = [step.operation.name for step in steps if step.variables]
+    for names in (sorted(_block_ids(steps)), with_weights):
+        common = "_".join(_shared_start([name.split("_") for name in names]))
+        if any(letter.isdigit() for letter in common) or (common and names is not with_weights):
+            return common
+    merges = [step.operation.name for step in steps if len(step.inputs) > 1]
+    kernels = [step.operation.name for step in steps if _has_kernel([step])]
+    return [steps[0].operation.name, *with_weights[-1:], *kernels[-1:], *merges[-1:]][-1]
+
+
+def features_end(graph: Graph, places: Sequence[Cut]) -> Cut | None:
+    """The cut whose tensor is only pooled or flattened from there on, which is where a classifier begins.
+
+    A model without pooling (a transformer that reads its class token, say) ends its features where the vectors begin.
+    """
+    readers: dict[Ref, list[Step]] = {}
+    for step in graph.steps:
+        for ref in step.inputs:
+            readers.setdefault(ref, []).append(step)
+    for place in places:
+        consumers = [step.operation for ref in place.crossing for step in readers.get(ref, [])]
+        if consumers and all(isinstance(operation, POOLING_LAYERS) for operation in consumers):
+            return place
+    vectors = [place for place in places if all(len(graph.shapes[ref]) == 1 for ref in place.crossing)]
+    spatial_end = max((place.end for place in places if place not in vectors), default=0)
+    return next((place for place in vectors if place.end > spatial_end), None) if spatial_end else None
+
+
+def head_start(graph: Graph, places: Sequence[Cut]) -> Cut | None:
+    """The cut behind the pooling: what follows is the head. None where nothing with weights follows."""
+    features = features_end(graph, places)
+    if features is None:
+        return None
+    start = features
+    for place in places:
+        between = graph.steps[features.end : place.end]
+        if between and not all(isinstance(step.operation, POOLING_LAYERS) or len(step.inputs) > 1 for step in between):
+            break
+        if between and all(len(graph.shapes[ref]) == 1 for ref in place.crossing):
+            start = place
+    return start if any(step.variables for step in graph.steps[start.end :]) else None
+
+
+def _ends_of_sharing(steps: Sequence[Step]) -> list[int]:
+    """For each step, the last step that uses the same layer with weights."""
+    last: dict[int, int] = {id(step.operation): at for at, step in enumerate(steps) if step.variables}
+    return [last.get(id(step.operation), at) for at, step in enumerate(steps)]
+
+
+def _has_kernel(steps: Iterable[Step]) -> bool:
+    """Whether a convolution, dense or the like is among the steps: norms and scales have vectors only."""
+    return any(len(variable.shape) > 1 for step in steps for variable in step.variables)
+
+
+def _begins_block(block: Sequence[Step], piece: Sequence[Step], following: Sequence[Step]) -> bool:
+    """Whether `piece` is the first of a new block, `block` being what has been collected."""
+    if _block_ids(piece) & _block_ids(block):
+        return False
+    if not _has_kernel(piece):
+        return _has_kernel(following) and _belongs_to(piece, following, block)
+    # A depthwise convolution mixes no channels: the convolution behind it completes the block.
+    kernels = [step for step in block if _has_kernel([step])]
+    return not isinstance(kernels[-1].operation, keras.layers.DepthwiseConv2D)
+
+
+def _belongs_to(piece: Sequence[Step], following: Sequence[Step], block: Sequence[Step]) -> bool:
+    """Whether `piece`, which has no kernel, belongs to the kernel that it feeds rather than to the block before."""
+    if _is_padding(piece):
+        return True
+    stems = {_stem(step.operation.name) for step in piece}
+    return stems <= {_stem(step.operation.name) for step in following} and not stems & {
+        _stem(step.operation.name) for step in block
+    }
+
+
+def _shared_start(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The items with which all rows begin."""
+    columns = zip(*rows, strict=False)
+    return [column[0] for column in itertools.takewhile(lambda column: len(set(column)) == 1, columns)]
+
+
+def _is_padding(piece: Sequence[Step]) -> bool:
+    return isinstance(piece[0].operation, (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D))
+
+
+def _block_ids(steps: Iterable[Step]) -> set[str]:
+    matches = (_BLOCK.match(step.operation.name) for step in steps)
+    return {match.group() for match in matches if match}
+
+
+def _stem(name: str) -> str:
+    match = _BLOCK.match(name)
+    return match.group() if match else name.rpartition("_")[0] or name

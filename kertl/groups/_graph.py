@@ -1,0 +1,146 @@
+"""The graph of a functional Keras model as one flat list of steps.
+
+Nested functional and sequential models are opened, so that a step is always a single layer or operation.
+Replaying steps calls the very same layers again: nothing is copied, all weights are shared.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Stands for a tensor of the flat graph."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of a layer or operation: what it takes and what it gives."""
+
+    operation: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: tuple[Ref, ...]
+
+    @property
+    def inputs(self) -> tuple[Ref, ...]:
+        """The tensors that this step reads."""
+        leaves = keras.tree.flatten((self.args, self.kwargs))
+        return tuple(dict.fromkeys(leaf for leaf in leaves if isinstance(leaf, Ref)))
+
+    @property
+    def variables(self) -> list[Any]:
+        """The variables of the layer; an operation has none."""
+        return list(self.operation.variables) if isinstance(self.operation, keras.layers.Layer) else []
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A flat graph with one input and one output; `shapes` are without the batch dimension."""
+
+    steps: tuple[Step, ...]
+    input: Ref
+    output: Ref
+    input_dtype: str
+    shapes: Mapping[Ref, tuple[int | None, ...]]
+
+
+def flatten(model: keras.Model) -> Graph:
+    """The flat graph of `model`.
+
+    Raises:
+        TypeError: If `model` is not a functional or sequential model.
+        ValueError: If it has more than one input or output.
+    """
+    functional = _functional(model)
+    if functional is None:
+        raise TypeError(
+            f"`model` must be a functional or sequential Keras model that has been built. Received: model={model!r}. "
+            "A subclassed model has no graph to look into: rebuild it with `keras.Model(inputs, outputs)`."
+        )
+    if len(functional.inputs) != 1 or len(functional.outputs) != 1:
+        raise ValueError(
+            f"`model` must have one input and one output. Received: model={model.name!r} with "
+            f"{len(functional.inputs)} inputs and {len(functional.outputs)} outputs."
+        )
+    flattener = _Flattener()
+    entry = functional.inputs[0]
+    start = flattener.new_ref(entry)
+    (end,) = flattener.open(functional, [start])
+    return Graph(tuple(flattener.steps), start, end, entry.dtype, flattener.shapes)
+
+
+def replay(steps: Sequence[Step], values: Mapping[Ref, Any], wanted: Sequence[Ref]) -> list[Any]:
+    """The `wanted` tensors, from the given `values`, symbolic or real, through the same layers."""
+    known = dict(values)
+    for step in steps:
+        args, kwargs = keras.tree.map_structure(
+            lambda leaf: known[leaf] if isinstance(leaf, Ref) else leaf, (step.args, step.kwargs)
+        )
+        results = keras.tree.flatten(step.operation(*args, **kwargs))
+        known.update(zip(step.outputs, results, strict=True))
+    return [known[ref] for ref in wanted]
+
+
+class _Flattener:
+    """Collects the steps of a model and of the models nested in it, in an order in which they can run."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.shapes: dict[Ref, tuple[int | None, ...]] = {}
+
+    def new_ref(self, tensor: Any) -> Ref:
+        ref = Ref(len(self.shapes))
+        self.shapes[ref] = tuple(tensor.shape[1:])
+        return ref
+
+    def open(self, functional: Any, inputs: Sequence[Ref]) -> list[Ref]:
+        """Append the steps of `functional` called on `inputs`; its outputs."""
+        refs: dict[int, Ref] = {id(tensor): ref for tensor, ref in zip(functional.inputs, inputs, strict=True)}
+        for node in _nodes(functional):
+            template = keras.tree.map_structure(
+                lambda leaf: refs[id(leaf)] if isinstance(leaf, keras.KerasTensor) else leaf,
+                (tuple(node.arguments.args), dict(node.arguments.kwargs)),
+            )
+            inner = _functional(node.operation)
+            if inner is None:
+                outputs = [self.new_ref(tensor) for tensor in node.output_tensors]
+                self.steps.append(Step(node.operation, template[0], template[1], tuple(outputs)))
+            else:
+                outputs = self.open(inner, [refs[id(tensor)] for tensor in node.input_tensors])
+            refs.update(zip(map(id, node.output_tensors), outputs, strict=True))
+        return [refs[id(tensor)] for tensor in functional.outputs]
+
+
+def _functional(operation: Any) -> Any:
+    """The functional model behind `operation`, if there is one that can be opened."""
+    if isinstance(operation, keras.Sequential):
+        return operation._functional
+    return operation if isinstance(operation, keras.Model) and hasattr(operation, "_nodes_by_depth") else None
+
+
+def _nodes(functional: Any) -> Iterator[Any]:
+    """The calls recorded in `functional`, each after those whose results it takes (depth first from the outputs)."""
+    done: set[int] = set()
+    entries = {id(tensor) for tensor in functional.inputs}
+    stack = [(_node_of(tensor), False) for tensor in reversed(functional.outputs) if id(tensor) not in entries]
+    while stack:
+        node, ready = stack.pop()
+        if id(node) in done:
+            continue
+        if ready:
+            done.add(id(node))
+            yield node
+            continue
+        stack.append((node, True))
+        stack.extend((_node_of(tensor), False) for tensor in reversed(node.input_tensors) if id(tensor) not in entries)
+
+
+def _node_of(tensor: Any) -> Any:
+    history = tensor._keras_history
+    return history.operation._inbound_nodes[history.node_index]

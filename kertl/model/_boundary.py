@@ -1,0 +1,118 @@
+"""Cutting a model at a boundary, and choosing what trains on either side of it.
+
+Freezing sets `layer.trainable`; it never touches weights. A model that was compiled before has to be compiled again
+before the change takes effect.
+"""
+
+import logging
+from typing import Any, Literal
+
+import keras
+
+from kertl._checks import one_of
+from kertl.groups import Chain, find_chain
+
+BatchNorm = Literal["frozen", "train"]
+
+_logger = logging.getLogger(__name__)
+
+
+def split(model: keras.Model, at: str | int) -> tuple[keras.Model, keras.Model]:
+    """Cut a model into a prefix and a suffix that share its layers: `suffix(prefix(x)) == model(x)`.
+
+    Args:
+        model: A functional or sequential model with one input and one output, with or without a head.
+        at: Where the suffix begins. "deep": behind the backbone (pooling without weights stays in the prefix; the
+            suffix of a bare backbone is the identity). "mid": from the last halving of resolution on. "full": at the
+            input, so that the prefix is the identity. The name of a layer group: that group begins the suffix. A whole
+            number k: the last k groups of `kertl.layer_groups(model)` are the suffix.
+
+    Returns:
+        `(prefix, suffix)`, both functional models. Where two tensors cross, the prefix gives a list of two.
+
+    Raises:
+        ValueError: If there is no such boundary; the message lists the groups.
+
+    Example:
+        >>> import keras, kertl
+        >>> backbone = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
+        >>> prefix, suffix = kertl.split(backbone, at="mid")
+        >>> prefix.output_shape, suffix.output_shape
+        ((None, 4, 4, 512), (None, 2, 2, 512))
+    """
+    chain = find_chain(model)
+    return cut(chain, chain.first_trained(at))
+
+
+def freeze(model: keras.Model, at: str | int, *, batch_norm: BatchNorm = "frozen") -> None:
+    """Set the `trainable` flags of `model` itself, so that only what lies behind the boundary `at` trains.
+
+    The model has to be compiled again, with a new optimizer: `fit` says so if it is not. Freezing does not switch off
+    the dropout and stochastic depth of the frozen layers in a plain `fit`; their number is logged.
+    `kertl.stage_model` does switch them off.
+
+    Args:
+        model: A functional or sequential model with one input and one output.
+        at: The boundary, as in `kertl.split`.
+        batch_norm: "frozen" keeps the backbone's BatchNorm layers in inference mode, also where the rest trains.
+            "train" lets those behind the boundary train. BatchNorm in the head always trains.
+
+    Raises:
+        ValueError: If there is no such boundary, or `batch_norm` is neither of the two.
+
+    Example:
+        >>> import keras, kertl
+        >>> model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
+        >>> kertl.freeze(model, "block5")
+        >>> [variable.path for variable in model.trainable_variables][:2]
+        ['block5_conv1/kernel', 'block5_conv1/bias']
+
+    Reference:
+        keras.io, "Transfer learning & fine-tuning". https://keras.io/guides/transfer_learning/
+    """
+    chain = find_chain(model)
+    first = chain.first_trained(at)
+    set_trainable(model, chain, first, batch_norm)
+    model.compiled = False
+    active = sum(getattr(layer, "seed_generator", None) is not None for layer in _leaves(chain, 0, first))
+    if active:
+        _logger.info(
+            "%d dropout or stochastic-depth layers of the frozen part stay active in a plain `fit`; "
+            "`kertl.stage_model(model, at=%r)` switches them off.",
+            active,
+            at,
+        )
+
+
+def cut(chain: Chain, first: int) -> tuple[keras.Model, keras.Model]:
+    """The prefix in front of group `first`, and the suffix from it on."""
+    prefix = chain.piece(0, first, name=f"{chain.model_name}_prefix")
+    suffix = chain.piece(first, len(chain.groups), name=f"{chain.model_name}_suffix")
+    return prefix, suffix
+
+
+def set_trainable(model: keras.Model, chain: Chain, first: int, batch_norm: BatchNorm) -> None:
+    """Let exactly the groups from `first` on train, but for the backbone's BatchNorm unless asked."""
+    one_of("batch_norm", batch_norm, ("frozen", "train"))
+    _set_trainable(model, True)
+    for layer in chain.layers(0, first):
+        _set_trainable(layer, False)
+    if batch_norm == "frozen":
+        for layer in _leaves(chain, first, len(chain.backbone_groups)):
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+
+
+def _set_trainable(layer: Any, value: bool) -> None:
+    """Set the flag of a layer and of all inside it.
+
+    Under TensorFlow, giving an attribute the value it has does nothing, so that `trainable = True` on a model that is
+    trainable already would leave the frozen layers inside it frozen.
+    """
+    layer.trainable = not value
+    layer.trainable = value
+
+
+def _leaves(chain: Chain, first: int, stop: int) -> list[Any]:
+    """The layers of some groups and those inside them."""
+    return [leaf for layer in chain.layers(first, stop) for leaf in layer._flatten_layers()]

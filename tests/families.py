@@ -1,0 +1,56 @@
+"""One small member of each family of the Applications, and small models that stress the graph code."""
+
+import keras
+
+# name -> side of the smallest picture that still leaves a feature map of a few pixels
+FAMILIES = {
+    "ConvNeXtTiny": 64,
+    "DenseNet121": 64,
+    "EfficientNetB0": 64,
+    "EfficientNetV2B0": 64,
+    "InceptionV3": 107,
+    "InceptionResNetV2": 107,
+    "MobileNet": 64,
+    "MobileNetV2": 64,
+    "MobileNetV3Small": 64,
+    "NASNetMobile": 64,
+    "ResNet50": 64,
+    "ResNet50V2": 64,
+    "VGG16": 64,
+    "Xception": 96,
+}
+
+
+def application(name, side, **options):
+    constructor = getattr(keras.applications, name)
+    return constructor(weights=None, include_top=False, input_shape=(side, side, 3), **options)
+
+
+def small_backbone(side=32):
+    """A residual network with BatchNorm, dropout and a strided block, in a few thousand weights."""
+    inputs = keras.Input((side, side, 3))
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="rescaling")(inputs)
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", name="stem_conv")(x)
+    x = keras.layers.BatchNormalization(name="stem_bn")(x)
+    x = keras.layers.ReLU(name="stem_relu")(x)
+    for number, (filters, strides) in enumerate([(8, 1), (16, 2), (16, 1), (24, 2)], start=1):
+        shortcut = x
+        x = keras.layers.Conv2D(filters, 3, strides=strides, padding="same", name=f"block{number}_conv")(x)
+        x = keras.layers.BatchNormalization(name=f"block{number}_bn")(x)
+        x = keras.layers.ReLU(name=f"block{number}_relu")(x)
+        x = keras.layers.Dropout(0.2, name=f"block{number}_drop")(x)
+        if shortcut.shape == x.shape:
+            x = keras.layers.Add(name=f"block{number}_add")([shortcut, x])
+    return keras.Model(inputs, x, name="small")
+
+
+def small_classifier(side=32, classes=3):
+    """A head on the nested small backbone."""
+    backbone = small_backbone(side)
+    inputs = keras.Input((side, side, 3))
+    x = keras.layers.GlobalAveragePooling2D(name="pooling")(backbone(inputs))
+    x = keras.layers.Dropout(0.2, name="head_dropout")(x)
+    x = keras.layers.Dense(8, name="head_dense")(x)
+    x = keras.layers.BatchNormalization(name="head_bn")(x)
+    x = keras.layers.Dense(classes, activation="softmax", name="predictions")(x)
+    return keras.Model(inputs, x, name="classifier")
