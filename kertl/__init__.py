@@ -10,15 +10,26 @@ __version__ = "0.1.0"
 
 # public name -> the module that defines it
 _HOMES: dict[str, str] = {
+    "Head": "kertl.heads",
+    "Recipe": "kertl.recipe",
+    "Run": "kertl.runner",
+    "Stage": "kertl.recipe",
+    "evaluate": "kertl.evaluation",
+    "fine_tune": "kertl.runner",
+    "predict": "kertl.evaluation",
     "LayerGroup": "kertl.groups",
+    "build": "kertl.model",
     "freeze": "kertl.model",
+    "load": "kertl.model",
+    "load_backbone": "kertl.backbones",
+    "save": "kertl.model",
     "layer_groups": "kertl.groups",
     "split": "kertl.model",
     "stage_model": "kertl.model",
 }
 
 # modules that are public themselves
-_MODULES = ("data", "errors")
+_MODULES = ("backbones", "data", "errors", "groups", "heads", "model", "optimizers", "schedules", "tasks")
 
 __all__ = ["__version__", *sorted(_HOMES), *_MODULES]  # noqa: PLE0604
 

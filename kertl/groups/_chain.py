@@ -135,18 +135,17 @@ def find_chain(model: keras.Model) -> Chain:
     return Chain(model.name, graph, tuple(ends), _groups(graph, ends, strides, sizes, has_head), has_head)
 
 
-def features_of(model: keras.Model) -> keras.Model:
+def features_of(model: keras.Model, input_shape: tuple[int | None, ...] | None = None) -> keras.Model:
     """`model` without its classifier: what comes before the pooling, dropout and dense layers at its end.
 
-    The layers are shared, not copied; nested models are opened.
+    The layers are shared, not copied; nested models are opened. `input_shape`, without the batch dimension, asks for
+    another size of the pictures.
     """
     graph = flatten(model)
-    place = features_end(graph, cuts(graph, width=1))
-    if place is None:
-        return model
-    inputs = keras.Input(graph.shapes[graph.input], dtype=graph.input_dtype)
-    outputs = replay(graph.steps[: place.end], {graph.input: inputs}, place.crossing)
-    return keras.Model(inputs, _alone(outputs), name=model.name)
+    place = features_end(graph, cuts(graph, width=1)) or Cut(len(graph.steps), (graph.output,))
+    inputs = keras.Input(input_shape or graph.shapes[graph.input], dtype=graph.input_dtype)
+    (features,) = replay(graph.steps[: place.end], {graph.input: inputs}, place.crossing)
+    return keras.Model(inputs, features, name=model.name)
 
 
 def _block_ends(graph: Graph, places: Sequence[Cut]) -> tuple[list[Cut], bool]:

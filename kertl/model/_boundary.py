@@ -5,14 +5,12 @@ before the change takes effect.
 """
 
 import logging
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
 from kertl._checks import one_of
 from kertl.groups import Chain, find_chain
-
-BatchNorm = Literal["frozen", "train"]
 
 _logger = logging.getLogger(__name__)
 
@@ -44,7 +42,7 @@ def split(model: keras.Model, at: str | int) -> tuple[keras.Model, keras.Model]:
     return cut(chain, chain.first_trained(at))
 
 
-def freeze(model: keras.Model, at: str | int, *, batch_norm: BatchNorm = "frozen") -> None:
+def freeze(model: keras.Model, at: str | int, *, batch_norm: str = "frozen") -> None:
     """Set the `trainable` flags of `model` itself, so that only what lies behind the boundary `at` trains.
 
     The model has to be compiled again, with a new optimizer: `fit` says so if it is not. Freezing does not switch off
@@ -91,7 +89,7 @@ def cut(chain: Chain, first: int) -> tuple[keras.Model, keras.Model]:
     return prefix, suffix
 
 
-def set_trainable(model: keras.Model, chain: Chain, first: int, batch_norm: BatchNorm) -> None:
+def set_trainable(model: keras.Model, chain: Chain, first: int, batch_norm: str) -> None:
     """Let exactly the groups from `first` on train, but for the backbone's BatchNorm unless asked."""
     one_of("batch_norm", batch_norm, ("frozen", "train"))
     _set_trainable(model, True)

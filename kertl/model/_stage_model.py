@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from kertl.groups import find_chain
-from kertl.model._boundary import BatchNorm, cut, set_trainable
+from kertl.model._boundary import cut, set_trainable
 
 
 @keras.saving.register_keras_serializable(package="kertl")
@@ -42,7 +42,7 @@ class FrozenPrefix(keras.layers.Layer):
         return cls(prefix, **config)
 
 
-def stage_model(model: keras.Model, at: str | int, *, batch_norm: BatchNorm = "frozen") -> keras.Model:
+def stage_model(model: keras.Model, at: str | int, *, batch_norm: str = "frozen") -> keras.Model:
     """The model that trains a stage of transfer learning, for anybody's `compile` and `fit`.
 
     It shares the layers of `model`, so that training it trains `model`; nothing has to be copied back. What lies in

@@ -1,0 +1,50 @@
+"""Preprocessing as part of a backbone: pictures come in as 0..255, and what the backbone wants goes on behind it."""
+
+from typing import Any
+
+import keras
+
+from kertl._checks import one_of
+from kertl.groups import find_chain
+
+# What a backbone may want -> what it is called in tables. "tf", "torch" and "caffe" are Keras' own names.
+KINDS = {
+    "none": "0..255",
+    "unit": "0..1",
+    "tf": "-1..1",
+    "torch": "0..1, then ImageNet mean and standard deviation",
+    "caffe": "BGR minus ImageNet mean",
+}
+
+
+def preprocess(images: Any, kind: str | keras.layers.Layer) -> Any:
+    """The symbolic `images`, 0..255, as a backbone of the given kind wants them.
+
+    Args:
+        images: Keras tensor of shape `(batch, height, width, 3)`.
+        kind: A key of `KINDS`, or a layer that does it.
+    """
+    if isinstance(kind, keras.layers.Layer):
+        return kind(images)
+    one_of("preprocessing", kind, KINDS)
+    if kind == "none":
+        return images
+    if kind == "unit":
+        return keras.layers.Rescaling(1 / 255, name="preprocessing")(images)
+    processed = keras.applications.imagenet_utils.preprocess_input(images, mode=kind)
+    # A backbone from a file may bring operations of the same names; in one graph names must differ.
+    for operation in keras.Model(images, processed).operations[1:]:
+        operation.name = f"preprocessing_{operation.name}"
+    return processed
+
+
+def begins_with_preprocessing(model: keras.Model) -> bool:
+    """Whether rescaling, normalisation or arithmetic stands between the input and the first layer with a kernel."""
+    for step in find_chain(model).graph.steps:
+        if isinstance(step.operation, (keras.layers.Rescaling, keras.layers.Normalization)):
+            return True
+        if not isinstance(step.operation, keras.layers.Layer):
+            return True
+        if any(len(variable.shape) > 1 for variable in step.variables):
+            return False
+    return False

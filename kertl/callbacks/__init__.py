@@ -1,0 +1,7 @@
+"""Keras callbacks, one per file, each usable in anybody's `fit`."""
+
+from kertl.callbacks._best_weights import BestWeights
+from kertl.callbacks._divergence import StopOnDivergence
+from kertl.callbacks._epoch_seeds import EpochSeeds
+
+__all__ = ["BestWeights", "EpochSeeds", "StopOnDivergence"]

@@ -1,0 +1,36 @@
+"""Augmentation and dropout as functions of seed, epoch and batch."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+
+class EpochSeeds(keras.callbacks.Callback):
+    """Sets every seed generator of the model at the start of each epoch from the seed, the epoch and its place.
+
+    Within an epoch a generator counts up by itself, so that what it draws for batch i is a function of
+    (seed, epoch, i), whatever was trained before.
+
+    Args:
+        seed: >= 0.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Set the generators."""
+        for place, state in enumerate(_states(self.model)):
+            (drawn,) = np.random.default_rng((self.seed, epoch, place)).integers(2**31, size=1)
+            state.assign(np.array([drawn, 0]))
+
+
+def _states(model: keras.Model) -> list[Any]:
+    """The states of the seed generators, in the order of the layers that own them."""
+    states: dict[int, Any] = {}
+    for layer in model._flatten_layers():
+        for generator in layer._seed_generators:
+            states.setdefault(id(generator.state), generator.state)
+    return list(states.values())

@@ -1,0 +1,8 @@
+"""The command line: every command parses its arguments, calls one function, and prints.
+
+Keras is imported by the commands that need it, so that `kertl --help` answers at once.
+"""
+
+from kertl.cli._app import run
+
+__all__ = ["run"]

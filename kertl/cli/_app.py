@@ -1,0 +1,67 @@
+"""The commands under one name, and how their errors are shown."""
+
+import logging
+import sys
+import traceback
+
+import click
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.panel import Panel
+from rich.text import Text
+
+from kertl.cli import _ask, _demo, _look, _train
+
+app = typer.Typer(
+    name="kertl",
+    help="Transfer learning for Keras 3: from a folder of images to a fine-tuned, evaluated, saved classifier.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("train")(_train.train)
+app.command("evaluate")(_ask.evaluate)
+app.command("predict")(_ask.predict)
+app.command("backbones")(_look.backbones)
+app.command("doctor")(_look.doctor)
+app.command("demo")(_demo.demo)
+
+
+@app.callback()
+def _common(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False, show_level=False)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s", force=True)
+    logging.getLogger("kertl").setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; the exit status: 0 for success, 1 for an error, 2 for wrong usage, 130 for an interrupt.
+
+    Errors are one readable block on stderr; `--debug` adds the traceback.
+    """
+    debug = "--debug" in arguments
+    try:
+        # `--debug` may stand anywhere.
+        status = app(["--debug"] * debug + [a for a in arguments if a != "--debug"], standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _show_error("Interrupted. What was trained so far is in the run directory.", "interrupted")
+        return 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        _show_error(str(error), type(error).__name__)
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _show_error(message: str, title: str) -> None:
+    console = Console(stderr=True)
+    console.print(Panel(Text(message), title=title, title_align="left", border_style="red"))
+    if not sys.stderr.isatty():
+        sys.stderr.flush()

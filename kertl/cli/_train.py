@@ -1,0 +1,85 @@
+"""`kertl train`: images to a fine-tuned, evaluated, saved classifier."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from kertl.cli import _options as options
+
+
+def train(
+    data: options.DataPath,
+    out: Annotated[Path, typer.Option(help="Run directory, made if there is none.")],
+    backbone: Annotated[
+        str, typer.Option(help="Name of an Application (see `kertl backbones`), or a trained .keras or .h5 file.")
+    ] = "EfficientNetV2B0",
+    weights: Annotated[str, typer.Option(help="imagenet, none, or a file; a trained model has its own.")] = "imagenet",
+    recipe: Annotated[str, typer.Option(help="deep, mid, full, gradual, or a recipe.json.")] = "gradual",
+    image_size: Annotated[int | None, typer.Option(help="Side in pixels; by default the backbone's own.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs per stage.")] = None,
+    batch_size: options.BatchSize = 32,
+    augment: Annotated[str | None, typer.Option(help="none, light or strong.")] = None,
+    dropout: Annotated[float, typer.Option(help="Share of units dropped in the head.")] = 0.3,
+    precision: Annotated[str, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = "float32",
+    seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
+    validation: Annotated[float, typer.Option(help="Share of the images to choose by.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Share of the images to judge by at the end.")] = 0.15,
+    image_column: options.ImageColumn = "file",
+    label_column: options.LabelColumn = "label",
+    stratify_column: options.StratifyColumn = None,
+    group_column: options.GroupColumn = None,
+    split_column: options.SplitColumn = None,
+    root: options.Root = None,
+) -> None:
+    """Fine-tune a pretrained model on a folder of images or a CSV table, stage by stage."""
+    import keras
+
+    import kertl
+
+    console = Console()
+    chosen = _recipe(recipe, {"epochs": epochs, "augment": augment}, precision, seed)
+    head = kertl.Head(dropout=dropout)
+    keras.utils.set_random_seed(seed)
+    loaded = kertl.load_backbone(
+        backbone,
+        weights=None if weights == "none" else weights,
+        input_shape=None if image_size is None else (image_size, image_size, 3),
+    )
+    images = options.read_data(
+        data,
+        loaded.input_shape[1:3],
+        validation=validation,
+        test=test,
+        seed=seed,
+        batch_size=batch_size,
+        image_column=image_column,
+        label_column=label_column,
+        stratify_columns=stratify_column,
+        group_column=group_column,
+        split_column=split_column,
+        root=root,
+    )
+    console.print(images.summary(), markup=False, highlight=False)
+    model = kertl.build(loaded, class_names=images.class_names, head=head)
+    run = kertl.fine_tune(model, images, recipe=chosen, run_dir=out)
+    if run.metrics:
+        from kertl.cli._tables import show_metrics
+
+        show_metrics(run.metrics, console)
+    console.print(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.", highlight=False)
+
+
+def _recipe(name: str, changes: dict[str, object], precision: str, seed: int) -> object:
+    """The named recipe, or the one in a JSON file, with the changes that were asked for."""
+    import dataclasses
+
+    import kertl
+    from kertl.recipe import named_recipe
+
+    given = {field: value for field, value in changes.items() if value is not None}
+    if not name.endswith(".json"):
+        return dataclasses.replace(named_recipe(name, **given), precision=precision, seed=seed)
+    recipe = kertl.Recipe.from_json(Path(name).read_text(encoding="utf-8"))
+    return dataclasses.replace(recipe, stages=[dataclasses.replace(stage, **given) for stage in recipe.stages])

@@ -1,0 +1,24 @@
+"""From files to batches: scanning, decoding, splitting, and datasets for `fit`.
+
+`from_directory`, `from_csv` and `from_arrays` give an `ImageData` with a training, a validation and a test part, each
+an `ImageDataset`. `images` gives one for prediction. `read_image` is the decoder behind all of them.
+"""
+
+from kertl.data._dataset import ImageDataset
+from kertl.data._decode import read_image
+from kertl.data._image_data import ImageData, Record
+from kertl.data._scan import Issue
+from kertl.data._sources import from_arrays, from_csv, from_directory
+from kertl.data._unlabelled import images
+
+__all__ = [
+    "ImageData",
+    "ImageDataset",
+    "Issue",
+    "Record",
+    "from_arrays",
+    "from_csv",
+    "from_directory",
+    "images",
+    "read_image",
+]

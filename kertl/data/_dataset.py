@@ -1,0 +1,156 @@
+"""Batches for `fit`, `evaluate` and `predict`.
+
+Batch `i` of an epoch depends on the seed, the epoch and `i` alone: not on what was read before, nor by which thread.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from kertl.data._readers import Reader
+from kertl.data._scan import Issue
+from kertl.errors import DataError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class ImageDataset(keras.utils.PyDataset):
+    """Images in batches, as `(images, labels)`, or as `(images,)` where no labels are known.
+
+    Images are `uint8` arrays of shape `(batch, height, width, 3)`, labels `int32` class ids of shape `(batch,)`. The
+    last batch may be smaller. In epoch `e` of a shuffled dataset the order is
+    `np.random.default_rng((seed, e)).permutation(num_examples)`.
+
+    Every whole pass of `fit` or `evaluate` counts `epoch` up by one. `fit(shuffle=False)` hands the batches of an epoch
+    to the model in the order 0, 1, 2, ...; with its default, `shuffle=True`, Keras hands over the same batches in a
+    random order of its own.
+
+    Attributes:
+        labels: Class ids in data order, or None.
+        files: File names in data order.
+        class_names: Name of each class id.
+        batch_size: Examples per batch.
+        seed: Seed of the order.
+        epoch: The epoch whose batches `dataset[i]` gives; may be set.
+        shuffle: Whether the order changes from epoch to epoch.
+        issues: Files that were left out, where the dataset was made from files by `images`.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        labels: np.ndarray | None,
+        files: Sequence[str],
+        *,
+        class_names: Sequence[str] = (),
+        batch_size: int = 32,
+        seed: int = 0,
+        shuffle: bool = False,
+        issues: Sequence[Issue] = (),
+    ) -> None:
+        super().__init__()
+        self.reader = reader
+        self.labels = labels
+        self.files = list(files)
+        self.class_names = list(class_names)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.issues = tuple(issues)
+        self.epoch = 0
+        self._inside_epoch = False
+        self._asked: set[int] = set()
+
+    def __len__(self) -> int:
+        return math.ceil(self.num_examples / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        if self._inside_epoch:
+            self._asked.add(index)
+        return self.batch(self.epoch, index)
+
+    @property
+    def num_examples(self) -> int:
+        """Number of images."""
+        return len(self.files)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """`(height, width)` of every image."""
+        return self.reader.shape[:2]
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The examples in the order of an epoch, as indices into `files` and `labels`."""
+        if not self.shuffle:
+            return np.arange(self.num_examples)
+        return np.random.default_rng((self.seed, epoch)).permutation(self.num_examples)
+
+    def batch(self, epoch: int, index: int) -> tuple[np.ndarray, ...]:
+        """Batch `index` of an epoch."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"`index` must be at least 0 and below {len(self)}. Received: index={index}.")
+        rows = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        images = self.reader.take(rows)
+        return (images,) if self.labels is None else (images, self.labels[rows])
+
+    def in_order(self) -> "ImageDataset":
+        """The same examples in data order, for evaluation and feature extraction; a cache in memory is shared."""
+        return self._unshuffled(self.labels, self.class_names)
+
+    def relabelled(self, class_names: Sequence[str]) -> "ImageDataset":
+        """The same examples in data order, their labels counted in another list of classes, a trained model's say.
+
+        Raises:
+            DataError: If a class of the dataset is not in the list.
+        """
+        strange = [name for name in self.class_names if name not in class_names]
+        if strange or self.labels is None:
+            raise DataError(
+                f"The classes of the images must be among {list(class_names)}. Received: {strange or 'no labels'}."
+            )
+        ids = np.array([list(class_names).index(name) for name in self.class_names], np.int32)
+        return self._unshuffled(ids[self.labels], class_names)
+
+    def _unshuffled(self, labels: np.ndarray | None, class_names: Sequence[str]) -> "ImageDataset":
+        return ImageDataset(
+            self.reader,
+            labels,
+            self.files,
+            class_names=class_names,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            issues=self.issues,
+        )
+
+    def on_epoch_begin(self) -> None:
+        """Called by Keras before an epoch, and before the one batch it may read to build a model."""
+        self._inside_epoch = True
+
+    def on_epoch_end(self) -> None:
+        """Called by Keras after an epoch, and before the first; only a whole pass over the batches counts."""
+        self._inside_epoch = False
+        if len(self._asked) == len(self):
+            self.epoch += 1
+            self._asked.clear()
+
+    def to_tf_dataset(self) -> "tf.data.Dataset":
+        """The same batches as a `tf.data.Dataset`; each iteration over it is the next epoch, from `epoch` on."""
+        import tensorflow as tf
+
+        epochs = itertools.count(self.epoch)
+
+        def batches() -> Iterator[Any]:
+            epoch = next(epochs)
+            for index in range(len(self)):
+                yield self.batch(epoch, index)
+
+        images = tf.TensorSpec((None, *self.reader.shape), tf.uint8)
+        labels = tf.TensorSpec((None,), tf.int32)
+        signature = (images,) if self.labels is None else (images, labels)
+        dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+        return dataset.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(tf.data.AUTOTUNE)

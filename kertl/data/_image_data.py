@@ -1,0 +1,247 @@
+"""A data set that is split and ready to train on, and how it comes about from a list of labelled images."""
+
+import csv
+import dataclasses
+import io
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from kertl import _checks
+from kertl.data._dataset import ImageDataset
+from kertl.data._decode import RESIZE
+from kertl.data._readers import MemoryReader, Reader
+from kertl.data._scan import Issue, natural
+from kertl.data._split import PARTS, assign, bundle
+from kertl.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One image of a data set."""
+
+    file: str
+    """Where it is, relative to the root of the data set; `array:7` for the image at index 7 of an array."""
+    label: str
+    """Name of its class."""
+    split: str
+    """`"train"`, `"validation"` or `"test"`."""
+    sha256: str
+    """Digest of the content of the file, or of the image in the array."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What a source of images says about one image before the split."""
+
+    file: str
+    label: str
+    sha256: str = ""
+    split: str = ""
+    stratum: tuple[str, ...] = ()
+    group: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What every source of images takes; checked when made."""
+
+    image_size: tuple[int, int] | None
+    validation: float
+    test: float
+    seed: int
+    batch_size: int
+    resize: str
+    cache: str | None
+    strict: bool
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None:
+            _checks.pair("image_size", self.image_size)
+        _checks.number("validation", self.validation, at_least=0, below=1)
+        _checks.number("test", self.test, at_least=0, below=1)
+        if not self.validation + self.test < 1:
+            raise ValueError(
+                f"`validation` and `test` must leave images for training, so their sum must be below 1. "
+                f"Received: validation={self.validation!r}, test={self.test!r}."
+            )
+        _checks.integer("seed", self.seed, at_least=0)
+        _checks.integer("batch_size", self.batch_size, at_least=1)
+        _checks.one_of("resize", self.resize, RESIZE)
+        _checks.one_of("cache", self.cache, (None, "memory"))
+        _checks.one_of("strict", self.strict, (False, True))
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """The fraction of each part."""
+        return {"train": 1 - self.validation - self.test, "validation": self.validation, "test": self.test}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageData:
+    """Images in a training, a validation and a test part."""
+
+    train: ImageDataset
+    """The images to train on, in another order each epoch."""
+    validation: ImageDataset | None
+    """The images to choose by, or None if the part is empty."""
+    test: ImageDataset | None
+    """The images to judge by at the end, or None if the part is empty."""
+    class_names: list[str]
+    """The classes in natural order (2 before 10); a label is an index into this list."""
+    records: tuple[Record, ...]
+    """Every image that is used, sorted by file."""
+    issues: tuple[Issue, ...]
+    """Every file that was left out or is odd, and why."""
+    image_size: tuple[int, int]
+    """`(height, width)` of every image."""
+    batch_size: int
+    """Images per batch."""
+    seed: int
+    """Seed of the split and of the order of training."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def class_weights(self) -> dict[int, float]:
+        """Weights that make every class count alike: `n / (k * n_c)` for class `c` among `k`, on the training part."""
+        counts = np.bincount(np.asarray(self.train.labels), minlength=self.num_classes)
+        return {label: float(counts.sum() / (self.num_classes * count)) for label, count in enumerate(counts)}
+
+    def summary(self) -> str:
+        """A table of the images of each class in each part, and what is to be known about single files."""
+        counts = Counter((record.label, record.split) for record in self.records)
+        totals = Counter(record.split for record in self.records)
+        table = Table(box=box.SIMPLE)
+        table.add_column("class")
+        for part in (*PARTS, "all"):
+            table.add_column(part, justify="right")
+        for name in self.class_names:
+            row = [counts[name, part] for part in PARTS]
+            table.add_row(name, *map(str, row), str(sum(row)))
+        table.add_section()
+        table.add_row("all", *(str(totals[part]) for part in PARTS), str(len(self.records)))
+        text = io.StringIO()
+        Console(file=text, width=120, markup=False).print(table)
+        left_out = sum(issue.left_out for issue in self.issues)
+        lines = [f"{len(self.issues)} issues, {left_out} of them files that were left out", *map(str, self.issues[:20])]
+        if len(self.issues) > 20:
+            lines.append(f"and {len(self.issues) - 20} more, see `issues`")
+        return text.getvalue() + "\n".join(lines if self.issues else ["no issues"])
+
+    def write_csv(self, path: str | Path) -> None:
+        """Writes `records` with the columns file, label, split and sha256."""
+        with Path(path).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([field.name for field in dataclasses.fields(Record)])
+            writer.writerows(dataclasses.astuple(record) for record in self.records)
+
+
+def assemble(
+    entries: Sequence[Entry],
+    issues: Iterable[Issue],
+    options: Options,
+    *,
+    class_names: Sequence[str],
+    fractions: Mapping[str, float],
+    reader_of: Callable[[np.ndarray], Reader],
+    name_of: Callable[[int], str],
+) -> ImageData:
+    """Splits images that can all be read, and makes a dataset of each part.
+
+    Args:
+        entries: The images, sorted by file.
+        issues: What the source found.
+        options: The arguments of the source.
+        class_names: The classes, each of which must have an image.
+        fractions: Fraction of each part, for the images whose part is not prescribed.
+        reader_of: Makes the reader of some of the images, given their indices.
+        name_of: The name of an image in the `files` of its dataset.
+    """
+    found = [*issues, *_twins(entries)]
+    if options.strict and found:
+        raise DataError(_listed(found))
+    missing = sorted(set(class_names) - {entry.label for entry in entries}, key=natural)
+    if missing:
+        raise DataError(
+            f"Class {missing[0]!r} has no image that can be used. Add images of it, or remove it."
+            + "".join(f" {issue}." for issue in found[:3])
+        )
+    labels = [entry.label for entry in entries]
+    parts = assign(
+        labels,
+        bundle([entry.sha256 for entry in entries], [entry.group for entry in entries]),
+        [entry.split for entry in entries],
+        [entry.stratum for entry in entries],
+        fractions,
+        options.seed,
+    )
+    ids = np.array([class_names.index(label) for label in labels], np.int32)
+
+    def dataset(part: str) -> ImageDataset:
+        rows = np.flatnonzero([chosen == part for chosen in parts])
+        reader = reader_of(rows)
+        return ImageDataset(
+            MemoryReader(reader, len(rows)) if options.cache == "memory" else reader,
+            ids[rows],
+            [name_of(int(row)) for row in rows],
+            class_names=class_names,
+            batch_size=options.batch_size,
+            seed=options.seed,
+            shuffle=part == "train",
+        )
+
+    train = dataset("train")
+    return ImageData(
+        train=train,
+        validation=dataset("validation") if "validation" in parts else None,
+        test=dataset("test") if "test" in parts else None,
+        class_names=list(class_names),
+        records=tuple(
+            Record(entry.file, entry.label, part, entry.sha256) for entry, part in zip(entries, parts, strict=True)
+        ),
+        issues=tuple(found),
+        image_size=train.image_size,
+        batch_size=options.batch_size,
+        seed=options.seed,
+    )
+
+
+def _twins(entries: Sequence[Entry]) -> list[Issue]:
+    """Files with the same content: harmless in one class, an error in one of the labels in two."""
+    by_content = defaultdict(list)
+    for entry in entries:
+        by_content[entry.sha256].append(entry)
+    issues = []
+    for first, *others in by_content.values():
+        same = f"has the same content as {first.file!r}"
+        conflict = next((other for other in others if other.label != first.label), None)
+        if conflict:
+            other_class = f"has the same content as {conflict.file!r} of another class, {conflict.label!r}"
+            issues.append(Issue(first.file, other_class, left_out=False))
+        for other in others:
+            if other.label != first.label:
+                issues.append(Issue(other.file, f"{same} of another class, {first.label!r}", left_out=False))
+            elif other.split != first.split:
+                sides = f"{first.split or 'no split'} is prescribed there and {other.split or 'no split'} here"
+                issues.append(Issue(other.file, f"{same}; {sides}", left_out=False))
+            else:
+                issues.append(Issue(other.file, f"{same}; they stay on one side of the split", left_out=False))
+    return issues
+
+
+def _listed(issues: Sequence[Issue]) -> str:
+    first = "; ".join(map(str, issues[:5]))
+    more = f"; and {len(issues) - 5} more" if len(issues) > 5 else ""
+    return (
+        f"`strict=True` allows no issues, and there are {len(issues)}: {first}{more}. "
+        f"Correct or remove these files, or pass strict=False and read `issues`."
+    )

@@ -1,0 +1,351 @@
+"""Where labelled images come from: a folder per class, a table, or arrays."""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from kertl import _checks
+from kertl.data._decode import as_rgb, fit
+from kertl.data._image_data import Entry, ImageData, Options, assemble
+from kertl.data._readers import ArrayReader, FileReader
+from kertl.data._scan import Issue, inspect, is_hidden, natural, relative, threads, walk
+from kertl.data._table import read_table
+from kertl.errors import DataError
+
+_GIVEN = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
+
+
+def from_directory(
+    directory: str | Path,
+    *,
+    image_size: tuple[int, int] = (224, 224),
+    validation: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+    batch_size: int = 32,
+    resize: str = "stretch",
+    cache: str | None = None,
+    strict: bool = False,
+) -> ImageData:
+    """Images in one folder per class: `directory/cat/1.jpg`, `directory/dog/summer/2.png`, ...
+
+    Every file is decoded once before the split, so that one that cannot be read is found now and not in the middle of
+    an epoch; it is left out and listed in `issues`. The split is stratified by class and depends on the files and the
+    seed alone; files with the same content are never on two sides.
+
+    A directory whose folders are `train` and one or both of `validation` (or `val`, `valid`) and `test`, each with a
+    folder per class, is taken as split that way; a part that is missing is drawn from `train` by its fraction.
+
+    Args:
+        directory: The folder that holds the class folders.
+        image_size: `(height, width)` every image is resized to; each >= 1.
+        validation: Fraction of each class for validation; 0 <= `validation` < 1.
+        test: Fraction of each class for the test; 0 <= `test` < 1 - `validation`.
+        seed: Seed of the split and of the order of training; >= 0.
+        batch_size: Images per batch; >= 1.
+        resize: `"stretch"`, `"pad"` or `"crop"`, see `read_image`.
+        cache: `"memory"` keeps the resized images in memory after their first use; None reads them anew each epoch.
+        strict: Whether any issue is an error.
+
+    Returns:
+        The data set, split.
+
+    Raises:
+        DataError: If there are no images, a class has too few for the split, or `strict` and there is an issue.
+        ValueError: If an argument is outside the range given above.
+
+    Example:
+        >>> import kertl, tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for name, red in (("day", 200), ("night", 20)):
+        ...     (root / name).mkdir()
+        ...     for k in range(10):
+        ...         Image.new("RGB", (8, 8), (red + k, k, k)).save(root / name / f"{k}.png")
+        >>> data = kertl.data.from_directory(root, image_size=(4, 4))
+        >>> data.class_names, data.train.num_examples, data.validation.num_examples, data.test.num_examples
+        (['day', 'night'], 14, 4, 2)
+    """
+    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict)
+    root = Path(directory)
+    if not root.is_dir():
+        raise DataError(f"`directory` must be a folder that holds one folder per class. Received: {str(directory)!r}.")
+    issues: list[Issue] = []
+    fractions = options.fractions
+    folders = _folders(root, issues)
+    parts = {folder: _GIVEN.get(folder.name, "") for folder in folders}
+    entries: list[Entry] = []
+    class_names: set[str] = set()
+    if "train" in parts.values() and all(parts.values()) and all(map(_has_folders, folders)):
+        missing = [part for part in ("validation", "test") if part not in parts.values() and fractions[part] > 0]
+        fractions = {part: fractions[part] if part in missing else 0.0 for part in ("validation", "test")}
+        fractions["train"] = 1 - sum(fractions.values())
+        for folder, part in parts.items():
+            classes = _folders(folder, issues, root)
+            class_names |= {name.name for name in classes}
+            entries += _entries(classes, "" if part == "train" and missing else part, issues, root)
+    else:
+        class_names = {folder.name for folder in folders}
+        entries = _entries(folders, "", issues, root)
+    if not entries:
+        raise DataError(
+            f"No images in {str(directory)!r}. One folder per class is expected, such as "
+            f"{(root / 'cat' / '1.jpg').as_posix()!r} and {(root / 'dog' / '2.jpg').as_posix()!r}."
+            + "".join(f" {issue}." for issue in issues[:3])
+        )
+    names = sorted(class_names, key=natural)
+    return _from_files(entries, root, issues, options, names, fractions)
+
+
+def from_csv(
+    path: str | Path,
+    *,
+    image_column: str = "file",
+    label_column: str = "label",
+    stratify_columns: Sequence[str] = (),
+    group_column: str | None = None,
+    split_column: str | None = None,
+    root: str | Path | None = None,
+    image_size: tuple[int, int] = (224, 224),
+    validation: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+    batch_size: int = 32,
+    resize: str = "stretch",
+    cache: str | None = None,
+    strict: bool = False,
+) -> ImageData:
+    r"""Images listed in a CSV file with a header line; the delimiter may be a comma, a semicolon or a tab.
+
+    Args:
+        path: The CSV file, in UTF-8.
+        image_column: Column of the image files.
+        label_column: Column of the classes.
+        stratify_columns: Columns whose values should be spread over the parts like the classes.
+        group_column: Column whose equal values (a patient, a camera) stay in one part; blank is no group.
+        split_column: Column that says `train`, `validation` or `test`; blank rows are split by the fractions.
+        root: The folder that files are relative to; the CSV file's own by default.
+        image_size: See `from_directory`, as for the arguments that follow.
+        validation: Fraction for validation.
+        test: Fraction for the test.
+        seed: Seed of the split and of the order of training.
+        batch_size: Images per batch.
+        resize: `"stretch"`, `"pad"` or `"crop"`.
+        cache: `"memory"` or None.
+        strict: Whether any issue is an error.
+
+    Returns:
+        The data set, split.
+
+    Raises:
+        DataError: If the file or a column is missing, a split has another name, there are no images, a class has too
+            few for the split, or `strict` and there is an issue.
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> import kertl, tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for k in range(8):
+        ...     Image.new("L", (8, 8), k).save(root / f"{k}.png")
+        >>> rows = [f"{k}.png,{'even' if k % 2 == 0 else 'odd'}" for k in range(8)]
+        >>> _ = (root / "labels.csv").write_text("\n".join(["file,label", *rows]))
+        >>> data = kertl.data.from_csv(root / "labels.csv", test=0, validation=0.25)
+        >>> [(record.file, record.label) for record in data.records if record.split == "validation"]
+        [('4.png', 'even'), ('5.png', 'odd')]
+    """
+    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict)
+    columns = (image_column, label_column, tuple(stratify_columns), group_column, split_column)
+    issues: list[Issue] = []
+    entries = read_table(Path(path), *columns, issues)
+    if not entries:
+        raise DataError(
+            f"No images in {str(path)!r}: no row has both a file in column {image_column!r} and a class in column "
+            f"{label_column!r}."
+        )
+    names = sorted({entry.label for entry in entries}, key=natural)
+    folder = Path(path).parent if root is None else Path(root)
+    return _from_files(entries, folder, issues, options, names, options.fractions)
+
+
+def from_arrays(
+    x: Any,
+    y: Any,
+    *,
+    validation: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+    class_names: Sequence[str] | None = None,
+    image_size: tuple[int, int] | None = None,
+    batch_size: int = 32,
+    resize: str = "stretch",
+    strict: bool = False,
+) -> ImageData:
+    """Images that are in memory.
+
+    Args:
+        x: Images with values in 0..255, of shape `(n, height, width, 3)` or `(n, height, width, 1)`.
+        y: Class ids from 0 on, or class names, of shape `(n,)`.
+        validation: See `from_directory`, as for `test` and `seed`.
+        test: Fraction for the test.
+        seed: Seed of the split and of the order of training.
+        class_names: Names of the class ids; for names in `y` also their order. Natural order by default.
+        image_size: `(height, width)` to resize to; None keeps the size.
+        batch_size: Images per batch.
+        resize: `"stretch"`, `"pad"` or `"crop"`.
+        strict: Whether any issue is an error.
+
+    Returns:
+        The data set, split; its files are called `array:<index>`.
+
+    Raises:
+        DataError: If `x` and `y` do not fit each other or the description above, a class has too few images for the
+            split, or `strict` and there is an issue.
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> import kertl
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), np.uint8)
+        >>> data = kertl.data.from_arrays(x, [0, 1] * 10, class_names=["cat", "dog"])
+        >>> images, labels = data.train[0]
+        >>> images.shape, data.class_weights
+        ((14, 8, 8, 3), {0: 1.0, 1: 1.0})
+    """
+    options = Options(image_size, validation, test, seed, batch_size, resize, None, strict)
+    images = _images(x)
+    labels, names = _labels(y, len(images), class_names)
+    digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    entries = [Entry(f"array:{k}", labels[k], digests[k]) for k in range(len(images))]
+    if image_size is not None and image_size != images.shape[1:3]:
+        images = _resized(images, image_size, resize)
+    elif images.shape[-1] == 1:
+        images = np.repeat(images, 3, axis=-1)
+    return assemble(
+        entries,
+        [],
+        options,
+        class_names=names,
+        fractions=options.fractions,
+        reader_of=lambda rows: ArrayReader(images[rows]),
+        name_of=lambda row: f"array:{row}",
+    )
+
+
+def _from_files(
+    entries: list[Entry],
+    root: Path,
+    issues: list[Issue],
+    options: Options,
+    class_names: list[str],
+    fractions: dict[str, float],
+) -> ImageData:
+    """Leaves out the entries whose file cannot be used, and assembles the rest."""
+    entries = sorted(entries, key=lambda entry: entry.file)
+    usable = []
+    for entry, verdict in zip(entries, inspect([root / entry.file for entry in entries]), strict=True):
+        if verdict.reason:
+            issues.append(Issue(entry.file, verdict.reason))
+        else:
+            usable.append(dataclasses.replace(entry, sha256=verdict.sha256))
+    paths = [root / entry.file for entry in usable]
+    image_size = options.image_size or (224, 224)
+    return assemble(
+        usable,
+        issues,
+        options,
+        class_names=class_names,
+        fractions=fractions,
+        reader_of=lambda rows: FileReader([paths[row] for row in rows], image_size, options.resize),
+        name_of=lambda row: str(paths[row]),
+    )
+
+
+def _folders(folder: Path, issues: list[Issue], root: Path | None = None) -> list[Path]:
+    """The folders in `folder`; files beside them belong to no class and are issues."""
+    root = root or folder
+    folders = []
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not is_hidden(path.name):
+            folders.append(path)
+        elif path.is_dir():
+            issues.append(Issue(relative(path, root), "is a hidden folder"))
+        elif not is_hidden(path.name):
+            issues.append(Issue(relative(path, root), "is in no class folder"))
+    return folders
+
+
+def _has_folders(folder: Path) -> bool:
+    return any(path.is_dir() and not is_hidden(path.name) for path in folder.iterdir())
+
+
+def _entries(folders: Sequence[Path], split: str, issues: list[Issue], root: Path) -> list[Entry]:
+    return [
+        Entry(relative(path, root), folder.name, split=split)
+        for folder in folders
+        for path in walk(folder, issues, root)
+    ]
+
+
+def _images(x: Any) -> np.ndarray:
+    """`x` as `uint8`, of shape `(n, height, width, channels)`."""
+    x = np.asarray(x)
+    if x.ndim != 4 or x.shape[-1] not in (1, 3) or not x.size:
+        raise DataError(
+            f"`x` must be images of shape (n, height, width, 3) or (n, height, width, 1), at least one. "
+            f"Received: shape {x.shape}."
+        )
+    if x.dtype == np.uint8:
+        return x
+    if x.dtype.kind not in "fiu":
+        raise DataError(f"`x` must hold numbers from 0 to 255. Received: dtype {x.dtype}.")
+    low, high = float(x.min()), float(x.max())
+    if not (low >= 0 and high <= 255):
+        raise DataError(f"`x` must hold numbers from 0 to 255. Received: values from {low:g} to {high:g}.")
+    if x.dtype.kind == "f" and 0 < high <= 1:
+        raise DataError(
+            f"`x` must hold numbers from 0 to 255. Received: floats from {low:g} to {high:g}. Multiply them by 255."
+        )
+    return np.rint(x).astype(np.uint8)
+
+
+def _labels(y: Any, size: int, class_names: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The class name of each image, and all of them in the order of their ids."""
+    y = np.asarray(y)
+    if y.shape == (size, 1):
+        y = y[:, 0]
+    if y.shape != (size,):
+        advice = " Pass y.argmax(axis=1) for one-hot labels." if y.ndim == 2 and len(y) == size else ""
+        raise DataError(f"`y` must hold one label per image, shape ({size},). Received: shape {y.shape}.{advice}")
+    if y.dtype.kind in "iu":
+        names = [str(k) for k in range(int(y.max()) + 1)] if class_names is None else list(class_names)
+        if not (y.min() >= 0 and y.max() < len(names)):
+            raise DataError(f"`y` must hold class ids from 0 to {len(names) - 1}. Received: {y.min()} to {y.max()}.")
+        return [names[k] for k in y], names
+    if y.dtype.kind not in "UO" or not all(isinstance(label, str) and label for label in y):
+        raise DataError(
+            f"`y` must hold class ids or class names. Received: dtype {y.dtype}, such as {y.tolist()[0]!r}."
+        )
+    labels = [str(label) for label in y]
+    names = sorted(set(labels), key=natural) if class_names is None else list(class_names)
+    unknown = sorted(set(labels) - set(names), key=natural)
+    if unknown:
+        advice = _checks.nearest(unknown[0], names)
+        raise DataError(f"`y` must hold names in `class_names`, {names}. Received: {unknown[0]!r}. {advice}".rstrip())
+    return labels, names
+
+
+def _resized(images: np.ndarray, image_size: tuple[int, int], resize: str) -> np.ndarray:
+    def one(image: np.ndarray) -> np.ndarray:
+        return as_rgb(fit(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), image_size, resize))
+
+    with concurrent.futures.ThreadPoolExecutor(threads()) as pool:
+        return np.stack(list(pool.map(one, images)))

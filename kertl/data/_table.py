@@ -1,0 +1,74 @@
+"""Reading a table of images and labels: every row is used, or listed with the reason why not."""
+
+import csv
+from pathlib import Path
+
+from kertl import _checks
+from kertl.data._image_data import Entry
+from kertl.data._scan import Issue
+from kertl.data._split import PARTS
+from kertl.errors import DataError
+
+
+def read_table(
+    path: Path,
+    image_column: str,
+    label_column: str,
+    stratify_columns: tuple[str, ...],
+    group_column: str | None,
+    split_column: str | None,
+    issues: list[Issue],
+) -> list[Entry]:
+    """The rows of a CSV file; those without file or label, or that contradict another, are added to `issues`."""
+    rows = _rows(path)
+    present = list(rows[0]) if rows else []
+    for column in (image_column, label_column, *stratify_columns, group_column, split_column):
+        if column is not None and column not in present:
+            advice = _checks.nearest(column, present)
+            raise DataError(f"{str(path)!r} has no column {column!r}. Its columns are {present}. {advice}".rstrip())
+    entries: dict[str, tuple[int, Entry]] = {}
+    contradicted = set()
+    for number, row in enumerate(rows[1:], start=2):
+        file, label = row[image_column], row[label_column]
+        split = row[split_column] if split_column else ""
+        if split not in ("", *PARTS):
+            raise DataError(
+                f"Row {number} of {str(path)!r}: column {split_column!r} must be 'train', 'validation', 'test' or "
+                f"blank. Received: {split!r}. {_checks.nearest(split, PARTS)}".rstrip()
+            )
+        if not file or not label:
+            issues.append(Issue(file, f"has no {'label' if file else 'file name'} in row {number}"))
+            continue
+        stratum = tuple(row[column] for column in stratify_columns)
+        entry = Entry(file, label, split=split, stratum=stratum, group=row[group_column] if group_column else "")
+        first, known = entries.setdefault(file, (number, entry))
+        if known != entry:
+            contradicted.add(file)
+            issues.append(Issue(file, f"is described differently in rows {first} and {number}"))
+        elif first != number:
+            issues.append(Issue(file, f"is in row {first} and again in row {number}; it counts once", left_out=False))
+    return [entry for file, (_, entry) in entries.items() if file not in contradicted]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The header and the rows of a CSV file, each as a dictionary of its columns, values stripped."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            delimiter = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            table = [[cell.strip() for cell in row] for row in csv.reader(file, delimiter=delimiter)]
+    except OSError as error:
+        raise DataError(f"The table {str(path)!r} cannot be opened: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"The table {str(path)!r} is not in UTF-8. Save it as CSV UTF-8.") from error
+    except csv.Error as error:
+        raise DataError(f"The table {str(path)!r} is not a CSV file: {error}.") from error
+    header = table[0] if table else []
+    if len(set(header)) < len(header):
+        raise DataError(f"The table {str(path)!r} has several columns of one name. Its columns are {header}.")
+    for number, row in enumerate(table, start=1):
+        if row and len(row) != len(header):
+            raise DataError(
+                f"Row {number} of {str(path)!r} has {len(row)} values, but the header has {len(header)} columns."
+            )
+    return [dict(zip(header, row, strict=True)) for row in table if row]

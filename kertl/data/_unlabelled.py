@@ -1,0 +1,67 @@
+"""Images without labels, to predict on."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from kertl import _checks
+from kertl.data._dataset import ImageDataset
+from kertl.data._decode import RESIZE
+from kertl.data._readers import FileReader
+from kertl.data._scan import Issue, inspect, walk
+from kertl.errors import DataError
+
+
+def images(
+    paths: str | Path | Iterable[str | Path],
+    *,
+    image_size: tuple[int, int],
+    resize: str = "stretch",
+    batch_size: int = 32,
+) -> ImageDataset:
+    """Image files, or all those in folders, in the order given, for `predict`.
+
+    Args:
+        paths: One or several files or folders; the files of a folder are sorted by name.
+        image_size: `(height, width)` every image is resized to; each >= 1.
+        resize: `"stretch"`, `"pad"` or `"crop"`, see `read_image`.
+        batch_size: Images per batch; >= 1.
+
+    Returns:
+        A dataset of `(images,)`; `files` names them, `issues` those that cannot be used.
+
+    Raises:
+        DataError: If no file can be used.
+        ValueError: If an argument is outside the range given above.
+
+    Example:
+        >>> import kertl, tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> Image.new("L", (8, 8)).save(folder / "black.png")
+        >>> _ = (folder / "empty.png").write_bytes(b"")
+        >>> dataset = kertl.data.images(folder, image_size=(4, 4))
+        >>> dataset.num_examples, dataset.issues[0].reason
+        (1, 'is empty (0 bytes)')
+    """
+    _checks.pair("image_size", image_size)
+    _checks.one_of("resize", resize, RESIZE)
+    _checks.integer("batch_size", batch_size, at_least=1)
+    issues: list[Issue] = []
+    given = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    found = [file for path in given for file in (walk(path, issues, Path()) if path.is_dir() else [path])]
+    reasons = [verdict.reason for verdict in inspect(found)]
+    usable = [path for path, reason in zip(found, reasons, strict=True) if not reason]
+    issues += [Issue(str(path), reason) for path, reason in zip(found, reasons, strict=True) if reason]
+    if not usable:
+        raise DataError(
+            f"`paths` must name at least one image that can be read. Received: {[str(path) for path in given]}."
+            + "".join(f" {issue}." for issue in issues[:3])
+        )
+    return ImageDataset(
+        FileReader(usable, image_size, resize),
+        None,
+        [str(path) for path in usable],
+        batch_size=batch_size,
+        issues=issues,
+    )

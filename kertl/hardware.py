@@ -1,0 +1,80 @@
+"""What there is to compute on, and how many copies of a model run at once."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = (
+    "kertl",
+    "keras",
+    "tensorflow",
+    "jax",
+    "torch",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "keras-hub",
+    "keras-cv",
+    "keras-tuner",
+    "tensorboard",
+    "openvino",
+)
+
+
+def describe() -> dict[str, Any]:
+    """Python, platform, processor, memory, accelerators, backend and package versions, for a run's records."""
+    import keras
+
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "backend": keras.backend.backend(),
+        "devices": [str(device) for device in keras.distribution.list_devices()],
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+    }
+
+
+def replicas() -> int:
+    """How many copies of a model the current `tf.distribute` scope makes; 1 outside one and on other backends."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return int(tf.distribute.get_strategy().num_replicas_in_sync)
+
+
+def scope_of(model: Any) -> AbstractContextManager[Any]:
+    """The `tf.distribute` scope in which a model was built; one that does nothing elsewhere."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return nullcontext() if strategy is None else strategy.scope()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        if names:
+            return names[0]
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    if not hasattr(os, "sysconf"):
+        return None
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)

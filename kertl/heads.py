@@ -1,0 +1,146 @@
+"""The head: what turns feature maps into answers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from kertl._checks import integer, number, one_of
+from kertl.hardware import replicas
+from kertl.tasks import Task
+
+_RECTIFIERS = ("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "swish", "mish", "hard_silu", "softplus")
+_SATURATING = ("tanh", "sigmoid", "hard_sigmoid", "hard_tanh", "softsign", "linear", "softmax")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """Pooling, then blocks of Dense, BatchNorm, activation and Dropout, then the output layer.
+
+    Without hidden units the pooled features go through BatchNorm (if asked) and Dropout straight to the output layer.
+
+    Attributes:
+        hidden_units: Width of each hidden Dense layer; none by default.
+        batch_norm: Whether to normalise the input of the activation in each block, or the features if there is none.
+        dropout: Share of units dropped behind each block, 0 <= dropout < 1.
+        pooling: "avg", "max", "both" (average and maximum side by side) or "flatten".
+        activation: Of the hidden layers, by Keras name.
+        initializer: A Keras initialiser's name, or "auto": He for relu and its kin, LeCun for selu, Glorot for tanh
+            and sigmoid.
+        l1: Weight of the L1 penalty on the kernels; >= 0.
+        l2: Weight of the L2 penalty on the kernels; >= 0.
+        batch_norm_momentum: Share of the old value that the moving statistics keep at each step, 0 <= momentum < 1.
+            Keras' 0.99 needs several hundred steps to settle, which short trainings do not have.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> import kertl
+        >>> kertl.Head(hidden_units=(256,), dropout=0.3).hidden_units
+        (256,)
+
+    Reference:
+        He et al., "Delving Deep into Rectifiers", 2015. https://arxiv.org/abs/1502.01852
+        Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
+    """
+
+    hidden_units: tuple[int, ...] = ()
+    batch_norm: bool = True
+    dropout: float = 0.3
+    pooling: str = "avg"
+    activation: str = "relu"
+    initializer: str = "auto"
+    l1: float = 0.0
+    l2: float = 0.0
+    batch_norm_momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden_units", tuple(self.hidden_units))
+        for units in self.hidden_units:
+            integer("hidden_units", units, at_least=1)
+        number("dropout", self.dropout, at_least=0, below=1)
+        one_of("pooling", self.pooling, ("avg", "max", "both", "flatten"))
+        number("l1", self.l1, at_least=0)
+        number("l2", self.l2, at_least=0)
+        number("batch_norm_momentum", self.batch_norm_momentum, at_least=0, below=1)
+        keras.activations.get(self.activation)
+        if self.initializer != "auto":
+            keras.initializers.get(self.initializer)
+
+    def __call__(self, features: Any, outputs: int, task: Task) -> Any:
+        """The answers, symbolic, shape `(batch, outputs)`, from symbolic features of any rank; float32."""
+        x = _pool(features, self.pooling)
+        if not self.hidden_units and self.batch_norm:
+            x = self._batch_norm("head_batch_norm")(x)
+        for number_, units in enumerate(self.hidden_units, start=1):
+            x = keras.layers.Dense(
+                units,
+                use_bias=not self.batch_norm,
+                kernel_initializer=initializer_for(self.activation) if self.initializer == "auto" else self.initializer,
+                kernel_regularizer=self._regularizer(),
+                name=f"head_dense_{number_}",
+            )(x)
+            if self.batch_norm:
+                x = self._batch_norm(f"head_batch_norm_{number_}")(x)
+            x = keras.layers.Activation(self.activation, name=f"head_activation_{number_}")(x)
+            if self.dropout:
+                x = keras.layers.Dropout(self.dropout, name=f"head_dropout_{number_}")(x)
+        if not self.hidden_units and self.dropout:
+            x = keras.layers.Dropout(self.dropout, name="head_dropout")(x)
+        return keras.layers.Dense(
+            outputs,
+            activation=task.activation,
+            kernel_regularizer=self._regularizer(),
+            dtype="float32",
+            name="predictions",
+        )(x)
+
+    def _batch_norm(self, name: str) -> keras.layers.Layer:
+        return keras.layers.BatchNormalization(
+            momentum=self.batch_norm_momentum, synchronized=replicas() > 1, name=name
+        )
+
+    def _regularizer(self) -> Any:
+        return keras.regularizers.L1L2(self.l1, self.l2) if self.l1 or self.l2 else None
+
+
+def initializer_for(activation: str) -> str:
+    """The initialiser that keeps the spread of values through a layer with that activation.
+
+    Args:
+        activation: Keras name of an activation.
+
+    Raises:
+        ValueError: If the activation is not known to the rule.
+
+    Example:
+        >>> from kertl.heads import initializer_for
+        >>> initializer_for("relu"), initializer_for("tanh")
+        ('he_normal', 'glorot_uniform')
+    """
+    if activation == "selu":
+        return "lecun_normal"
+    one_of("activation", activation, (*_RECTIFIERS, *_SATURATING))
+    return "he_normal" if activation in _RECTIFIERS else "glorot_uniform"
+
+
+def _pool(features: Any, pooling: str) -> Any:
+    """Feature maps of rank 4 (pictures) or 3 (tokens) as vectors; vectors as they are."""
+    rank = len(features.shape)
+    if rank == 2:
+        return features
+    if pooling == "flatten":
+        return keras.layers.Flatten(name="flatten")(features)
+    layers = keras.layers
+    average, maximum = (
+        (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
+        if rank == 4
+        else (layers.GlobalAveragePooling1D, layers.GlobalMaxPooling1D)
+    )
+    pooled = []
+    if pooling in ("avg", "both"):
+        pooled.append(average(name="average_pooling")(features))
+    if pooling in ("max", "both"):
+        pooled.append(maximum(name="max_pooling")(features))
+    return pooled[0] if len(pooled) == 1 else layers.Concatenate(name="pooling")(pooled)

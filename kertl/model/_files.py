@@ -1,0 +1,72 @@
+"""Saving and loading a model: a plain `.keras` file with one more member, `kertl.json`."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import keras
+
+from kertl._checks import complain
+from kertl.errors import WeightsError
+from kertl.model._info import ModelInfo, model_info, set_model_info
+from kertl.run_files import replace_file
+
+_MEMBER = "kertl.json"
+
+
+def save(model: keras.Model, path: str | Path) -> None:
+    """Save a model as a `.keras` file that plain Keras loads; the old file stays until the new one is whole.
+
+    Optimizer, loss and metrics are left out. Task, class names, backbone and version go into the member `kertl.json`,
+    which Keras passes over.
+
+    Args:
+        model: A functional model, with or without what `kertl.build` noted.
+        path: Ends in ".keras".
+
+    Raises:
+        ValueError: If `path` has another suffix.
+    """
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise complain("path", "a file name that ends in '.keras'", str(path))
+    info = model_info(model)
+    bare = keras.Model(model.inputs, model.outputs, name=model.name)
+
+    def write(beside: Path) -> None:
+        keras.saving.save_model(bare, beside)
+        if info is not None:
+            with zipfile.ZipFile(beside, "a") as archive:
+                archive.writestr(_MEMBER, json.dumps(info.to_json(), indent=2))
+
+    replace_file(path, write)
+
+
+def load(path: str | Path) -> keras.Model:
+    """Load a model from a `.keras` file, not compiled, with what `kertl.save` noted about it.
+
+    Args:
+        path: A `.keras` file, written by kertl or by plain Keras.
+
+    Raises:
+        WeightsError: If there is no such file or Keras cannot load it; Keras' safe mode stays on.
+
+    Example:
+        >>> import kertl, tempfile
+        >>> from pathlib import Path
+        >>> model = kertl.build("MobileNetV2", class_names=["cat", "dog"], weights=None, input_shape=(32, 32, 3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     kertl.save(model, Path(folder) / "m.keras")
+        ...     kertl.model.model_info(kertl.load(Path(folder) / "m.keras")).class_names
+        ('cat', 'dog')
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"There is no model file {str(path)!r}.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            noted = json.loads(archive.read(_MEMBER)) if _MEMBER in archive.namelist() else None
+        model = keras.saving.load_model(path, compile=False)
+    except (zipfile.BadZipFile, ValueError, TypeError, KeyError, OSError) as error:
+        raise WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}") from error
+    return model if noted is None else set_model_info(model, ModelInfo.from_json(noted))

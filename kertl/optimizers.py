@@ -1,0 +1,104 @@
+"""Optimizers for a stage: made by name, and taking over what an earlier stage has learnt about its variables."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+
+from kertl._checks import number, one_of
+
+# The state of gradient accumulation ends with the step that it belongs to.
+_NOT_CARRIED = ("_accumulated_gradients",)
+
+_MAKERS: dict[str, Any] = {
+    "adamw": keras.optimizers.AdamW,
+    "adam": keras.optimizers.Adam,
+    "sgd": lambda **options: keras.optimizers.SGD(momentum=0.9, **options),
+    "rmsprop": keras.optimizers.RMSprop,
+    "lion": keras.optimizers.Lion,
+}
+
+
+def optimizer_named(
+    name: str, learning_rate: Any, variables: Iterable[Any], *, weight_decay: float = 0.0
+) -> keras.optimizers.Optimizer:
+    """A new optimizer, built for `variables`.
+
+    Args:
+        name: "adamw", "adam", "sgd" (momentum 0.9), "rmsprop" or "lion".
+        learning_rate: A number > 0 or a schedule.
+        variables: The variables to train. Those with fewer than two axes (biases, BatchNorm) do not decay.
+        weight_decay: Decoupled from the loss; >= 0.
+
+    Raises:
+        ValueError: If the name is none of these, or `weight_decay` is out of range.
+    """
+    one_of("optimizer", name, _MAKERS)
+    number("weight_decay", weight_decay, at_least=0)
+    variables = list(variables)
+    optimizer = _MAKERS[name](learning_rate=learning_rate, weight_decay=weight_decay or None)
+    if weight_decay:
+        optimizer.exclude_from_weight_decay(var_list=[variable for variable in variables if len(variable.shape) < 2])
+    optimizer.build(variables)
+    return optimizer
+
+
+def carry_moments(
+    old: keras.optimizers.Optimizer,
+    old_variables: Iterable[Any],
+    new: keras.optimizers.Optimizer,
+    new_variables: Iterable[Any],
+) -> int:
+    """Copy the moments of the variables that `old` trained into `new`; how many variables had some.
+
+    The step count of `new` is left as it is: kept counts over zero moments make the first steps of the variables that
+    are new to training twice as long as the rate says.
+
+    Args:
+        old: The optimizer of the stage before, of the same class as `new`; another class carries nothing.
+        old_variables: The variables that `old` was built for, in that order.
+        new: An optimizer that has been built.
+        new_variables: The variables that `new` was built for, in that order.
+
+    Example:
+        >>> import keras
+        >>> from kertl.optimizers import carry_moments, optimizer_named
+        >>> a, b = keras.Variable([1.0]), keras.Variable([2.0])
+        >>> old = optimizer_named("sgd", 0.1, [a])
+        >>> old.apply([keras.ops.convert_to_tensor([1.0])])
+        >>> new = optimizer_named("sgd", 0.1, [b, a])
+        >>> carry_moments(old, [a], new, [b, a])
+        1
+        >>> [round(float(keras.ops.squeeze(momentum)), 4) for momentum in new.momentums]
+        [0.0, -0.1]
+    """
+    old, new = _inner(old), _inner(new)
+    if type(old) is not type(new):
+        return 0
+    old_places = {id(variable): place for place, variable in enumerate(old_variables)}
+    new_variables = list(new_variables)
+    common = [(old_places[id(v)], place) for place, v in enumerate(new_variables) if id(v) in old_places]
+    new_slots = dict(_slots(new, len(new_variables)))
+    for name, slots in _slots(old, len(old_places)):
+        for old_place, new_place in common:
+            if name in new_slots and _holds(slots[old_place]) and _holds(new_slots[name][new_place]):
+                new_slots[name][new_place].assign(slots[old_place])
+    return len(common)
+
+
+def _inner(optimizer: Any) -> Any:
+    """The optimizer inside a `LossScaleOptimizer`."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _slots(optimizer: Any, count: int) -> Iterator[tuple[str, list[Any]]]:
+    """The optimizer's lists with one variable per trained variable, by attribute name."""
+    for name, value in vars(optimizer).items():
+        if name in _NOT_CARRIED or name in ("_trainable_variables", "_variables"):
+            continue
+        if isinstance(value, list) and len(value) == count and any(_holds(item) for item in value):
+            yield name, value
+
+
+def _holds(item: Any) -> bool:
+    return isinstance(item, keras.Variable)

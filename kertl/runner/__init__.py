@@ -1,0 +1,6 @@
+"""Running a recipe: stages one after the other, and a directory that tells what was done."""
+
+from kertl.runner._directory import RunDirectory
+from kertl.runner._fine_tune import Run, fine_tune
+
+__all__ = ["Run", "RunDirectory", "fine_tune"]

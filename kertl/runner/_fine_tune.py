@@ -1,0 +1,186 @@
+"""`fine_tune`: the stages of a recipe, one after the other, and what they come to."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kertl._checks import complain
+from kertl.data import ImageData
+from kertl.errors import DivergedError
+from kertl.evaluation import evaluate
+from kertl.groups import find_chain
+from kertl.model import load, model_info
+from kertl.recipe import Recipe, named_recipe
+from kertl.runner._directory import MODEL, RunDirectory, finished, read_metrics
+from kertl.runner._stage import Trained, tensorboard, train_stage
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a recipe came to.
+
+    Attributes:
+        model: The trained model.
+        recipe: The recipe.
+        rows: One mapping per epoch: stage, boundary, epoch (counted from 1 through all stages), rate, losses, metrics.
+        metrics: `validation` and `test`, each as `kertl.evaluate` gives it; empty parts are left out.
+        run_dir: Where the files of the run are; None if it wrote none.
+    """
+
+    model: keras.Model
+    recipe: Recipe
+    rows: Sequence[dict[str, Any]]
+    metrics: dict[str, Any]
+    run_dir: Path | None
+
+    @property
+    def history(self) -> dict[str, list[Any]]:
+        """The rows by column, as Keras' `History.history` has them; the stages run through."""
+        columns: dict[str, list[Any]] = defaultdict(list)
+        for row in self.rows:
+            for name, value in row.items():
+                columns[name].append(value)
+        return dict(columns)
+
+
+def fine_tune(
+    model: keras.Model,
+    data: ImageData,
+    *,
+    recipe: str | Recipe = "gradual",
+    run_dir: str | Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+) -> Run:
+    """Train a model on images in stages, in place.
+
+    In each stage what lies in front of the boundary runs in inference mode for good; a new optimizer takes over the
+    moments of the variables that trained before; the weights of the epoch with the lowest validation loss are kept.
+    A model that was built inside a `tf.distribute` scope is trained in it.
+
+    Args:
+        model: A classifier that gives one probability per class, as `kertl.build` makes it. Its `trainable` flags are
+            afterwards as before.
+        data: The images; `kertl.data` makes them. Without a validation part the training loss chooses the weights.
+        recipe: "deep", "mid", "full", "gradual" (deep, mid, full), or a `kertl.Recipe`.
+        run_dir: Where to write recipe.json, data.csv, environment.json, history.csv, metrics.json, model.keras and
+            tensorboard/. A directory that holds the finished run of the same recipe and data is read, and nothing is
+            trained.
+        callbacks: More callbacks, for the `fit` of every stage.
+        verbose: As in `fit`: 0 for silence, 1 for progress bars, 2 for a line an epoch.
+
+    Returns:
+        The run: `model`, `history`, `metrics`.
+
+    Raises:
+        ValueError: If model and data do not go together, or the recipe names an unknown boundary.
+        RunError: If `run_dir` holds a run of another recipe or of other data; the message shows the difference.
+        DivergedError: If a loss became NaN or infinite; `model` and model.keras hold the best weights so far.
+
+    Example:
+        >>> import numpy as np, kertl
+        >>> pictures = np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), dtype="uint8")
+        >>> data = kertl.data.from_arrays(pictures, [0, 1] * 12, validation=0.25, test=0.25, batch_size=4)
+        >>> model = kertl.build("MobileNetV2", num_classes=2, weights=None, input_shape=(32, 32, 3))
+        >>> recipe = kertl.Recipe(stages=[kertl.Stage("deep", epochs=2, augment="none")])
+        >>> run = kertl.fine_tune(model, data, recipe=recipe, verbose=0)
+        >>> len(run.history["val_loss"]), sorted(run.metrics)
+        (2, ['test', 'validation'])
+
+    Reference:
+        Howard & Ruder, "Universal Language Model Fine-tuning", 2018, section 3.2, for unfreezing in stages.
+        https://arxiv.org/abs/1801.06146
+    """
+    recipe = named_recipe(recipe) if isinstance(recipe, str) else recipe
+    _check(model, data, recipe)
+    directory = RunDirectory(run_dir)
+    if directory.path is not None and finished(directory.path):
+        directory.refuse_other(recipe, data)
+        _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.path)
+        return _finished_run(model, recipe, directory)
+    directory.begin(recipe, data)
+    rows: list[dict[str, Any]] = []
+
+    def report(row: dict[str, Any]) -> None:
+        rows.append(row)
+        directory.write_history(rows)
+
+    trained: Trained | None = None
+    with _flags_kept(model):
+        for number, stage in enumerate(recipe.stages):
+            _logger.info("Stage %d of %d: at=%r, %d epochs.", number + 1, len(recipe.stages), stage.at, stage.epochs)
+            try:
+                trained = train_stage(
+                    model,
+                    data,
+                    recipe,
+                    number,
+                    before=trained,
+                    callbacks=[*tensorboard(directory.tensorboard), *callbacks],
+                    report=report,
+                    verbose=verbose,
+                )
+            except DivergedError:
+                directory.write_model(model)
+                raise
+    parts = {"validation": data.validation, "test": data.test}
+    metrics = {name: evaluate(model, part) for name, part in parts.items() if part is not None}
+    directory.write_model(model)
+    directory.write_metrics(metrics)
+    return Run(model, recipe, rows, metrics, directory.path)
+
+
+def _check(model: keras.Model, data: ImageData, recipe: Recipe) -> None:
+    """Find at the start what would fail hours in."""
+    if not isinstance(data, ImageData):
+        raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
+    if not isinstance(recipe, Recipe):
+        raise complain("recipe", "the name of a recipe or a kertl.Recipe", recipe)
+    info = model_info(model)
+    if info is not None and info.task != "single_label":
+        raise complain("model", "a single-label classifier", model, f"Its task is {info.task!r}.")
+    if model.output_shape[-1] != data.num_classes:
+        raise ValueError(
+            f"`model` must have one output per class of the data, {data.num_classes}: {data.class_names}. "
+            f"Received: {model.name!r} with {model.output_shape[-1]} outputs."
+        )
+    if info is not None and info.class_names and list(info.class_names) != list(data.class_names):
+        raise ValueError(
+            f"`model` must have the classes of the data in the same order, {list(data.class_names)}. "
+            f"Received: {model.name!r} with {list(info.class_names)}."
+        )
+    size = tuple(model.input_shape[1:3])
+    if None not in size and size != tuple(data.image_size):
+        raise ValueError(
+            f"`data` must have images of the model's size, {size}. Received: image_size={tuple(data.image_size)}. "
+            f"Make it with `image_size={size}`."
+        )
+    chain = find_chain(model)
+    for stage in recipe.stages:
+        chain.first_trained(stage.at)
+
+
+@contextmanager
+def _flags_kept(model: keras.Model) -> Iterator[None]:
+    """Give the model its `trainable` flags back afterwards."""
+    layers = model._flatten_layers()
+    flags = [layer.trainable for layer in layers]
+    try:
+        yield
+    finally:
+        for layer, flag in zip(layers, flags, strict=True):
+            layer.trainable = flag
+
+
+def _finished_run(model: keras.Model, recipe: Recipe, directory: RunDirectory) -> Run:
+    path = Path(str(directory.path))
+    model.set_weights(load(path / MODEL).get_weights())
+    return Run(model, recipe, directory.read_history(), read_metrics(path), path)

@@ -1,0 +1,169 @@
+"""Training one stage, in place, on images."""
+
+import importlib.util
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kertl.callbacks import BestWeights, EpochSeeds, StopOnDivergence
+from kertl.data import ImageData, ImageDataset, augment
+from kertl.errors import DivergedError
+from kertl.hardware import scope_of
+from kertl.model import model_info, stage_model
+from kertl.optimizers import carry_moments, optimizer_named
+from kertl.recipe import Recipe, Stage
+from kertl.runner._precision import computing_in
+from kertl.schedules import schedule_named
+from kertl.tasks import task_named
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a stage leaves for the next: its optimizer and the variables that this was built for."""
+
+    optimizer: keras.optimizers.Optimizer
+    variables: Sequence[Any]
+
+
+class _DataEpoch(keras.callbacks.Callback):
+    """Tells the data which epoch it is, whatever else has been read from it meanwhile."""
+
+    def __init__(self, dataset: ImageDataset) -> None:
+        super().__init__()
+        self._dataset = dataset
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._dataset.epoch = epoch
+
+
+class _Rows(keras.callbacks.Callback):
+    """Hands each epoch's figures on as soon as it ends."""
+
+    def __init__(self, stage: int, at: str | int, report: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__()
+        self._stage, self._at, self._report = stage, at, report
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        figures = {name: float(value) for name, value in (logs or {}).items() if name != "learning_rate"}
+        self._report({"stage": self._stage, "at": self._at, "epoch": epoch + 1, "learning_rate": rate, **figures})
+
+
+def train_stage(
+    model: keras.Model,
+    data: ImageData,
+    recipe: Recipe,
+    number: int,
+    *,
+    before: Trained | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+    report: Callable[[dict[str, Any]], None],
+    verbose: str | int,
+) -> Trained:
+    """Train stage `number` of a recipe, counted from 0; the best weights are in `model` afterwards.
+
+    Args:
+        model: The model to train, in place.
+        data: Its images.
+        recipe: The recipe.
+        number: Which of its stages.
+        before: What the stage before left.
+        callbacks: More callbacks for `fit`.
+        report: Called with the figures of each epoch.
+        verbose: As in `fit`.
+
+    Raises:
+        DivergedError: If the loss became NaN or infinite; the best weights so far are in `model`.
+    """
+    stage = recipe.stages[number]
+    first_epoch = sum(earlier.epochs for earlier in recipe.stages[:number])
+    with scope_of(model), computing_in(model, recipe.precision):
+        training = _training_model(model, stage)
+        trained = _compile(training, model, data, recipe, stage, before)
+        best = BestWeights("val_loss" if data.validation is not None else "loss", stage.patience_epochs)
+        divergence = StopOnDivergence()
+        training.fit(
+            data.train,
+            validation_data=data.validation,
+            initial_epoch=first_epoch,
+            epochs=first_epoch + stage.epochs,
+            class_weight=data.class_weights if stage.class_weights else None,
+            callbacks=[
+                _DataEpoch(data.train),
+                EpochSeeds(recipe.seed),
+                divergence,
+                best,
+                _Rows(number, stage.at, report),
+                *callbacks,
+            ],
+            shuffle=False,  # the data set has an order of its own
+            verbose=verbose,
+        )
+    if divergence.diverged_at is not None:
+        raise DivergedError(_advice(stage, number, divergence.diverged_at, recipe.precision))
+    return trained
+
+
+def tensorboard(path: Path | None) -> list[keras.callbacks.Callback]:
+    """Keras' TensorBoard callback, where there is a place to write to and TensorFlow to write with."""
+    if path is None:
+        return []
+    if importlib.util.find_spec("tensorflow") is None:
+        _logger.info("TensorFlow is not installed, so nothing is written for TensorBoard.")
+        return []
+    return [keras.callbacks.TensorBoard(path, write_graph=False)]
+
+
+def _training_model(model: keras.Model, stage: Stage) -> keras.Model:
+    """The stage's model with the augmentation in front of it."""
+    trained = stage_model(model, stage.at, batch_norm=stage.batch_norm)
+    layers = augment.layers(stage.augment)
+    if not layers:
+        return trained
+    inputs = x = keras.Input(model.input_shape[1:], name="training_images")
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, trained(x), name=f"{trained.name}_augmented")
+
+
+def _compile(
+    training: keras.Model, model: keras.Model, data: ImageData, recipe: Recipe, stage: Stage, before: Trained | None
+) -> Trained:
+    variables = list(training.trainable_variables)
+    schedule = schedule_named(stage.schedule, stage.learning_rate, total_steps=len(data.train) * stage.epochs)
+    optimizer = optimizer_named(stage.optimizer, schedule, variables, weight_decay=stage.weight_decay)
+    if before is not None:
+        carried = carry_moments(before.optimizer, before.variables, optimizer, variables)
+        _logger.info("%d of %d variables keep their moments from the stage before.", carried, len(variables))
+    info = model_info(model)
+    task = task_named(info.task if info else "single_label")
+    training.compile(
+        optimizer=_scaled(optimizer, variables) if recipe.precision == "mixed_float16" else optimizer,
+        loss=task.loss(stage.label_smoothing),
+        metrics=task.metrics(),
+        # XLA compiles neither all augmentation layers nor, on a CPU, anything that runs faster for it.
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+    )
+    return Trained(optimizer, variables)
+
+
+def _scaled(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]) -> keras.optimizers.Optimizer:
+    """The optimizer with a loss scale, without which float16 gradients vanish."""
+    scaled = keras.optimizers.LossScaleOptimizer(optimizer)
+    scaled.build(variables)
+    return scaled
+
+
+def _advice(stage: Stage, number: int, place: tuple[int, int], precision: str) -> str:
+    half = "" if precision == "float32" else f" or `precision='float32'` in the place of {precision!r},"
+    return (
+        f"The loss of stage {number + 1} (at={stage.at!r}) became NaN or infinite in epoch {place[0] + 1}, batch "
+        f"{place[1] + 1}. The best weights so far are kept. Try a lower `learning_rate` than {stage.learning_rate}, "
+        f"a tenth of it to begin with,{half} and look at `data.issues` for images that are not what they should be."
+    )

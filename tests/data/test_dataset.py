@@ -1,0 +1,167 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kertl.data
+from kertl.errors import DataError
+
+
+@pytest.fixture
+def data(photos):
+    return kertl.data.from_directory(photos, image_size=(4, 4), batch_size=4, validation=0.2, test=0)
+
+
+def equal(left, right):
+    return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def small_model():
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+class Seen(keras.layers.Layer):
+    """Passes its input on and keeps the red of the first pixel of every image, in the order of training."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = []
+
+    def call(self, x):
+        def keep(red):
+            self.values.append(red)
+            return red
+
+        red = tf.numpy_function(keep, [x[:, 0, 0, 0]], tf.float32, stateful=True)
+        return keras.ops.reshape(red, (-1, 1)) / 255.0
+
+
+def seen_in_fit(dataset, **options):
+    seen = Seen()
+    model = keras.Sequential([keras.Input((4, 4, 3)), seen, keras.layers.Dense(2)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    seen.values.clear()
+    model.fit(dataset, verbose=0, **options)
+    return seen.values
+
+
+def test_a_batch_is_images_of_the_right_shape_with_their_labels(data):
+    images, labels = data.train[0]
+    assert (images.shape, images.dtype) == ((4, 4, 4, 3), np.uint8)
+    assert (labels.shape, labels.dtype) == ((4,), np.int32)
+    np.testing.assert_array_equal(images[:, 0, 0, 0] % 5 == 2, labels == 1)
+
+
+def test_an_epoch_has_every_example_once_and_a_smaller_last_batch(photos):
+    train = kertl.data.from_directory(photos, image_size=(4, 4), batch_size=5, validation=0.2, test=0).train
+    batches = list(train)
+    assert [len(images) for images, _ in batches] == [5, 5, 5, 5, 5, 5, 2]
+    assert len({int(value) for images, _ in batches for value in images[:, 0, 0, 0]}) == train.num_examples == 32
+
+
+def test_a_batch_depends_on_seed_epoch_and_index_alone(photos, data):
+    again = kertl.data.from_directory(photos, image_size=(4, 4), batch_size=4, validation=0.2, test=0)
+    expected = {(epoch, i): data.train.batch(epoch, i) for epoch in range(3) for i in range(8)}
+    for epoch, i in np.random.default_rng(0).permutation(list(expected)).tolist():
+        assert equal(again.train.batch(epoch, i), expected[epoch, i])
+    assert not equal(expected[0, 0], expected[1, 0])
+
+
+def test_the_order_of_an_epoch_is_the_documented_permutation(data):
+    order = np.random.default_rng((0, 3)).permutation(32)
+    np.testing.assert_array_equal(data.train.batch(3, 1)[1], data.train.labels[order[4:8]])
+
+
+def test_setting_the_epoch_resumes_the_order(data):
+    data.train.epoch = 5
+    assert equal(data.train[2], data.train.batch(5, 2))
+
+
+def test_validation_is_in_data_order_in_every_epoch(data):
+    assert equal(data.validation.batch(0, 1), data.validation.batch(7, 1))
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in data.validation]), data.validation.labels)
+
+
+def test_fit_sees_the_batches_of_each_epoch_in_order(data):
+    seen = seen_in_fit(data.train, epochs=3, shuffle=False)
+    expected = [data.train.batch(epoch, i)[0][:, 0, 0, 0] for epoch in range(3) for i in range(8)]
+    np.testing.assert_array_equal(np.concatenate(seen), np.concatenate(expected))
+    assert data.train.epoch == 3
+
+
+def test_the_shuffling_of_fit_gives_the_same_batches_in_another_order(data):
+    seen = seen_in_fit(data.train, epochs=2)
+    for epoch in range(2):
+        expected = {tuple(data.train.batch(epoch, i)[0][:, 0, 0, 0].tolist()) for i in range(8)}
+        assert {tuple(values.tolist()) for values in seen[8 * epoch : 8 * epoch + 8]} == expected
+
+
+def test_only_a_whole_pass_counts_as_an_epoch(data):
+    assert len(list(data.train)) == 8
+    data.train.on_epoch_end()  # as `fit` does before its first epoch
+    for _ in range(2):
+        data.train.on_epoch_begin()
+        list(map(data.train.__getitem__, range(7)))
+        data.train.on_epoch_end()
+    assert data.train.epoch == 0
+    data.train.on_epoch_begin()
+    assert len(list(data.train)) == 8
+    data.train.on_epoch_end()
+    assert data.train.epoch == 1
+
+
+def test_fit_evaluate_and_predict_take_the_datasets(data):
+    model = small_model()
+    history = model.fit(
+        data.train, validation_data=data.validation, class_weight=data.class_weights, epochs=2, verbose=0
+    )
+    assert len(history.history["val_loss"]) == 2
+    assert model.predict(data.validation, verbose=0).shape == (8, 2)
+
+
+def test_in_order_gives_the_same_examples_unshuffled(data):
+    ordered = data.train.in_order()
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in ordered]), data.train.labels)
+    assert ordered.files == data.train.files
+    assert equal(ordered.batch(0, 0), ordered.batch(1, 0))
+
+
+def test_the_cache_in_memory_gives_the_same_batches_without_the_files(photos, data):
+    cached = kertl.data.from_directory(
+        photos, image_size=(4, 4), batch_size=4, validation=0.2, test=0, cache="memory"
+    ).train
+    first = [cached.batch(0, i) for i in range(8)]
+    expected = [[data.train.batch(epoch, i) for i in range(8)] for epoch in range(2)]
+    for path in photos.rglob("*.png"):
+        path.unlink()
+    assert all(map(equal, first, expected[0]))
+    assert all(equal(cached.batch(1, i), expected[1][i]) for i in range(8))
+    assert len(list(cached.in_order())) == 8
+
+
+def test_a_file_that_vanishes_after_the_scan_is_an_error_that_names_it(data):
+    path = data.train.in_order().files[0]
+    Path(path).unlink()
+    with pytest.raises(DataError) as raised:
+        data.train.in_order()[0]
+    assert str(raised.value) == f"The image {path!r} cannot be opened: No such file or directory."
+
+
+def test_an_index_outside_the_epoch_is_an_error(data):
+    with pytest.raises(IndexError) as raised:
+        data.train[8]
+    assert str(raised.value) == "`index` must be at least 0 and below 8. Received: index=8."
+
+
+def test_the_tf_dataset_gives_the_same_batches_and_each_pass_is_the_next_epoch(data):
+    dataset = data.train.to_tf_dataset()
+    assert dataset.cardinality() == 8
+    assert dataset.element_spec[0].shape.as_list() == [None, 4, 4, 3]
+    for epoch in range(2):
+        batches = list(dataset.as_numpy_iterator())
+        assert all(equal(batch, data.train.batch(epoch, i)) for i, batch in enumerate(batches))
+    small_model().fit(dataset, epochs=2, shuffle=False, verbose=0)

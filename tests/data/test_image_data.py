@@ -1,0 +1,45 @@
+import csv
+import hashlib
+
+import pytest
+
+import kertl.data
+
+
+@pytest.fixture
+def data(photos):
+    for k in range(10):
+        (photos / "dog" / f"{k}.png").unlink()
+    (photos / "dog" / "empty.png").touch()
+    return kertl.data.from_directory(photos, image_size=(4, 4), validation=0.2, test=0)
+
+
+def test_class_weights_balance_the_training_part(data):
+    assert data.class_weights == {0: 24 / (2 * 16), 1: 24 / (2 * 8)}
+    assert data.num_classes == 2
+
+
+def test_the_summary_counts_classes_and_parts_and_lists_issues(data):
+    lines = [line.split() for line in data.summary().splitlines()]
+    assert ["class", "train", "validation", "test", "all"] in lines
+    assert ["cat", "16", "4", "0", "20"] in lines
+    assert ["dog", "8", "2", "0", "10"] in lines
+    assert ["all", "24", "6", "0", "30"] in lines
+    assert data.summary().endswith("1 issues, 1 of them files that were left out\n'dog/empty.png' is empty (0 bytes)")
+
+
+def test_the_records_are_sorted_and_written_with_the_digest_of_each_file(data, photos, tmp_path):
+    data.write_csv(tmp_path / "data.csv")
+    with (tmp_path / "data.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
+    assert list(rows[0]) == ["file", "label", "split", "sha256"]
+    for row, record in zip(rows, data.records, strict=True):
+        assert row == vars(record)
+        assert row["sha256"] == hashlib.sha256((photos / row["file"]).read_bytes()).hexdigest()
+
+
+def test_what_was_written_splits_the_images_the_same_way(data, photos, tmp_path):
+    data.write_csv(tmp_path / "data.csv")
+    again = kertl.data.from_csv(tmp_path / "data.csv", root=photos, split_column="split", image_size=(4, 4), seed=9)
+    assert again.records == data.records
