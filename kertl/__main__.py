@@ -1,14 +1,12 @@
 """`python -m kertl`, and what the `kertl` command calls."""
 
-import os
 import sys
+
+from kertl.cli import run
 
 
 def main() -> None:
-    """Run the command line; TensorFlow's start-up messages are silent unless asked for."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from kertl.cli import run
-
+    """Run the command line."""
     sys.exit(run(sys.argv[1:]))
 
 

@@ -82,7 +82,8 @@ def run_on_solar_cells(out: Path, *, seed: int, console: Console) -> dict[str, f
     }
     _show(scores, console, f"{mid.metrics['test']['images']} photos that no training saw")
     console.print(f"The classifier is {out / 'mid' / 'model.keras'}. Ask it about photos of your own:")
-    console.print(f"  kertl predict {out / 'mid'} {photos / 'images' / 'cell0001.png'}", highlight=False)
+    command = f"  kertl predict {out / 'mid'} {photos / 'images' / 'cell0001.png'}"
+    console.print(command, highlight=False, soft_wrap=True)
     return scores
 
 

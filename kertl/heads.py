@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import integer, number, one_of
+from kertl._checks import complain, integer, number, one_of
 from kertl.hardware import replicas
 from kertl.tasks import Task
 
@@ -17,12 +17,12 @@ _SATURATING = ("tanh", "sigmoid", "hard_sigmoid", "hard_tanh", "softsign", "line
 class Head:
     """Pooling, then blocks of Dense, BatchNorm, activation and Dropout, then the output layer.
 
-    Without hidden units the pooled features go through BatchNorm (if asked) and Dropout straight to the output layer.
+    Without hidden units the pooled features go through Dropout straight to the output layer.
 
     Attributes:
         hidden_units: Width of each hidden Dense layer; none by default.
-        batch_norm: Whether to normalise the input of the activation in each block, or the features if there is none.
-        dropout: Share of units dropped behind each block, 0 <= dropout < 1.
+        batch_norm: Whether each block normalises what goes into its activation.
+        dropout: Share of units dropped behind each block, or of the features if there is none; 0 <= dropout < 1.
         pooling: "avg", "max", "both" (average and maximum side by side) or "flatten".
         activation: Of the hidden layers, by Keras name.
         initializer: A Keras initialiser's name, or "auto": He for relu and its kin, LeCun for selu, Glorot for tanh
@@ -56,36 +56,37 @@ class Head:
     batch_norm_momentum: float = 0.9
 
     def __post_init__(self) -> None:
+        if not isinstance(self.hidden_units, (tuple, list)):
+            raise complain("hidden_units", "a tuple of whole numbers, one per layer", self.hidden_units)
         object.__setattr__(self, "hidden_units", tuple(self.hidden_units))
         for units in self.hidden_units:
             integer("hidden_units", units, at_least=1)
+        one_of("batch_norm", self.batch_norm, (True, False))
         number("dropout", self.dropout, at_least=0, below=1)
         one_of("pooling", self.pooling, ("avg", "max", "both", "flatten"))
         number("l1", self.l1, at_least=0)
         number("l2", self.l2, at_least=0)
         number("batch_norm_momentum", self.batch_norm_momentum, at_least=0, below=1)
-        keras.activations.get(self.activation)
+        one_of("activation", self.activation, (*_RECTIFIERS, *_SATURATING, "selu"))
         if self.initializer != "auto":
-            keras.initializers.get(self.initializer)
+            _known_initializer(self.initializer)
 
     def __call__(self, features: Any, outputs: int, task: Task) -> Any:
         """The answers, symbolic, shape `(batch, outputs)`, from symbolic features of any rank; float32."""
         x = _pool(features, self.pooling)
-        if not self.hidden_units and self.batch_norm:
-            x = self._batch_norm("head_batch_norm")(x)
-        for number_, units in enumerate(self.hidden_units, start=1):
+        for index, units in enumerate(self.hidden_units, start=1):
             x = keras.layers.Dense(
                 units,
                 use_bias=not self.batch_norm,
                 kernel_initializer=initializer_for(self.activation) if self.initializer == "auto" else self.initializer,
                 kernel_regularizer=self._regularizer(),
-                name=f"head_dense_{number_}",
+                name=f"head_dense_{index}",
             )(x)
             if self.batch_norm:
-                x = self._batch_norm(f"head_batch_norm_{number_}")(x)
-            x = keras.layers.Activation(self.activation, name=f"head_activation_{number_}")(x)
+                x = self._batch_norm(f"head_batch_norm_{index}")(x)
+            x = keras.layers.Activation(self.activation, name=f"head_activation_{index}")(x)
             if self.dropout:
-                x = keras.layers.Dropout(self.dropout, name=f"head_dropout_{number_}")(x)
+                x = keras.layers.Dropout(self.dropout, name=f"head_dropout_{index}")(x)
         if not self.hidden_units and self.dropout:
             x = keras.layers.Dropout(self.dropout, name="head_dropout")(x)
         return keras.layers.Dense(
@@ -123,6 +124,13 @@ def initializer_for(activation: str) -> str:
         return "lecun_normal"
     one_of("activation", activation, (*_RECTIFIERS, *_SATURATING))
     return "he_normal" if activation in _RECTIFIERS else "glorot_uniform"
+
+
+def _known_initializer(name: str) -> None:
+    try:
+        keras.initializers.get(name)
+    except ValueError as error:
+        raise complain("initializer", "'auto' or the name of a Keras initialiser", name) from error
 
 
 def _pool(features: Any, pooling: str) -> Any:

@@ -36,7 +36,7 @@ def optimizer_named(
     one_of("optimizer", name, _MAKERS)
     number("weight_decay", weight_decay, at_least=0)
     variables = list(variables)
-    optimizer = _MAKERS[name](learning_rate=learning_rate, weight_decay=weight_decay or None)
+    optimizer = _MAKERS[name](learning_rate=learning_rate, weight_decay=float(weight_decay))
     if weight_decay:
         optimizer.exclude_from_weight_decay(var_list=[variable for variable in variables if len(variable.shape) < 2])
     optimizer.build(variables)

@@ -45,8 +45,9 @@ class Stage:
     """Share of each weight that a step at rate 1 takes away; >= 0. Biases and BatchNorm are left out."""
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes; 0 <= smoothing < 1."""
-    class_weights: bool = True
-    """Whether every class counts alike in the loss, however many images it has."""
+    class_weights: bool = False
+    """Whether every class counts alike in the loss, however many images it has: better for the rare classes, worse for
+    the accuracy over all images."""
     augment: str = "light"
     """How much the training images are varied: "none", "light" or "strong"."""
     batch_norm: str = "frozen"
@@ -100,7 +101,7 @@ class Recipe:
 
     def to_json(self) -> str:
         """The recipe as JSON text."""
-        return json.dumps(dataclasses.asdict(self), indent=2)
+        return json.dumps(dataclasses.asdict(self), indent=2, default=_plain)
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
@@ -110,10 +111,12 @@ class Recipe:
             ValueError: If the text is not JSON, or has names or values that no recipe has.
         """
         values = json.loads(text)
-        _check_names(values, cls)
-        stages = values.pop("stages", [])
+        _check_names(values, cls, needed="stages")
+        stages = values.pop("stages")
+        if not isinstance(stages, list):
+            raise complain("stages", "a list of stages", stages)
         for stage in stages:
-            _check_names(stage, Stage)
+            _check_names(stage, Stage, needed="at")
         return cls(stages=[Stage(stage.pop("at"), **stage) for stage in stages], **values)
 
 
@@ -140,8 +143,8 @@ def named_recipe(name: str, **changes: Any) -> Recipe:
 
 
 _DEEP = Stage("deep", epochs=5, learning_rate=3e-3)
-_MID = Stage("mid", epochs=10, learning_rate=3e-4)
-_FULL = Stage("full", epochs=10, learning_rate=1e-4)
+_MID = Stage("mid", epochs=12, learning_rate=1e-4)
+_FULL = Stage("full", epochs=8, learning_rate=3e-5)
 
 NAMED: dict[str, tuple[Stage, ...]] = {
     "deep": (_DEEP,),
@@ -151,7 +154,13 @@ NAMED: dict[str, tuple[Stage, ...]] = {
 }
 
 
-def _check_names(values: Any, kind: type) -> None:
+def _check_names(values: Any, kind: type, needed: str) -> None:
     known = {field.name for field in dataclasses.fields(kind)}
-    if not isinstance(values, dict) or not values.keys() <= known:
-        raise complain(kind.__name__.lower(), f"a JSON object with the names {', '.join(sorted(known))}", values)
+    if not isinstance(values, dict) or not {needed} <= values.keys() <= known:
+        accepted = f"a JSON object with {needed!r}, and no names but {', '.join(sorted(known))}"
+        raise complain(kind.__name__.lower(), accepted, values)
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as one of Python."""
+    return value.item()

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import one_of
+from kertl._checks import number, one_of
 
 
 @keras.saving.register_keras_serializable(package="kertl")
@@ -17,6 +17,9 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
     Args:
         smoothing: s; 0 <= smoothing < 1.
+
+    Raises:
+        ValueError: If `smoothing` is out of range.
 
     Example:
         >>> import numpy as np
@@ -30,7 +33,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
     def __init__(self, smoothing: float = 0.0, name: str = "crossentropy", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
-        self.smoothing = smoothing
+        self.smoothing = number("smoothing", smoothing, at_least=0, below=1)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Loss per example, shape `(batch,)`."""

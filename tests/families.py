@@ -1,6 +1,7 @@
 """One small member of each family of the Applications, and small models that stress the graph code."""
 
 import keras
+import numpy as np
 
 # name -> side of the smallest picture that still leaves a feature map of a few pixels
 FAMILIES = {
@@ -54,3 +55,17 @@ def small_classifier(side=32, classes=3):
     x = keras.layers.BatchNormalization(name="head_bn")(x)
     x = keras.layers.Dense(classes, activation="softmax", name="predictions")(x)
     return keras.Model(inputs, x, name="classifier")
+
+
+def lively(model, x):
+    """The model with BatchNorm statistics of `x`, without which random weights give the same for every picture."""
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    before = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(x, training=True)
+    for layer, momentum in zip(norms, before, strict=True):
+        layer.momentum = momentum
+    first, second = keras.ops.convert_to_numpy(model(x))[:2]
+    assert np.abs(first - second).max() > 1e-3 * np.abs(first).max()
+    return model

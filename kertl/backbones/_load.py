@@ -2,6 +2,7 @@
 
 import os
 import socket
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -173,18 +174,22 @@ def _clear_download_errors(application: Application) -> Iterator[None]:
     socket.setdefaulttimeout(_NETWORK_SECONDS)
     try:
         yield
-    except Exception as error:  # Keras raises a bare Exception for a failed download
-        if not isinstance(error, TimeoutError) and "URL fetch failure on" not in str(error):
+    except Exception as error:  # Keras raises a bare Exception for most failed downloads
+        if not isinstance(error, OSError) and "URL fetch failure on" not in str(error):
             raise
-        address = next((word for word in str(error).replace(": ", " ").split() if word.startswith("http")), None)
-        file = address or f"the ImageNet weights of {application.name} without top"
         raise WeightsError(
-            f"The ImageNet weights of {application.name} cannot be downloaded ({error}). Fetch {file} where there is "
-            f"a network and put it into the folder {str(_keras_cache())!r}"
+            f"The ImageNet weights of {application.name} cannot be downloaded ({error}). Fetch {_address(error)} where "
+            f"there is a network and put it into the folder {str(_keras_cache())!r}"
             + ("." if application.imagenet_graph_differs else ", or pass the file's path as `weights=`.")
         ) from error
     finally:
         socket.setdefaulttimeout(before)
+
+
+def _address(error: BaseException) -> str:
+    """The address that a failed download came from, which Keras' `get_file` calls its origin."""
+    frames = (frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__))
+    return str(next((names["origin"] for names in frames if "origin" in names), "the weights without top"))
 
 
 def _keras_cache() -> Path:

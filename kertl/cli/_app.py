@@ -1,15 +1,14 @@
 """The commands under one name, and how their errors are shown."""
 
 import logging
-import sys
 import traceback
 
-import click
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.panel import Panel
 from rich.text import Text
+from typer.exceptions import TyperException
 
 from kertl.cli import _ask, _demo, _look, _train
 
@@ -46,10 +45,10 @@ def run(arguments: list[str]) -> int:
     try:
         # `--debug` may stand anywhere.
         status = app(["--debug"] * debug + [a for a in arguments if a != "--debug"], standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+    except TyperException as error:
+        _show_error(f"{error.format_message()} `kertl --help` and `kertl COMMAND --help` tell more.", "usage")
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _show_error("Interrupted. What was trained so far is in the run directory.", "interrupted")
         return 130
     except Exception as error:
@@ -61,7 +60,5 @@ def run(arguments: list[str]) -> int:
 
 
 def _show_error(message: str, title: str) -> None:
-    console = Console(stderr=True)
-    console.print(Panel(Text(message), title=title, title_align="left", border_style="red"))
-    if not sys.stderr.isatty():
-        sys.stderr.flush()
+    panel = Panel(Text(message), title=title, title_align="left", border_style="red")
+    Console(stderr=True).print(panel)

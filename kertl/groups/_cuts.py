@@ -8,6 +8,7 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -142,10 +143,8 @@ def _belongs_to(piece: Sequence[Step], following: Sequence[Step], block: Sequenc
     """Whether `piece`, which has no kernel, belongs to the kernel that it feeds rather than to the block before."""
     if _is_padding(piece):
         return True
-    stems = {_stem(step.operation.name) for step in piece}
-    return stems <= {_stem(step.operation.name) for step in following} and not stems & {
-        _stem(step.operation.name) for step in block
-    }
+    stems = _stems(piece)
+    return bool(stems) and stems <= _stems(following) and not stems & _stems(block)
 
 
 def _shared_start(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -163,6 +162,13 @@ def _block_ids(steps: Iterable[Step]) -> set[str]:
     return {match.group() for match in matches if match}
 
 
-def _stem(name: str) -> str:
-    match = _BLOCK.match(name)
-    return match.group() if match else name.rpartition("_")[0] or name
+def _stems(steps: Iterable[Step]) -> set[str]:
+    """What the names of the steps say of their block; a name that Keras gave by itself says nothing."""
+    names = {step.operation.name for step in steps if not _is_automatic(step.operation)}
+    return {match.group() if (match := _BLOCK.match(name)) else name.rpartition("_")[0] or name for name in names}
+
+
+def _is_automatic(operation: Any) -> bool:
+    """Whether an operation is called by its class alone: `re_lu_14`, `batch_normalization`."""
+    name = re.sub(r"_\d+$", "", operation.name)
+    return bool(name.replace("_", "") == type(operation).__name__.lower())

@@ -65,8 +65,8 @@ def load(path: str | Path) -> keras.Model:
         raise WeightsError(f"There is no model file {str(path)!r}.")
     try:
         with zipfile.ZipFile(path) as archive:
-            noted = json.loads(archive.read(_MEMBER)) if _MEMBER in archive.namelist() else None
+            info = ModelInfo.from_json(json.loads(archive.read(_MEMBER))) if _MEMBER in archive.namelist() else None
         model = keras.saving.load_model(path, compile=False)
     except (zipfile.BadZipFile, ValueError, TypeError, KeyError, OSError) as error:
         raise WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}") from error
-    return model if noted is None else set_model_info(model, ModelInfo.from_json(noted))
+    return model if info is None else set_model_info(model, info)

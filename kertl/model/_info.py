@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from kertl._checks import complain
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -27,8 +29,15 @@ class ModelInfo:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "ModelInfo":
-        """From JSON values; what other versions may have added is passed over."""
+    def from_json(cls, values: Any) -> "ModelInfo":
+        """From JSON values; what other versions may have added is passed over.
+
+        Raises:
+            ValueError: If they are not what `to_json` gives.
+        """
+        wanted = {"task": str, "class_names": list, "backbone": str, "kertl": str}
+        if not isinstance(values, dict) or not all(isinstance(values.get(k), kind) for k, kind in wanted.items()):
+            raise complain("kertl.json", f"an object with {', '.join(wanted)}", values)
         return cls(values["task"], tuple(values["class_names"]), values["backbone"], values["kertl"])
 
 

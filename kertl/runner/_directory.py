@@ -67,12 +67,13 @@ class RunDirectory:
         writer.writerows(rows)
         write_text(self.path / HISTORY, text.getvalue())
 
-    def read_history(self) -> list[dict[str, Any]]:
-        """The rows that `write_history` wrote; numbers are numbers again."""
+    def read_history(self, recipe: Recipe) -> list[dict[str, Any]]:
+        """The rows that `write_history` wrote in a run of `recipe`; numbers are numbers again."""
         if self.path is None:
             return []
         with (self.path / HISTORY).open(newline="", encoding="utf-8") as file:
-            return [{name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
+            rows = [{name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
+        return [{**row, "at": recipe.stages[row["stage"]].at} for row in rows]
 
     def write_model(self, model: keras.Model) -> None:
         """Save the model as it is now."""

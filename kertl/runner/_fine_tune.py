@@ -63,7 +63,8 @@ def fine_tune(
     """Train a model on images in stages, in place.
 
     In each stage what lies in front of the boundary runs in inference mode for good; a new optimizer takes over the
-    moments of the variables that trained before; the weights of the epoch with the lowest validation loss are kept.
+    moments of the variables that trained before; at its end the weights of its epoch with the lowest validation loss
+    are taken.
     A model that was built inside a `tf.distribute` scope is trained in it.
 
     Args:
@@ -123,12 +124,13 @@ def fine_tune(
                     data,
                     recipe,
                     number,
+                    first_epoch=len(rows),
                     before=trained,
                     callbacks=[*tensorboard(directory.tensorboard), *callbacks],
                     report=report,
                     verbose=verbose,
                 )
-            except DivergedError:
+            except (DivergedError, KeyboardInterrupt):
                 directory.write_model(model)
                 raise
     parts = {"validation": data.validation, "test": data.test}
@@ -183,4 +185,4 @@ def _flags_kept(model: keras.Model) -> Iterator[None]:
 def _finished_run(model: keras.Model, recipe: Recipe, directory: RunDirectory) -> Run:
     path = Path(str(directory.path))
     model.set_weights(load(path / MODEL).get_weights())
-    return Run(model, recipe, directory.read_history(), read_metrics(path), path)
+    return Run(model, recipe, directory.read_history(recipe), read_metrics(path), path)

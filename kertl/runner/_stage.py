@@ -61,6 +61,7 @@ def train_stage(
     recipe: Recipe,
     number: int,
     *,
+    first_epoch: int,
     before: Trained | None,
     callbacks: Sequence[keras.callbacks.Callback],
     report: Callable[[dict[str, Any]], None],
@@ -73,6 +74,7 @@ def train_stage(
         data: Its images.
         recipe: The recipe.
         number: Which of its stages.
+        first_epoch: How many epochs there have been before.
         before: What the stage before left.
         callbacks: More callbacks for `fit`.
         report: Called with the figures of each epoch.
@@ -82,7 +84,6 @@ def train_stage(
         DivergedError: If the loss became NaN or infinite; the best weights so far are in `model`.
     """
     stage = recipe.stages[number]
-    first_epoch = sum(earlier.epochs for earlier in recipe.stages[:number])
     with scope_of(model), computing_in(model, recipe.precision):
         training = _training_model(model, stage)
         trained = _compile(training, model, data, recipe, stage, before)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import kertl
-from tests.families import FAMILIES, application, small_backbone, small_classifier
+from tests.families import FAMILIES, application, lively, small_backbone, small_classifier
 
 
 def images(side, count=2):
@@ -27,6 +27,7 @@ def test_suffix_of_prefix_is_the_backbone_at_every_main_boundary(name):
     groups = kertl.layer_groups(model)
     behind_main = [group.name for before, group in itertools.pairwise(groups) if before.boundary == "main"]
     x = images(FAMILIES[name])
+    lively(model, x)
     for at in ["deep", "mid", "full", *behind_main[-2:]]:
         assert distance(model, at, x) <= 1e-5, at
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import kertl
-from tests.families import FAMILIES, application, small_backbone, small_classifier
+from tests.families import FAMILIES, application, lively, small_backbone, small_classifier
 
 
 def images(side, count=4):
@@ -18,18 +18,10 @@ def moved(before, after):
     return [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
 
 
-def adapt_statistics(model, x):
-    """Give random weights the BatchNorm statistics of `x`, without which no gradient comes through."""
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(x, training=True)
-
-
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_stage_moves_the_announced_variables_and_no_statistics_of_any_family(name):
     backbone, x = application(name, FAMILIES[name]), images(FAMILIES[name])
-    adapt_statistics(backbone, x)
+    lively(backbone, x)
     features = keras.layers.GlobalAveragePooling2D()(backbone.output)
     model = keras.Model(backbone.input, keras.layers.Dense(2, activation="softmax")(features))
     stage = kertl.stage_model(model, at="mid")

@@ -1,0 +1,530 @@
+import re
+import socket
+import sys
+import urllib.error
+
+import keras
+import numpy as np
+import pytest
+
+import kertl
+from kertl.backbones import APPLICATIONS
+from kertl.errors import WeightsError
+from tests.families import FAMILIES, application, lively, small_classifier
+
+MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+BGR_MEAN = np.array([103.939, 116.779, 123.68])
+
+# What each kind makes of pixels 0..255, by the formulas in keras.applications.imagenet_utils' documentation.
+FORMULAS = {
+    "none": lambda x: x,
+    "unit": lambda x: x / 255,
+    "tf": lambda x: x / 127.5 - 1,
+    "torch": lambda x: (x / 255 - MEAN) / DEVIATION,
+    "caffe": lambda x: x[..., ::-1] - BGR_MEAN,
+}
+
+
+def images(side, count=2):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3)).astype("float32")
+
+
+def out(model, x):
+    return keras.ops.convert_to_numpy(model(x))
+
+
+def own_preprocessing(name):
+    """`preprocess_input` of the module that defines the constructor of an Application."""
+    return sys.modules[getattr(keras.applications, name).__module__].preprocess_input
+
+
+def nested(model):
+    (inner,) = (layer for layer in model.layers if isinstance(layer, keras.Model))
+    return inner
+
+
+def narrow(**options):
+    """The smallest MobileNetV2."""
+    options = {"include_top": False, "input_shape": (64, 64, 3), **options}
+    return keras.applications.MobileNetV2(weights=None, alpha=0.35, **options)
+
+
+def shaken(model):
+    """The model with weights that are not those of any new one."""
+    random = np.random.default_rng(7)
+    model.set_weights(
+        [weight + random.uniform(0, 0.01, weight.shape).astype(weight.dtype) for weight in model.get_weights()]
+    )
+    return model
+
+
+def trained(trainable=True, before=None):
+    """A classifier of 19 classes on the nested MobileNetV2, as somebody may have trained and saved it."""
+    backbone = lively(narrow(), images(64, 8) / 127.5 - 1)
+    inputs = keras.Input((64, 64, 3))
+    x = backbone(inputs if before is None else before(inputs))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dropout(0.2)(x)
+    model = keras.Model(inputs, keras.layers.Dense(19, activation="softmax")(x), name="breeds")
+    backbone.trainable = trainable
+    model.compile("adam", "categorical_crossentropy")
+    return model, backbone
+
+
+def foreign(before=(), side=32):
+    """A trained model that is none of the Applications."""
+    layers = [
+        *before,
+        keras.layers.Conv2D(4, 3, strides=2, padding="same", name="first"),
+        keras.layers.ReLU(name="relu"),
+        keras.layers.Conv2D(8, 3, strides=2, padding="same", name="second"),
+        keras.layers.GlobalAveragePooling2D(name="pooling"),
+        keras.layers.Dense(3, name="logits"),
+    ]
+    return keras.Sequential([keras.Input((side, side, 3)), *layers], name="foreign")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_backbone_of_each_family_does_its_own_modules_preprocessing_inside(name):
+    side = FAMILIES[name]
+    backbone = kertl.load_backbone(name, weights=None, input_shape=(side, side, 3))
+    x = images(side, 4)
+    lively(nested(backbone), own_preprocessing(name)(x.copy()))
+    expected = out(nested(backbone), own_preprocessing(name)(x.copy()))
+    assert np.abs(out(backbone, x) - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert backbone.output_shape == nested(backbone).output_shape
+    assert backbone.backbone_name == name
+    assert all(layer.trainable for layer in backbone._flatten_layers())
+
+
+def test_the_default_size_is_the_one_that_the_backbone_was_made_for():
+    assert kertl.load_backbone("MobileNetV3Small", weights=None).input_shape == (None, 224, 224, 3)
+
+
+def test_weights_none_are_random_and_follow_the_seed():
+    found = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        found.append(kertl.load_backbone("MobileNetV3Small", weights=None, input_shape=(32, 32, 3)).get_weights()[0])
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+
+
+# Trained models from files -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_the_classifier_of_a_trained_file_is_cut_off_and_all_of_the_backbone_trains(tmp_path, suffix):
+    model, backbone = trained(trainable=False)
+    path = tmp_path / f"breeds{suffix}"
+    model.save(path)
+    loaded = kertl.load_backbone(path)
+    assert loaded.output_shape == (None, 2, 2, 1280)
+    x = images(64)
+    expected = out(backbone, x / 127.5 - 1)
+    assert np.abs(out(loaded, x) - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert all(layer.trainable for layer in loaded._flatten_layers())
+    assert len(loaded.trainable_weights) == len(narrow().trainable_weights)
+    assert loaded.backbone_name == "MobileNetV2"
+    assert not loaded.compiled
+
+
+def test_a_model_in_memory_shares_its_layers_with_the_backbone():
+    model, backbone = trained()
+    loaded = kertl.load_backbone(model)
+    assert {id(variable) for variable in loaded.weights} == {id(variable) for variable in backbone.weights}
+
+
+@pytest.mark.parametrize(
+    "before", [keras.layers.Rescaling(1 / 127.5, offset=-1.0), lambda x: x / 127.5 - 1], ids=["layer", "arithmetic"]
+)
+def test_an_application_that_brings_its_rescaling_is_not_rescaled_twice(tmp_path, before):
+    model, backbone = trained(before=before)
+    model.save(tmp_path / "model.keras")
+    x = images(64)
+    expected = out(backbone, x / 127.5 - 1)
+    for source in (model, tmp_path / "model.keras"):
+        loaded = kertl.load_backbone(source)
+        assert np.abs(out(loaded, x) - expected).max() <= 1e-3 * np.abs(expected).max()
+
+
+def test_a_foreign_model_with_rescaling_at_its_start_is_taken_as_it_is():
+    model = foreign([keras.layers.Rescaling(1 / 255, name="scale")])
+    x = images(32)
+    expected = out(keras.Model(model.inputs[0], model.get_layer("second").output), x)
+    np.testing.assert_allclose(out(kertl.load_backbone(model), x), expected, rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.load_backbone(model, preprocessing="unit")
+    assert str(caught.value) == (
+        "`preprocessing` must be left out: 'foreign' begins with its preprocessing. Received: preprocessing='unit'."
+    )
+
+
+def test_a_foreign_model_without_preprocessing_needs_to_be_told():
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.load_backbone(foreign())
+    assert str(caught.value) == (
+        "`preprocessing` must be given for 'foreign': its graph does not begin with its preprocessing, and it is not "
+        "one of the Applications. Received: preprocessing=None. Say what it wants of its pixels: 'none' (0..255), "
+        "'unit' (0..1), 'tf' (-1..1), 'torch', 'caffe', or a layer."
+    )
+
+
+@pytest.mark.parametrize("kind", FORMULAS)
+def test_each_kind_of_preprocessing_is_its_formula(kind):
+    model = foreign()
+    features = keras.Model(model.inputs[0], model.get_layer("second").output)
+    x = images(32)
+    expected = out(features, FORMULAS[kind](x.astype("float64")).astype("float32"))
+    found = out(kertl.load_backbone(model, preprocessing=kind), x)
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_layer_may_be_given_as_preprocessing():
+    model = foreign()
+    features = keras.Model(model.inputs[0], model.get_layer("second").output)
+    x = images(32)
+    found = out(kertl.load_backbone(model, preprocessing=keras.layers.Rescaling(0.5, name="half")), x)
+    np.testing.assert_allclose(found, out(features, x / 2), rtol=1e-5, atol=1e-5)
+
+
+def test_an_unknown_preprocessing_is_an_error_with_the_nearest():
+    message = (
+        r"`preprocessing` must be 'none' or 'unit' or 'tf' or 'torch' or 'caffe'\. Received: preprocessing='cafe'\. "
+        r"Did you mean 'caffe'\?"
+    )
+    with pytest.raises(ValueError, match=message):
+        kertl.load_backbone(foreign(), preprocessing="cafe")
+
+
+def test_a_trained_model_takes_another_size_where_its_sides_are_multiples_of_32():
+    model, backbone = trained()
+    larger = kertl.load_backbone(model, input_shape=(96, 128, 3))
+    assert larger.input_shape == (None, 96, 128, 3)
+    assert larger.output_shape == (None, 3, 4, 1280)
+    reference = narrow(input_shape=(96, 128, 3))
+    reference.set_weights(backbone.get_weights())
+    x = np.random.default_rng(0).integers(0, 256, (1, 96, 128, 3)).astype("float32")
+    expected = out(reference, x / 127.5 - 1)
+    assert np.abs(out(larger, x) - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_another_size_of_a_trained_model_that_is_no_multiple_of_32_is_refused():
+    model, _ = trained()
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.load_backbone(model, input_shape=(100, 96, 3))
+    assert str(caught.value) == (
+        "`input_shape` must be (64, 64, 3) or have sides that are multiples of 32, for 'breeds'. "
+        "Received: input_shape=(100, 96, 3)."
+    )
+
+
+def test_a_trained_model_brings_its_own_weights():
+    message = r"`weights` must be left out where `source` is a trained model, which brings its own\. Received: weights="
+    with pytest.raises(ValueError, match=message):
+        kertl.load_backbone(foreign(), weights=None, preprocessing="none")
+
+
+def test_a_model_that_takes_no_pictures_is_refused():
+    inputs = keras.Input((16, 16, 1))
+    gray = keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs), name="gray")
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.load_backbone(gray)
+    assert str(caught.value) == (
+        "`source` must take pictures of shape (height, width, 3). Received: 'gray', which takes (16, 16, 1)."
+    )
+
+
+# Weights from files --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def source():
+    """A MobileNetV3Small with weights of its own, at 32 pixels."""
+    return shaken(application("MobileNetV3Small", 32))
+
+
+@pytest.fixture(scope="module")
+def weight_files(source, tmp_path_factory):
+    """The weights of `source` in every form that a file may have, by form."""
+    folder = tmp_path_factory.mktemp("weights")
+    files = {form: folder / name for form, name in FORMS.items()}
+    source.save_weights(files["bare"])
+    legacy(source, files["legacy"])
+    x = keras.layers.GlobalAveragePooling2D()(source.output)
+    keras.Model(source.input, keras.layers.Dense(4)(x), name="whole").save(files["whole"])
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.GlobalAveragePooling2D()(source(inputs))
+    keras.Model(inputs, keras.layers.Dense(4)(x), name="nested").save(files["nested"])
+    return files
+
+
+FORMS = {"bare": "small.weights.h5", "legacy": "small_no_top.h5", "whole": "whole.keras", "nested": "nested.keras"}
+
+
+def legacy(model, path):
+    """Write bare weights as keras.applications publishes them."""
+    import h5py
+    from keras.src.legacy.saving import legacy_h5_format
+
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_weights_come_from_a_file_bare_or_inside_a_whole_model(form, source, weight_files):
+    loaded = kertl.load_backbone("MobileNetV3Small", weights=weight_files[form], input_shape=(32, 32, 3))
+    for found, expected in zip(nested(loaded).get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_whole_model_of_another_architecture_is_refused_with_the_first_difference(weight_files):
+    with pytest.raises(WeightsError) as caught:
+        kertl.load_backbone("MobileNetV2", weights=weight_files["whole"], input_shape=(32, 32, 3))
+    expected = (
+        f"The model in {str(weight_files['whole'])!r} is not the architecture 'mobilenetv2_1.00_32': where that has "
+        "'Conv1' (Conv2D: 3x3x3x32), the file has 'rescaling' (Rescaling)."
+    )
+    assert re.sub(r"rescaling_\d+", "rescaling", str(caught.value)) == expected
+
+
+def test_a_whole_model_that_ends_early_is_refused_with_the_number_of_layers(tmp_path):
+    vgg = application("VGG16", 32)
+    keras.Model(vgg.input, vgg.get_layer("block1_conv2").output, name="cut").save(tmp_path / "cut.keras")
+    with pytest.raises(WeightsError) as caught:
+        kertl.load_backbone("VGG16", weights=tmp_path / "cut.keras", input_shape=(32, 32, 3))
+    assert str(caught.value) == (
+        f"The model in {str(tmp_path / 'cut.keras')!r} is not the architecture 'vgg16': it has 2 layers before its "
+        "classifier, 'vgg16' has 13."
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container")  # Keras says so before it refuses the file
+@pytest.mark.parametrize("form", ["bare", "legacy"])
+def test_bare_weights_of_another_architecture_are_refused(form, weight_files):
+    with pytest.raises(WeightsError) as caught:
+        kertl.load_backbone("MobileNetV2", weights=weight_files[form], input_shape=(32, 32, 3))
+    message = str(caught.value)
+    assert message.startswith(
+        f"The weights in {str(weight_files[form])!r} do not fit 'mobilenetv2_1.00_32' without its top: "
+    )
+    assert message.endswith(
+        "Of the files that keras.applications publishes, the one whose name ends in 'notop' or 'no_top' fits."
+    )
+
+
+@pytest.mark.parametrize("name", ["none.weights.h5", "none.h5", "none.keras"])
+def test_a_weights_file_that_is_not_there_is_an_error(tmp_path, name):
+    with pytest.raises(WeightsError) as caught:
+        kertl.load_backbone("MobileNetV3Small", weights=tmp_path / name, input_shape=(32, 32, 3))
+    assert str(caught.value) == f"There is no weights file {str(tmp_path / name)!r}."
+
+
+@pytest.mark.parametrize("name", ["none.h5", "none.keras"])
+def test_a_model_file_that_is_not_there_is_an_error(tmp_path, name):
+    with pytest.raises(WeightsError) as caught:
+        kertl.load_backbone(tmp_path / name)
+    assert str(caught.value) == f"There is no model file {str(tmp_path / name)!r}."
+
+
+@pytest.mark.parametrize("name", ["garbage.weights.h5", "garbage.h5", "garbage.keras"])
+def test_garbage_is_refused_as_weights_and_as_a_model(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+    with pytest.raises(WeightsError, match=name):
+        kertl.load_backbone("MobileNetV3Small", weights=path, input_shape=(32, 32, 3))
+    with pytest.raises(WeightsError, match=name):
+        kertl.load_backbone(path)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_truncated_file_is_refused(form, share, weight_files, tmp_path):
+    content = weight_files[form].read_bytes()
+    path = tmp_path / FORMS[form]
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(WeightsError, match=FORMS[form]):
+        kertl.load_backbone("MobileNetV3Small", weights=path, input_shape=(32, 32, 3))
+
+
+def test_bare_weights_are_no_model(weight_files):
+    with pytest.raises(WeightsError) as caught:
+        kertl.load_backbone(weight_files["bare"])
+    assert str(caught.value) == (
+        f"{str(weight_files['bare'])!r} holds weights but no model. "
+        "Pass it as `weights=` together with the name of the backbone."
+    )
+
+
+@pytest.mark.parametrize("file", ["e.weights.h5", "efficientnetb0_notop.h5"])
+def test_bare_weights_of_an_efficientnet_are_refused_since_its_imagenet_graph_differs(tmp_path, monkeypatch, file):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(WeightsError) as caught:
+        kertl.load_backbone("EfficientNetB0", weights=file, input_shape=(32, 32, 3))
+    assert str(caught.value) == (
+        "EfficientNetB0 with ImageNet weights is another graph than without (it has one more Rescaling), so that a "
+        f"bare weights file such as {file!r} may give wrong outputs in silence. Pass a whole .keras model, or put the "
+        f"published file into the folder {str(tmp_path / 'models')!r} and use weights='imagenet'."
+    )
+
+
+def test_a_file_with_code_in_a_lambda_layer_is_refused_and_not_run(tmp_path):
+    marker = tmp_path / "was_run"
+    layer = keras.layers.Lambda(lambda x, path=str(marker): (open(path, "w").close(), x)[1], name="evil")  # noqa: PTH123
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(4, 3)(layer(inputs))
+    keras.Model(inputs, x).save(tmp_path / "evil.keras")
+    marker.unlink(missing_ok=True)
+    for call in (
+        lambda: kertl.load_backbone(tmp_path / "evil.keras"),
+        lambda: kertl.load_backbone("MobileNetV3Small", weights=tmp_path / "evil.keras", input_shape=(32, 32, 3)),
+        lambda: kertl.load(tmp_path / "evil.keras"),
+    ):
+        with pytest.raises(WeightsError, match=r"Keras cannot load the model in '.*evil\.keras'"):
+            call()
+    assert not marker.exists()
+
+
+# ImageNet weights without a network ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_network(monkeypatch, tmp_path):
+    """A download fails at once with `error`; returns the list that is filled with the time limits at the time."""
+
+    def fail(error):
+        def retrieve(*_, **__):
+            limits.append(socket.getdefaulttimeout())
+            raise error
+
+        limits = []
+        monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", retrieve)
+        return limits
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))  # Keras reads the variable once
+    return fail
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        urllib.error.URLError("no route to host"),
+        urllib.error.HTTPError("https://x", 503, "unavailable", None, None),
+        urllib.error.ContentTooShortError("got only half", None),
+        TimeoutError("timed out"),
+        ConnectionResetError("reset by peer"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_imagenet_without_a_network_says_which_file_to_fetch_and_where_to_put_it(no_network, tmp_path, error):
+    limits = no_network(error)
+    original = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(33.0)
+    try:
+        with pytest.raises(WeightsError) as caught:
+            kertl.load_backbone("MobileNetV2", input_shape=(96, 96, 3))
+        assert socket.getdefaulttimeout() == 33.0
+    finally:
+        socket.setdefaulttimeout(original)
+    message = str(caught.value)
+    assert message.startswith("The ImageNet weights of MobileNetV2 cannot be downloaded (")
+    assert (
+        "Fetch https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_96_no_top.h5 where there is a network"
+    ) in message
+    assert message.endswith(
+        f"put it into the folder {str(tmp_path / 'models')!r}, or pass the file's path as `weights=`."
+    )
+    assert limits == [10.0]
+
+
+def test_without_a_network_an_efficientnets_file_goes_into_the_folder_only(no_network, tmp_path):
+    no_network(urllib.error.URLError("no route to host"))
+    with pytest.raises(WeightsError) as caught:
+        kertl.load_backbone("EfficientNetB0", input_shape=(32, 32, 3))
+    message = str(caught.value)
+    assert "Fetch https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5 where" in message
+    assert message.endswith(f"put it into the folder {str(tmp_path / 'models')!r}.")
+
+
+def test_the_file_that_was_fetched_by_hand_is_found_in_the_folder(no_network, tmp_path):
+    no_network(urllib.error.URLError("no route to host"))
+    model = shaken(application("MobileNetV2", 96))
+    (tmp_path / "models").mkdir()
+    legacy(model, tmp_path / "models" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_96_no_top.h5")
+    loaded = kertl.load_backbone("MobileNetV2", input_shape=(96, 96, 3))
+    for found, expected in zip(nested(loaded).get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+# Arguments -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("MobilenetV2", "MobileNetV2"), ("ResNet5O", "ResNet50"), ("efficientnetb0", "EfficientNetB0")]
+)
+def test_an_unknown_name_is_answered_with_the_nearest(name, near):
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.load_backbone(name)
+    message = str(caught.value)
+    assert message.startswith(
+        "`source` must be the name of an image model of keras.applications, a .keras or .h5 file, or a Keras model. "
+        f"Received: source={name!r}. Did you mean "
+    )
+    assert repr(near) in message
+    assert message.endswith("`kertl backbones` lists the names.")
+
+
+def test_a_name_that_resembles_none_is_answered_with_where_to_look():
+    with pytest.raises(ValueError, match=r"Received: source='qqq'\. `kertl backbones` lists the names\.$"):
+        kertl.load_backbone("qqq")
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", "InceptionV3", "Xception"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_size_below_the_minimum_is_refused(name, axis):
+    minimum = APPLICATIONS[name].minimum
+    shape = [128, 128, 3]
+    shape[axis] = minimum - 1
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.load_backbone(name, weights=None, input_shape=tuple(shape))
+    assert str(caught.value) == (
+        f"`input_shape` must be at least ({minimum}, {minimum}, 3) for {name}. Received: input_shape={tuple(shape)}."
+    )
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (64, 64),
+        (64, 64, 1),
+        (64, 64, 4),
+        (64.0, 64, 3),
+        (0, 64, 3),
+        (-64, 64, 3),
+        64,
+        "64",
+        (None, None, 3),
+        (True, 64, 3),
+    ],
+)
+def test_an_input_shape_that_is_none_is_refused(shape):
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.load_backbone("MobileNetV2", weights=None, input_shape=shape)
+    assert str(caught.value) == f"`input_shape` must be (height, width, 3), in pixels. Received: input_shape={shape!r}."
+
+
+def test_preprocessing_is_left_out_for_an_application():
+    message = (
+        r"`preprocessing` must be left out for an Application, which brings its own\. Received: preprocessing='tf'\."
+    )
+    with pytest.raises(ValueError, match=message):
+        kertl.load_backbone("MobileNetV2", weights=None, preprocessing="tf")
+
+
+def test_a_classifier_with_a_nested_backbone_and_a_head_of_several_layers_is_cut_off():
+    backbone = kertl.load_backbone(small_classifier())
+    assert backbone.output_shape == (None, 4, 4, 24)
+    assert backbone.backbone_name == "classifier"

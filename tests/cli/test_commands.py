@@ -1,0 +1,186 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import kertl
+from kertl.cli import run
+from tests.families import small_classifier
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory):
+    """Red, green and blue pictures, a folder of each."""
+    folder = tmp_path_factory.mktemp("squares")
+    noise = np.random.default_rng(0)
+    for channel, name in enumerate(("red", "green", "blue")):
+        (folder / name).mkdir()
+        for number in range(16):
+            pixels = noise.integers(0, 60, (SIDE, SIDE, 3), dtype="uint8")
+            pixels[..., channel] += 180
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained_file(tmp_path_factory):
+    """Somebody's own trained model, in a file."""
+    path = tmp_path_factory.mktemp("model") / "theirs.keras"
+    keras.utils.set_random_seed(0)
+    small_classifier(SIDE).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def arguments(squares, trained_file, tmp_path_factory):
+    """A short training that learns to tell colours apart, all but the run directory."""
+    stage = kertl.Stage("full", epochs=8, learning_rate=0.01, augment="none", label_smoothing=0.0)
+    recipe = tmp_path_factory.mktemp("recipe") / "recipe.json"
+    recipe.write_text(kertl.Recipe(stages=[stage]).to_json())
+    return [*map(str, ["train", squares, "--backbone", trained_file, "--recipe", recipe, "--batch-size", 8])]
+
+
+@pytest.fixture(scope="module")
+def trained(arguments, tmp_path_factory):
+    """The directory of that training."""
+    out = tmp_path_factory.mktemp("runs") / "1"
+    assert run([*arguments, "--out", str(out)]) == 0
+    return out
+
+
+def test_train_leaves_a_run_that_can_be_evaluated_and_asked(trained, squares, capsys):
+    names = {path.name for path in trained.iterdir()}
+    assert names >= {"recipe.json", "data.csv", "environment.json", "history.csv", "metrics.json", "model.keras"}
+    assert run(["evaluate", str(trained), str(squares), "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["images"] == 48
+    assert metrics["accuracy"] > 0.9
+
+
+def test_predict_prints_json_csv_and_a_table_that_agree(trained, squares, capsys):
+    pictures = [str(squares / "red" / "0.png"), str(squares / "blue")]
+    assert run(["predict", str(trained), *pictures, "--json", "--top", "2"]) == 0
+    answers = json.loads(capsys.readouterr().out)
+    assert len(answers) == 17
+    assert [len(answer["classes"]) for answer in answers] == [2] * 17
+    assert run(["predict", str(trained), *pictures, "--csv", "--top", "2"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["file"] for row in rows] == [answer["file"] for answer in answers]
+    assert [row["class_1"] for row in rows] == [answer["classes"][0]["class"] for answer in answers]
+    assert rows[0]["class_1"] == "red"
+    assert run(["predict", str(trained), *pictures]) == 0
+    assert "red" in capsys.readouterr().out
+
+
+def test_predict_names_what_it_leaves_out(trained, squares, tmp_path, capsys):
+    (tmp_path / "notes.jpg").write_text("not an image")
+    assert run(["predict", str(trained), str(squares / "red" / "0.png"), str(tmp_path / "notes.jpg"), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "notes.jpg" in printed.err
+    assert len(json.loads(printed.out)) == 1
+
+
+def test_the_same_train_command_again_trains_nothing(trained, arguments, capsys):
+    before = (trained / "model.keras").read_bytes()
+    assert run([*arguments, "--out", str(trained)]) == 0
+    assert "nothing is trained" in capsys.readouterr().err.replace("\n", " ")
+    assert (trained / "model.keras").read_bytes() == before
+
+
+def test_another_recipe_in_the_same_directory_is_one_block_of_error_and_no_traceback(
+    trained, squares, trained_file, capsys
+):
+    assert run([*map(str, ["train", squares, "--out", trained, "--backbone", trained_file, "--recipe", "deep"])]) == 1
+    error = capsys.readouterr().err
+    assert "RunError" in error
+    assert "whose recipe.json differs" in error.replace("\n", " ").replace("│", "").replace("  ", " ")
+    assert "Traceback" not in error
+
+
+def test_debug_adds_the_traceback(squares, capsys):
+    arguments = ["train", str(squares), "--out", "unused", "--backbone", "MobilNetV2", "--debug"]
+    assert run(arguments) == 1
+    error = capsys.readouterr().err
+    assert "Traceback" in error
+    assert "Did you mean" in error
+
+
+def test_evaluate_counts_classes_by_name(trained, squares, tmp_path, capsys):
+    (tmp_path / "some" / "red").mkdir(parents=True)
+    for number in range(4):
+        source = squares / "red" / f"{number}.png"
+        (tmp_path / "some" / "red" / source.name).write_bytes(source.read_bytes())
+    assert run(["evaluate", str(trained), str(tmp_path / "some"), "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["classes"]["red"]["images"] == 4
+    assert metrics["classes"]["green"]["images"] == 0
+    (tmp_path / "some" / "red").rename(tmp_path / "some" / "purple")
+    assert run(["evaluate", str(trained), str(tmp_path / "some")]) == 1
+    assert "purple" in capsys.readouterr().err
+
+
+def test_train_reads_a_csv_table_with_a_given_split(squares, trained_file, tmp_path):
+    table = tmp_path / "labels.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["picture", "colour", "part"])
+        for path in sorted(squares.rglob("*.png")):
+            part = {0: "test", 1: "validation"}.get(int(path.stem) % 4, "train")
+            writer.writerow([path.relative_to(squares), path.parent.name, part])
+    options = ["--image-column", "picture", "--label-column", "colour", "--split-column", "part", "--root", squares]
+    options += ["--backbone", trained_file, "--recipe", "deep", "--epochs", 1, "--out", tmp_path / "run"]
+    assert run([*map(str, ["train", table, *options])]) == 0
+    with (tmp_path / "run" / "data.csv").open() as file:
+        parts = [row["split"] for row in csv.DictReader(file)]
+    assert [parts.count(part) for part in ("train", "validation", "test")] == [24, 12, 12]
+
+
+def test_a_recipe_can_come_from_a_file(squares, trained_file, tmp_path):
+    recipe = kertl.Recipe(stages=[kertl.Stage("deep", epochs=1, augment="none")], seed=3)
+    (tmp_path / "recipe.json").write_text(recipe.to_json())
+    options = ["--backbone", trained_file, "--recipe", tmp_path / "recipe.json", "--out", tmp_path / "run"]
+    assert run([*map(str, ["train", squares, *options])]) == 0
+    assert kertl.Recipe.from_json((tmp_path / "run" / "recipe.json").read_text()) == recipe
+
+
+def test_backbones_lists_all_applications(capsys):
+    assert run(["backbones"]) == 0
+    printed = capsys.readouterr().out
+    for name in kertl.backbones.APPLICATIONS:
+        assert name in printed
+
+
+def test_doctor_names_backend_and_packages(capsys):
+    assert run(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert keras.backend.backend() in printed
+    assert keras.__version__ in printed
+
+
+def test_wrong_usage_is_answered_with_status_2(capsys):
+    assert run(["train"]) == 2
+    assert "Missing" in capsys.readouterr().err
+    assert run(["trian"]) == 2
+
+
+def test_help_imports_neither_keras_nor_tensorflow():
+    script = (
+        "import sys; from kertl.cli import run; status = run(['--help']); "
+        "heavy = {'keras', 'tensorflow', 'numpy', 'jax', 'sklearn'} & set(sys.modules); "
+        "sys.exit(repr(heavy) if heavy else status)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_import_kertl_imports_neither_keras_nor_tensorflow():
+    script = "import sys, kertl; sys.exit(len({'keras', 'tensorflow', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,594 @@
+import csv
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import kertl
+from kertl.runner import _fine_tune, _stage
+from kertl.tasks import SmoothedCrossentropy
+from tests.families import small_backbone
+
+COLOURS = {"blue": (40, 60, 200), "green": (40, 190, 60), "red": (210, 50, 40)}
+NAMES = list(COLOURS)
+REPOSITORY = Path(__file__).parents[2]
+
+
+def squares(per_class=16, side=32, seed=0, **options):
+    """Noisy pictures, each with a square of its class's colour."""
+    random = np.random.default_rng(seed)
+    x, y = [], []
+    for number, colour in enumerate(COLOURS.values()):
+        for _ in range(per_class):
+            picture = random.integers(90, 160, (side, side, 3))
+            top, left = random.integers(0, side // 2, 2)
+            picture[top : top + side // 2, left : left + side // 2] = colour
+            x.append(picture)
+            y.append(number)
+    options = {"validation": 0.25, "test": 0.25, "batch_size": 8, "class_names": NAMES, **options}
+    return kertl.data.from_arrays(np.array(x, "uint8"), y, **options)
+
+
+def classifier(seed=1, **head):
+    keras.utils.set_random_seed(seed)
+    return kertl.build(small_backbone(), class_names=NAMES, head=kertl.Head(**{"dropout": 0.1, **head}))
+
+
+def recipe(*stages, **options):
+    return kertl.Recipe(stages=[one if isinstance(one, kertl.Stage) else quick(one) for one in stages], **options)
+
+
+def quick(at="deep", **options):
+    return kertl.Stage(at, **{"epochs": 1, "augment": "none", "learning_rate": 0.01, **options})
+
+
+def values(variables):
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def weights(model):
+    """The values of all variables but the states of random generators, by path."""
+    return {v.path: np.array(keras.ops.convert_to_numpy(v)) for v in model.variables if "seed" not in v.path}
+
+
+def same(before, after):
+    assert before.keys() == after.keys()
+    return {path: np.array_equal(before[path], after[path]) for path in before}
+
+
+def python(code, **environment):
+    """What a new Python process prints for `code`."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=REPOSITORY, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of two stages in a directory: (run, data, spied pairs of optimizers)."""
+    carried = []
+
+    def spy(old, old_variables, new, new_variables):
+        count = carry(old, old_variables, new, new_variables)
+        carried.append((old, list(old_variables), new, list(new_variables), values(new.variables), count))
+        return count
+
+    carry, _stage.carry_moments = _stage.carry_moments, spy
+    try:
+        data = squares()
+        plan = recipe(quick("deep", epochs=3, augment="light"), quick("mid", epochs=2, learning_rate=0.003))
+        run = kertl.fine_tune(classifier(), data, recipe=plan, run_dir=tmp_path_factory.mktemp("run"), verbose=0)
+    finally:
+        _stage.carry_moments = carry
+    return run, data, carried
+
+
+def test_coloured_squares_are_learnt():
+    # At "full" the random backbone learns too; its BatchNorm has no statistics yet, so it has to train.
+    plan = recipe(quick("full", epochs=12, learning_rate=0.01, batch_norm="train"))
+    run = kertl.fine_tune(classifier(), squares(per_class=32), recipe=plan, verbose=0)
+    assert run.history["loss"][-1] < run.history["loss"][0]
+    assert run.metrics["test"]["accuracy"] > 0.8
+    assert run.metrics["test"]["majority"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(("at", "behind"), [("deep", ()), ("mid", ("block4",)), (3, ("block3", "block4"))])
+def test_frozen_weights_and_batch_norm_statistics_are_bit_identical_after_a_stage(at, behind):
+    model = classifier()
+    before = weights(model)
+    kertl.fine_tune(model, squares(), recipe=recipe(quick(at, augment="light", batch_norm="train")), verbose=0)
+    kept = same(before, weights(model))
+    trained = [
+        path for path in kept if re.search("|".join(["head_", "predictions", *(f"/?{b}_" for b in behind)]), path)
+    ]
+    assert {path for path, equal in kept.items() if not equal} <= set(trained)
+    assert np.mean([not kept[path] for path in trained]) > 0.8
+
+
+def test_frozen_batch_norm_behind_the_boundary_keeps_its_statistics():
+    model = classifier()
+    before = weights(model)
+    kertl.fine_tune(model, squares(), recipe=recipe(quick("full")), verbose=0)
+    kept = same(before, weights(model))
+    backbone_norms = [path for path in kept if re.search(r"(stem|block\d)_bn", path)]
+    assert len(backbone_norms) == 5 * 4
+    assert all(kept[path] for path in backbone_norms)
+    assert not any(kept[path] for path in kept if path.endswith("_conv/kernel"))
+
+
+def test_moments_are_carried_to_the_next_stage_with_a_step_count_of_zero(finished):
+    _, data, ((old, old_variables, new, new_variables, _, count),) = finished
+    assert len(old_variables) < len(new_variables)
+    assert count == len(old_variables)
+    assert int(old.iterations) == 3 * len(data.train)
+    assert int(new.iterations) == 2 * len(data.train)
+
+
+def test_the_moments_that_a_stage_begins_with_are_those_of_the_stage_before_and_zero_elsewhere(finished):
+    _, _, ((old, old_variables, new, new_variables, at_start, _),) = finished
+    begin = {id(variable): value for variable, value in zip(new.variables, at_start, strict=True)}
+    assert begin[id(new.iterations)] == 0
+    places = {id(variable): place for place, variable in enumerate(old_variables)}
+    for slot in ("_momentums", "_velocities"):
+        for place, variable in enumerate(new_variables):
+            moment = begin[id(getattr(new, slot)[place])]
+            if id(variable) in places:
+                np.testing.assert_array_equal(moment, getattr(old, slot)[places[id(variable)]])
+                assert np.any(moment != 0), variable.path
+            else:
+                assert np.all(moment == 0), variable.path
+
+
+def test_the_curves_run_through_the_stages(finished):
+    run, _, _ = finished
+    assert run.history["epoch"] == [1, 2, 3, 4, 5]
+    assert run.history["stage"] == [0, 0, 0, 1, 1]
+    assert run.history["at"] == ["deep"] * 3 + ["mid"] * 2
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"} <= run.history.keys()
+    assert {len(column) for column in run.history.values()} == {5}
+
+
+def test_the_rate_of_each_epoch_is_that_of_the_schedule_at_its_last_step(finished):
+    run, data, _ = finished
+    expected = []
+    for stage in run.recipe.stages:
+        schedule = kertl.schedules.OneCycle(stage.learning_rate, len(data.train) * stage.epochs)
+        expected += [float(schedule((epoch + 1) * len(data.train))) for epoch in range(stage.epochs)]
+    np.testing.assert_allclose(run.history["learning_rate"], expected, rtol=1e-4, atol=1e-9)
+
+
+def test_the_run_directory_is_complete_and_readable(finished):
+    run, data, _ = finished
+    names = {path.name for path in run.run_dir.iterdir()}
+    assert names == {
+        "recipe.json",
+        "data.csv",
+        "environment.json",
+        "history.csv",
+        "metrics.json",
+        "model.keras",
+        "tensorboard",
+    }
+    assert kertl.Recipe.from_json((run.run_dir / "recipe.json").read_text()) == run.recipe
+    with (run.run_dir / "data.csv").open(newline="") as file:
+        assert [tuple(row.values()) for row in csv.DictReader(file)] == [
+            (record.file, record.label, record.split, record.sha256) for record in data.records
+        ]
+    with (run.run_dir / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == run.history["epoch"]
+    assert [float(row["val_loss"]) for row in rows] == run.history["val_loss"]
+    assert json.loads((run.run_dir / "metrics.json").read_text()) == run.metrics
+    environment = json.loads((run.run_dir / "environment.json").read_text())
+    assert environment["packages"]["keras"] == keras.__version__
+    assert environment["backend"] == keras.backend.backend()
+    events = list((run.run_dir / "tensorboard").rglob("events.out.tfevents.*"))
+    assert {path.parent.name for path in events} == {"train", "validation"}
+    assert all(path.stat().st_size for path in events)
+
+
+def test_the_saved_model_is_the_trained_one(finished):
+    run, data, _ = finished
+    saved = kertl.load(run.run_dir / "model.keras")
+    np.testing.assert_array_equal(kertl.predict(saved, data.test), kertl.predict(run.model, data.test))
+
+
+def test_the_metrics_are_those_of_evaluate_on_validation_and_test(finished):
+    run, data, _ = finished
+    assert run.metrics == {
+        "validation": kertl.evaluate(run.model, data.validation),
+        "test": kertl.evaluate(run.model, data.test),
+    }
+
+
+def test_a_finished_run_is_read_and_not_trained_again(finished, monkeypatch, caplog):
+    run, data, _ = finished
+    monkeypatch.setattr(_fine_tune, "train_stage", lambda *_, **__: pytest.fail("trained again"))
+    other = classifier(seed=5)
+    with caplog.at_level(logging.INFO, logger="kertl"):
+        again = kertl.fine_tune(other, data, recipe=run.recipe, run_dir=run.run_dir)
+    assert f"{run.run_dir} holds the finished run of this recipe and data; nothing is trained." in caplog.text
+    assert again.model is other
+    np.testing.assert_array_equal(kertl.predict(other, data.test), kertl.predict(run.model, data.test))
+    assert again.metrics == run.metrics
+    assert again.history == run.history
+
+
+def test_another_recipe_in_the_same_directory_is_refused_with_the_difference(finished):
+    run, data, _ = finished
+    first, _ = run.recipe.stages
+    other = kertl.Recipe(stages=[first, kertl.Stage("mid", epochs=7, augment="none", learning_rate=0.003)])
+    with pytest.raises(kertl.errors.RunError) as caught:
+        kertl.fine_tune(classifier(), data, recipe=other, run_dir=run.run_dir, verbose=0)
+    message = str(caught.value)
+    assert message.startswith(
+        "`run_dir` must be a new directory, or one of the same recipe. "
+        f"Received: run_dir={str(run.run_dir)!r}, whose recipe.json differs:\n  --- there\n  +++ now\n"
+    )
+    changes = [line.strip() for line in message.splitlines() if re.match(r"  [-+] ", line)]
+    assert changes == ['-      "epochs": 2,', '+      "epochs": 7,']
+    assert message.endswith("Choose another directory, or remove this one.")
+
+
+def test_other_data_in_the_same_directory_is_refused_with_the_difference(finished):
+    run, _, _ = finished
+    before = (run.run_dir / "data.csv").read_bytes()
+    with pytest.raises(kertl.errors.RunError) as caught:
+        kertl.fine_tune(classifier(), squares(seed=9), recipe=run.recipe, run_dir=run.run_dir, verbose=0)
+    message = str(caught.value)
+    assert message.startswith(
+        "`run_dir` must be a new directory, or one of the same data. "
+        f"Received: run_dir={str(run.run_dir)!r}, whose data.csv differs:\n  --- there\n  +++ now\n"
+    )
+    assert re.search(r"\n  -array:\d+,(blue|green|red),(train|validation|test),[0-9a-f]{64}\n", message)
+    assert re.search(r"\n  … and \d+ more lines\nChoose another directory, or remove this one\.$", message)
+    assert (run.run_dir / "data.csv").read_bytes() == before
+
+
+def test_an_unfinished_run_of_another_recipe_is_refused_as_well(tmp_path):
+    data = squares()
+    (tmp_path / "recipe.json").write_text(recipe(quick("deep", epochs=4)).to_json())
+    with pytest.raises(kertl.errors.RunError, match=r"recipe\.json differs"):
+        kertl.fine_tune(classifier(), data, recipe=recipe("deep"), run_dir=tmp_path, verbose=0)
+
+
+def test_a_finished_run_with_a_boundary_by_number_reads_its_history_as_it_was(tmp_path):
+    data, plan = squares(), recipe(quick(1))
+    run = kertl.fine_tune(classifier(), data, recipe=plan, run_dir=tmp_path, verbose=0)
+    again = kertl.fine_tune(classifier(), data, recipe=plan, run_dir=tmp_path, verbose=0)
+    assert run.history["at"] == [1]
+    assert again.history == run.history
+
+
+def test_early_stopping_ends_a_stage_that_no_longer_improves():
+    # A rate too small to change a float32 weight: the second epoch is no better than the first.
+    still = {"learning_rate": 1e-30, "schedule": "constant"}
+    plan = recipe(quick("deep", epochs=5, patience_epochs=1, **still), quick("deep", epochs=1))
+    run = kertl.fine_tune(classifier(batch_norm=False), squares(), recipe=plan, verbose=0)
+    assert run.history["stage"] == [0, 0, 1]
+    assert run.history["val_loss"][0] == run.history["val_loss"][1]
+
+
+def test_the_weights_of_the_epoch_with_the_lowest_validation_loss_are_kept():
+    class Spoil(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                model.get_layer("predictions").kernel.assign(100 * np.random.default_rng(0).normal(size=(24, 3)))
+
+    model, data = classifier(), squares()
+    run = kertl.fine_tune(model, data, recipe=recipe(quick(epochs=4)), callbacks=[Spoil()], verbose=0)
+    losses = run.history["val_loss"]
+    assert min(losses) == min(losses[:2]) < losses[-1]
+    model.compile(loss=SmoothedCrossentropy(0.1))
+    assert model.evaluate(data.validation, verbose=0) == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_without_a_validation_part_the_training_loss_chooses_and_only_the_test_is_judged():
+    run = kertl.fine_tune(classifier(), squares(validation=0), recipe=recipe(quick(epochs=2)), verbose=0)
+    assert "val_loss" not in run.history
+    assert sorted(run.metrics) == ["test"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_a_stage_that_diverges_stops_with_what_to_try_and_the_best_weights_remain(tmp_path, precision):
+    model, data = classifier(), squares()
+    before = weights(model)
+    flags = [layer.trainable for layer in model._flatten_layers()]
+    wild = quick("deep", epochs=3, learning_rate=1e30, optimizer="sgd", schedule="constant")
+    plan = recipe(wild, precision=precision)
+    with pytest.raises(kertl.errors.DivergedError) as caught:
+        kertl.fine_tune(model, data, recipe=plan, run_dir=tmp_path, verbose=0)
+    half = "" if precision == "float32" else " or `precision='float32'` in the place of 'mixed_bfloat16',"
+    expected = (
+        r"The loss of stage 1 \(at='deep'\) became NaN or infinite in epoch 1, batch \d\. The best weights so far are "
+        rf"kept\. Try a lower `learning_rate` than 1e\+30, a tenth of it to begin with,{half} and look at "
+        r"`data.issues` for images that are not what they should be\."
+    )
+    assert re.fullmatch(expected, str(caught.value))
+    assert all(same(before, weights(model)).values())
+    assert all(same(before, weights(kertl.load(tmp_path / "model.keras"))).values())
+    assert not (tmp_path / "metrics.json").exists()
+    assert [layer.trainable for layer in model._flatten_layers()] == flags
+
+
+def test_a_later_stage_that_diverges_leaves_the_weights_of_the_stage_before(tmp_path):
+    model, data = classifier(), squares()
+    wild = quick("mid", learning_rate=1e30, optimizer="sgd", schedule="constant")
+    with pytest.raises(kertl.errors.DivergedError, match=r"The loss of stage 2 \(at='mid'\) .* in epoch 2, batch"):
+        kertl.fine_tune(model, data, recipe=recipe("deep", wild), run_dir=tmp_path, verbose=0)
+    alone = classifier()
+    kertl.fine_tune(alone, squares(), recipe=recipe("deep"), verbose=0)
+    assert all(same(weights(alone), weights(model)).values())
+
+
+def test_a_run_after_one_that_diverged_in_mid_epoch_goes_through_the_same_batches():
+    data, ends = squares(), []
+    for _ in range(2):
+        model = classifier()
+        kertl.fine_tune(model, data, recipe=recipe("deep"), verbose=0)
+        ends.append(weights(model))
+        wild = quick("mid", learning_rate=1e30, optimizer="sgd", schedule="constant")
+        with pytest.raises(kertl.errors.DivergedError):
+            kertl.fine_tune(classifier(), data, recipe=recipe(wild), verbose=0)
+    assert all(same(*ends).values())
+
+
+def test_trainable_flags_are_afterwards_as_before():
+    model = classifier()
+    flags = {}
+    for number, layer in enumerate(model._flatten_layers()):
+        if not isinstance(layer, keras.Model):
+            layer.trainable = number % 3 > 0
+    flags = {layer.name: layer.trainable for layer in model._flatten_layers()}
+    assert len(set(flags.values())) == 2
+    kertl.fine_tune(model, squares(), recipe=recipe("deep"), verbose=0)
+    assert {layer.name: layer.trainable for layer in model._flatten_layers()} == flags
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_float32_weights_and_gives_the_policies_back(precision, monkeypatch):
+    compiled = []
+    original = keras.Model.compile
+
+    def spy(self, optimizer="rmsprop", **options):
+        computing = {layer.compute_dtype for layer in self._flatten_layers() if isinstance(layer, keras.layers.Conv2D)}
+        compiled.append((type(optimizer).__name__, computing))
+        original(self, optimizer, **options)
+
+    monkeypatch.setattr(keras.Model, "compile", spy)
+    model, data = classifier(), squares()
+    policies = {layer.name: layer.dtype_policy.name for layer in model._flatten_layers()}
+    plan = recipe(quick("deep", epochs=2), "deep", precision=precision)
+    run = kertl.fine_tune(model, data, recipe=plan, verbose=0)
+    half = precision.removeprefix("mixed_")
+    optimizer = "LossScaleOptimizer" if precision == "mixed_float16" else "AdamW"
+    assert compiled == [(optimizer, {half})] * 2
+    assert {layer.name: layer.dtype_policy.name for layer in model._flatten_layers()} == policies
+    assert {variable.dtype for variable in model.weights} == {"float32"}
+    assert np.all(np.isfinite(run.history["loss"]))
+    assert run.history["loss"][1] != run.history["loss"][0]
+    assert model(np.zeros((1, 32, 32, 3))).dtype == "float32"
+    assert all(layer.compute_dtype == "float32" for layer in model._flatten_layers())
+
+
+def test_half_precision_reaches_nearly_the_losses_of_float32():
+    losses = {}
+    for precision in ("float32", "mixed_bfloat16"):
+        run = kertl.fine_tune(classifier(), squares(), recipe=recipe(quick(epochs=2), precision=precision), verbose=0)
+        losses[precision] = run.history["val_loss"]
+    np.testing.assert_allclose(losses["mixed_bfloat16"], losses["float32"], rtol=0.1)
+
+
+def test_two_runs_with_the_same_seeds_end_with_bit_identical_weights():
+    ends = []
+    for draws in (0, 3):
+        model = classifier(dropout=0.5)
+        for _ in range(draws):  # what was drawn before does not matter
+            keras.random.uniform((4,))
+            model(np.zeros((2, 32, 32, 3)), training=True)
+            model.set_weights(classifier(dropout=0.5).get_weights())
+        plan = recipe(quick("deep", augment="light"), quick("mid", augment="strong"), seed=3)
+        kertl.fine_tune(model, squares(), recipe=plan, verbose=0)
+        ends.append(weights(model))
+    assert all(np.array_equal(a, b) for a, b in zip(ends[0].values(), ends[1].values(), strict=True))
+
+
+def test_another_seed_of_the_recipe_draws_another_augmentation():
+    ends = []
+    for seed in (0, 1):
+        model = classifier(dropout=0.0)
+        kertl.fine_tune(model, squares(), recipe=recipe(quick(augment="light"), seed=seed), verbose=0)
+        ends.append(values(model.get_layer("predictions").variables))
+    assert not np.array_equal(ends[0][0], ends[1][0])
+
+
+def test_the_data_of_each_epoch_come_in_the_order_of_that_epoch(monkeypatch):
+    data, seen = squares(), []
+    batch = type(data.train).batch
+    monkeypatch.setattr(
+        type(data.train), "batch", lambda self, epoch, index: seen.append((self, epoch)) or batch(self, epoch, index)
+    )
+    kertl.fine_tune(classifier(), data, recipe=recipe(quick(epochs=2), quick("mid", epochs=2)), verbose=0)
+    assert {epoch for dataset, epoch in seen if dataset is data.train} == {0, 1, 2, 3}
+
+
+def test_callbacks_of_the_user_see_every_epoch_of_every_stage():
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            epochs.append((epoch, "val_loss" in logs))
+
+    epochs = []
+    plan = recipe(quick(epochs=2), "mid")
+    kertl.fine_tune(classifier(), squares(), recipe=plan, callbacks=[Watch()], verbose=0)
+    assert epochs == [(0, True), (1, True), (2, True)]
+
+
+def test_augmentation_is_not_in_the_model_afterwards(tmp_path):
+    model = classifier()
+    names = [layer.name for layer in model._flatten_layers()]
+    run = kertl.fine_tune(model, squares(), recipe=recipe(quick(augment="strong")), run_dir=tmp_path, verbose=0)
+    assert [layer.name for layer in run.model._flatten_layers()] == names
+    assert [layer.name for layer in kertl.load(tmp_path / "model.keras")._flatten_layers()] == names
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Fails the test if a stage begins."""
+    monkeypatch.setattr(_fine_tune, "train_stage", lambda *_, **__: pytest.fail("a stage began"))
+
+
+@pytest.mark.usefixtures("untrained")
+def test_data_that_are_no_image_data_are_refused_before_training():
+    message = r"`data` must be what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives\. Received: data=\(1"
+    with pytest.raises(ValueError, match=message):
+        kertl.fine_tune(classifier(), (1, 2), recipe="deep")
+
+
+@pytest.mark.usefixtures("untrained")
+def test_another_number_of_classes_is_refused_before_training():
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.fine_tune(kertl.build(small_backbone(), num_classes=2), squares(), recipe="deep")
+    assert str(caught.value) == (
+        "`model` must have one output per class of the data, 3: ['blue', 'green', 'red']. "
+        "Received: 'small_single_label' with 2 outputs."
+    )
+
+
+@pytest.mark.usefixtures("untrained")
+def test_classes_in_another_order_are_refused_before_training():
+    model = kertl.build(small_backbone(), class_names=["red", "green", "blue"])
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.fine_tune(model, squares(), recipe="deep")
+    assert str(caught.value) == (
+        "`model` must have the classes of the data in the same order, ['blue', 'green', 'red']. "
+        "Received: 'small_single_label' with ['red', 'green', 'blue']."
+    )
+
+
+@pytest.mark.usefixtures("untrained")
+def test_images_of_another_size_are_refused_before_training():
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.fine_tune(classifier(), squares(per_class=4, side=48), recipe="deep")
+    assert str(caught.value) == (
+        "`data` must have images of the model's size, (32, 32). Received: image_size=(48, 48). "
+        "Make it with `image_size=(32, 32)`."
+    )
+
+
+@pytest.mark.usefixtures("untrained")
+def test_an_unknown_boundary_in_a_later_stage_is_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match=r"`at` must be the name of a layer group .* Received: at='block9'\."):
+        kertl.fine_tune(classifier(), squares(), recipe=recipe("deep", "block9"), run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize("task", ["multi_label", "regression"])
+def test_a_model_of_another_task_is_refused_before_training(task):
+    model = kertl.build(small_backbone(), num_classes=3, task=task)
+    with pytest.raises(ValueError, match=rf"`model` must be a single-label classifier\. .* Its task is '{task}'\."):
+        kertl.fine_tune(model, squares(), recipe="deep")
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize("wrong", ["deeep", 3, None])
+def test_an_unknown_recipe_is_refused_before_training(wrong):
+    with pytest.raises(ValueError, match=r"`recipe` must be .*Received: recipe="):
+        kertl.fine_tune(classifier(), squares(), recipe=wrong)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute belongs to TensorFlow")
+def test_two_devices_under_a_mirrored_strategy_give_the_weights_of_one():
+    # Plain SGD, no randomness, batches that divide evenly: what a device adds is the order of sums alone.
+    printed = python(
+        """
+        import json
+        import keras, numpy as np, tensorflow as tf
+        import kertl
+        from tests.families import small_backbone
+
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        tf.config.set_visible_devices([], "GPU")
+
+        def trained():
+            keras.utils.set_random_seed(1)
+            head = kertl.Head(dropout=0.0, batch_norm=False)
+            model = kertl.build(small_backbone(), num_classes=2, head=head)
+            stage = {"augment": "none", "optimizer": "sgd", "learning_rate": 0.01, "epochs": 1}
+            recipe = kertl.Recipe(stages=[kertl.Stage("deep", **stage), kertl.Stage(1, **stage)])
+            x = np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), dtype="uint8")
+            data = kertl.data.from_arrays(x, [0, 1] * 12, validation=8 / 24, test=0, batch_size=8)
+            before = model.get_weights()
+            run = kertl.fine_tune(model, data, recipe=recipe, verbose=0)
+            return run.history["loss"], before, model.get_weights()
+
+        one = trained()
+        with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+            two = trained()
+        difference = max(float(np.abs(a - b).max()) for a, b in zip(one[2], two[2], strict=True))
+        moved = max(float(np.abs(a - b).max()) for a, b in zip(one[1], one[2], strict=True))
+        print(json.dumps({"difference": difference, "moved": moved, "losses": [one[0], two[0]]}))
+        """
+    )
+    found = json.loads(printed.splitlines()[-1])
+    assert found["moved"] > 1e-3
+    assert found["difference"] < 1e-5
+    np.testing.assert_allclose(*found["losses"], rtol=1e-5)
+
+
+@pytest.mark.promise
+def test_the_whole_chain_runs_on_jax_where_tensorflow_cannot_be_imported(tmp_path):
+    pytest.importorskip("jax")
+    printed = python(
+        f"""
+        import importlib.machinery, sys
+
+        class WithoutTensorFlow(importlib.machinery.PathFinder):
+            @classmethod
+            def find_spec(cls, name, path=None, target=None):
+                return None if name.split(".")[0] == "tensorflow" else super().find_spec(name, path, target)
+
+        sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = WithoutTensorFlow
+        import keras, numpy as np
+        import kertl
+        from tests.families import small_backbone
+
+        assert keras.backend.backend() == "jax"
+        x = np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), dtype="uint8")
+        data = kertl.data.from_arrays(x, [0, 1] * 12, validation=0.25, test=0.25, batch_size=4)
+        backbone = kertl.load_backbone(small_backbone())
+        model = kertl.build(backbone, class_names=data.class_names)
+
+        def values(trained):
+            variables = [v for v in backbone.variables if "seed" not in v.path]
+            return [keras.ops.convert_to_numpy(v).copy() for v in variables if ("block4_conv" in v.path) == trained]
+
+        before = values(False), values(True)
+        recipe = kertl.Recipe(stages=[kertl.Stage("deep", epochs=2, augment="light"), kertl.Stage(2, epochs=1)])
+        run = kertl.fine_tune(model, data, recipe=recipe, run_dir={str(tmp_path / "run")!r}, verbose=0)
+        assert run.history["epoch"] == [1, 2, 3], run.history
+        assert "tensorflow" not in sys.modules
+        assert np.isfinite(run.history["loss"]).all()
+        assert all(np.array_equal(a, b) for a, b in zip(before[0], values(False), strict=True))
+        assert not any(np.array_equal(a, b) for a, b in zip(before[1], values(True), strict=True))
+        kertl.save(model, {str(tmp_path / "m.keras")!r})
+        loaded = kertl.load({str(tmp_path / "m.keras")!r})
+        assert kertl.evaluate(loaded, data.test) == kertl.evaluate(model, data.test) == run.metrics["test"]
+        print("done")
+        """,
+        KERAS_BACKEND="jax",
+    )
+    assert printed.splitlines()[-1] == "done"
+    assert not (tmp_path / "run" / "tensorboard").exists()

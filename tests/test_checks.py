@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from kertl import _checks
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds"),
+    [
+        (1, {}),
+        (1.5, {"above": 1}),
+        (1, {"at_least": 1}),
+        (0.99, {"below": 1}),
+        (1, {"at_most": 1}),
+        (np.float32(0.5), {"at_least": 0, "below": 1}),
+        (np.int64(3), {"above": 2}),
+    ],
+)
+def test_a_number_inside_its_bounds_comes_back_unchanged(value, bounds):
+    assert _checks.number("rate", value, **bounds) is value
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "accepted"),
+    [
+        (1, {"above": 1}, "a number > 1"),
+        (0.9, {"at_least": 1}, "a number >= 1"),
+        (1, {"below": 1}, "a number < 1"),
+        (1.1, {"at_most": 1}, "a number <= 1"),
+        (2, {"at_least": 0, "below": 1}, "a number >= 0 and < 1"),
+        (NAN, {}, "a number"),
+        (NAN, {"above": 0}, "a number > 0"),
+        (INF, {}, "a number"),
+        (-INF, {"below": 0}, "a number < 0"),
+        (True, {}, "a number"),
+        ("1", {}, "a number"),
+        (None, {"above": 0}, "a number > 0"),
+        (1j, {}, "a number"),
+        ([1], {}, "a number"),
+    ],
+)
+def test_what_is_no_number_or_out_of_bounds_is_refused(value, bounds, accepted):
+    with pytest.raises(ValueError, match="Received") as caught:
+        _checks.number("rate", value, **bounds)
+    assert str(caught.value) == f"`rate` must be {accepted}. Received: rate={value!r}."
+
+
+@pytest.mark.parametrize("value", [0, -3, 5, np.int32(7)])
+def test_a_whole_number_comes_back_unchanged(value):
+    assert _checks.integer("count", value) is value
+
+
+@pytest.mark.parametrize("value", [1.0, "1", None, True, NAN, 0])
+def test_what_is_no_whole_number_or_too_small_is_refused(value):
+    with pytest.raises(ValueError, match="Received") as caught:
+        _checks.integer("count", value, at_least=1)
+    assert str(caught.value) == f"`count` must be a whole number >= 1. Received: count={value!r}."
+    if value != 0:
+        with pytest.raises(ValueError, match=r"must be a whole number\. Received"):
+            _checks.integer("count", value)
+
+
+def test_one_of_gives_the_value_or_names_the_choices_and_the_nearest():
+    assert _checks.one_of("mode", "avg", ("avg", "max")) == "avg"
+    with pytest.raises(ValueError, match="Received") as caught:
+        _checks.one_of("mode", "maxx", ("avg", "max"))
+    assert str(caught.value) == "`mode` must be 'avg' or 'max'. Received: mode='maxx'. Did you mean 'max'?"
+    with pytest.raises(ValueError, match="Received") as caught:
+        _checks.one_of("mode", ["avg"], ("avg", "max"))
+    assert str(caught.value).startswith("`mode` must be 'avg' or 'max'. Received: mode=['avg'].")
+
+
+def test_the_nearest_are_found_whatever_their_case_and_none_where_nothing_resembles():
+    assert _checks.nearest("RESNET50", ["ResNet50", "VGG16"]) == "Did you mean 'ResNet50'?"
+    assert _checks.nearest("qqq", ["ResNet50", "VGG16"]) == ""
+    assert _checks.nearest(None, ["ResNet50"]) == ""
+    assert _checks.nearest("vgg1", ["VGG16", "VGG19"]).count(" or ") == 1
+
+
+def test_a_pair_comes_back_as_a_tuple_of_two_whole_numbers():
+    assert _checks.pair("size", [3, 4]) == (3, 4)
+    assert _checks.pair("size", (1, 1)) == (1, 1)
+
+
+@pytest.mark.parametrize("value", [3, (3,), (3, 4, 5), (3.0, 4), (0, 4), (True, 4), "34", None, (None, None)])
+def test_what_is_no_pair_is_refused(value):
+    with pytest.raises(ValueError, match="Received") as caught:
+        _checks.pair("size", value)
+    expected = f"`size` must be (height, width), two whole numbers >= 1. Received: size={value!r}."
+    assert str(caught.value) == expected
+
+
+def test_a_complaint_says_what_to_do_where_that_is_known():
+    assert str(_checks.complain("a", "b", 3)) == "`a` must be b. Received: a=3."
+    assert str(_checks.complain("a", "b", 3, "Do c.")) == "`a` must be b. Received: a=3. Do c."

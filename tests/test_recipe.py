@@ -1,0 +1,179 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import kertl
+from kertl.recipe import AUGMENTATIONS, NAMED, OPTIMIZERS, PRECISIONS, SCHEDULES, named_recipe
+
+
+def other(field):
+    """A value of a field of `Stage` that is not its default."""
+    return {
+        "at": 3,
+        "epochs": 7,
+        "learning_rate": 0.25,
+        "schedule": "cosine",
+        "optimizer": "lion",
+        "weight_decay": 0.5,
+        "label_smoothing": 0.0,
+        "class_weights": False,
+        "augment": "strong",
+        "batch_norm": "train",
+        "patience_epochs": 4,
+    }[field]
+
+
+FIELDS = [field.name for field in dataclasses.fields(kertl.Stage)]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_every_field_of_a_stage_survives_json(field):
+    stage = dataclasses.replace(kertl.Stage("deep"), **{field: other(field)})
+    recipe = kertl.Recipe(stages=[kertl.Stage("deep"), stage], precision="mixed_float16", seed=9)
+    again = kertl.Recipe.from_json(recipe.to_json())
+    assert again == recipe
+    assert getattr(again.stages[1], field) == other(field)
+    assert (again.precision, again.seed) == ("mixed_float16", 9)
+    assert json.loads(recipe.to_json())["stages"][1][field] == other(field)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_named_recipe_survives_json(name):
+    assert kertl.Recipe.from_json(named_recipe(name).to_json()) == named_recipe(name)
+
+
+def test_numbers_of_numpy_survive_json():
+    recipe = kertl.Recipe(
+        stages=[kertl.Stage("deep", epochs=np.int64(3), learning_rate=np.float32(0.5))], seed=np.int32(4)
+    )
+    assert kertl.Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_recipes_are_values():
+    assert kertl.Recipe(stages=[kertl.Stage("deep")]) == kertl.Recipe(stages=(kertl.Stage("deep"),))
+    assert hash(named_recipe("mid")) == hash(named_recipe("mid"))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        named_recipe("mid").seed = 3
+    with pytest.raises(TypeError):
+        kertl.Stage("deep", 5)
+
+
+def test_the_named_recipes_begin_with_a_deep_stage_and_end_where_their_names_say():
+    assert {name: [stage.at for stage in named_recipe(name).stages] for name in NAMED} == {
+        "deep": ["deep"],
+        "mid": ["deep", "mid"],
+        "full": ["deep", "full"],
+        "gradual": ["deep", "mid", "full"],
+    }
+
+
+def test_changes_to_a_named_recipe_are_made_in_every_stage():
+    stages = named_recipe("gradual", epochs=2, augment="none").stages
+    assert {(stage.epochs, stage.augment) for stage in stages} == {(2, "none")}
+    assert [stage.learning_rate for stage in stages] == [stage.learning_rate for stage in NAMED["gradual"]]
+
+
+def test_an_unknown_recipe_is_answered_with_the_nearest():
+    message = (
+        r"`recipe` must be 'deep' or 'mid' or 'full' or 'gradual'\. Received: recipe='gradul'\. "
+        r"Did you mean 'gradual'\?"
+    )
+    with pytest.raises(ValueError, match=message):
+        named_recipe("gradul")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "accepted"),
+    [
+        ("epochs", 0, "a whole number >= 1"),
+        ("epochs", 2.5, "a whole number >= 1"),
+        ("epochs", True, "a whole number >= 1"),
+        ("learning_rate", 0, "a number > 0"),
+        ("learning_rate", float("nan"), "a number > 0"),
+        ("learning_rate", "0.1", "a number > 0"),
+        ("weight_decay", -1, "a number >= 0"),
+        ("label_smoothing", 1.0, "a number >= 0 and < 1"),
+        ("patience_epochs", 0, "a whole number >= 1"),
+        ("schedule", "linear", " or ".join(map(repr, SCHEDULES))),
+        ("optimizer", "ftrl", " or ".join(map(repr, OPTIMIZERS))),
+        ("augment", "wild", " or ".join(map(repr, AUGMENTATIONS))),
+        ("batch_norm", "off", "'frozen' or 'train'"),
+        ("class_weights", "yes", "True or False"),
+        ("at", True, "'deep', 'mid', 'full', the name of a layer group, or a number of groups"),
+        ("at", 1.5, "'deep', 'mid', 'full', the name of a layer group, or a number of groups"),
+        ("at", None, "'deep', 'mid', 'full', the name of a layer group, or a number of groups"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_directly_and_from_json(field, value, accepted):
+    expected = f"`{field}` must be {accepted}. Received: {field}={value!r}."
+    values = {"at": "deep", field: value}
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.Stage(values.pop("at"), **values)
+    assert str(caught.value) == expected
+    text = json.dumps({"stages": [{"at": "deep", field: value}]})
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.Recipe.from_json(text)
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "accepted"),
+    [
+        ("precision", "float16", " or ".join(map(repr, PRECISIONS))),
+        ("seed", -1, "a whole number >= 0"),
+        ("seed", 1.0, "a whole number >= 0"),
+    ],
+)
+def test_a_recipes_own_values_are_checked(field, value, accepted):
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.Recipe(stages=[kertl.Stage("deep")], **{field: value})
+    assert str(caught.value).startswith(f"`{field}` must be {accepted}. Received: {field}={value!r}.")
+
+
+@pytest.mark.parametrize("stages", [[], ["deep"], [{"at": "deep"}]])
+def test_a_recipe_needs_stages(stages):
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.Recipe(stages=stages)
+    expected = f"`stages` must be a list of at least one kertl.Stage. Received: stages={tuple(stages)!r}."
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense",
+        "[]",
+        "3",
+        "null",
+        "{}",
+        '{"stages": []}',
+        '{"stages": 3}',
+        '{"stages": null}',
+        '{"stages": [3]}',
+        '{"stages": {"at": "deep"}}',
+        '{"stages": [{}]}',
+        '{"stages": [{"epochs": 3}]}',
+    ],
+)
+def test_text_that_is_no_recipe_is_a_value_error(text):
+    with pytest.raises(ValueError, match=r"."):
+        kertl.Recipe.from_json(text)
+
+
+def test_names_that_no_recipe_has_are_refused_with_those_that_it_has():
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.Recipe.from_json('{"stages": [{"at": "deep"}], "sed": 3}')
+    assert str(caught.value) == (
+        "`recipe` must be a JSON object with 'stages', and no names but precision, seed, stages. "
+        "Received: recipe={'stages': [{'at': 'deep'}], 'sed': 3}."
+    )
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.Recipe.from_json('{"stages": [{"at": "deep", "epoch": 3}]}')
+    names = ", ".join(sorted(FIELDS))
+    assert str(caught.value) == (
+        f"`stage` must be a JSON object with 'at', and no names but {names}. "
+        "Received: stage={'at': 'deep', 'epoch': 3}."
+    )

@@ -1,0 +1,147 @@
+import inspect
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import kertl.schedules
+from kertl.recipe import SCHEDULES
+from kertl.schedules import OneCycle, schedule_named
+
+# Arguments for each schedule of the module: a new one is tested as soon as it has an entry here.
+EXAMPLES = {
+    OneCycle: [
+        {"peak": 0.1, "total_steps": 100},
+        {"peak": 3e-4, "total_steps": 7, "warmup_fraction": 0.0},
+        {"peak": 1.0, "total_steps": 1, "warmup_fraction": 0.5, "start_divisor": 1.0, "end_divisor": 10.0},
+    ]
+}
+CASES = [(kind, arguments) for kind, examples in EXAMPLES.items() for arguments in examples]
+
+
+def one_cycle(step, peak, total_steps, warmup_fraction=0.3, start_divisor=25.0, end_divisor=1e5):
+    """fastai's combined cosines (`fastai.callback.schedule.combined_cos`), for one step."""
+    done = min(step / total_steps, 1.0)
+    if done < warmup_fraction:
+        start, end, share = peak / start_divisor, peak, done / warmup_fraction
+    else:
+        start, end, share = peak, peak / end_divisor, (done - warmup_fraction) / (1 - warmup_fraction)
+    return start + (1 + math.cos(math.pi * (1 - share))) * (end - start) / 2
+
+
+def schedules():
+    kind = keras.optimizers.schedules.LearningRateSchedule
+    members = vars(kertl.schedules).values()
+    return {item for item in members if inspect.isclass(item) and issubclass(item, kind)}
+
+
+def test_every_schedule_of_the_module_has_an_example_here():
+    assert schedules() == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("arguments", EXAMPLES[OneCycle])
+def test_one_cycle_is_its_formula_at_every_step_and_stays_at_its_end(arguments):
+    schedule = OneCycle(**arguments)
+    for step in range(2 * arguments["total_steps"] + 1):
+        expected = one_cycle(step, **arguments)
+        assert float(schedule(step)) == pytest.approx(expected, rel=1e-4, abs=1e-7 * arguments["peak"]), step
+
+
+def test_one_cycle_rises_to_its_peak_at_the_warmup_fraction_and_falls_from_there():
+    rates = [float(OneCycle(0.5, 50, warmup_fraction=0.2)(step)) for step in range(51)]
+    assert rates[0] == pytest.approx(0.5 / 25)
+    assert rates[10] == pytest.approx(0.5)
+    assert rates[50] == pytest.approx(0.5 / 1e5, rel=1e-2)
+    assert rates[:11] == sorted(rates[:11])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_the_step_may_be_the_step_count_of_an_optimizer():
+    optimizer = keras.optimizers.SGD(OneCycle(0.1, 10))
+    variable = keras.Variable([1.0])
+    optimizer.build([variable])
+    for step in range(4):
+        assert float(optimizer.learning_rate) == pytest.approx(one_cycle(step, 0.1, 10), rel=1e-5)
+        optimizer.apply([keras.ops.ones(1)])
+
+
+@pytest.mark.parametrize(("kind", "arguments"), CASES)
+def test_a_schedule_is_the_same_from_its_config(kind, arguments):
+    schedule = kind(**arguments)
+    again = kind.from_config(json.loads(json.dumps(schedule.get_config())))
+    assert again.get_config() == schedule.get_config()
+    assert [float(again(step)) for step in range(9)] == [float(schedule(step)) for step in range(9)]
+
+
+def test_every_schedule_is_the_same_in_a_new_process():
+    made = [kind(**arguments) for kind, arguments in CASES]
+    serialised = [keras.saving.serialize_keras_object(schedule) for schedule in made]
+    code = (
+        "import json, sys, keras, kertl.schedules\n"
+        "made = [keras.saving.deserialize_keras_object(one) for one in json.loads(sys.argv[1])]\n"
+        "print(json.dumps([[float(schedule(step)) for step in range(9)] for schedule in made]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(serialised)],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = [[float(schedule(step)) for step in range(9)] for schedule in made]
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_stage_can_name_every_schedule_of_a_recipe(name):
+    schedule = schedule_named(name, 0.2, total_steps=40)
+    rates = [float(schedule(step)) if callable(schedule) else schedule for step in range(41)]
+    assert max(rates) == pytest.approx(0.2)
+
+
+def test_cosine_is_its_formula():
+    # Loshchilov & Hutter, "SGDR", 2017, equation 5, without restarts.
+    schedule = schedule_named("cosine", 0.2, total_steps=40)
+    for step in range(41):
+        expected = 0.2 * 0.5 * (1 + math.cos(math.pi * step / 40))
+        assert float(schedule(step)) == pytest.approx(expected, rel=1e-4, abs=1e-8)
+
+
+def test_constant_is_the_rate_itself():
+    assert schedule_named("constant", 0.2, total_steps=40) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "accepted"),
+    [
+        ("peak", 0, "a number > 0"),
+        ("peak", float("nan"), "a number > 0"),
+        ("peak", float("inf"), "a number > 0"),
+        ("peak", "1e-3", "a number > 0"),
+        ("total_steps", 0, "a whole number >= 1"),
+        ("total_steps", 10.0, "a whole number >= 1"),
+        ("warmup_fraction", 1, "a number >= 0 and < 1"),
+        ("warmup_fraction", -0.1, "a number >= 0 and < 1"),
+        ("start_divisor", 0.5, "a number >= 1"),
+        ("end_divisor", 0.5, "a number >= 1"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(argument, value, accepted):
+    with pytest.raises(ValueError, match="Received") as caught:
+        OneCycle(**{"peak": 0.1, "total_steps": 10, argument: value})
+    assert str(caught.value) == f"`{argument}` must be {accepted}. Received: {argument}={value!r}."
+
+
+def test_an_unknown_schedule_is_answered_with_the_nearest():
+    message = (
+        r"`schedule` must be 'one_cycle' or 'cosine' or 'constant'\. Received: schedule='onecycle'\. "
+        r"Did you mean 'one_cycle'\?"
+    )
+    with pytest.raises(ValueError, match=message):
+        schedule_named("onecycle", 0.1, 10)
