@@ -4,7 +4,7 @@ Both read the same files in one process, in turn, as `fit` consumes them: a mode
 for some epochs, the first of which is not counted. The table gives images per second and their ratio, from the fastest
 epoch of each side: other work on the machine can only slow an epoch down.
 
-    python benchmarks/input_pipeline.py --images DIR
+    python benchmarks/input_pipeline.py [--images DIR]
 
 The last answer (2,624 gray PNG files of 300 x 300, at 160 px in batches of 32, two cores): from files 1,019 against
 1,051 images/s, ratio 0.97; cached in memory 7,806 against 16,159, ratio 0.48. What is left of the difference is the way
@@ -28,6 +28,7 @@ import keras
 import tensorflow as tf
 
 import kertl.data
+import kertl.demo
 
 RESULTS = Path(__file__).parent / "results" / "input_pipeline.csv"
 
@@ -60,7 +61,7 @@ def class_tree(images, root):
 
 
 def pipelines(root, size, batch):
-    """The four pipelines, by name."""
+    """The pipelines, by name."""
     plain = keras.utils.image_dataset_from_directory(root, image_size=(size, size), batch_size=batch, verbose=False)
     options = {"image_size": (size, size), "batch_size": batch, "validation": 0, "test": 0}
     return {
@@ -104,12 +105,13 @@ def commit():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", required=True, help="a folder of image files")
+    parser.add_argument("--images", help="a folder of image files; by default the photos of `kertl demo`")
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=2)
     arguments = parser.parse_args()
+    arguments.images = arguments.images or kertl.demo.fetch_photos() / "images"
     count, rates = measure(**vars(arguments))
     versions = {name: importlib.metadata.version(name) for name in ("keras", "tensorflow", "pillow")}
     rows = []

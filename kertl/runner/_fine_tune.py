@@ -1,10 +1,10 @@
 """`fine_tune`: the stages of a recipe, one after the other, and what they come to."""
 
+import dataclasses
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from kertl.runner._stage import Trained, tensorboard, train_stage
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Run:
     """What a recipe came to.
 
@@ -57,6 +57,7 @@ def fine_tune(
     *,
     recipe: str | Recipe = "gradual",
     run_dir: str | Path | None = None,
+    precision: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
 ) -> Run:
@@ -75,6 +76,8 @@ def fine_tune(
         run_dir: Where to write recipe.json, data.csv, environment.json, history.csv, metrics.json, model.keras and
             tensorboard/. A directory that holds the finished run of the same recipe and data is read, and nothing is
             trained.
+        precision: "float32", "mixed_bfloat16" or "mixed_float16", in the place of the recipe's own. Weights, and the
+            model afterwards, are float32 all the same.
         callbacks: More callbacks, for the `fit` of every stage.
         verbose: As in `fit`: 0 for silence, 1 for progress bars, 2 for a line an epoch.
 
@@ -102,6 +105,7 @@ def fine_tune(
     """
     recipe = named_recipe(recipe) if isinstance(recipe, str) else recipe
     _check(model, data, recipe)
+    recipe = recipe if precision is None else dataclasses.replace(recipe, precision=precision)
     directory = RunDirectory(run_dir)
     if directory.path is not None and finished(directory.path):
         directory.refuse_other(recipe, data)

