@@ -4,6 +4,7 @@ import csv
 import difflib
 import io
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from kertl.errors import RunError
 from kertl.model import save
 from kertl.recipe import Recipe
 from kertl.run_files import write_json, write_text
+
+_logger = logging.getLogger(__name__)
 
 MODEL, RECIPE, DATA, HISTORY, METRICS = "model.keras", "recipe.json", "data.csv", "history.csv", "metrics.json"
 
@@ -46,15 +49,15 @@ class RunDirectory:
             _refuse_other(self.path / DATA, data.csv_text(), "data")
 
     def begin(self, recipe: Recipe, data: ImageData) -> None:
-        """Write what the run is, in the place of an unfinished one of the same recipe and data."""
+        """Write what the run is; an unfinished one of the same recipe and data begins again."""
         if self.path is None:
             return
         self.refuse_other(recipe, data)
+        if (self.path / HISTORY).exists():
+            _logger.warning("%s holds an unfinished run of this recipe and data, which begins again.", self.path)
         write_text(self.path / RECIPE, recipe.to_json())
         data.write_csv(self.path / DATA)
         write_json(self.path / "environment.json", hardware.describe())
-        for name in (HISTORY, METRICS, MODEL):
-            (self.path / name).unlink(missing_ok=True)
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the epochs so far, a row each."""

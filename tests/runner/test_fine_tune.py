@@ -385,7 +385,9 @@ def test_mixed_precision_trains_float32_weights_and_gives_the_policies_back(prec
 def test_half_precision_reaches_nearly_the_losses_of_float32():
     losses = {}
     for precision in ("float32", "mixed_bfloat16"):
-        run = kertl.fine_tune(classifier(), squares(), recipe=recipe(quick(epochs=2), precision=precision), verbose=0)
+        plan = recipe(quick(epochs=2))
+        run = kertl.fine_tune(classifier(), squares(), recipe=plan, precision=precision, verbose=0)
+        assert run.recipe.precision == precision
         losses[precision] = run.history["val_loss"]
     np.testing.assert_allclose(losses["mixed_bfloat16"], losses["float32"], rtol=0.1)
 
