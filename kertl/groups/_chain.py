@@ -130,7 +130,8 @@ def find_chain(model: keras.Model) -> Chain:
     for width in (1, 2):
         ends, has_head = _block_ends(graph, cuts(graph, width))
         strides = _strides(graph, ends, sizes)
-        if all(behind <= 4 * before for before, behind in itertools.pairwise(strides) if behind):
+        features = strides[:-1] if has_head else strides
+        if all(behind <= 4 * before for before, behind in itertools.pairwise(features)):
             break
     return Chain(model.name, graph, tuple(ends), _groups(graph, ends, strides, sizes, has_head), has_head)
 
