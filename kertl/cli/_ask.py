@@ -16,7 +16,9 @@ from kertl.cli._quiet import start_keras
 if TYPE_CHECKING:
     import keras
 
-ModelPath = Annotated[Path, typer.Argument(metavar="RUN_OR_MODEL", help="Run directory, or a .keras file.")]
+ModelPath = Annotated[
+    Path, typer.Argument(metavar="RUN_OR_MODEL", exists=True, help="Run directory, or a .keras file.")
+]
 
 
 def evaluate(

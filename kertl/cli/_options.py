@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from kertl.data import ImageData
 
 DataPath = Annotated[
-    Path, typer.Argument(metavar="DIR_OR_CSV", help="Folder with one folder of images per class, or a CSV table.")
+    Path,
+    typer.Argument(
+        metavar="DIR_OR_CSV", exists=True, help="A folder of images per class, in one folder, or a CSV table."
+    ),
 ]
 ImageColumn = Annotated[str, typer.Option(help="CSV: the column with the image files.")]
 LabelColumn = Annotated[str, typer.Option(help="CSV: the column with the classes.")]

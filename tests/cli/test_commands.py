@@ -169,6 +169,8 @@ def test_wrong_usage_is_answered_with_status_2(capsys):
     assert run(["train"]) == 2
     assert "Missing" in capsys.readouterr().err
     assert run(["trian"]) == 2
+    assert run(["train", "nowhere", "--out", "unused"]) == 2
+    assert "'nowhere' does not exist" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_help_imports_neither_keras_nor_tensorflow():
