@@ -143,7 +143,7 @@ def named_recipe(name: str, **changes: Any) -> Recipe:
 
 
 _DEEP = Stage("deep", epochs=5, learning_rate=3e-3)
-_MID = Stage("mid", epochs=12, learning_rate=1e-4)
+_MID = Stage("mid", epochs=15, learning_rate=1e-4)
 _FULL = Stage("full", epochs=8, learning_rate=3e-5)
 
 NAMED: dict[str, tuple[Stage, ...]] = {
