@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
         _show_error(f"{error.format_message()} `kertl --help` and `kertl COMMAND --help` tell more.", "usage")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        _show_error("Interrupted. What was trained so far is in the run directory.", "interrupted")
+        _show_error("Interrupted. If a model was training, its weights so far are in the run directory.", "interrupted")
         return 130
     except Exception as error:
         if debug:

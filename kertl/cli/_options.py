@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 DataPath = Annotated[
     Path,
     typer.Argument(
-        metavar="DIR_OR_CSV", exists=True, help="A folder of images per class, in one folder, or a CSV table."
+        metavar="DIR_OR_CSV", exists=True, help="A folder with one folder of images per class, or a CSV table."
     ),
 ]
 ImageColumn = Annotated[str, typer.Option(help="CSV: the column with the image files.")]
