@@ -17,7 +17,7 @@ class WeightsError(KertlError, OSError):
 
 
 class RunError(KertlError, RuntimeError):
-    """A run directory belongs to another recipe or other data: the message shows the difference."""
+    """A run cannot go on or its files cannot be written: the message says why, and what is there to go on from."""
 
 
 class DivergedError(KertlError, ArithmeticError):

@@ -1,4 +1,4 @@
-"""Writing files so that a reader finds the old file or the new one, never half of one."""
+"""Writing files so that a reader finds the old file or the new one, never half of one, whatever happens meanwhile."""
 
 import json
 import os
@@ -7,24 +7,43 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kertl.errors import RunError
 
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+_PARTIAL = ".partial-"
+
+
+def replace_file(path: Path, write: Callable[[Path], Path | None]) -> None:
     """Have `write` write a file beside `path`, bring it to disk, and put it in the place of `path`.
 
-    The file beside has the same suffix, since some writers choose the format by it.
+    The file beside has the same suffix, since some writers choose the format by it. Where `write` gives back a path in
+    the same folder, the file goes there; so its name may tell of its content.
+
+    Raises:
+        RunError: If the file cannot be written; what was there before is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix="".join(path.suffixes), dir=path.parent)
-    os.close(handle)
-    beside = Path(name)
     try:
-        write(beside)
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        beside.chmod(0o666 & ~_umask())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=_PARTIAL, suffix=f"-{path.name}", dir=path.parent)
+        os.close(handle)
+        beside = Path(name)
+        try:
+            path = write(beside) or path
+            _to_disk(beside)
+            beside.chmod(0o666 & ~_umask())
+            beside.replace(path)
+            _to_disk(path.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"{str(path)!r} cannot be written: {error.strerror or error}. What was there before is untouched."
+        ) from error
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a process that was killed while writing left in a folder; nobody else may be writing there."""
+    for path in folder.glob(f"{_PARTIAL}*"):
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -40,6 +59,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Put a JSON file in the place of `path`."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would survive a loss of power."""
+    if path.is_dir() and os.name != "posix":
+        return  # elsewhere a folder cannot be opened
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kertl.run_files import replace_file, write_json, write_text
+from kertl.errors import RunError
+from kertl.run_files import remove_partial, replace_file, write_json, write_text
 
 
 def test_a_text_is_written_in_utf_8_and_folders_are_made(tmp_path):
@@ -33,8 +34,11 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
         beside.write_text("half of the new")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RunError) as caught:
         replace_file(path, fail)
+    assert str(caught.value) == (
+        f"{str(path)!r} cannot be written: No space left on device. What was there before is untouched."
+    )
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -60,7 +64,7 @@ def test_the_new_file_is_on_the_disk_before_it_takes_the_place_of_the_old(tmp_pa
     monkeypatch.setattr(os, "fsync", lambda handle: done.append("fsync") or fsync(handle))
     monkeypatch.setattr(Path, "replace", lambda self, target: done.append("replace") or replace(self, target))
     write_text(tmp_path / "file.txt", "text")
-    assert done[:2] == ["fsync", "replace"]
+    assert done == ["fsync", "replace", "fsync"], "the content, then the name, then the folder that has the name"
 
 
 def test_a_process_that_dies_while_writing_leaves_the_old_file(tmp_path):
@@ -74,8 +78,21 @@ def test_a_process_that_dies_while_writing_leaves_the_old_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, path], cwd=Path(__file__).parents[1], check=False)
     assert done.returncode == 9
     assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_partial(tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
     write_text(path, "new")
     assert path.read_text() == "new"
+
+
+def test_the_name_may_tell_of_the_content(tmp_path):
+    def write(beside):
+        beside.write_text("content")
+        return beside.with_name("7.txt")
+
+    replace_file(tmp_path / "file.txt", write)
+    assert [path.name for path in tmp_path.iterdir()] == ["7.txt"]
+    assert (tmp_path / "7.txt").read_text() == "content"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
@@ -90,5 +107,5 @@ def test_the_file_has_the_permissions_that_any_new_file_has(tmp_path):
 
 def test_a_directory_that_cannot_be_written_to_is_an_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(RunError, match=r"text\.txt' cannot be written: File exists\."):
         write_text(tmp_path / "file" / "text.txt", "text")

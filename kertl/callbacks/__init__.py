@@ -3,5 +3,6 @@
 from kertl.callbacks._best_weights import BestWeights
 from kertl.callbacks._divergence import StopOnDivergence
 from kertl.callbacks._epoch_seeds import EpochSeeds
+from kertl.callbacks._state import forgets, get_state, set_state
 
-__all__ = ["BestWeights", "EpochSeeds", "StopOnDivergence"]
+__all__ = ["BestWeights", "EpochSeeds", "StopOnDivergence", "forgets", "get_state", "set_state"]

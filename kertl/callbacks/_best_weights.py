@@ -23,5 +23,20 @@ class BestWeights(keras.callbacks.EarlyStopping):
         super().on_train_begin(logs)
         self.best_weights = self.model.get_weights()
 
+    def get_state(self) -> dict[str, Any]:
+        """What is remembered; of the best weights those that differ from the model's now."""
+        now = self.model.get_weights()
+        best = {
+            str(place): kept for place, kept in enumerate(self.best_weights) if kept.tobytes() != now[place].tobytes()
+        }
+        return {"best": self.best, "best_epoch": self.best_epoch, "wait": self.wait, "best_weights": best}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Remember what `get_state` gave; the model must have its weights of then."""
+        self.best, self.best_epoch, self.wait = state["best"], state["best_epoch"], state["wait"]
+        self.best_weights = self.model.get_weights()
+        for place, kept in state["best_weights"].items():
+            self.best_weights[int(place)] = kept
+
     def _is_improvement(self, monitor_value: Any, reference_value: Any) -> bool:
         return math.isfinite(monitor_value) and bool(super()._is_improvement(monitor_value, reference_value))

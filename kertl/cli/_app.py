@@ -39,7 +39,7 @@ def _common(
 def run(arguments: list[str]) -> int:
     """Run one command; the exit status: 0 for success, 1 for an error, 2 for wrong usage, 130 for an interrupt.
 
-    Errors are one readable block on stderr; `--debug` adds the traceback.
+    On SIGTERM a training run leaves with status 143 by itself. Errors are one readable block on stderr; `--debug` adds the traceback.
     """
     debug = "--debug" in arguments
     try:
@@ -48,8 +48,8 @@ def run(arguments: list[str]) -> int:
     except TyperException as error:
         _show_error(f"{error.format_message()} `kertl --help` and `kertl COMMAND --help` tell more.", "usage")
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        _show_error("Interrupted. If a model was training, its weights so far are in the run directory.", "interrupted")
+    except (KeyboardInterrupt, typer.Abort) as error:
+        _show_error(str(error.__cause__ or error) or "Interrupted.", "interrupted")
         return 130
     except Exception as error:
         if debug:

@@ -105,6 +105,8 @@ class ImageData:
     """Images per batch."""
     seed: int
     """Seed of the split and of the order of training."""
+    resize: str = "stretch"
+    """How images come to their size."""
 
     @property
     def num_classes(self) -> int:
@@ -218,6 +220,7 @@ def assemble(
         image_size=train.image_size,
         batch_size=options.batch_size,
         seed=options.seed,
+        resize=options.resize,
     )
 
 

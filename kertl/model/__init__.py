@@ -1,5 +1,6 @@
 """The model: cut at a boundary, frozen, built with a head, saved and loaded."""
 
+from kertl.model._architecture import architecture
 from kertl.model._boundary import cut, freeze, set_trainable, split
 from kertl.model._build import build
 from kertl.model._files import load, save
@@ -9,6 +10,7 @@ from kertl.model._stage_model import FrozenPrefix, stage_model
 __all__ = [
     "FrozenPrefix",
     "ModelInfo",
+    "architecture",
     "build",
     "cut",
     "freeze",

@@ -5,7 +5,9 @@ import difflib
 import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,16 @@ import keras
 from kertl import hardware
 from kertl.data import ImageData
 from kertl.errors import RunError
-from kertl.model import save
+from kertl.model import architecture, save
 from kertl.recipe import Recipe
-from kertl.run_files import write_json, write_text
+from kertl.run_files import remove_partial, write_json, write_text
+from kertl.runner._checkpoint_files import CheckpointFiles
+from kertl.runner._lock import locked
 
 _logger = logging.getLogger(__name__)
 
-MODEL, RECIPE, DATA, HISTORY, METRICS = "model.keras", "recipe.json", "data.csv", "history.csv", "metrics.json"
+RECIPE, DATA, BATCHES, ARCHITECTURE = "recipe.json", "data.csv", "data.json", "model.json"
+HISTORY, METRICS, MODEL = "history.csv", "metrics.json", "model.keras"
 
 
 class RunDirectory:
@@ -32,32 +37,77 @@ class RunDirectory:
 
     def __init__(self, path: str | Path | None) -> None:
         self.path = None if path is None else Path(path)
+        self.checkpoints = None if self.path is None else CheckpointFiles(self.path / "checkpoints")
 
     @property
     def tensorboard(self) -> Path | None:
         """Where TensorBoard's events go."""
         return None if self.path is None else self.path / "tensorboard"
 
-    def refuse_other(self, recipe: Recipe, data: ImageData) -> None:
+    @property
+    def finished(self) -> bool:
+        """Whether it holds a run that has come to its end."""
+        return self.path is not None and finished(self.path)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Have the directory to oneself.
+
+        Raises:
+            RunError: If another process uses it, or it cannot be made or written to.
+        """
+        if self.path is None:
+            yield
+            return
+        with locked(self.path):
+            remove_partial(self.path)
+            yield
+
+    def refuse_other(self, recipe: Recipe, data: ImageData, model: keras.Model) -> None:
         """Find that the directory is another run's.
 
         Raises:
-            RunError: If the directory holds a run of another recipe or of other data; the difference is shown.
+            RunError: If it holds a run of another recipe, of other data, or of another model; the difference is shown.
         """
         if self.path is not None:
-            _refuse_other(self.path / RECIPE, recipe.to_json(), "recipe")
-            _refuse_other(self.path / DATA, data.csv_text(), "data")
+            _refuse_other(self.path / RECIPE, recipe.to_json(), "recipe", _lines_that_differ)
+            _refuse_other(self.path / DATA, data.csv_text(), "data", _files_that_differ)
+            _refuse_other(self.path / BATCHES, _batches(data), "batches", _lines_that_differ)
+            _refuse_other(self.path / ARCHITECTURE, architecture(model), "model", _lines_that_differ)
 
-    def begin(self, recipe: Recipe, data: ImageData) -> None:
-        """Write what the run is; an unfinished one of the same recipe and data begins again."""
-        if self.path is None:
-            return
-        self.refuse_other(recipe, data)
-        if (self.path / HISTORY).exists():
-            _logger.warning("%s holds an unfinished run of this recipe and data, which begins again.", self.path)
+    def begin(self, recipe: Recipe, data: ImageData, model: keras.Model) -> Any:
+        """Write what the run is; what the last checkpoint of an unfinished one holds, or None.
+
+        Raises:
+            RunError: If the directory is another run's, its checkpoints cannot be used, or there is no space.
+        """
+        if self.path is None or self.checkpoints is None:
+            return None
+        self.refuse_other(recipe, data, model)
+        last = self.checkpoints.read()
+        if last is None and (self.path / HISTORY).exists():
+            raise RunError(
+                f"`run_dir` must be a new directory, or have a checkpoint to go on from. Received: "
+                f"run_dir={str(self.path)!r}, with a {HISTORY} and no checkpoint. Bring back its checkpoints/, or "
+                f"remove the directory to begin again."
+            )
+        self._check_space(model)
         write_text(self.path / RECIPE, recipe.to_json())
         data.write_csv(self.path / DATA)
+        write_text(self.path / BATCHES, _batches(data))
+        write_text(self.path / ARCHITECTURE, architecture(model))
         write_json(self.path / "environment.json", hardware.describe())
+        return last
+
+    def _check_space(self, model: keras.Model) -> None:
+        """The least that a run takes: three checkpoints, each with the weights and the best weights, and the model."""
+        size = 4 * model.count_params()
+        free = shutil.disk_usage(str(self.path)).free
+        if free < 7 * size:
+            raise RunError(
+                f"`run_dir` must have at least {7 * size / 1e6:,.0f} MB of free space for checkpoints and the model. "
+                f"Received: run_dir={str(self.path)!r}, with {free / 1e6:,.0f} MB. Make room, or choose another disk."
+            )
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the epochs so far, a row each."""
@@ -100,19 +150,46 @@ def read_metrics(path: Path) -> dict[str, Any]:
     return dict(values)
 
 
-def _refuse_other(file: Path, now: str, what: str) -> None:
+def _refuse_other(file: Path, now: str, what: str, differences: Callable[[str, str], list[str]]) -> None:
     if not file.exists():
         return
     before = file.read_text(encoding="utf-8", errors="surrogateescape")
     if before == now:
         return
-    lines = list(difflib.unified_diff(before.splitlines(), now.splitlines(), "there", "now", lineterm="", n=0))
+    lines = [line if len(line) < 200 else f"{line[:199]}…" for line in differences(before, now)]
     more = f"\n  … and {len(lines) - 20} more lines" if len(lines) > 20 else ""
     shown = "\n  ".join(lines[:20])
     raise RunError(
         f"`run_dir` must be a new directory, or one of the same {what}. Received: run_dir={str(file.parent)!r}, "
         f"whose {file.name} differs:\n  {shown}{more}\nChoose another directory, or remove this one."
     )
+
+
+def _batches(data: ImageData) -> str:
+    """What beside the images themselves decides what a batch holds, as JSON."""
+    names = ("image_size", "resize", "batch_size", "seed")
+    return json.dumps({name: getattr(data, name) for name in names}, indent=2) + "\n"
+
+
+def _lines_that_differ(before: str, now: str) -> list[str]:
+    return list(difflib.unified_diff(before.splitlines(), now.splitlines(), "there", "now", lineterm="", n=0))
+
+
+def _files_that_differ(before: str, now: str) -> list[str]:
+    """Each image that is new, gone or changed, and how."""
+    old, new = ({row["file"]: row for row in csv.DictReader(io.StringIO(text))} for text in (before, now))
+    lines = [f"{file!r} is gone" for file in old if file not in new]
+    for file, row in new.items():
+        if file not in old:
+            lines.append(f"{file!r} is new")
+        elif row.get("sha256") != old[file].get("sha256"):
+            lines.append(f"{file!r} has other content")
+        elif row != old[file]:
+            changed = [name for name in row if row[name] != old[file].get(name)]
+            lines.append(
+                f"{file!r}: " + ", ".join(f"{name} {old[file].get(name)!r} is now {row[name]!r}" for name in changed)
+            )
+    return lines or _lines_that_differ(before, now)
 
 
 def _value(name: str, text: str) -> Any:

@@ -4,21 +4,24 @@ import dataclasses
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from kertl._checks import complain
+from kertl._checks import complain, number
 from kertl.data import ImageData
 from kertl.errors import DivergedError
 from kertl.evaluation import evaluate
 from kertl.groups import find_chain
 from kertl.model import load, model_info
 from kertl.recipe import Recipe, named_recipe
-from kertl.runner._directory import MODEL, RunDirectory, finished, read_metrics
-from kertl.runner._stage import Trained, tensorboard, train_stage
+from kertl.runner._callbacks import check_callbacks, check_same_callbacks
+from kertl.runner._directory import MODEL, RunDirectory, read_metrics
+from kertl.runner._journal import Journal, Snapshot
+from kertl.runner._signals import Stop, stopping
+from kertl.runner._stage import Trained, train_stage
 
 _logger = logging.getLogger(__name__)
 
@@ -59,6 +62,7 @@ def fine_tune(
     run_dir: str | Path | None = None,
     precision: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoint_seconds: float = 60.0,
     verbose: str | int = "auto",
 ) -> Run:
     """Train a model on images in stages, in place.
@@ -73,12 +77,18 @@ def fine_tune(
             afterwards as before.
         data: The images; `kertl.data` makes them. Without a validation part the training loss chooses the weights.
         recipe: "deep", "mid", "full", "gradual" (deep, mid, full), or a `kertl.Recipe`.
-        run_dir: Where to write recipe.json, data.csv, environment.json, history.csv, metrics.json, model.keras and
-            tensorboard/. A directory that holds the finished run of the same recipe and data is read, and nothing is
-            trained.
+        run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, history.csv,
+            metrics.json, model.keras, checkpoints/ and tensorboard/. A run that was broken off there goes on from its
+            last checkpoint, and ends with the weights, bit for bit, that it would have had; a finished one is read, and
+            nothing is trained.
         precision: "float32", "mixed_bfloat16" or "mixed_float16", in the place of the recipe's own. Weights, and the
             model afterwards, are float32 all the same.
-        callbacks: More callbacks, for the `fit` of every stage.
+        callbacks: More callbacks, for the `fit` of every stage. What they remember goes into the checkpoints if they
+            are Keras' own or have the methods `get_state()` and `set_state(state)`. In a run that goes on in mid-epoch
+            the rest of that epoch is a `fit` of its own, whose batches are counted from 0.
+        checkpoint_seconds: A checkpoint is written when a stage begins, when an epoch ends, and in mid-epoch after so
+            many seconds, but so rarely that it takes 3 % of the time at most; 0 writes after every batch, whatever it
+            takes. SIGINT (Ctrl-C) and SIGTERM write one too and leave; a second signal leaves at once.
         verbose: As in `fit`: 0 for silence, 1 for progress bars, 2 for a line an epoch.
 
     Returns:
@@ -86,7 +96,9 @@ def fine_tune(
 
     Raises:
         ValueError: If model and data do not go together, or the recipe names an unknown boundary.
-        RunError: If `run_dir` holds a run of another recipe or of other data; the message shows the difference.
+        RunError: If `run_dir` holds a run of another recipe, of other data, of another model or with other callbacks;
+            the message shows the difference. If another process uses it, it cannot be written to, or its checkpoints
+            are damaged. If there is not enough memory.
         DivergedError: If a loss became NaN or infinite; `model` and model.keras hold the best weights so far.
 
     Example:
@@ -105,43 +117,60 @@ def fine_tune(
     """
     recipe = named_recipe(recipe) if isinstance(recipe, str) else recipe
     _check(model, data, recipe)
+    check_callbacks(callbacks, model, data, recipe)
+    number("checkpoint_seconds", checkpoint_seconds, at_least=0)
     recipe = recipe if precision is None else dataclasses.replace(recipe, precision=precision)
     directory = RunDirectory(run_dir)
-    if directory.path is not None and finished(directory.path):
-        directory.refuse_other(recipe, data)
-        _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.path)
-        return _finished_run(model, recipe, directory)
-    directory.begin(recipe, data)
-    rows: list[dict[str, Any]] = []
+    with directory.in_use():
+        if directory.finished:
+            directory.refuse_other(recipe, data, model)
+            _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.path)
+            return _finished_run(model, recipe, directory)
+        last = directory.begin(recipe, data, model)
+        snapshot = Snapshot.from_values(last) if last else None
+        if snapshot is not None:
+            check_same_callbacks(callbacks, snapshot)
+            _logger.warning("%s goes on from its last checkpoint: %s.", directory.path, snapshot.position)
+        files = directory.checkpoints
+        with stopping(files.hint) if files else nullcontext(Stop()) as stop, _flags_kept(model):
+            journal = Journal(directory, snapshot.rows if snapshot else (), stop, checkpoint_seconds)
+            _train(model, data, recipe, journal, snapshot, callbacks, verbose)
+            parts = {"validation": data.validation, "test": data.test}
+            metrics = {name: evaluate(model, part) for name, part in parts.items() if part is not None}
+            directory.write_model(model)
+            directory.write_metrics(metrics)
+    return Run(model, recipe, journal.rows, metrics, directory.path)
 
-    def report(row: dict[str, Any]) -> None:
-        rows.append(row)
-        directory.write_history(rows)
 
+def _train(
+    model: keras.Model,
+    data: ImageData,
+    recipe: Recipe,
+    journal: Journal,
+    snapshot: Snapshot | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+    verbose: str | int,
+) -> None:
+    """Train the stages, or what is left of them."""
     trained: Trained | None = None
-    with _flags_kept(model):
-        for number, stage in enumerate(recipe.stages):
-            _logger.info("Stage %d of %d: at=%r, %d epochs.", number + 1, len(recipe.stages), stage.at, stage.epochs)
-            try:
-                trained = train_stage(
-                    model,
-                    data,
-                    recipe,
-                    number,
-                    first_epoch=len(rows),
-                    before=trained,
-                    callbacks=[*tensorboard(directory.tensorboard), *callbacks],
-                    report=report,
-                    verbose=verbose,
-                )
-            except (DivergedError, KeyboardInterrupt):
-                directory.write_model(model)
-                raise
-    parts = {"validation": data.validation, "test": data.test}
-    metrics = {name: evaluate(model, part) for name, part in parts.items() if part is not None}
-    directory.write_model(model)
-    directory.write_metrics(metrics)
-    return Run(model, recipe, rows, metrics, directory.path)
+    begin = snapshot.position.stage if snapshot else 0
+    for place, stage in list(enumerate(recipe.stages))[begin:]:
+        _logger.info("Stage %d of %d: at=%r, %d epochs.", place + 1, len(recipe.stages), stage.at, stage.epochs)
+        try:
+            trained = train_stage(
+                model,
+                data,
+                recipe,
+                place,
+                before=trained,
+                journal=journal,
+                snapshot=snapshot if place == begin else None,
+                callbacks=callbacks,
+                verbose=verbose,
+            )
+        except (DivergedError, KeyboardInterrupt):
+            journal.write_model(model)
+            raise
 
 
 def _check(model: keras.Model, data: ImageData, recipe: Recipe) -> None:

@@ -11,11 +11,13 @@ import keras
 
 from kertl.callbacks import BestWeights, EpochSeeds, StopOnDivergence
 from kertl.data import ImageData, ImageDataset, augment
-from kertl.errors import DivergedError
+from kertl.errors import DivergedError, RunError
 from kertl.hardware import scope_of
 from kertl.model import model_info, stage_model
 from kertl.optimizers import carry_moments, optimizer_named
 from kertl.recipe import Recipe, Stage
+from kertl.runner._checkpoints import Checkpoints
+from kertl.runner._journal import Journal, Snapshot
 from kertl.runner._precision import computing_in
 from kertl.schedules import schedule_named
 from kertl.tasks import task_named
@@ -42,6 +44,20 @@ class _DataEpoch(keras.callbacks.Callback):
         self._dataset.epoch = epoch
 
 
+class _Rest(keras.utils.PyDataset):
+    """The batches of one epoch from a certain one on."""
+
+    def __init__(self, dataset: ImageDataset, epoch: int, first: int) -> None:
+        super().__init__()
+        self._dataset, self._epoch, self._first = dataset, epoch, first
+
+    def __len__(self) -> int:
+        return len(self._dataset) - self._first
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return self._dataset.batch(self._epoch, self._first + index)
+
+
 class _Rows(keras.callbacks.Callback):
     """Hands each epoch's figures on as soon as it ends."""
 
@@ -61,10 +77,10 @@ def train_stage(
     recipe: Recipe,
     number: int,
     *,
-    first_epoch: int,
     before: Trained | None,
+    journal: Journal,
+    snapshot: Snapshot | None,
     callbacks: Sequence[keras.callbacks.Callback],
-    report: Callable[[dict[str, Any]], None],
     verbose: str | int,
 ) -> Trained:
     """Train stage `number` of a recipe, counted from 0; the best weights are in `model` afterwards.
@@ -74,44 +90,85 @@ def train_stage(
         data: Its images.
         recipe: The recipe.
         number: Which of its stages.
-        first_epoch: How many epochs there have been before.
         before: What the stage before left.
+        journal: What has been trained so far, and where to write what comes.
+        snapshot: Where in this stage to take up; None begins it.
         callbacks: More callbacks for `fit`.
-        report: Called with the figures of each epoch.
         verbose: As in `fit`.
 
     Raises:
         DivergedError: If the loss became NaN or infinite; the best weights so far are in `model`.
+        KeyboardInterrupt: On Ctrl-C; the best weights so far are in `model`.
     """
     stage = recipe.stages[number]
+    first = sum(row["stage"] < number for row in journal.rows)
     with scope_of(model), computing_in(model, recipe.precision):
         training = _training_model(model, stage)
         trained = _compile(training, model, data, recipe, stage, before)
         best = BestWeights("val_loss" if data.validation is not None else "loss", stage.patience_epochs)
         divergence = StopOnDivergence()
-        training.fit(
-            data.train,
-            validation_data=data.validation,
-            initial_epoch=first_epoch,
-            epochs=first_epoch + stage.epochs,
-            class_weight=data.class_weights if stage.class_weights else None,
-            callbacks=[
-                _DataEpoch(data.train),
-                EpochSeeds(recipe.seed),
-                divergence,
-                best,
-                _Rows(number, stage.at, report),
-                *callbacks,
-            ],
-            shuffle=False,  # the data set has an order of its own
-            verbose=verbose,
-        )
+        checkpoints = Checkpoints(number, model, [best, *callbacks], journal, len(data.train), snapshot)
+
+        def fit(images: keras.utils.PyDataset, begin: int, end: int) -> None:
+            training.fit(
+                images,
+                validation_data=data.validation,
+                initial_epoch=begin,
+                epochs=end,
+                class_weight=data.class_weights if stage.class_weights else None,
+                callbacks=[
+                    _DataEpoch(data.train),
+                    EpochSeeds(recipe.seed),
+                    divergence,
+                    best,
+                    _Rows(number, stage.at, journal.add),
+                    *_tensorboard(journal.tensorboard),
+                    *callbacks,
+                    checkpoints,
+                ],
+                shuffle=False,  # the data set has an order of its own
+                verbose=verbose,
+            )
+
+        try:
+            _fit_from(checkpoints, fit, data.train, first, first + stage.epochs)
+        except KeyboardInterrupt:
+            checkpoints.sync()
+            if best.best_weights is not None:
+                training.set_weights(best.best_weights)
+            raise
+        except Exception as error:
+            if not _out_of_memory(error):
+                raise
+            raise RunError(f"{_less(stage, number, data)} {journal.hint()}") from error
     if divergence.diverged_at is not None:
         raise DivergedError(_advice(stage, number, divergence.diverged_at, recipe.precision))
     return trained
 
 
-def tensorboard(path: Path | None) -> list[keras.callbacks.Callback]:
+def _fit_from(
+    checkpoints: Checkpoints,
+    fit: Callable[[keras.utils.PyDataset, int, int], None],
+    images: ImageDataset,
+    first: int,
+    end: int,
+) -> None:
+    """Fit the epochs from `first` to `end`, or those that are left.
+
+    A broken epoch is finished in a `fit` of its own: a shorter epoch within one `fit` would make the others as short.
+    """
+    at = checkpoints.position
+    if at is not None and at.batch:
+        fit(_Rest(images, at.epoch, checkpoints.first_batch), at.epoch, at.epoch + 1)
+        at = checkpoints.position
+        if at is None or at.stopped or at.epoch == end:
+            return
+    # Where no epoch is left, `fit` has its callbacks do what comes at the end.
+    begin = first if at is None else at.epoch
+    fit(images, begin, begin if at is not None and at.stopped else end)
+
+
+def _tensorboard(path: Path | None) -> list[keras.callbacks.Callback]:
     """Keras' TensorBoard callback, where there is a place to write to and TensorFlow to write with."""
     if path is None:
         return []
@@ -159,6 +216,19 @@ def _scaled(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]) -> 
     scaled = keras.optimizers.LossScaleOptimizer(optimizer)
     scaled.build(variables)
     return scaled
+
+
+def _out_of_memory(error: Exception) -> bool:
+    named = type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
+    return named or isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+def _less(stage: Stage, number: int, data: ImageData) -> str:
+    return (
+        f"Stage {number + 1} (at={stage.at!r}) takes more memory than there is, with batches of {data.batch_size} "
+        f"images. Make the data with `batch_size={max(1, data.batch_size // 2)}` or with a smaller `image_size`, for a "
+        f"new `run_dir`."
+    )
 
 
 def _advice(stage: Stage, number: int, place: tuple[int, int], precision: str) -> str:

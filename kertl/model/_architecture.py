@@ -1,0 +1,34 @@
+"""What a model is made of, as text that is the same in every process."""
+
+import json
+
+import keras
+
+_NOT_COMPARED = ("name", "trainable")  # automatic names count on in a process; flags change with the stage
+
+
+def architecture(model: keras.Model) -> str:
+    """The layers of a model, one in a line, with their settings and the shapes of their weights, as JSON.
+
+    Args:
+        model: A built model; of nested models the layers are listed.
+
+    Example:
+        >>> import keras
+        >>> from kertl.model import architecture
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> '"layer": "Dense", "weights": [[4, 2], [2]]' in architecture(model)
+        True
+    """
+    lines = [_line(layer) for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
+    return "[\n" + ",\n".join(lines) + "\n]\n"
+
+
+def _line(layer: keras.layers.Layer) -> str:
+    try:
+        config = layer.get_config()
+    except NotImplementedError:  # a layer of somebody's own that cannot be saved either
+        config = {}
+    settings = {name: value for name, value in config.items() if name not in _NOT_COMPARED}
+    shapes = [list(weight.shape) for weight in layer.weights]
+    return json.dumps({"layer": type(layer).__name__, "weights": shapes, **settings}, default=str)

@@ -1,0 +1,149 @@
+"""The files of checkpoints: numbered, each with its checksum in its name, the last two kept."""
+
+import hashlib
+import json
+import logging
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kertl.errors import RunError
+from kertl.run_files import remove_partial, replace_file
+
+_logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"checkpoint-(\d{6,})-([0-9a-f]{16})\.npz")
+_KEPT = 2
+
+
+class CheckpointFiles:
+    """Writes and reads values as checkpoints in a folder.
+
+    A value is made of numbers, strings, None, numpy arrays, lists, and dictionaries with strings as keys. A file is
+    named `checkpoint-<number>-<first 16 digits of its SHA-256>.npz`; it appears under that name whole or not at all.
+
+    Args:
+        folder: The folder, made at the first `write`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._kept: list[Path] = []
+
+    @property
+    def newest(self) -> Path | None:
+        """The last file that was written, or read and found whole."""
+        return self._kept[-1] if self._kept else None
+
+    def write(self, value: Any) -> Path:
+        """Write a value, bring it to disk, and remove all but the last two files.
+
+        Raises:
+            RunError: If it cannot be written; the files before are untouched and the message names the last of them.
+        """
+        number = 1 + max((_number(path) for path in self._files()), default=0)
+        arrays: dict[str, np.ndarray] = {}
+        text = json.dumps(_packed(value, arrays))
+
+        def save(beside: Path) -> Path:
+            np.savez(beside, allow_pickle=False, state=np.array(text), **arrays)
+            self._kept.append(self.folder / f"checkpoint-{number:06d}-{_digest(beside)}.npz")
+            return self._kept[-1]
+
+        kept = self._kept[-_KEPT:]
+        try:
+            replace_file(self.folder / f"checkpoint-{number:06d}.npz", save)
+        except RunError as error:
+            self._kept = kept
+            raise RunError(f"{error} {self.hint()}") from error
+        self._kept = self._kept[-_KEPT:]
+        for path in self._files():
+            if path not in self._kept:
+                path.unlink(missing_ok=True)
+        return self._kept[-1]
+
+    def read(self) -> Any:
+        """The value of the newest file that is whole; None if there is no file.
+
+        Files that are damaged are named in a warning.
+
+        Raises:
+            RunError: If there are files and none of them is whole.
+        """
+        if self.folder.is_dir():
+            remove_partial(self.folder)
+        files = sorted(self._files(), key=_number, reverse=True)
+        damaged = []
+        for path in files:
+            try:
+                value = _read(path)
+            except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+                damaged.append(path.name)
+                _logger.warning("%s is damaged and passed over: %s", path, error)
+                continue
+            self._kept = [path]
+            return value
+        if damaged:
+            raise RunError(
+                f"{str(self.folder)!r} must have a checkpoint that is whole. Received: {', '.join(damaged)}, all of "
+                f"them damaged. Bring back a copy, or remove {str(self.folder.parent)!r} to begin again."
+            )
+        return None
+
+    def hint(self) -> str:
+        """What remains, in a sentence."""
+        if self.newest is None:
+            return "There is no checkpoint yet."
+        return f"The last good checkpoint is {self.newest.name!r}; the same call goes on from there."
+
+    def _files(self) -> list[Path]:
+        return [path for path in self.folder.glob("checkpoint-*.npz") if _NAME.fullmatch(path.name)]
+
+
+def _read(path: Path) -> Any:
+    parts = _NAME.fullmatch(path.name)
+    found = _digest(path)
+    if parts is None or found != parts[2]:
+        raise ValueError(f"its SHA-256 begins with {found}, not with what its name says")
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return _unpacked(json.loads(str(arrays["state"])), arrays)
+
+
+def _number(path: Path) -> int:
+    return int(path.name.split("-")[1])
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """The value with each array moved to `arrays` and a mark in its place."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        name = f"array_{len(arrays)}"
+        arrays[name] = value
+        return {"__array__": name, "dtype": value.dtype.name}
+    if isinstance(value, dict):
+        return {name: _packed(item, arrays) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_packed(item, arrays) for item in value]
+    return value
+
+
+def _unpacked(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(value, dict) and "__array__" in value:
+        array = arrays[value["__array__"]]
+        # numpy's files do not know bfloat16.
+        return array.view(np.dtype(value["dtype"])) if array.dtype.kind == "V" else array
+    if isinstance(value, dict):
+        return {name: _unpacked(item, arrays) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_unpacked(item, arrays) for item in value]
+    return value

@@ -1,0 +1,107 @@
+"""What is written down while a run trains: how far it is, and when it is time to write."""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl.runner._directory import RunDirectory
+from kertl.runner._signals import Stop
+
+_SHARE = 0.03
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """How far a run is."""
+
+    stage: int
+    """The stage, counted from 0."""
+    epoch: int
+    """Epochs that are finished, through all stages."""
+    batch: int = 0
+    """Batches of the epoch after these that are done."""
+    stopped: bool = False
+    """Whether the stage has stopped before its last epoch."""
+
+    def __str__(self) -> str:
+        batches = f", {self.batch} batches of the next" if self.batch else ""
+        return f"stage {self.stage + 1}, {self.epoch} epochs done{batches}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """Everything that the rest of a run depends on, as values."""
+
+    position: Position
+    rows: Sequence[dict[str, Any]]
+    """The figures of the epochs so far."""
+    variables: Sequence[np.ndarray]
+    """All variables: weights, moments, step count, random generators, metrics."""
+    callbacks: Sequence[tuple[str, Any]]
+    """Class and state of each callback."""
+
+    def to_values(self) -> dict[str, Any]:
+        """As what `CheckpointFiles` writes."""
+        return {**vars(self), "position": vars(self.position)}
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> "Snapshot":
+        """From what `CheckpointFiles` read."""
+        return cls(**{**values, "position": Position(**values["position"])})
+
+
+class Journal:
+    """The figures of the epochs, and checkpoints at the pace that is asked for.
+
+    Args:
+        directory: Where to write.
+        rows: The figures of the epochs so far.
+        stop: Whether to stop.
+        every: Seconds between two checkpoints in mid-epoch. Writing takes 3 % of the time at most, so they may be
+            further apart, those at the ends of epochs too; 0 writes at each batch, whatever it takes.
+    """
+
+    def __init__(self, directory: RunDirectory, rows: Sequence[dict[str, Any]], stop: Stop, every: float) -> None:
+        self.rows = list(rows)
+        self.stop = stop
+        self.files = directory.checkpoints
+        self._directory, self._every = directory, every
+        self._begun = self._last = time.monotonic()
+        self._spent = self._longest = 0.0
+
+    @property
+    def tensorboard(self) -> Path | None:
+        """Where TensorBoard's events go."""
+        return self._directory.tensorboard
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write down the figures of an epoch."""
+        self.rows.append(row)
+        self._directory.write_history(self.rows)
+
+    def hint(self) -> str:
+        """What there is to go on from, in a sentence."""
+        return self.files.hint() if self.files else "No `run_dir` was given, so nothing was written."
+
+    def write_model(self, model: keras.Model) -> None:
+        """Write the model as it is now."""
+        self._directory.write_model(model)
+
+    def due(self, *, epoch_ends: bool) -> bool:
+        """Whether it is time for a checkpoint."""
+        now = time.monotonic()
+        affordable = self._spent + self._longest <= _SHARE * (now - self._begun)
+        return self._every == 0 or (affordable and (epoch_ends or now - self._last >= self._every))
+
+    def write(self, snapshot: Snapshot, begun: float) -> None:
+        """Write a checkpoint whose making began at `begun`, by `time.monotonic`."""
+        if self.files is not None:
+            self.files.write(snapshot.to_values())
+            self._last = time.monotonic()
+            self._spent += self._last - begun
+            self._longest = max(self._longest, self._last - begun)

@@ -1,0 +1,68 @@
+"""Ctrl-C and SIGTERM: go on to the next safe place, write a checkpoint, leave; the second time leave at once."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+_logger = logging.getLogger(__name__)
+
+
+class Stop:
+    """Whether a signal has asked the run to stop.
+
+    Attributes:
+        asked: The signal that came, or None.
+        waits: Whether somebody is about to look at `asked`; if not, the run is left as soon as a signal comes.
+    """
+
+    def __init__(self, hint: Callable[[], str] = str) -> None:
+        self.asked: signal.Signals | None = None
+        self.waits = False
+        self._hint = hint
+
+    def leave(self) -> NoReturn:
+        """Leave the run, as Python leaves on this signal.
+
+        Raises:
+            KeyboardInterrupt: On SIGINT, with what is there to go on from.
+            SystemExit: On SIGTERM, with status 143; what is there to go on from is logged.
+        """
+        if self.asked is signal.SIGTERM:
+            _logger.warning("Stopped by SIGTERM. %s", self._hint())
+            raise SystemExit(128 + signal.SIGTERM)
+        raise KeyboardInterrupt(f"Interrupted. {self._hint()}")
+
+    def on_signal(self, number: int, _: FrameType | None) -> None:
+        """Note the signal; a second one is handled as if nobody had listened."""
+        self.asked = signal.Signals(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if not self.waits:
+            self.leave()
+
+
+@contextmanager
+def stopping(hint: Callable[[], str]) -> Iterator[Stop]:
+    """Listen to SIGINT and SIGTERM for a while.
+
+    Outside the main thread Python cannot listen, and a signal that was ignored stays so.
+
+    Args:
+        hint: Says, when the run is left, what is there to go on from.
+    """
+    stop = Stop(hint)
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: handler for number, handler in handlers.items() if handler not in (None, signal.SIG_IGN)}
+    try:
+        for number in before:
+            signal.signal(number, stop.on_signal)
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
