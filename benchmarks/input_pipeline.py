@@ -12,12 +12,7 @@ of a Python batch into tf.data, about 1.5 ms for each. A MobileNetV2 takes 130 m
 """
 
 import argparse
-import csv
-import datetime
-import importlib.metadata
 import os
-import platform
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -25,12 +20,11 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
+import record
 import tensorflow as tf
 
 import kertl.data
 import kertl.demo
-
-RESULTS = Path(__file__).parent / "results" / "input_pipeline.csv"
 
 
 class Stopwatch(keras.callbacks.Callback):
@@ -98,11 +92,6 @@ def measure(images, size, batch, rounds, epochs):
     return count, {name: count / min(values) for name, values in seconds.items()}
 
 
-def commit():
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return described.stdout.strip() or "none"
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", help="a folder of image files; by default the photos of `kertl demo`")
@@ -113,17 +102,12 @@ def main():
     arguments = parser.parse_args()
     arguments.images = arguments.images or kertl.demo.fetch_photos() / "images"
     count, rates = measure(**vars(arguments))
-    versions = {name: importlib.metadata.version(name) for name in ("keras", "tensorflow", "pillow")}
     rows = []
     for kind in ("files", "cached"):
         ours, theirs = rates[f"kertl {kind}"], rates[f"keras {kind}"]
         print(f"{kind:8} kertl {ours:8.0f} images/s   keras {theirs:8.0f} images/s   ratio {ours / theirs:.2f}")
         rows.append(
             {
-                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-                "commit": commit(),
-                "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
-                **versions,
                 "images": count,
                 "size": arguments.size,
                 "batch": arguments.batch,
@@ -133,13 +117,7 @@ def main():
                 "ratio": round(ours / theirs, 2),
             }
         )
-    RESULTS.parent.mkdir(exist_ok=True)
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+    record.keep("input_pipeline", rows, ("keras", "tensorflow", "pillow"))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ def _common(
 def run(arguments: list[str]) -> int:
     """Run one command; the exit status: 0 for success, 1 for an error, 2 for wrong usage, 130 for an interrupt.
 
-    On SIGTERM a training run leaves with status 143 by itself. Errors are one readable block on stderr; `--debug` adds the traceback.
+    Errors are one readable block on stderr; `--debug` adds the traceback. On SIGTERM a training run leaves by itself,
+    with status 143.
     """
     debug = "--debug" in arguments
     try:

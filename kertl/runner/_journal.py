@@ -1,6 +1,7 @@
 """What is written down while a run trains: how far it is, and when it is time to write."""
 
 import dataclasses
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 
 from kertl.runner._directory import RunDirectory
 from kertl.runner._signals import Stop
+
+_logger = logging.getLogger(__name__)
 
 _SHARE = 0.03
 
@@ -101,7 +104,9 @@ class Journal:
     def write(self, snapshot: Snapshot, begun: float) -> None:
         """Write a checkpoint whose making began at `begun`, by `time.monotonic`."""
         if self.files is not None:
-            self.files.write(snapshot.to_values())
+            path = self.files.write(snapshot.to_values())
             self._last = time.monotonic()
-            self._spent += self._last - begun
-            self._longest = max(self._longest, self._last - begun)
+            took = self._last - begun
+            self._spent += took
+            self._longest = max(self._longest, took)
+            _logger.debug("Wrote checkpoint %s: %d bytes in %.3f s.", path.name, path.stat().st_size, took)
