@@ -3,7 +3,7 @@
 A MobileNetV2 that knows ImageNet is fine-tuned to find defective solar cells at 160 px: deep, mid and full stages,
 light and strong augmentation, dropout, class weights, images from files listed in a CSV table. One run is left alone;
 another is killed (SIGKILL) at random moments, loading and writing among them, and started again with the same command
-until it ends. The SHA-256 over all weights must be equal. Time and size of checkpoints are those of the undisturbed run.
+until it ends. The SHA-256 over all weights must be equal. Checkpoints are timed in the undisturbed run.
 
     python benchmarks/resume.py [--kills 20]
 
