@@ -49,8 +49,7 @@ def run(arguments: list[str]) -> int:
     except TyperException as error:
         _show_error(f"{error.format_message()} `kertl --help` and `kertl COMMAND --help` tell more.", "usage")
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort) as error:
-        _show_error(str(error.__cause__ or error) or "Interrupted.", "interrupted")
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     except Exception as error:
         if debug:

@@ -25,16 +25,15 @@ class Stop:
         self._hint = hint
 
     def leave(self) -> NoReturn:
-        """Leave the run, as Python leaves on this signal.
+        """Leave the run, as is usual on the signal; what there is to go on from is logged.
 
         Raises:
-            KeyboardInterrupt: On SIGINT, with what is there to go on from.
-            SystemExit: On SIGTERM, with status 143; what is there to go on from is logged.
+            KeyboardInterrupt: On SIGINT.
+            SystemExit: On SIGTERM, with status 143.
         """
-        if self.asked is signal.SIGTERM:
-            _logger.warning("Stopped by SIGTERM. %s", self._hint())
-            raise SystemExit(128 + signal.SIGTERM)
-        raise KeyboardInterrupt(f"Interrupted. {self._hint()}")
+        came = self.asked or signal.SIGINT
+        _logger.warning("Stopped by %s. %s", came.name, self._hint())
+        raise KeyboardInterrupt if came is signal.SIGINT else SystemExit(128 + came)
 
     def on_signal(self, number: int, _: FrameType | None) -> None:
         """Note the signal; a second one is handled as if nobody had listened."""

@@ -1,8 +1,10 @@
 import csv
 import io
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 import kertl
 from kertl.cli import run
 from tests.families import small_classifier
+from tests.runs import digest
 
 SIDE = 32
 
@@ -186,3 +189,22 @@ def test_help_imports_neither_keras_nor_tensorflow():
 def test_import_kertl_imports_neither_keras_nor_tensorflow():
     script = "import sys, kertl; sys.exit(len({'keras', 'tensorflow', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_train_stopped_by_a_signal_says_what_to_do_and_the_same_command_goes_on(arguments, trained, tmp_path):
+    command = [sys.executable, "-m", "kertl", *arguments, "--out", str(tmp_path)]
+    for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        before = set(tmp_path.glob("checkpoints/*"))
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            while set(tmp_path.glob("checkpoints/*")) <= before:
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(number)
+            said = " ".join(process.stderr.read().replace("│", " ").split())
+        assert process.returncode == status, said
+        assert "The last good checkpoint is 'checkpoint-0000" in said
+        assert "Traceback" not in said
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path} goes on from its last checkpoint: stage 1, " in " ".join(done.stderr.split())
+    assert digest(kertl.load(tmp_path / "model.keras")) == digest(kertl.load(trained / "model.keras"))
