@@ -34,8 +34,10 @@ def squares(per_class=16, side=32, seed=0, **options):
 
 
 def classifier(seed=1, **head):
+    keras.utils.set_random_seed(1)
+    backbone = small_backbone()
     keras.utils.set_random_seed(seed)
-    return kertl.build(small_backbone(), class_names=NAMES, head=kertl.Head(**{"dropout": 0.1, **head}))
+    return kertl.build(backbone, class_names=NAMES, head=kertl.Head(**{"dropout": 0.1, **head}))
 
 
 def recipe(*stages, **options):

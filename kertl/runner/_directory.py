@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import hashlib
 import io
 import json
 import logging
@@ -16,6 +17,7 @@ import keras
 from kertl import hardware
 from kertl.data import ImageData
 from kertl.errors import RunError
+from kertl.groups import find_chain
 from kertl.model import architecture, save
 from kertl.recipe import Recipe
 from kertl.run_files import remove_partial, write_json, write_text
@@ -73,7 +75,7 @@ class RunDirectory:
             _refuse_other(self.path / RECIPE, recipe.to_json(), "recipe", _lines_that_differ)
             _refuse_other(self.path / DATA, data.csv_text(), "data", _files_that_differ)
             _refuse_other(self.path / BATCHES, _batches(data), "batches", _lines_that_differ)
-            _refuse_other(self.path / ARCHITECTURE, architecture(model), "model", _lines_that_differ)
+            _refuse_other(self.path / ARCHITECTURE, _described(model), "model", _lines_that_differ)
 
     def begin(self, recipe: Recipe, data: ImageData, model: keras.Model) -> Any:
         """Write what the run is; what the last checkpoint of an unfinished one holds, or None.
@@ -95,7 +97,7 @@ class RunDirectory:
         write_text(self.path / RECIPE, recipe.to_json())
         data.write_csv(self.path / DATA)
         write_text(self.path / BATCHES, _batches(data))
-        write_text(self.path / ARCHITECTURE, architecture(model))
+        write_text(self.path / ARCHITECTURE, _described(model))
         write_json(self.path / "environment.json", hardware.describe())
         return last
 
@@ -145,9 +147,19 @@ def finished(path: Path) -> bool:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """The metrics of a finished run."""
-    values = json.loads((path / METRICS).read_text(encoding="utf-8"))
-    return dict(values)
+    """The metrics of a finished run.
+
+    Raises:
+        RunError: If the file holds something else.
+    """
+    file = path / METRICS
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise RunError(
+            f"{str(file)!r} must hold the metrics of a run, as JSON. Received: {error}. Remove it; the same call then "
+            f"goes on from the last checkpoint and writes it again."
+        ) from error
 
 
 def _refuse_other(file: Path, now: str, what: str, differences: Callable[[str, str], list[str]]) -> None:
@@ -169,6 +181,15 @@ def _batches(data: ImageData) -> str:
     """What beside the images themselves decides what a batch holds, as JSON."""
     names = ("image_size", "resize", "batch_size", "seed")
     return json.dumps({name: getattr(data, name) for name in names}, indent=2) + "\n"
+
+
+def _described(model: keras.Model) -> str:
+    """The layers of a model, and a digest of the pretrained weights; those of a new head may be random."""
+    digest = hashlib.sha256()
+    for group in find_chain(model).backbone_groups:
+        for variable in group.variables:
+            digest.update(keras.ops.convert_to_numpy(variable).tobytes())
+    return f'{{"backbone_weights": "{digest.hexdigest()}", "layers":\n{architecture(model)}}}\n'
 
 
 def _lines_that_differ(before: str, now: str) -> list[str]:

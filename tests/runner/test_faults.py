@@ -99,6 +99,16 @@ def test_another_model_is_refused_with_the_difference(unfinished):
 
 
 @pytest.mark.usefixtures("untrained")
+def test_other_pretrained_weights_are_refused(unfinished):
+    model = classifier()
+    first = model.get_layer("small").weights[0]
+    first.assign(np.nextafter(np.array(first), 1, dtype="float32"))
+    with pytest.raises(kertl.errors.RunError, match=r"one of the same model\..*model\.json differs") as caught:
+        go(unfinished, model)
+    assert str(caught.value).count("backbone_weights") == 2
+
+
+@pytest.mark.usefixtures("untrained")
 def test_a_history_without_a_checkpoint_does_not_begin_afresh_in_silence(tmp_path):
     (tmp_path / "history.csv").write_text("stage,at,epoch\n0,deep,1\n")
     with pytest.raises(kertl.errors.RunError) as caught:
@@ -148,6 +158,21 @@ def test_a_second_process_in_the_same_directory_is_refused_and_a_dead_one_is_not
     )
     with pytest.raises(pytest.fail.Exception, match="a stage began"):
         go(tmp_path)
+
+
+def test_damaged_metrics_are_named_and_written_again_from_the_last_checkpoint(tmp_path):
+    run = go(tmp_path)
+    file = tmp_path / "metrics.json"
+    file.write_text('{"test": ')
+    with pytest.raises(kertl.errors.RunError) as caught:
+        go(tmp_path)
+    assert str(caught.value).startswith(f"{str(file)!r} must hold the metrics of a run, as JSON. Received: Expecting")
+    assert str(caught.value).endswith("goes on from the last checkpoint and writes it again.")
+    file.unlink()
+    again = go(tmp_path)
+    assert again.metrics == run.metrics
+    assert again.history == run.history
+    assert digest(again.model) == digest(run.model)
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path):

@@ -75,7 +75,7 @@ def test_checkpoints_do_not_change_what_is_trained(undisturbed):
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(tmp_path, undisturbed, hooks):
     kills, random = 0, np.random.default_rng(0)
     while True:
-        try:  # another model each time: the weights are those of the checkpoint
+        try:  # another head each time: the weights are those of the checkpoint
             run = go(tmp_path, Kill(hooks, at=int(random.integers(3, 6))), seed=kills + 1)
             break
         except Killed:
