@@ -7,7 +7,7 @@ import numpy as np
 from sklearn import metrics
 
 from kertl._checks import complain
-from kertl.data import ImageDataset
+from kertl.data import ImageDataset, data_errors
 
 
 def predict(model: keras.Model, dataset: ImageDataset) -> np.ndarray:
@@ -20,7 +20,9 @@ def predict(model: keras.Model, dataset: ImageDataset) -> np.ndarray:
     Returns:
         Array of shape `(images, outputs)`; for a single-label classifier, probabilities.
     """
-    return np.asarray(model.predict(dataset.in_order(), verbose=0))
+    ordered = dataset.in_order()
+    with data_errors(ordered):
+        return np.asarray(model.predict(ordered, verbose=0))
 
 
 def evaluate(model: keras.Model, dataset: ImageDataset) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from kertl.data._issues import Issue
 from kertl.data._readers import Reader
-from kertl.data._scan import Issue
 from kertl.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class ImageDataset(keras.utils.PyDataset):
         epoch: The epoch whose batches `dataset[i]` gives; may be set.
         shuffle: Whether the order changes from epoch to epoch.
         issues: Files that were left out, where the dataset was made from files by `images`.
+        failure: The error that stopped the last batch that could not be read, or None; see `data_errors`.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class ImageDataset(keras.utils.PyDataset):
         self.shuffle = shuffle
         self.issues = tuple(issues)
         self.epoch = 0
+        self.failure: DataError | None = None
         self._inside_epoch = False
         self._asked: set[int] = set()
 
@@ -95,7 +97,11 @@ class ImageDataset(keras.utils.PyDataset):
         if not 0 <= index < len(self):
             raise IndexError(f"`index` must be at least 0 and below {len(self)}. Received: index={index}.")
         rows = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
-        images = self.reader.take(rows)
+        try:
+            images = self.reader.take(rows)
+        except DataError as error:
+            self.failure = error
+            raise
         return (images,) if self.labels is None else (images, self.labels[rows])
 
     def in_order(self) -> "ImageDataset":

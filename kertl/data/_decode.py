@@ -3,22 +3,25 @@
 Training and prediction read every image through `read_image`, so that they cannot disagree about one.
 """
 
+import contextlib
 import io
 import re
 import stat
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kertl import _checks
+from kertl.data._kinds import READ, kind_of
 from kertl.errors import DataError
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+FORMATS = tuple(kind.upper() for kind in READ)  # Pillow's names
 MAX_PIXELS = 89_478_485  # a quarter of a gigabyte of RGB; where Pillow begins to warn of a decompression bomb
 RESIZE = ("stretch", "pad", "crop")
 
@@ -34,7 +37,8 @@ _DAMAGED = (
     struct.error,
     zlib.error,
 )
-_ODD_METADATA = ("ignore", None, Warning, re.compile(r"PIL\.TiffImagePlugin"), 0)
+# Pillow warns of odd metadata, and of what the error that follows says too; its warning of bombs is no UserWarning.
+_ODD_METADATA = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)
 
 
 def read_image(path: str | Path, image_size: tuple[int, int], resize: str = "stretch") -> np.ndarray:
@@ -74,17 +78,31 @@ def read_image(path: str | Path, image_size: tuple[int, int], resize: str = "str
 def pixels(path: str | Path, image_size: tuple[int, int], resize: str) -> np.ndarray:
     """`read_image` for arguments that were checked before."""
     try:
-        image = decode(read_bytes(path))
+        return pixels_of(read_file(path)[0], image_size, resize)
     except DataError as error:
         raise DataError(f"The image {str(path)!r} {error}.") from error
-    return as_rgb(fit(image, image_size, resize))
 
 
-def read_bytes(path: str | Path) -> bytes:
+def pixels_of(content: bytes, image_size: tuple[int, int], resize: str) -> np.ndarray:
+    """`read_image` for the content of a file."""
+    return as_rgb(fit(decode(content), image_size, resize))
+
+
+class Stamp(NamedTuple):
+    """What of a file changes when it is written to, and costs nothing to look at."""
+
+    size: int
+    """In bytes."""
+    mtime_ns: int
+    """When it was written, in nanoseconds since 1970."""
+
+
+def read_file(path: str | Path) -> tuple[bytes, Stamp]:
     """The content of a regular file that is not empty. The errors here and in `decode` say why, not which file."""
     path = Path(path)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
             raise DataError("is not a regular file")
         content = path.read_bytes()
     except OSError as error:
@@ -93,26 +111,67 @@ def read_bytes(path: str | Path) -> bytes:
         raise DataError(reason) from error
     if not content:
         raise DataError("is empty (0 bytes)")
-    return content
+    return content, Stamp(len(content), found.st_mtime_ns)
 
 
 def decode(content: bytes) -> Image.Image:
     """The whole image, upright, in mode `L` or `RGB`."""
+    return upright(opened(content))
+
+
+def opened(content: bytes) -> Image.Image:
+    """The image that a file holds, of a size that may be decoded; only its header has been read."""
     _ignore_odd_metadata()
-    try:
+    with _reasons(content):
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         _refuse_bombs(image)
+        if image.format == "PNG":
+            _refuse_wrong_checksums(content)
+        return image
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """What `opened` gave, decoded to its last row."""
+    with _reasons(b""):
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return _eight_bits(image)
+
+
+def count_images(content: bytes, kind: str) -> int:
+    """How many frames or pages a file has whose first can be read; 0 for several of which not all can be found.
+
+    A JPEG file counts as one, a preview in it or not.
+    """
+    if kind not in ("GIF", "PNG", "WebP", "TIFF"):
+        return 1
+    try:
+        return int(getattr(Image.open(io.BytesIO(content), formats=(kind.upper(),)), "n_frames", 1))
+    except _DAMAGED:
+        return 0
+
+
+@contextlib.contextmanager
+def _reasons(content: bytes) -> Iterator[None]:
+    """Says what Pillow's errors mean for a file with this content."""
+    try:
+        yield
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"is too large: {error}") from error
     except UnidentifiedImageError as error:
-        raise DataError("is not a JPEG, PNG, BMP, GIF, WebP or TIFF image") from error
+        raise DataError(_unidentified(kind_of(content))) from error
     except _DAMAGED as error:
         raise DataError(f"is truncated or damaged: {error}") from error
+
+
+def _unidentified(kind: str) -> str:
+    if kind in READ:
+        return f"is truncated or damaged: it begins like a {kind} image, but its header cannot be read"
+    if kind:
+        return f"is an image in {kind} format, which cannot be read; save it as JPEG or PNG"
+    return f"is not a {', '.join(READ[:-1])} or {READ[-1]} image"
 
 
 def _ignore_odd_metadata() -> None:
@@ -121,7 +180,20 @@ def _ignore_odd_metadata() -> None:
     The filter stays, because `warnings.catch_warnings` is not safe in threads.
     """
     if _ODD_METADATA not in warnings.filters:
-        warnings.filterwarnings("ignore", module=_ODD_METADATA[3].pattern)
+        warnings.filterwarnings("ignore", category=_ODD_METADATA[2], module=_ODD_METADATA[3].pattern)
+
+
+def _refuse_wrong_checksums(content: bytes) -> None:
+    """Pillow checks those of all parts of a PNG file but the pixels'."""
+    view, start = memoryview(content), 8
+    while start + 12 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, start)
+        end = start + 8 + length
+        if kind == b"IDAT" and view[end : end + 4] != struct.pack(">I", zlib.crc32(view[start + 4 : end])):
+            raise DataError("is truncated or damaged: the checksum of its pixels is wrong")
+        if kind == b"IEND":
+            break
+        start = end + 4
 
 
 def _refuse_bombs(image: Image.Image) -> None:

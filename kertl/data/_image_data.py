@@ -4,19 +4,22 @@ import csv
 import dataclasses
 import io
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from kertl import _checks
 from kertl.data._dataset import ImageDataset
 from kertl.data._decode import RESIZE
+from kertl.data._issues import Issue, printable, summary_of
+from kertl.data._look_alikes import look_alikes
 from kertl.data._readers import MemoryReader, Reader
-from kertl.data._scan import Issue, natural
+from kertl.data._scan import natural
 from kertl.data._split import PARTS, assign, bundle
 from kertl.errors import DataError
 from kertl.run_files import write_text
@@ -129,16 +132,12 @@ class ImageData:
             table.add_column(part, justify="right")
         for name in self.class_names:
             row = [counts[name, part] for part in PARTS]
-            table.add_row(name, *map(str, row), str(sum(row)))
+            table.add_row(Text(printable(name)), *map(str, row), str(sum(row)))
         table.add_section()
         table.add_row("all", *(str(totals[part]) for part in PARTS), str(len(self.records)))
         text = io.StringIO()
         Console(file=text, width=120, markup=False).print(table)
-        left_out = sum(issue.left_out for issue in self.issues)
-        lines = [f"{len(self.issues)} issues, {left_out} of them files that were left out", *map(str, self.issues[:20])]
-        if len(self.issues) > 20:
-            lines.append(f"and {len(self.issues) - 20} more, see `issues`")
-        return text.getvalue() + "\n".join(lines if self.issues else ["no issues"])
+        return text.getvalue() + summary_of(self.issues)
 
     def csv_text(self) -> str:
         """`records` as a CSV table with the columns file, label, split and sha256."""
@@ -162,6 +161,7 @@ def assemble(
     fractions: Mapping[str, float],
     reader_of: Callable[[np.ndarray], Reader],
     name_of: Callable[[int], str],
+    thumbnails: Sequence[bytes] = (),
 ) -> ImageData:
     """Splits images that can all be read, and makes a dataset of each part.
 
@@ -173,6 +173,7 @@ def assemble(
         fractions: Fraction of each part, for the images whose part is not prescribed.
         reader_of: Makes the reader of some of the images, given their indices.
         name_of: The name of an image in the `files` of its dataset.
+        thumbnails: One of each image, to find those that look alike; none are looked for without.
     """
     found = [*issues, *_twins(entries)]
     if options.strict and found:
@@ -216,7 +217,7 @@ def assemble(
         records=tuple(
             Record(entry.file, entry.label, part, entry.sha256) for entry, part in zip(entries, parts, strict=True)
         ),
-        issues=tuple(found),
+        issues=(*found, *_likenesses(entries, parts, thumbnails)),
         image_size=train.image_size,
         batch_size=options.batch_size,
         seed=options.seed,
@@ -245,6 +246,17 @@ def _twins(entries: Sequence[Entry]) -> list[Issue]:
             else:
                 issues.append(Issue(other.file, f"{same}; they stay on one side of the split", left_out=False))
     return issues
+
+
+def _likenesses(entries: Sequence[Entry], parts: Sequence[str], thumbnails: Sequence[bytes]) -> Iterator[Issue]:
+    """Images that look like another one. No error even where `strict`: different images may look alike too."""
+    rows = list({entry.sha256: row for row, entry in reversed(list(enumerate(entries)))}.values())[::-1]
+    found = look_alikes([thumbnails[row] for row in rows]) if thumbnails else {}
+    for later, earlier in found.items():
+        one, other = rows[earlier], rows[later]
+        where = "" if parts[one] == parts[other] else f", which is in {parts[one]} and this in {parts[other]}"
+        other_class = f" of another class, {entries[one].label!r}" if entries[one].label != entries[other].label else ""
+        yield Issue(entries[other].file, f"looks like {entries[one].file!r}{other_class}{where}", left_out=False)
 
 
 def _listed(issues: Sequence[Issue]) -> str:

@@ -4,15 +4,18 @@ A reader has a `shape`, that of one image, and `take(rows)`, which gives those i
 """
 
 import concurrent.futures
+import dataclasses
 import functools
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from kertl.data._decode import pixels
+from kertl.data._decode import Stamp, pixels_of, read_file
 from kertl.data._scan import threads
+from kertl.errors import DataError
 
 
 class Reader(Protocol):
@@ -24,11 +27,33 @@ class Reader(Protocol):
         """The images `rows`, of shape `(len(rows), height, width, 3)`."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file as it was when the data set was made."""
+
+    path: Path
+    """Where it is."""
+    sha256: str
+    """Digest of its content."""
+    stamp: Stamp
+    """Its size and time."""
+
+    def read(self) -> bytes:
+        """The content, which must be what it was; a file that was only touched or copied anew is the same."""
+        try:
+            content, stamp = read_file(self.path)
+        except DataError as error:
+            raise DataError(f"{error}; it could be read when the data set was made") from error
+        if stamp != self.stamp and hashlib.sha256(content).hexdigest() != self.sha256:
+            raise DataError("was changed after the data set was made from it; make the data set anew")
+        return content
+
+
 class FileReader:
     """Images decoded from files each time, several at once."""
 
-    def __init__(self, paths: Sequence[Path], image_size: tuple[int, int], resize: str) -> None:
-        self.paths = list(paths)
+    def __init__(self, files: Sequence[KnownFile], image_size: tuple[int, int], resize: str) -> None:
+        self.files = list(files)
         self.shape = (*image_size, 3)
         self.resize = resize
 
@@ -38,12 +63,18 @@ class FileReader:
 
         def fill(places: range) -> None:
             for place in places:
-                images[place] = pixels(self.paths[rows[place]], self.shape[:2], self.resize)
+                images[place] = self._pixels(self.files[rows[place]])
 
         workers = threads()
         for _ in _pool(workers).map(fill, (range(start, len(rows), workers) for start in range(workers))):
             pass
         return images
+
+    def _pixels(self, file: KnownFile) -> np.ndarray:
+        try:
+            return pixels_of(file.read(), self.shape[:2], self.resize)
+        except DataError as error:
+            raise DataError(f"The image {str(file.path)!r} {error}.") from error
 
 
 class ArrayReader:

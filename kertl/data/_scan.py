@@ -17,33 +17,34 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from kertl.data._decode import decode, read_bytes
+from kertl.data._decode import Stamp, count_images, opened, read_file, upright
+from kertl.data._issues import Issue
+from kertl.data._kinds import IMAGE_SUFFIXES, KINDS
+from kertl.data._look_alikes import thumbnail
 from kertl.errors import DataError
 
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".heic", ".avif"))
+_AT_ONCE = 64  # files that a thread takes before it asks for more
+_NO_STAMP = Stamp(0, 0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Issue:
-    """Something to know about a file before trusting what is trained on it."""
-
-    path: str
-    """The file, as the records name it."""
-    reason: str
-    """Why it was left out, or what is odd about it."""
-    left_out: bool = True
-    """Whether the file takes no part in any of the splits."""
-
-    def __str__(self) -> str:
-        return f"{self.path!r} {self.reason}"
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
-    """What reading one file showed: the digest of its content, or the reason why it cannot be used."""
+    """What reading one file showed."""
 
-    sha256: str = ""
     reason: str = ""
+    """Why it cannot be used; then nothing else is known."""
+    sha256: str = ""
+    """Digest of its content."""
+    stamp: Stamp = _NO_STAMP
+    """Its size and time."""
+    kind: str = ""
+    """What its content is, one of `READ`."""
+    size: tuple[int, int] = (0, 0)
+    """`(height, width)` of the image in it."""
+    images: int = 1
+    """How many images are in it, frames of an animation or pages; 0 for several that cannot all be read."""
+    thumbnail: bytes = b""
+    """See `kertl.data._look_alikes`."""
 
 
 def threads() -> int:
@@ -53,26 +54,46 @@ def threads() -> int:
 
 def inspect(paths: Sequence[Path]) -> list[Verdict]:
     """A verdict on each file, from reading and decoding all of it; a bar shows progress on a terminal."""
-    with concurrent.futures.ThreadPoolExecutor(threads()) as pool, warnings.catch_warnings():
+    portions = (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE))
+    pool = concurrent.futures.ThreadPoolExecutor(threads())
+    with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        verdicts = track(
-            pool.map(_verdict, paths),
-            description="Checking images",
-            total=len(paths),
-            console=Console(stderr=True),
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
-        return list(verdicts)
+        try:
+            verdicts = (verdict for portion in pool.map(_verdicts, portions) for verdict in portion)
+            return list(
+                track(
+                    verdicts,
+                    description="Checking images",
+                    total=len(paths),
+                    console=Console(stderr=True),
+                    transient=True,
+                    disable=not sys.stderr.isatty(),
+                )
+            )
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _verdicts(paths: Sequence[Path]) -> list[Verdict]:
+    return [_verdict(path) for path in paths]
 
 
 def _verdict(path: Path) -> Verdict:
     try:
-        content = read_bytes(path)
-        decode(content)
+        content, stamp = read_file(path)
+        image = opened(content)
+        kind = KINDS[str(image.format)]
+        image = upright(image)
     except DataError as error:
         return Verdict(reason=str(error))
-    return Verdict(sha256=hashlib.sha256(content).hexdigest())
+    return Verdict(
+        sha256=hashlib.sha256(content).hexdigest(),
+        stamp=stamp,
+        kind=kind,
+        size=(image.height, image.width),
+        images=count_images(content, kind),
+        thumbnail=thumbnail(image),
+    )
 
 
 def walk(folder: Path, issues: list[Issue], root: Path) -> Iterator[Path]:
@@ -103,7 +124,7 @@ def walk(folder: Path, issues: list[Issue], root: Path) -> Iterator[Path]:
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is the operating system's or an editor's, not a data set's."""
-    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+    return name.startswith(".") or name in ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
 
 
 def relative(path: Path, root: Path) -> str:

@@ -3,7 +3,7 @@
 import concurrent.futures
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ from PIL import Image
 from kertl import _checks
 from kertl.data._decode import as_rgb, fit
 from kertl.data._image_data import Entry, ImageData, Options, assemble
-from kertl.data._readers import ArrayReader, FileReader
-from kertl.data._scan import Issue, inspect, is_hidden, natural, relative, threads, walk
+from kertl.data._issues import Issue
+from kertl.data._kinds import IMAGE_SUFFIXES
+from kertl.data._oddities import oddities
+from kertl.data._readers import ArrayReader, FileReader, KnownFile
+from kertl.data._scan import inspect, is_hidden, natural, relative, threads, walk
 from kertl.data._table import read_table
 from kertl.errors import DataError
 
@@ -94,9 +97,12 @@ def from_directory(
     else:
         class_names = {folder.name for folder in folders}
         entries = _entries(folders, "", issues, root)
+    _refuse_unwritable(class_names)
     if not entries:
+        beside = [issue.path for issue in issues if Path(issue.path).suffix.lower() in IMAGE_SUFFIXES]
+        found = f"{len(beside)} images, but none in a class folder," if beside and not folders else "No images"
         raise DataError(
-            f"No images in {str(directory)!r}. One folder per class is expected, such as "
+            f"{found} in {str(directory)!r}. One folder per class is expected, such as "
             f"{(root / 'cat' / '1.jpg').as_posix()!r} and {(root / 'dog' / '2.jpg').as_posix()!r}."
             + "".join(f" {issue}." for issue in issues[:3])
         )
@@ -250,13 +256,12 @@ def _from_files(
 ) -> ImageData:
     """Leaves out the entries whose file cannot be used, and assembles the rest."""
     entries = sorted(entries, key=lambda entry: entry.file)
-    usable = []
-    for entry, verdict in zip(entries, inspect([root / entry.file for entry in entries]), strict=True):
-        if verdict.reason:
-            issues.append(Issue(entry.file, verdict.reason))
-        else:
-            usable.append(dataclasses.replace(entry, sha256=verdict.sha256))
-    paths = [root / entry.file for entry in usable]
+    verdicts = list(zip(entries, inspect([root / entry.file for entry in entries]), strict=True))
+    issues += [Issue(entry.file, verdict.reason) for entry, verdict in verdicts if verdict.reason]
+    found = [(entry, verdict) for entry, verdict in verdicts if not verdict.reason]
+    usable = [dataclasses.replace(entry, sha256=verdict.sha256) for entry, verdict in found]
+    files = [KnownFile(root / entry.file, verdict.sha256, verdict.stamp) for entry, verdict in found]
+    issues += oddities([(entry.file, verdict) for entry, verdict in found])
     image_size = options.image_size or (224, 224)
     return assemble(
         usable,
@@ -264,8 +269,9 @@ def _from_files(
         options,
         class_names=class_names,
         fractions=fractions,
-        reader_of=lambda rows: FileReader([paths[row] for row in rows], image_size, options.resize),
-        name_of=lambda row: str(paths[row]),
+        reader_of=lambda rows: FileReader([files[row] for row in rows], image_size, options.resize),
+        name_of=lambda row: str(files[row].path),
+        thumbnails=[verdict.thumbnail for _, verdict in found],
     )
 
 
@@ -280,11 +286,22 @@ def _folders(folder: Path, issues: list[Issue], root: Path | None = None) -> lis
             issues.append(Issue(relative(path, root), "is a hidden folder"))
         elif not is_hidden(path.name):
             issues.append(Issue(relative(path, root), "is in no class folder"))
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            issues.append(Issue(relative(path, root), "is a hidden file"))
     return folders
 
 
 def _has_folders(folder: Path) -> bool:
     return any(path.is_dir() and not is_hidden(path.name) for path in folder.iterdir())
+
+
+def _refuse_unwritable(names: Iterable[str]) -> None:
+    """The names of classes are written into the model, as text."""
+    for name in sorted(names):
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"The name of the class folder {name!r} is not valid UTF-8. Rename the folder.") from error
 
 
 def _entries(folders: Sequence[Path], split: str, issues: list[Issue], root: Path) -> list[Entry]:

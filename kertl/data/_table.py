@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kertl import _checks
 from kertl.data._image_data import Entry
-from kertl.data._scan import Issue
+from kertl.data._issues import Issue
 from kertl.data._split import PARTS
 from kertl.errors import DataError
 

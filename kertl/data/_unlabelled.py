@@ -6,8 +6,9 @@ from pathlib import Path
 from kertl import _checks
 from kertl.data._dataset import ImageDataset
 from kertl.data._decode import RESIZE
-from kertl.data._readers import FileReader
-from kertl.data._scan import Issue, inspect, walk
+from kertl.data._issues import Issue
+from kertl.data._readers import FileReader, KnownFile
+from kertl.data._scan import inspect, walk
 from kertl.errors import DataError
 
 
@@ -50,9 +51,9 @@ def images(
     issues: list[Issue] = []
     given = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     found = [file for path in given for file in (walk(path, issues, Path()) if path.is_dir() else [path])]
-    reasons = [verdict.reason for verdict in inspect(found)]
-    usable = [path for path, reason in zip(found, reasons, strict=True) if not reason]
-    issues += [Issue(str(path), reason) for path, reason in zip(found, reasons, strict=True) if reason]
+    verdicts = list(zip(found, inspect(found), strict=True))
+    usable = [KnownFile(path, verdict.sha256, verdict.stamp) for path, verdict in verdicts if not verdict.reason]
+    issues += [Issue(str(path), verdict.reason) for path, verdict in verdicts if verdict.reason]
     if not usable:
         raise DataError(
             f"`paths` must name at least one image that can be read. Received: {[str(path) for path in given]}."
@@ -61,7 +62,7 @@ def images(
     return ImageDataset(
         FileReader(usable, image_size, resize),
         None,
-        [str(path) for path in usable],
+        [str(file.path) for file in usable],
         batch_size=batch_size,
         issues=issues,
     )

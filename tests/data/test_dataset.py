@@ -148,7 +148,9 @@ def test_a_file_that_vanishes_after_the_scan_is_an_error_that_names_it(data):
     Path(path).unlink()
     with pytest.raises(DataError) as raised:
         data.train.in_order()[0]
-    assert str(raised.value) == f"The image {path!r} cannot be opened: No such file or directory."
+    assert str(raised.value) == (
+        f"The image {path!r} cannot be opened: No such file or directory; it could be read when the data set was made."
+    )
 
 
 def test_an_index_outside_the_epoch_is_an_error(data):

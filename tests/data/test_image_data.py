@@ -25,7 +25,7 @@ def test_the_summary_counts_classes_and_parts_and_lists_issues(data):
     assert ["cat", "16", "4", "0", "20"] in lines
     assert ["dog", "8", "2", "0", "10"] in lines
     assert ["all", "24", "6", "0", "30"] in lines
-    assert data.summary().endswith("1 issues, 1 of them files that were left out\n'dog/empty.png' is empty (0 bytes)")
+    assert data.summary().endswith("1 issue, 1 of them files that were left out\n'dog/empty.png' is empty (0 bytes)")
 
 
 def test_the_records_are_sorted_and_written_with_the_digest_of_each_file(data, photos, tmp_path):

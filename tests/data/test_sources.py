@@ -105,7 +105,7 @@ def test_every_file_that_cannot_be_used_is_listed_with_the_reason(photos, save):
         "cat/text.png": "is not a JPEG, PNG, BMP, GIF, WebP or TIFF image",
         "dog/.ipynb_checkpoints": "is a hidden folder",
         "dog/link.png": "is a link to a file that does not exist",
-        "dog/new.heic": "is not a JPEG, PNG, BMP, GIF, WebP or TIFF image",
+        "dog/new.heic": "is an image in HEIC format, which cannot be read; save it as JPEG or PNG",
     }
     assert len(data.records) == 40
     assert all(issue.left_out for issue in data.issues)

@@ -1,0 +1,76 @@
+"""Finding images that are another one again: resized, saved with more compression, in another format.
+
+They are reported and no more: photos of one subject may be as alike as two copies of one photo, so nothing is grouped
+or left out by a likeness.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+HEIGHT, WIDTH = 16, 18  # of the thumbnails; halved, they give the hash of 8 x 8 comparisons of neighbours
+BITS = 6  # copies differ in up to 8 of the 64 bits of the hash, 99 in 100 of them in up to 6
+ERROR = 0.05  # and by up to this mean difference, as a fraction of the thumbnail's standard deviation
+CONTRAST = 2.0  # least standard deviation, in gray levels: flat images have no hash
+_ENOUGH = 1024  # pixels on a side; of larger images every nth pixel is looked at
+_TURNS, _NEIGHBOURS, _AT_ONCE = 16, 24, 8192
+
+
+def thumbnail(image: Image.Image) -> bytes:
+    """The image in 16 x 18 pixels of gray."""
+    if min(image.size) > _ENOUGH:
+        scale = min(image.size) / _ENOUGH
+        size = (round(image.width / scale), round(image.height / scale))
+        image = image.resize(size, Image.Resampling.NEAREST)
+    small = image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, reducing_gap=4.0)
+    return small.convert("L").tobytes()
+
+
+def look_alikes(thumbnails: Sequence[bytes]) -> dict[int, int]:
+    """For each image that looks like an earlier one, the earlier one that it is most like.
+
+    Images are sorted by their hashes, several times with the bits turned, and each is compared with those that come
+    next to it: `n log n`, whatever the images. Of many that are alike not every pair is so found.
+    """
+    pixels = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, HEIGHT * WIDTH)
+    contrast, mean = _statistics(pixels)
+    rows = np.flatnonzero(contrast >= CONTRAST)
+    hashes = _hashes(pixels[rows])
+    best: dict[int, tuple[float, int]] = {}
+    for turn in range(_TURNS):
+        bits = np.uint64(64 // _TURNS * turn)
+        turned = (hashes << bits) | (hashes >> (np.uint64(64) - bits)) if turn else hashes
+        order = np.lexsort((mean[rows], turned))
+        for step in range(1, _NEIGHBOURS + 1):
+            left, right = order[:-step], order[step:]
+            alike = np.bitwise_count(hashes[left] ^ hashes[right]) <= BITS
+            one, other = rows[left[alike]], rows[right[alike]]
+            limit = ERROR * np.minimum(contrast[one], contrast[other])
+            near = np.abs(mean[one] - mean[other]) <= limit  # the mean difference is no less than that of the means
+            one, other, limit = one[near], other[near], limit[near]
+            for start in range(0, len(one), _AT_ONCE):
+                _keep_best(pixels, one[start:][:_AT_ONCE], other[start:][:_AT_ONCE], limit[start:][:_AT_ONCE], best)
+    return {later: earlier for later, (_, earlier) in sorted(best.items())}
+
+
+def _statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviation and mean of each row; some rows at a time, since numpy makes floats of them."""
+    portions = [pixels[start:][:_AT_ONCE] for start in range(0, len(pixels), _AT_ONCE)] or [pixels]
+    return np.concatenate([p.std(axis=1) for p in portions]), np.concatenate([p.mean(axis=1) for p in portions])
+
+
+def _hashes(pixels: np.ndarray) -> np.ndarray:
+    """Whether each pixel of the halved thumbnails is brighter than its left neighbour, as 64 bits."""
+    halved = pixels.reshape(-1, HEIGHT // 2, 2, WIDTH // 2, 2).sum(axis=(2, 4), dtype=np.uint16)
+    brighter = (halved[..., 1:] > halved[..., :-1]).reshape(-1, 64)
+    return np.packbits(brighter, axis=1).view(">u8").ravel().astype(np.uint64)
+
+
+def _keep_best(
+    pixels: np.ndarray, one: np.ndarray, other: np.ndarray, limit: np.ndarray, best: dict[int, tuple[float, int]]
+) -> None:
+    errors = np.abs(pixels[one].astype(np.int16) - pixels[other]).mean(axis=1)
+    for k in np.flatnonzero(errors <= limit):
+        earlier, later = sorted((int(one[k]), int(other[k])))
+        best[later] = min(best.get(later, (np.inf, 0)), (float(errors[k]), earlier))
