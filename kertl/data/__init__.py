@@ -1,8 +1,8 @@
 """From files to batches: scanning, decoding, splitting, and datasets for `fit`.
 
 `from_directory`, `from_csv` and `from_arrays` give an `ImageData` with a training, a validation and a test part, each
-an `ImageDataset`. `images` gives one for prediction. `read_image` is the decoder behind all of them; `data_errors` keeps
-their errors readable.
+an `ImageDataset`. `images` gives one for prediction. `read_image` is the decoder behind all of them; `data_errors`
+keeps their errors readable.
 """
 
 from kertl.data._dataset import ImageDataset

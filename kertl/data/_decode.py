@@ -159,7 +159,7 @@ def _reasons(content: bytes) -> Iterator[None]:
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"is too large: {error}") from error
+        raise DataError(f"is too large: more than {MAX_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
         raise DataError(_unidentified(kind_of(content))) from error
     except _DAMAGED as error:
@@ -189,7 +189,8 @@ def _refuse_wrong_checksums(content: bytes) -> None:
     while start + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, start)
         end = start + 8 + length
-        if kind == b"IDAT" and view[end : end + 4] != struct.pack(">I", zlib.crc32(view[start + 4 : end])):
+        checksum = view[end : end + 4]
+        if kind == b"IDAT" and len(checksum) == 4 and checksum != struct.pack(">I", zlib.crc32(view[start + 4 : end])):
             raise DataError("is truncated or damaged: the checksum of its pixels is wrong")
         if kind == b"IEND":
             break
@@ -199,7 +200,7 @@ def _refuse_wrong_checksums(content: bytes) -> None:
 def _refuse_bombs(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise DataError(f"is too large: {height} x {width} is more than {MAX_PIXELS} pixels")
+        raise DataError(f"is too large: {height} x {width} are more than {MAX_PIXELS} pixels")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -39,7 +39,7 @@ class Record:
     """Digest of the content of the file, or of the image in the array."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
     """What a source of images says about one image before the split."""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 _LINES, _ALIKE = 20, 4  # of a summary, and of those that say the same of another file
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Issue:
     """Something to know about a file before trusting what is trained on it."""
 

@@ -28,30 +28,33 @@ def thumbnail(image: Image.Image) -> bytes:
 
 
 def look_alikes(thumbnails: Sequence[bytes]) -> dict[int, int]:
-    """For each image that looks like an earlier one, the earlier one that it is most like.
+    """For each image that looks like an earlier one, an earlier one that it looks like.
 
     Images are sorted by their hashes, several times with the bits turned, and each is compared with those that come
-    next to it: `n log n`, whatever the images. Of many that are alike not every pair is so found.
+    next to it: `n log n`, whatever the images. Of very many that are nearly alike some may so be missed.
     """
     pixels = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, HEIGHT * WIDTH)
     contrast, mean = _statistics(pixels)
     rows = np.flatnonzero(contrast >= CONTRAST)
     hashes = _hashes(pixels[rows])
-    best: dict[int, tuple[float, int]] = {}
+    found = np.full(len(pixels), -1)
     for turn in range(_TURNS):
         bits = np.uint64(64 // _TURNS * turn)
         turned = (hashes << bits) | (hashes >> (np.uint64(64) - bits)) if turn else hashes
         order = np.lexsort((mean[rows], turned))
         for step in range(1, _NEIGHBOURS + 1):
-            left, right = order[:-step], order[step:]
-            alike = np.bitwise_count(hashes[left] ^ hashes[right]) <= BITS
-            one, other = rows[left[alike]], rows[right[alike]]
+            one, other = rows[order[:-step]], rows[order[step:]]
+            near = np.bitwise_count(hashes[order[:-step]] ^ hashes[order[step:]]) <= BITS
             limit = ERROR * np.minimum(contrast[one], contrast[other])
-            near = np.abs(mean[one] - mean[other]) <= limit  # the mean difference is no less than that of the means
-            one, other, limit = one[near], other[near], limit[near]
-            for start in range(0, len(one), _AT_ONCE):
-                _keep_best(pixels, one[start:][:_AT_ONCE], other[start:][:_AT_ONCE], limit[start:][:_AT_ONCE], best)
-    return {later: earlier for later, (_, earlier) in sorted(best.items())}
+            near &= np.abs(mean[one] - mean[other]) <= limit  # the mean difference is no less than that of the means
+            earlier, later = np.minimum(one, other), np.maximum(one, other)
+            near &= found[later] < 0
+            for start in range(0, len(near), _AT_ONCE):
+                places = start + np.flatnonzero(near[start : start + _AT_ONCE])
+                error = np.abs(pixels[one[places]].astype(np.int16) - pixels[other[places]]).mean(axis=1)
+                places = places[error <= limit[places]]
+                found[later[places]] = earlier[places]
+    return {int(row): int(found[row]) for row in np.flatnonzero(found >= 0)}
 
 
 def _statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -65,12 +68,3 @@ def _hashes(pixels: np.ndarray) -> np.ndarray:
     halved = pixels.reshape(-1, HEIGHT // 2, 2, WIDTH // 2, 2).sum(axis=(2, 4), dtype=np.uint16)
     brighter = (halved[..., 1:] > halved[..., :-1]).reshape(-1, 64)
     return np.packbits(brighter, axis=1).view(">u8").ravel().astype(np.uint64)
-
-
-def _keep_best(
-    pixels: np.ndarray, one: np.ndarray, other: np.ndarray, limit: np.ndarray, best: dict[int, tuple[float, int]]
-) -> None:
-    errors = np.abs(pixels[one].astype(np.int16) - pixels[other]).mean(axis=1)
-    for k in np.flatnonzero(errors <= limit):
-        earlier, later = sorted((int(one[k]), int(other[k])))
-        best[later] = min(best.get(later, (np.inf, 0)), (float(errors[k]), earlier))

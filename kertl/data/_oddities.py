@@ -26,7 +26,7 @@ def oddities(files: Sequence[tuple[str, Verdict]]) -> Iterator[Issue]:
     if len(files) < _FEW:
         return
     side, aspect = np.log(sizes).mean(axis=1), np.log(sizes[:, 1] / sizes[:, 0])
-    unusual = (abs(side - np.median(side)) >= np.log(_SIDE)) | (abs(aspect - np.median(aspect)) >= np.log(_ASPECT))
+    unusual = (abs(side - np.median(side)) > np.log(_SIDE)) | (abs(aspect - np.median(aspect)) > np.log(_ASPECT))
     usual = "{:.0f} x {:.0f}".format(*np.median(sizes, axis=0))
     for row in np.flatnonzero(unusual).tolist():
         file, verdict = files[row]

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -31,7 +30,7 @@ class Reader(Protocol):
 class KnownFile:
     """A file as it was when the data set was made."""
 
-    path: Path
+    path: str
     """Where it is."""
     sha256: str
     """Digest of its content."""
@@ -74,7 +73,7 @@ class FileReader:
         try:
             return pixels_of(file.read(), self.shape[:2], self.resize)
         except DataError as error:
-            raise DataError(f"The image {str(file.path)!r} {error}.") from error
+            raise DataError(f"The image {file.path!r} {error}.") from error
 
 
 class ArrayReader:

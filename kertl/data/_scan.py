@@ -52,7 +52,7 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def inspect(paths: Sequence[Path]) -> list[Verdict]:
+def inspect(paths: Sequence[str]) -> list[Verdict]:
     """A verdict on each file, from reading and decoding all of it; a bar shows progress on a terminal."""
     portions = (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE))
     pool = concurrent.futures.ThreadPoolExecutor(threads())
@@ -74,11 +74,11 @@ def inspect(paths: Sequence[Path]) -> list[Verdict]:
             pool.shutdown(cancel_futures=True)
 
 
-def _verdicts(paths: Sequence[Path]) -> list[Verdict]:
+def _verdicts(paths: Sequence[str]) -> list[Verdict]:
     return [_verdict(path) for path in paths]
 
 
-def _verdict(path: Path) -> Verdict:
+def _verdict(path: str) -> Verdict:
     try:
         content, stamp = read_file(path)
         image = opened(content)

@@ -40,7 +40,9 @@ def from_directory(
 
     Every file is decoded once before the split, so that one that cannot be read is found now and not in the middle of
     an epoch; it is left out and listed in `issues`. The split is stratified by class and depends on the files and the
-    seed alone; files with the same content are never on two sides.
+    seed alone; files with the same content are never on two sides. Links are followed. What is odd about images that
+    are used is listed in `issues` too: a name that belies the content, several images in a file, an unusual size, the
+    same content in two files, a likeness to another image (a resized or re-encoded copy).
 
     A directory whose folders are `train` and one or both of `validation` (or `val`, `valid`) and `test`, each with a
     folder per class, is taken as split that way; a part that is missing is drawn from `train` by its fraction.
@@ -54,7 +56,7 @@ def from_directory(
         batch_size: Images per batch; >= 1.
         resize: `"stretch"`, `"pad"` or `"crop"`, see `read_image`.
         cache: `"memory"` keeps the resized images in memory after their first use; None reads them anew each epoch.
-        strict: Whether any issue is an error.
+        strict: Whether any issue is an error, but for a mere likeness.
 
     Returns:
         The data set, split.
@@ -256,11 +258,11 @@ def _from_files(
 ) -> ImageData:
     """Leaves out the entries whose file cannot be used, and assembles the rest."""
     entries = sorted(entries, key=lambda entry: entry.file)
-    verdicts = list(zip(entries, inspect([root / entry.file for entry in entries]), strict=True))
+    verdicts = list(zip(entries, inspect([str(root / entry.file) for entry in entries]), strict=True))
     issues += [Issue(entry.file, verdict.reason) for entry, verdict in verdicts if verdict.reason]
     found = [(entry, verdict) for entry, verdict in verdicts if not verdict.reason]
     usable = [dataclasses.replace(entry, sha256=verdict.sha256) for entry, verdict in found]
-    files = [KnownFile(root / entry.file, verdict.sha256, verdict.stamp) for entry, verdict in found]
+    files = [KnownFile(str(root / entry.file), verdict.sha256, verdict.stamp) for entry, verdict in found]
     issues += oddities([(entry.file, verdict) for entry, verdict in found])
     image_size = options.image_size or (224, 224)
     return assemble(
@@ -270,7 +272,7 @@ def _from_files(
         class_names=class_names,
         fractions=fractions,
         reader_of=lambda rows: FileReader([files[row] for row in rows], image_size, options.resize),
-        name_of=lambda row: str(files[row].path),
+        name_of=lambda row: files[row].path,
         thumbnails=[verdict.thumbnail for _, verdict in found],
     )
 
@@ -279,7 +281,7 @@ def _folders(folder: Path, issues: list[Issue], root: Path | None = None) -> lis
     """The folders in `folder`; files beside them belong to no class and are issues."""
     root = root or folder
     folders = []
-    for path in sorted(folder.iterdir()):
+    for path in _listed(folder):
         if path.is_dir() and not is_hidden(path.name):
             folders.append(path)
         elif path.is_dir():
@@ -291,8 +293,15 @@ def _folders(folder: Path, issues: list[Issue], root: Path | None = None) -> lis
     return folders
 
 
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"The folder {str(folder)!r} cannot be opened: {error.strerror}.") from error
+
+
 def _has_folders(folder: Path) -> bool:
-    return any(path.is_dir() and not is_hidden(path.name) for path in folder.iterdir())
+    return any(path.is_dir() and not is_hidden(path.name) for path in _listed(folder))
 
 
 def _refuse_unwritable(names: Iterable[str]) -> None:

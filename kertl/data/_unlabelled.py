@@ -50,10 +50,10 @@ def images(
     _checks.integer("batch_size", batch_size, at_least=1)
     issues: list[Issue] = []
     given = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    found = [file for path in given for file in (walk(path, issues, Path()) if path.is_dir() else [path])]
+    found = [str(file) for path in given for file in (walk(path, issues, Path()) if path.is_dir() else [path])]
     verdicts = list(zip(found, inspect(found), strict=True))
     usable = [KnownFile(path, verdict.sha256, verdict.stamp) for path, verdict in verdicts if not verdict.reason]
-    issues += [Issue(str(path), verdict.reason) for path, verdict in verdicts if verdict.reason]
+    issues += [Issue(path, verdict.reason) for path, verdict in verdicts if verdict.reason]
     if not usable:
         raise DataError(
             f"`paths` must name at least one image that can be read. Received: {[str(path) for path in given]}."
@@ -62,7 +62,7 @@ def images(
     return ImageDataset(
         FileReader(usable, image_size, resize),
         None,
-        [str(file.path) for file in usable],
+        [file.path for file in usable],
         batch_size=batch_size,
         issues=issues,
     )

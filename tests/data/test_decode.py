@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -5,10 +9,19 @@ from PIL import Image, ImageOps
 import kertl.data
 from kertl.data import _decode
 from kertl.errors import DataError
+from tests.data.faults import bombs, encoded, png_of, scene
 
 
 def random_pixels(height=40, width=60, channels=3):
     return np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def refusal(path):
+    """Why a file is refused, without its name."""
+    with pytest.raises(DataError) as raised:
+        kertl.data.read_image(path, (8, 8))
+    assert str(raised.value).startswith(f"The image {str(path)!r} ")
+    return str(raised.value).removeprefix(f"The image {str(path)!r} ").removesuffix(".")
 
 
 def photo(path, **options):
@@ -171,13 +184,49 @@ def test_files_that_are_no_images_say_so(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize(("side", "named"), [(10_000, "10000 x 10000"), (20_000, "400000000 pixels")])
-def test_a_decompression_bomb_is_an_error_before_it_is_decoded(tmp_path, side, named):
-    Image.new("1", (side, side)).save(tmp_path / "bomb.png")
-    with pytest.raises(DataError) as raised:
-        kertl.data.read_image(tmp_path / "bomb.png", (8, 8))
-    assert str(raised.value).startswith(f"The image {str(tmp_path / 'bomb.png')!r} is too large: ")
-    assert named in str(raised.value)
+@pytest.mark.parametrize(
+    ("side", "found"),
+    [(10_000, "10000 x 10000 are more than 89478485 pixels"), (20_000, "more than 89478485 pixels")],
+)
+def test_an_image_of_too_many_pixels_is_an_error(tmp_path, side, found):
+    (tmp_path / "bomb.png").write_bytes(png_of(side, side, b""))
+    assert refusal(tmp_path / "bomb.png") == f"is too large: {found}"
+
+
+BOMBS = """
+import resource, sys
+from pathlib import Path
+import kertl.data
+from kertl.errors import DataError
+from tests.data.faults import bombs, encoded, png_of, scene
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+before = peak()
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    try:
+        kertl.data.read_image(path, (8, 8))
+    except DataError as error:
+        print(str(error).removeprefix(f"The image {str(path)!r} "))
+print(peak() - before)
+"""
+
+
+def test_a_decompression_bomb_takes_no_memory(tmp_path):
+    for name, content in bombs().items():
+        assert len(content) < 120_000
+        (tmp_path / name).write_bytes(content)
+    child = subprocess.run(
+        [sys.executable, "-c", BOMBS, str(tmp_path)],
+        env={**os.environ, "KERAS_BACKEND": "numpy"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *errors, megabytes = child.stdout.splitlines()
+    assert errors == ["is too large: more than 89478485 pixels."] * 5
+    assert int(megabytes) < 30
 
 
 def test_a_wrong_way_to_resize_is_an_error(tmp_path):
@@ -186,6 +235,99 @@ def test_a_wrong_way_to_resize_is_an_error(tmp_path):
     assert str(raised.value) == (
         "`resize` must be 'stretch' or 'pad' or 'crop'. Received: resize='padded'. Did you mean 'pad'?"
     )
+
+
+def test_images_in_a_file_are_counted_as_far_as_they_can_be_found():
+    pages = encoded(scene(), "TIFF", save_all=True, append_images=[scene(seed=1)])
+    assert _decode.count_images(pages, "TIFF") == 2
+    first = int.from_bytes(pages[4:8], "little")
+    link = first + 2 + 12 * int.from_bytes(pages[first : first + 2], "little")
+    damaged = pages[:link] + b"\xff" * 4 + pages[link + 4 :]
+    np.testing.assert_array_equal(np.asarray(_decode.decode(damaged)), np.asarray(scene()))
+    assert _decode.count_images(damaged, "TIFF") == 0
+    assert _decode.count_images(encoded(scene(), "MPO", save_all=True, append_images=[scene()]), "JPEG") == 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF"])
+def test_every_kind_is_read_the_same_under_every_name(tmp_path, kind):
+    content = encoded(scene(), kind)
+    read = []
+    for suffix in (".jpg", ".png", ".bmp", ".gif", ".webp", ".tif", ".heic", ""):
+        (tmp_path / f"a{suffix}").write_bytes(content)
+        read.append(kertl.data.read_image(tmp_path / f"a{suffix}", (48, 64)))
+    with Image.open(tmp_path / "a") as saved:
+        expected = np.asarray(saved.convert("RGB"))
+    for pixels in read:
+        np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "LAB", "RGB"])
+def test_every_mode_becomes_what_pillow_calls_its_rgb_form(tmp_path, mode):
+    kind = {"CMYK": "tif", "YCbCr": "tif", "LAB": "tif"}.get(mode, "png")
+    source = scene()
+    if mode == "LAB":
+        source = Image.merge("LAB", source.split())
+    source.convert(mode).save(tmp_path / f"a.{kind}")
+    with Image.open(tmp_path / f"a.{kind}") as saved:
+        assert saved.mode == mode
+        expected = np.asarray(saved.convert("RGB"))
+    np.testing.assert_array_equal(kertl.data.read_image(tmp_path / f"a.{kind}", (48, 64)), expected)
+
+
+def test_bytes_after_the_end_of_an_image_are_passed_over(tmp_path):
+    for kind in ("JPEG", "PNG", "GIF"):
+        content = encoded(scene(), kind)
+        (tmp_path / "whole").write_bytes(content)
+        (tmp_path / "longer").write_bytes(content + bytes(1000))
+        both = [kertl.data.read_image(tmp_path / name, (48, 64)) for name in ("whole", "longer")]
+        np.testing.assert_array_equal(*both)
+
+
+def test_damaged_files_say_what_is_wrong(tmp_path):
+    def reason(content):
+        (tmp_path / "a").write_bytes(content)
+        return refusal(tmp_path / "a")
+
+    jpeg, png = encoded(scene(480, 640), "JPEG"), encoded(scene(480, 640), "PNG")
+    damaged = "is truncated or damaged: "
+    assert reason(jpeg[:-2]) == damaged + "image file is truncated (4 bytes not processed)"
+    assert reason(jpeg[: len(jpeg) // 2]) == damaged + "image file is truncated (13 bytes not processed)"
+    assert reason(jpeg[:300]) == damaged + "Truncated File Read"
+    assert reason(jpeg[:20]) == damaged + "it begins like a JPEG image, but its header cannot be read"
+    assert reason(png[: len(png) // 2]) == damaged + "image file is truncated"
+    assert reason(png[:20]) == damaged + "Truncated File Read"
+    assert reason(png[:16] + bytes(8) + png[24:]) == damaged + (
+        "it begins like a PNG image, but its header cannot be read"
+    )
+    assert reason(b"") == "is empty (0 bytes)"
+    assert reason(b"no picture") == "is not a JPEG, PNG, BMP, GIF, WebP or TIFF image"
+
+
+def test_every_flipped_bit_in_the_pixels_of_a_png_is_found(tmp_path):
+    content = encoded(scene(), "PNG")
+    start = content.index(b"IDAT") + 4
+    end = start + int.from_bytes(content[start - 8 : start - 4], "big") + 4
+    for place in np.random.default_rng(0).integers(start, end, 100):
+        flipped = bytearray(content)
+        flipped[place] ^= 4
+        (tmp_path / "a.png").write_bytes(flipped)
+        assert refusal(tmp_path / "a.png") == "is truncated or damaged: the checksum of its pixels is wrong"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\0\0\0\x18ftypheic", "HEIC"),
+        (b"\0\0\0\x18ftypmif1", "HEIC"),
+        (b"\0\0\0\x20ftypavif", "AVIF"),
+        (b"\xff\x0a\x10\x20", "JPEG XL"),
+        (encoded(Image.new("RGB", (8, 8)), "JPEG2000"), "JPEG 2000"),
+    ],
+)
+def test_formats_that_are_not_read_are_called_by_their_names(tmp_path, content, kind):
+    (tmp_path / "a.jpg").write_bytes(content)
+    reason = f"is an image in {kind} format, which cannot be read; save it as JPEG or PNG"
+    assert refusal(tmp_path / "a.jpg") == reason
 
 
 def test_decoding_does_not_depend_on_what_pillow_calls_the_byte_order():

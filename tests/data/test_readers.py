@@ -1,0 +1,85 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kertl.data
+from kertl.errors import DataError
+from tests.data.faults import encoded, scene
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Twelve images in data order."""
+    for k in range(12):
+        scene(seed=k).save(tmp_path / f"{k:02}.jpg")
+    return kertl.data.images(tmp_path, image_size=(8, 8), batch_size=4)
+
+
+def failure(dataset, index=0):
+    with pytest.raises(DataError) as raised:
+        dataset[index]
+    assert dataset.failure is raised.value
+    return str(raised.value).removeprefix("The image ")
+
+
+def test_a_file_that_was_changed_after_the_scan_is_an_error_that_names_it(dataset):
+    path = Path(dataset.files[2])
+    path.write_bytes(encoded(scene(seed=99), "JPEG"))
+    changed = f"{str(path)!r} was changed after the data set was made from it; make the data set anew."
+    assert failure(dataset) == changed
+    assert len(dataset[1][0]) == 4
+    path.write_bytes(b"")
+    assert failure(dataset) == f"{str(path)!r} is empty (0 bytes); it could be read when the data set was made."
+    path.write_bytes(b"no picture")
+    assert failure(dataset) == changed
+
+
+def test_a_flipped_bit_that_still_decodes_is_found(dataset):
+    path = Path(dataset.files[0])
+    content = bytearray(path.read_bytes())
+    content[-40] ^= 8
+    path.write_bytes(content)
+    assert not np.array_equal(kertl.data.read_image(path, (48, 64)), np.asarray(scene()))
+    assert failure(dataset) == f"{str(path)!r} was changed after the data set was made from it; make the data set anew."
+
+
+def test_a_file_that_vanished_or_became_unreadable_after_the_scan_is_an_error_that_names_it(dataset):
+    first, second = Path(dataset.files[0]), Path(dataset.files[4])
+    first.unlink()
+    ending = "it could be read when the data set was made."
+    assert failure(dataset) == f"{str(first)!r} cannot be opened: No such file or directory; {ending}"
+    second.unlink()
+    second.mkdir()
+    assert failure(dataset, 1) == f"{str(second)!r} is not a regular file; {ending}"
+
+
+def test_a_file_that_was_only_touched_or_copied_anew_is_the_same(dataset):
+    before = dataset[0][0]
+    first, second = map(Path, dataset.files[:2])
+    os.utime(first, ns=(1, 1))
+    content = second.read_bytes()
+    second.unlink()
+    second.write_bytes(content)
+    np.testing.assert_array_equal(dataset[0][0], before)
+    assert dataset.failure is None
+
+
+def test_the_content_is_only_looked_at_where_size_or_time_differ(dataset, monkeypatch):
+    monkeypatch.setattr("hashlib.sha256", None)
+    assert len(dataset[0][0]) == 4
+    os.utime(dataset.files[0], ns=(1, 1))
+    with pytest.raises(TypeError):
+        dataset[0]
+
+
+def test_an_image_in_the_cache_is_not_read_again(tmp_path):
+    (tmp_path / "a").mkdir()
+    for k in range(4):
+        Image.new("L", (8, 8), 9 * k).save(tmp_path / "a" / f"{k}.png")
+    data = kertl.data.from_directory(tmp_path, image_size=(4, 4), validation=0, test=0, cache="memory")
+    before = data.train.in_order()[0][0]
+    (tmp_path / "a" / "0.png").write_bytes(b"")
+    np.testing.assert_array_equal(data.train.in_order()[0][0], before)
