@@ -11,7 +11,7 @@ from PIL import Image
 def encoded(image, kind, **options):
     """The content of a file that holds an image."""
     file = io.BytesIO()
-    image.copy().save(file, kind, **options)  # saving as JPEG leaves settings in the image that disturb other formats
+    image.save(file, kind, **options)
     return file.getvalue()
 
 

@@ -22,7 +22,7 @@ def whole_files():
     gray16 = Image.fromarray(np.asarray(image)[..., 0].astype(np.uint16) * 257)
     several = {"save_all": True, "append_images": [other, image.rotate(90)]}
     yield from (encoded(image, "JPEG", exif=exif), encoded(image, "JPEG", progressive=True))
-    yield from (encoded(image.convert("CMYK"), "JPEG"), encoded(image, "MPO", **several))
+    yield encoded(image.convert("CMYK"), "JPEG")
     yield from (encoded(image, "PNG", exif=exif), encoded(image.quantize(32), "PNG", transparency=3))
     yield from (encoded(image.convert("LA"), "PNG"), encoded(gray16, "PNG"), encoded(image, "PNG", **several))
     yield from (encoded(image, "GIF"), encoded(image, "GIF", **several))
@@ -33,6 +33,9 @@ def whole_files():
         yield encoded(image, "TIFF", compression=compression)
     yield from (encoded(image.convert("1"), "TIFF", compression="group4"), encoded(gray16, "TIFF"))
     yield encoded(image, "TIFF", **several)
+    yield encoded(
+        image, "MPO", **several
+    )  # the last, since it leaves settings in the images that other formats mistake
 
 
 def mutated(files, rng):

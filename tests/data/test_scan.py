@@ -222,7 +222,8 @@ def test_a_folder_of_images_without_classes_says_what_is_expected(tmp_path):
     cat, dog = (str(tmp_path / name) for name in ("cat/1.jpg", "dog/2.jpg"))
     assert refusal(kertl.data.from_directory, tmp_path) == (
         f"5 images, but none in a class folder, in {str(tmp_path)!r}. One folder per class is expected, such as "
-        f"{cat!r} and {dog!r}. '0.png' is in no class folder. '1.png' is in no class folder. '2.png' is in no class folder."
+        f"{cat!r} and {dog!r}. '0.png' is in no class folder. '1.png' is in no class folder. "
+        "'2.png' is in no class folder."
     )
 
 
