@@ -138,15 +138,17 @@ def upright(image: Image.Image) -> Image.Image:
         return _eight_bits(image)
 
 
-def count_images(content: bytes, kind: str) -> int:
-    """How many frames or pages a file has whose first can be read; 0 for several of which not all can be found.
+def count_images(image: Image.Image, content: bytes) -> int:
+    """How many frames or pages the file has that `opened` gave `image` for; 0 for several that cannot all be found.
 
     A JPEG file counts as one, a preview in it or not.
     """
-    if kind not in ("GIF", "PNG", "WebP", "TIFF"):
+    if image.format in ("PNG", "WEBP"):  # their header says it
+        return int(getattr(image, "n_frames", 1))
+    if image.format not in ("GIF", "TIFF"):
         return 1
-    try:
-        return int(getattr(Image.open(io.BytesIO(content), formats=(kind.upper(),)), "n_frames", 1))
+    try:  # in a copy, since looking for more moves on from the first
+        return int(getattr(Image.open(io.BytesIO(content), formats=(image.format,)), "n_frames", 1))
     except _DAMAGED:
         return 0
 

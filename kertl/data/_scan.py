@@ -82,7 +82,7 @@ def _verdict(path: str) -> Verdict:
     try:
         content, stamp = read_file(path)
         image = opened(content)
-        kind = KINDS[str(image.format)]
+        kind, images = KINDS[str(image.format)], count_images(image, content)
         image = upright(image)
     except DataError as error:
         return Verdict(reason=str(error))
@@ -91,7 +91,7 @@ def _verdict(path: str) -> Verdict:
         stamp=stamp,
         kind=kind,
         size=(image.height, image.width),
-        images=count_images(content, kind),
+        images=images,
         thumbnail=thumbnail(image),
     )
 

@@ -239,13 +239,15 @@ def test_a_wrong_way_to_resize_is_an_error(tmp_path):
 
 def test_images_in_a_file_are_counted_as_far_as_they_can_be_found():
     pages = encoded(scene(), "TIFF", save_all=True, append_images=[scene(seed=1)])
-    assert _decode.count_images(pages, "TIFF") == 2
+    assert _decode.count_images(_decode.opened(pages), pages) == 2
     first = int.from_bytes(pages[4:8], "little")
     link = first + 2 + 12 * int.from_bytes(pages[first : first + 2], "little")
     damaged = pages[:link] + b"\xff" * 4 + pages[link + 4 :]
     np.testing.assert_array_equal(np.asarray(_decode.decode(damaged)), np.asarray(scene()))
-    assert _decode.count_images(damaged, "TIFF") == 0
-    assert _decode.count_images(encoded(scene(), "MPO", save_all=True, append_images=[scene()]), "JPEG") == 1
+    assert _decode.count_images(_decode.opened(damaged), damaged) == 0
+    preview = encoded(scene(), "MPO", save_all=True, append_images=[scene()])
+    assert _decode.opened(preview).n_frames == 2
+    assert _decode.count_images(_decode.opened(preview), preview) == 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF"])
