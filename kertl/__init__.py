@@ -14,7 +14,9 @@ _HOMES: dict[str, str] = {
     "Recipe": "kertl.recipe",
     "Run": "kertl.runner",
     "Stage": "kertl.recipe",
+    "answers": "kertl.evaluation",
     "evaluate": "kertl.evaluation",
+    "extend_classes": "kertl.model",
     "fine_tune": "kertl.runner",
     "predict": "kertl.evaluation",
     "LayerGroup": "kertl.groups",
@@ -26,6 +28,7 @@ _HOMES: dict[str, str] = {
     "layer_groups": "kertl.groups",
     "split": "kertl.model",
     "stage_model": "kertl.model",
+    "tune_thresholds": "kertl.evaluation",
 }
 
 # modules that are public themselves

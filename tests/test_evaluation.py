@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import kertl
+from kertl.evaluation import _best_threshold
 
 NAMES = ["cat", "dog", "eel"]
 # Six images: truth and answer, the probability of the answer, the rest spread evenly.
@@ -100,3 +101,192 @@ def test_images_without_labels_cannot_be_judged(tmp_path):
     unlabelled = kertl.data.images([tmp_path / "a.png"], image_size=(4, 4))
     with pytest.raises(ValueError, match=r"`dataset` must be a part of the data that has labels\. Received: dataset="):
         kertl.evaluate(Stub(), unlabelled)
+
+
+class Answers:
+    """Says what it is told, whatever it is shown, and counts how often it is asked."""
+
+    name = "told"
+
+    def __init__(self, rows):
+        self.rows = np.asarray(rows, "float32")
+        self.output_shape = (None, self.rows.shape[1])
+        self.asked = []
+
+    def predict(self, dataset, verbose):
+        self.asked.append(list(dataset.files))
+        return self.rows[[int(file.removeprefix("array:")) for file in dataset.files]]
+
+
+def task_data(task, y, **options):
+    pictures = np.stack([np.full((4, 4, 3), colour, "uint8") for colour in range(len(y))])
+    return kertl.data.from_arrays(pictures, y, task=task, **{"validation": 0, "test": 0, **options})
+
+
+def told(task, rows, names, thresholds=()):
+    model = Answers(rows)
+    return kertl.model.set_model_info(model, kertl.model.ModelInfo(task, tuple(names), "none", "1", thresholds))
+
+
+def test_the_figures_of_a_yes_or_no_question_made_by_hand():
+    truth, sure = [0, 0, 0, 1, 1], [0.1, 0.4, 0.7, 0.35, 0.9]
+    data = task_data("binary", truth, class_names=["no", "yes"])
+    found = kertl.evaluate(told("binary", np.c_[sure], ["no", "yes"]), data.train)
+    assert found["confusion"] == [[2, 1], [1, 1]]
+    assert found["accuracy"] == pytest.approx(3 / 5)
+    assert found["f1"] == pytest.approx(2 / 4)
+    assert found["auc"] == pytest.approx(4 / 6)  # pairs in the right order: .35 over .1; .9 over all three
+    assert found["crossentropy"] == pytest.approx(-np.log([0.9, 0.6, 0.3, 0.35, 0.9]).mean(), rel=1e-5)
+    assert found["thresholds"] == {"yes": 0.5}
+    lower = kertl.evaluate(told("binary", np.c_[sure], ["no", "yes"], (0.3,)), data.train)
+    assert lower["confusion"] == [[1, 2], [0, 2]]
+    assert lower["thresholds"] == {"yes": 0.3}
+
+
+def test_the_figures_of_several_labels_made_by_hand():
+    truth = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]])
+    sure = np.array([[0.9, 0.6, 0.1], [0.4, 0.7, 0.2], [0.3, 0.8, 0.9], [0.2, 0.1, 0.3]])
+    data = task_data("multi_label", truth[:, :2], class_names=["cat", "dog"]).train.relabelled(["cat", "dog", "eel"])
+    found = kertl.evaluate(told("multi_label", sure, ["cat", "dog", "eel"]), data)
+    assert found["images"] == 4
+    assert found["exact"] == pytest.approx(1 / 4)
+    assert found["accuracy"] == pytest.approx(9 / 12)
+    assert found["micro_f1"] == pytest.approx(2 * 3 / (2 * 3 + 2 + 1))
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert found["auc"] == pytest.approx(1)
+    assert found["average_precision"] == pytest.approx(1)
+    likelihood = np.where(truth, sure, 1 - sure)
+    assert found["crossentropy"] == pytest.approx(-np.log(likelihood).mean(), rel=1e-5)
+    assert found["classes"]["dog"] == {
+        "precision": pytest.approx(2 / 3),
+        "recall": 1.0,
+        "f1": pytest.approx(4 / 5),
+        "auc": 1.0,
+        "average_precision": 1.0,
+        "images": 2,
+    }
+    assert found["classes"]["eel"]["auc"] is None
+    strict = told("multi_label", sure, ["cat", "dog", "eel"], (0.35, 0.65, 0.95))
+    assert kertl.evaluate(strict, data)["exact"] == 1
+    assert kertl.evaluate(strict, data)["thresholds"] == {"cat": 0.35, "dog": 0.65, "eel": 0.95}
+
+
+def test_the_figures_of_a_regression_made_by_hand():
+    truth = np.array([[1.0, 10], [2, 20], [3, 60]])
+    said = np.array([[1.5, 10], [2, 20], [2, 30]])
+    data = task_data("regression", truth, class_names=["x", "y"])
+    found = kertl.evaluate(told("regression", said, ["x", "y"]), data.train)
+    assert found["targets"]["x"] == {
+        "mae": pytest.approx(0.5),
+        "rmse": pytest.approx(np.sqrt(1.25 / 3)),
+        "r2": pytest.approx(1 - 1.25 / 2),
+    }
+    assert found["targets"]["y"]["r2"] == pytest.approx(1 - 900 / 1400)
+    assert found["mae"] == pytest.approx((0.5 + 10) / 2)
+    assert found["r2"] == pytest.approx((1 - 1.25 / 2 + 1 - 900 / 1400) / 2)
+
+
+def test_large_targets_with_a_small_spread_keep_their_figures():
+    truth = 1e5 + np.arange(8.0)
+    data = task_data("regression", truth)
+    found = kertl.evaluate(told("regression", np.c_[truth + 0.5], ["0"]), data.train)
+    assert found["r2"] == pytest.approx(1 - 8 * 0.25 / 42)
+
+
+def test_a_target_that_does_not_vary_in_the_part_has_no_r2():
+    data = task_data("regression", [2.0, 2.0])
+    found = kertl.evaluate(told("regression", [[1.0], [3.0]], ["0"]), data.train)
+    assert (found["r2"], found["mae"]) == (None, 1.0)
+
+
+@pytest.mark.parametrize("task", ["binary", "multi_label", "regression"])
+def test_the_figures_of_every_task_are_plain_numbers_that_json_takes(task):
+    import json
+
+    y = {"binary": [0, 1, 1, 0], "multi_label": np.eye(2)[[0, 1, 1, 0]], "regression": [1.0, 2.0, 3.0, 4.0]}[task]
+    rows = np.full((4, 2 if task == "multi_label" else 1), 0.25)
+    found = kertl.evaluate(told(task, rows, ["a", "b"]), task_data(task, y).train)
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_a_model_of_another_task_is_not_judged():
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.evaluate(
+            told("multi_label", np.zeros((4, 2)), ["a", "b"]), task_data("regression", np.eye(4)[:, :2]).train
+        )
+    assert str(caught.value) == (
+        "`model` must be for the task of the data, 'regression'. Received: 'told' for 'multi_label'."
+    )
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.evaluate(told("binary", np.zeros((4, 2)), ["a", "b"]), task_data("binary", [0, 1, 0, 1]).train)
+    assert str(caught.value) == "`model` must have one output per two classes, 1. Received: 'told' with 2 outputs."
+
+
+def best_f1(truth, probabilities):
+    """The highest F1 of all thresholds, found by trying every one."""
+    scores = []
+    for level in np.linspace(0, 1, 4001):
+        guesses = probabilities >= level
+        hits = (guesses & truth).sum()
+        scores.append(2 * hits / (guesses.sum() + truth.sum()))
+    return max(scores)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_thresholds_have_the_best_f1_of_the_validation_part(seed):
+    random = np.random.default_rng(seed)
+    y = random.random((60, 3)) < [0.5, 0.3, 0.15]
+    y[:4] = True
+    rows = np.round(np.clip(random.normal(0.3 + 0.3 * y, 0.2), 0.01, 0.99), 2)
+    data = task_data("multi_label", y, validation=0.5, test=0.2, class_names=NAMES)
+    model = told("multi_label", rows, NAMES)
+    chosen = kertl.tune_thresholds(model, data)
+    assert model.asked == [data.validation.files]
+    truth = data.validation.labels > 0
+    said = model.rows[[int(file.removeprefix("array:")) for file in data.validation.files]]
+    found = kertl.evaluate(model, data.validation)
+    for k, name in enumerate(NAMES):
+        assert found["classes"][name]["f1"] == pytest.approx(best_f1(truth[:, k], said[:, k]))
+    assert found["thresholds"] == chosen
+    assert kertl.model.model_info(model).thresholds == tuple(chosen.values())
+
+
+def test_of_equally_good_thresholds_the_one_nearest_to_one_half_is_taken():
+    # F1 is 2/3 both for the first alone and for all four; (0 + 0.4) / 2 is nearer to 0.5 than (0.95 + 0.9) / 2.
+    found = _best_threshold(np.array([True, False, False, True]), np.array([0.95, 0.9, 0.85, 0.4]))
+    assert found == pytest.approx(0.2)
+
+
+def test_a_label_without_a_positive_image_in_the_validation_part_keeps_one_half():
+    assert _best_threshold(np.array([False, False]), np.array([0.2, 0.9])) == 0.5
+
+
+def test_thresholds_want_a_task_that_has_them_and_a_validation_part():
+    with pytest.raises(ValueError, match=r"`model` must be for 'binary' or 'multi_label', which have thresholds\."):
+        kertl.tune_thresholds(told("regression", np.zeros((4, 1)), ["x"]), task_data("regression", [1.0, 2, 3, 4]))
+    with pytest.raises(ValueError, match=r"`data` must be data with a validation part, which the thresholds are"):
+        kertl.tune_thresholds(told("binary", np.zeros((4, 1)), ["a", "b"]), task_data("binary", [0, 1, 0, 1]))
+
+
+def test_answers_are_put_into_the_words_of_each_task():
+    single = told("single_label", np.zeros((1, 3)), NAMES)
+    assert kertl.answers(single, np.array([[0.25, 0.5, 0.25]]), top=2) == [
+        {"classes": [{"class": "dog", "probability": 0.5}, {"class": "cat", "probability": 0.25}]}
+    ]
+    binary = told("binary", np.zeros((1, 1)), ["no", "yes"], (0.25,))
+    assert kertl.answers(binary, np.array([[0.25], [0.125]])) == [
+        {"label": "yes", "positive": "yes", "probability": 0.25},
+        {"label": "no", "positive": "yes", "probability": 0.125},
+    ]
+    several = told("multi_label", np.zeros((1, 3)), NAMES, (0.5, 0.25, 0.75))
+    assert kertl.answers(several, np.array([[0.5, 0.75, 0.5], [0.25, 0.125, 0.5]])) == [
+        {"labels": [{"class": "dog", "probability": 0.75}, {"class": "cat", "probability": 0.5}]},
+        {"labels": []},
+    ]
+    targets = told("regression", np.zeros((1, 2)), ["x", "y"])
+    assert kertl.answers(targets, np.array([[1.5, -2.0]])) == [{"targets": {"x": 1.5, "y": -2.0}}]
+
+
+def test_outputs_without_names_are_numbered():
+    model = told("multi_label", np.zeros((1, 2)), [])
+    assert kertl.answers(model, np.array([[0.75, 0.25]])) == [{"labels": [{"class": "0", "probability": 0.75}]}]

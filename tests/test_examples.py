@@ -51,3 +51,39 @@ def test_the_photos_of_the_quickstart_are_split_evenly(folder):
     }
     assert sum(counts.values()) == 48
     assert counts["test", "defective"] == counts["test", "functional"] == 6
+
+
+EXAMPLES = QUICKSTART.parent
+# example -> how small, and what the script and its plain counterpart print last
+SMALL = {
+    "multi_label": (["--pictures", "80", "--epochs", "1"], "test macro F1 "),
+    "regression": (["--pictures", "80", "--epochs", "1"], "test R² "),
+    "new_class": (["--epochs", "1"], "test accuracy "),
+    "own_model": (["--epochs", "1"], "test accuracy "),
+}
+
+
+def run_script(script, arguments, monkeypatch, capsys):
+    """The last line that a script prints, run in its own folder as Python runs it."""
+    monkeypatch.syspath_prepend(str(script.parent))
+    monkeypatch.delitem(sys.modules, "train", raising=False)
+    monkeypatch.setattr(sys, "argv", [script.name, *arguments])
+    runpy.run_path(str(script), run_name="__main__")
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("example", SMALL)
+def test_an_example_and_its_plain_counterpart_run(example, tmp_path, monkeypatch, capsys):
+    arguments, expected = SMALL[example]
+    monkeypatch.chdir(tmp_path)
+    plain_arguments = arguments[-2:]
+    for script, given in (("train.py", arguments), ("plain_keras.py", plain_arguments)):
+        last = run_script(EXAMPLES / example / script, given, monkeypatch, capsys)
+        assert last.startswith(expected)
+        assert np.isfinite(float(last.removeprefix(expected)))
+
+
+def test_every_example_has_a_readme_and_is_run():
+    folders = {path.parent.name for path in EXAMPLES.glob("*/train.py")}
+    assert folders == {"quickstart", *SMALL}
+    assert all((EXAMPLES / folder / "README.md").is_file() for folder in folders)

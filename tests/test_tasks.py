@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kertl.tasks import TASKS, SmoothedCrossentropy, task_named
+from kertl.tasks import TASKS, SmoothedCrossentropy, StandardizedSquaredError, task_named
 
 
 def probabilities(rows=6, classes=4):
@@ -70,27 +70,76 @@ def test_a_smoothing_out_of_the_range_that_is_written_is_refused(smoothing):
 
 
 @pytest.mark.parametrize(
-    ("name", "activation", "metric"),
-    [("single_label", "softmax", "accuracy"), ("multi_label", "sigmoid", "accuracy"), ("regression", "linear", "mae")],
+    ("name", "activation", "metrics", "thresholds"),
+    [
+        ("single_label", "softmax", ["accuracy"], False),
+        ("binary", "sigmoid", ["accuracy", "auc"], True),
+        ("multi_label", "sigmoid", ["accuracy", "auc", "macro_f1"], True),
+        ("regression", "linear", ["mae", "rmse"], False),
+    ],
 )
-def test_output_loss_and_metrics_of_a_task_go_together(name, activation, metric):
+def test_output_loss_and_metrics_of_a_task_go_together(name, activation, metrics, thresholds):
     task = task_named(name)
-    assert (task.name, task.activation) == (name, activation)
-    assert [one.name for one in task.metrics()] == [metric]
+    assert (task.name, task.activation, task.has_thresholds) == (name, activation, thresholds)
+    assert [one.name for one in task.metrics()] == metrics
     assert task.metrics()[0] is not task.metrics()[0]
-    shape = (3, 4)
-    truth = {"single_label": np.array([0, 3, 1]), "multi_label": np.ones(shape), "regression": np.zeros(shape)}[name]
+    shape = (3, task.outputs(2 if name == "binary" else 4))
+    truth = {"single_label": np.array([0, 3, 1]), "regression": np.zeros(shape, "float32")}.get(
+        name, np.array([[1.0], [0.0], [1.0]], "float32") * np.ones(shape, "float32")
+    )
     predicted = keras.activations.get(activation)(keras.ops.convert_to_tensor(probabilities(*shape)))
     assert np.isfinite(float(task.loss(0.1)(truth, predicted)))
-    (found,) = task.metrics()
-    found.update_state(truth, predicted)
-    assert np.isfinite(float(found.result()))
+    for found in task.metrics():
+        found.update_state(truth, predicted)
+        assert np.isfinite(float(found.result()))
 
 
-def test_there_are_three_tasks_and_another_one_is_an_error():
-    assert set(TASKS) == {"single_label", "multi_label", "regression"}
+def test_two_classes_want_one_output_and_other_tasks_one_each():
+    assert {name: task.outputs(2) for name, task in TASKS.items()} == {
+        "single_label": 2,
+        "binary": 1,
+        "multi_label": 2,
+        "regression": 2,
+    }
+
+
+def test_the_squared_error_counts_each_target_in_units_of_its_spread():
+    random = np.random.default_rng(0)
+    spreads = [1000.0, 0.01]
+    truth = random.normal(size=(50, 2)) * spreads
+    predicted = random.normal(size=(50, 2)) * spreads
+    loss = TASKS["regression"].loss(0.1, spreads)
+    expected = (((truth - predicted) / spreads) ** 2).mean(axis=1)
+    np.testing.assert_allclose(loss.call(truth, predicted.astype("float32")), expected, rtol=1e-4)
+    assert float(loss(truth, predicted.astype("float32"))) == pytest.approx(expected.mean(), rel=1e-4)
+    mean_answer = np.tile(truth.mean(axis=0), (50, 1)).astype("float32")
+    own = StandardizedSquaredError(truth.std(axis=0).tolist())
+    assert float(own(truth, mean_answer)) == pytest.approx(1, rel=1e-4)
+
+
+def test_the_squared_error_is_the_same_from_its_config():
+    loss = StandardizedSquaredError((2, 3.5), name="mine")
+    serialised = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
+    again = keras.saving.deserialize_keras_object(serialised)
+    assert isinstance(again, StandardizedSquaredError)
+    assert (again.spreads, again.name) == ([2.0, 3.5], "mine")
+
+
+def test_a_flat_array_of_targets_is_not_broadcast_against_a_column_of_answers():
+    truth, predicted = np.array([1.0, 2.0, 3.0]), np.array([[1.0], [2.0], [3.0]], "float32")
+    assert float(StandardizedSquaredError()(truth, predicted)) == 0
+
+
+@pytest.mark.parametrize("spread", [0, -1.0, float("nan"), float("inf")])
+def test_a_spread_that_is_none_is_refused(spread):
+    with pytest.raises(ValueError, match=r"`spreads` must be a number > 0\. Received: spreads="):
+        StandardizedSquaredError([1.0, spread])
+
+
+def test_there_are_four_tasks_and_another_one_is_an_error():
+    assert list(TASKS) == ["single_label", "binary", "multi_label", "regression"]
     message = (
-        r"`task` must be 'single_label' or 'multi_label' or 'regression'\. Received: task='single'\. "
+        r"`task` must be 'single_label' or 'binary' or 'multi_label' or 'regression'\. Received: task='single'\. "
         r"Did you mean 'single_label'\?"
     )
     with pytest.raises(ValueError, match=message):

@@ -1,14 +1,11 @@
 """`kertl evaluate` and `kertl predict`: asking a trained model."""
 
-import csv
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
@@ -27,26 +24,33 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     batch_size: options.BatchSize = 32,
     image_column: options.ImageColumn = "file",
-    label_column: options.LabelColumn = "label",
+    label_column: options.LabelColumn = None,
+    separator: options.Separator = None,
     root: options.Root = None,
 ) -> None:
-    """Judge a trained model on all the images of a folder or a CSV table."""
+    """Judge a trained model on all the images of a folder or a CSV table, by what its task is."""
     start_keras()
     import kertl
     from kertl.cli._tables import show_metrics
 
-    loaded, names = _load(model)
+    loaded, task, names = _load(model)
+    # A column that the model does not know by name holds its targets all the same.
+    renamed = task == "regression" and not set(label_column or ["label"]) <= set(names)
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
         validation=0,
         test=0,
         batch_size=batch_size,
+        # A part of the classes will do, so that yes-or-no is read as any two classes.
+        task="single_label" if task == "binary" else task,
+        class_names=names if renamed else None,
         image_column=image_column,
-        label_column=label_column,
+        label_columns=label_column,
+        separator=separator,
         root=root,
     )
-    metrics = kertl.evaluate(loaded, images.train.relabelled(names))
+    metrics = kertl.evaluate(loaded, images.train.relabelled(names, task))
     if as_json:
         typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
     else:
@@ -56,65 +60,34 @@ def evaluate(
 def predict(
     model: ModelPath,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files or folders.")],
-    top: Annotated[int, typer.Option(min=1, help="How many classes to name for each image.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="Single label: how many classes to name for each image.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     batch_size: options.BatchSize = 32,
 ) -> None:
-    """Say what is on images: the likeliest classes and their probabilities."""
+    """Say what is on images: classes and their probabilities, or the values of targets."""
     start_keras()
     import kertl
+    from kertl.cli._answers import print_csv, print_json, print_table
 
-    loaded, names = _load(model)
+    loaded, task, _ = _load(model)
     dataset = kertl.data.images(images, image_size=loaded.input_shape[1:3], batch_size=batch_size)
     for issue in dataset.issues:
         Console(stderr=True).print(f"left out: {issue}", markup=False, highlight=False)
-    probabilities = kertl.predict(loaded, dataset)
-    order = (-probabilities).argsort(axis=1, kind="stable")[:, :top]
-    rows = [
-        (file, [(names[place], float(row[place])) for place in places])
-        for file, row, places in zip(dataset.files, probabilities, order, strict=True)
-    ]
+    answers = kertl.answers(loaded, kertl.predict(loaded, dataset), top=top)
     if as_json:
-        answers = [{"file": f, "classes": [{"class": n, "probability": p} for n, p in best]} for f, best in rows]
-        typer.echo(json.dumps(answers, indent=2, ensure_ascii=False))
+        print_json(dataset.files, answers)
     elif as_csv:
-        _print_csv(rows)
+        print_csv(task, dataset.files, answers)
     else:
-        _print_table(rows)
+        print_table(task, dataset.files, answers)
 
 
-def _load(path: Path) -> tuple["keras.Model", list[str]]:
-    """The model of a run directory or file, and the names of its classes."""
+def _load(path: Path) -> tuple["keras.Model", str, list[str]]:
+    """The model of a run directory or file, its task, and the names of its classes or targets."""
     import kertl
-    from kertl.model import model_info
+    from kertl.evaluation import output_names
+    from kertl.model import task_of
 
     model = kertl.load(path / "model.keras" if path.is_dir() else path)
-    info = model_info(model)
-    if info is not None and info.task != "single_label":
-        raise ValueError(f"The model must be a single-label classifier. Received: {str(path)!r}, for {info.task!r}.")
-    names = list(info.class_names) if info is not None else []
-    return model, names or [str(number) for number in range(model.output_shape[-1])]
-
-
-def _print_csv(rows: list[tuple[str, list[tuple[str, float]]]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    count = len(rows[0][1])
-    writer.writerow(
-        ["file", *(f"{what}_{number}" for number in range(1, count + 1) for what in ("class", "probability"))]
-    )
-    for file, best in rows:
-        writer.writerow([file, *(cell for name, probability in best for cell in (name, f"{probability:.6f}"))])
-
-
-def _print_table(rows: list[tuple[str, list[tuple[str, float]]]]) -> None:
-    from rich.text import Text
-
-    table = Table()
-    for heading in ("file", "class", "probability", "then"):
-        table.add_column(heading, justify="right" if heading == "probability" else "left", overflow="fold")
-    for file, best in rows:
-        cells: list[Any] = [file, best[0][0], f"{best[0][1]:.4f}"]
-        cells.append(", ".join(f"{name} {probability:.4f}" for name, probability in best[1:]))
-        table.add_row(*(Text(cell) for cell in cells))
-    Console().print(table)
+    return model, task_of(model), output_names(model)

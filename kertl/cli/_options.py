@@ -15,7 +15,11 @@ DataPath = Annotated[
     ),
 ]
 ImageColumn = Annotated[str, typer.Option(help="CSV: the column with the image files.")]
-LabelColumn = Annotated[str, typer.Option(help="CSV: the column with the classes.")]
+LabelColumn = Annotated[
+    list[str] | None,
+    typer.Option(help="CSV: the column with the labels, `label` by default; repeatable for several labels or targets."),
+]
+Separator = Annotated[str | None, typer.Option(help="CSV: what stands between several labels in one column.")]
 StratifyColumn = Annotated[list[str] | None, typer.Option(help="CSV: also split evenly by this column; repeatable.")]
 GroupColumn = Annotated[str | None, typer.Option(help="CSV: images alike here stay on one side of the split.")]
 SplitColumn = Annotated[str | None, typer.Option(help="CSV: a given split (train, validation, test, or blank).")]
@@ -31,8 +35,11 @@ def read_data(
     test: float,
     seed: int = 0,
     batch_size: int = 32,
+    task: str = "single_label",
+    class_names: list[str] | None = None,
     image_column: str = "file",
-    label_column: str = "label",
+    label_columns: list[str] | None = None,
+    separator: str | None = None,
     stratify_columns: list[str] | None = None,
     group_column: str | None = None,
     split_column: str | None = None,
@@ -42,12 +49,15 @@ def read_data(
     from kertl import data
 
     common: dict[str, Any] = {"validation": validation, "test": test, "seed": seed, "batch_size": batch_size}
+    common.update(task=task, class_names=class_names)
+    columns = label_columns or ["label"]
     if path.is_dir():
         return data.from_directory(path, image_size=image_size, **common)
     return data.from_csv(
         path,
         image_column=image_column,
-        label_column=label_column,
+        label_column=columns[0] if len(columns) == 1 else columns,
+        separator=separator,
         stratify_columns=tuple(stratify_columns or ()),
         group_column=group_column,
         split_column=split_column,

@@ -16,6 +16,7 @@ def train(
     backbone: Annotated[
         str, typer.Option(help="Name of an Application (see `kertl backbones`), or a trained .keras or .h5 file.")
     ] = "EfficientNetV2B0",
+    task: Annotated[str, typer.Option(help="single_label, binary, multi_label or regression.")] = "single_label",
     weights: Annotated[str, typer.Option(help="imagenet, none, or a file; a trained model has its own.")] = "imagenet",
     recipe: Annotated[str, typer.Option(help="deep, mid, full, gradual, or a recipe.json.")] = "gradual",
     image_size: Annotated[int | None, typer.Option(help="Side in pixels; by default the backbone's own.")] = None,
@@ -28,7 +29,12 @@ def train(
     validation: Annotated[float, typer.Option(help="Share of the images to choose by.")] = 0.15,
     test: Annotated[float, typer.Option(help="Share of the images to judge by at the end.")] = 0.15,
     image_column: options.ImageColumn = "file",
-    label_column: options.LabelColumn = "label",
+    label_column: options.LabelColumn = None,
+    separator: options.Separator = None,
+    class_name: Annotated[
+        list[str] | None,
+        typer.Option(help="All the classes in the order wanted, repeatable; of two the second is the positive one."),
+    ] = None,
     stratify_column: options.StratifyColumn = None,
     group_column: options.GroupColumn = None,
     split_column: options.SplitColumn = None,
@@ -57,14 +63,19 @@ def train(
         seed=seed,
         batch_size=batch_size,
         image_column=image_column,
-        label_column=label_column,
+        task=task,
+        class_names=class_name,
+        label_columns=label_column,
+        separator=separator,
         stratify_columns=stratify_column,
         group_column=group_column,
         split_column=split_column,
         root=root,
     )
     console.print(images.summary(), markup=False, highlight=False)
-    model = kertl.build(loaded, class_names=images.class_names, head=head)
+    model = kertl.build(
+        loaded, class_names=images.class_names, task=task, head=head, target_scaling=images.target_scaling
+    )
     run = kertl.fine_tune(model, images, recipe=chosen, run_dir=out)
     if run.metrics:
         from kertl.cli._tables import show_metrics

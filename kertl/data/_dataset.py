@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 class ImageDataset(keras.utils.PyDataset):
     """Images in batches, as `(images, labels)`, or as `(images,)` where no labels are known.
 
-    Images are `uint8` arrays of shape `(batch, height, width, 3)`, labels `int32` class ids of shape `(batch,)`. The
-    last batch may be smaller. In epoch `e` of a shuffled dataset the order is
+    Images are `uint8` arrays of shape `(batch, height, width, 3)`. Labels are `int32` class ids of shape `(batch,)`
+    for a single label; in the other tasks `float32` of the shape of a model's answers: `(batch, 1)` with 1 for the
+    second of two classes, `(batch, classes)` of 0 and 1, or `(batch, targets)`. The last batch may be smaller. In
+    epoch `e` of a shuffled dataset the order is
     `np.random.default_rng((seed, e)).permutation(num_examples)`.
 
     Every whole pass of `fit` or `evaluate` counts `epoch` up by one. `fit(shuffle=False)` hands the batches of an epoch
@@ -31,9 +33,10 @@ class ImageDataset(keras.utils.PyDataset):
     random order of its own.
 
     Attributes:
-        labels: Class ids in data order, or None.
+        labels: Labels in data order, or None.
         files: File names in data order.
-        class_names: Name of each class id.
+        class_names: Name of each class, or of each target.
+        task: "single_label", "binary", "multi_label" or "regression".
         batch_size: Examples per batch.
         seed: Seed of the order.
         epoch: The epoch whose batches `dataset[i]` gives; may be set.
@@ -49,6 +52,7 @@ class ImageDataset(keras.utils.PyDataset):
         files: Sequence[str],
         *,
         class_names: Sequence[str] = (),
+        task: str = "single_label",
         batch_size: int = 32,
         seed: int = 0,
         shuffle: bool = False,
@@ -59,6 +63,7 @@ class ImageDataset(keras.utils.PyDataset):
         self.labels = labels
         self.files = list(files)
         self.class_names = list(class_names)
+        self.task = task
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
@@ -106,28 +111,48 @@ class ImageDataset(keras.utils.PyDataset):
 
     def in_order(self) -> "ImageDataset":
         """The same examples in data order, for evaluation and feature extraction; a cache in memory is shared."""
-        return self._unshuffled(self.labels, self.class_names)
+        return self._unshuffled(self.labels, self.class_names, self.task)
 
-    def relabelled(self, class_names: Sequence[str]) -> "ImageDataset":
+    def relabelled(self, class_names: Sequence[str], task: str | None = None) -> "ImageDataset":
         """The same examples in data order, their labels counted in another list of classes, a trained model's say.
 
-        Raises:
-            DataError: If a class of the dataset is not in the list.
-        """
-        strange = [name for name in self.class_names if name not in class_names]
-        if strange or self.labels is None:
-            raise DataError(
-                f"The classes of the images must be among {list(class_names)}. Received: {strange or 'no labels'}."
-            )
-        ids = np.array([list(class_names).index(name) for name in self.class_names], np.int32)
-        return self._unshuffled(ids[self.labels], class_names)
+        Args:
+            class_names: The classes, or the targets of a regression, in the order wanted.
+            task: The task wanted; images of one class each also go with "binary".
 
-    def _unshuffled(self, labels: np.ndarray | None, class_names: Sequence[str]) -> "ImageDataset":
+        Raises:
+            DataError: If a class of the dataset is not in the list, a target of the list is not in the dataset, or
+                the labels are of another task.
+        """
+        task = task or self.task
+        if self.labels is None or (task != self.task and {task, self.task} != {"single_label", "binary"}):
+            raise DataError(
+                f"The labels of the images must be for task {task!r}. "
+                f"Received: {'no labels' if self.labels is None else self.task!r}."
+            )
+        names = list(class_names)
+        strange = [name for name in self.class_names if name not in names]
+        lacking = [name for name in names if name not in self.class_names] if task == "regression" else []
+        if strange or lacking:
+            raise DataError(
+                f"The {'targets' if task == 'regression' else 'classes'} of the images must be among {names}. "
+                f"Received: {strange or self.class_names}."
+            )
+        places = np.array([names.index(name) for name in self.class_names], np.int32)
+        if task in ("multi_label", "regression"):
+            wider = np.zeros((self.num_examples, len(names)), np.float32)
+            wider[:, places] = self.labels
+            return self._unshuffled(wider, names, task)
+        ids = places[self.labels.astype(np.int32).ravel()]
+        return self._unshuffled(ids if task == "single_label" else ids.astype(np.float32)[:, None], names, task)
+
+    def _unshuffled(self, labels: np.ndarray | None, class_names: Sequence[str], task: str) -> "ImageDataset":
         return ImageDataset(
             self.reader,
             labels,
             self.files,
             class_names=class_names,
+            task=task,
             batch_size=self.batch_size,
             seed=self.seed,
             issues=self.issues,
@@ -156,7 +181,8 @@ class ImageDataset(keras.utils.PyDataset):
                 yield self.batch(epoch, index)
 
         images = tf.TensorSpec((None, *self.reader.shape), tf.uint8)
-        labels = tf.TensorSpec((None,), tf.int32)
-        signature = (images,) if self.labels is None else (images, labels)
+        signature: tuple[tf.TensorSpec, ...] = (images,)
+        if self.labels is not None:
+            signature = (images, tf.TensorSpec((None, *self.labels.shape[1:]), tf.as_dtype(self.labels.dtype)))
         dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
         return dataset.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(tf.data.AUTOTUNE)

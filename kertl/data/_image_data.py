@@ -3,24 +3,22 @@
 import csv
 import dataclasses
 import io
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from kertl import _checks
 from kertl.data._dataset import ImageDataset
 from kertl.data._decode import RESIZE
-from kertl.data._issues import Issue, printable, summary_of
+from kertl.data._issues import Issue, summary_of
+from kertl.data._labels import Labelling
 from kertl.data._look_alikes import look_alikes
 from kertl.data._readers import MemoryReader, Reader
 from kertl.data._scan import natural
-from kertl.data._split import PARTS, assign, bundle
+from kertl.data._split import assign, assign_many, bundle, quantile_bins
+from kertl.data._summary import table_of
 from kertl.errors import DataError
 from kertl.run_files import write_text
 
@@ -32,7 +30,7 @@ class Record:
     file: str
     """Where it is, relative to the root of the data set; `array:7` for the image at index 7 of an array."""
     label: str
-    """Name of its class."""
+    """Name of its class; in the other tasks the names of its classes or its targets, with the separator between."""
     split: str
     """`"train"`, `"validation"` or `"test"`."""
     sha256: str
@@ -97,7 +95,8 @@ class ImageData:
     test: ImageDataset | None
     """The images to judge by at the end, or None if the part is empty."""
     class_names: list[str]
-    """The classes in natural order (2 before 10); a label is an index into this list."""
+    """The classes in natural order (2 before 10) or the one given; a label is an index into this list. In a regression
+    the names of the targets."""
     records: tuple[Record, ...]
     """Every image that is used, sorted by file."""
     issues: tuple[Issue, ...]
@@ -110,34 +109,52 @@ class ImageData:
     """Seed of the split and of the order of training."""
     resize: str = "stretch"
     """How images come to their size."""
+    task: str = "single_label"
+    """"single_label", "binary" (the second class is the positive one), "multi_label" or "regression"."""
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Number of classes, or of targets."""
         return len(self.class_names)
 
     @property
     def class_weights(self) -> dict[int, float]:
-        """Weights that make every class count alike: `n / (k * n_c)` for class `c` among `k`, on the training part."""
-        counts = np.bincount(np.asarray(self.train.labels), minlength=self.num_classes)
+        """Weights that make every class count alike: `n / (k * n_c)` for class `c` among `k`, on the training part.
+
+        Raises:
+            ValueError: If an image does not have exactly one class.
+        """
+        if self.task not in ("single_label", "binary"):
+            raise ValueError(
+                f"`class_weights` must be asked of data with one class per image. Received: task={self.task!r}. "
+                f"Train without class weights."
+            )
+        labels = np.asarray(self.train.labels).astype(np.int64).ravel()
+        counts = np.bincount(labels, minlength=self.num_classes)
         return {label: float(counts.sum() / (self.num_classes * count)) for label, count in enumerate(counts)}
 
+    @property
+    def target_scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and standard deviation of each target on the training part, for `kertl.build`; None but in a regression.
+
+        Raises:
+            DataError: If a target is the same in all training images.
+        """
+        if self.task != "regression":
+            return None
+        values = np.asarray(self.train.labels, np.float64)
+        for name, column in zip(self.class_names, values.T, strict=True):
+            if not np.ptp(column) > 0:
+                raise DataError(
+                    f"Target {name!r} is {column[0]:g} in every training image, so there is nothing to learn."
+                )
+        return tuple(values.mean(axis=0).tolist()), tuple(values.std(axis=0).tolist())
+
     def summary(self) -> str:
-        """A table of the images of each class in each part, and what is to be known about single files."""
-        counts = Counter((record.label, record.split) for record in self.records)
-        totals = Counter(record.split for record in self.records)
-        table = Table(box=box.SIMPLE)
-        table.add_column("class")
-        for part in (*PARTS, "all"):
-            table.add_column(part, justify="right")
-        for name in self.class_names:
-            row = [counts[name, part] for part in PARTS]
-            table.add_row(Text(printable(name)), *map(str, row), str(sum(row)))
-        table.add_section()
-        table.add_row("all", *(str(totals[part]) for part in PARTS), str(len(self.records)))
-        text = io.StringIO()
-        Console(file=text, width=120, markup=False).print(table)
-        return text.getvalue() + summary_of(self.issues)
+        """A table of the images of each class, or the spread of each target, by part, and what files are odd."""
+        datasets = {"train": self.train, "validation": self.validation, "test": self.test}
+        held = {part: np.asarray(dataset.labels) for part, dataset in datasets.items() if dataset is not None}
+        return table_of(self.task, self.class_names, held) + summary_of(self.issues)
 
     def csv_text(self) -> str:
         """`records` as a CSV table with the columns file, label, split and sha256."""
@@ -157,7 +174,7 @@ def assemble(
     issues: Iterable[Issue],
     options: Options,
     *,
-    class_names: Sequence[str],
+    labelling: Labelling,
     fractions: Mapping[str, float],
     reader_of: Callable[[np.ndarray], Reader],
     name_of: Callable[[int], str],
@@ -169,40 +186,31 @@ def assemble(
         entries: The images, sorted by file.
         issues: What the source found.
         options: The arguments of the source.
-        class_names: The classes, each of which must have an image.
+        labelling: How their labels are read; each class must have an image.
         fractions: Fraction of each part, for the images whose part is not prescribed.
         reader_of: Makes the reader of some of the images, given their indices.
         name_of: The name of an image in the `files` of its dataset.
         thumbnails: One of each image, to find those that look alike; none are looked for without.
     """
-    found = [*issues, *_twins(entries)]
+    class_names = list(labelling.class_names)
+    one_class = labelling.task in ("single_label", "binary")
+    found = [*issues, *_twins(entries, "of another class" if one_class else "with another label")]
     if options.strict and found:
         raise DataError(_listed(found))
-    missing = sorted(set(class_names) - {entry.label for entry in entries}, key=natural)
-    if missing:
-        raise DataError(
-            f"Class {missing[0]!r} has no image that can be used. Add images of it, or remove it."
-            + "".join(f" {issue}." for issue in found[:3])
-        )
-    labels = [entry.label for entry in entries]
-    parts = assign(
-        labels,
-        bundle([entry.sha256 for entry in entries], [entry.group for entry in entries]),
-        [entry.split for entry in entries],
-        [entry.stratum for entry in entries],
-        fractions,
-        options.seed,
-    )
-    ids = np.array([class_names.index(label) for label in labels], np.int32)
+    texts = [entry.label for entry in entries]
+    _refuse_without_images(labelling, texts, found)
+    labels = labelling.array(texts)
+    parts = _parts(entries, labelling, labels, fractions, options.seed)
 
     def dataset(part: str) -> ImageDataset:
         rows = np.flatnonzero([chosen == part for chosen in parts])
         reader = reader_of(rows)
         return ImageDataset(
             MemoryReader(reader, len(rows)) if options.cache == "memory" else reader,
-            ids[rows],
+            labels[rows],
             [name_of(int(row)) for row in rows],
             class_names=class_names,
+            task=labelling.task,
             batch_size=options.batch_size,
             seed=options.seed,
             shuffle=part == "train",
@@ -213,7 +221,7 @@ def assemble(
         train=train,
         validation=dataset("validation") if "validation" in parts else None,
         test=dataset("test") if "test" in parts else None,
-        class_names=list(class_names),
+        class_names=class_names,
         records=tuple(
             Record(entry.file, entry.label, part, entry.sha256) for entry, part in zip(entries, parts, strict=True)
         ),
@@ -222,11 +230,43 @@ def assemble(
         batch_size=options.batch_size,
         seed=options.seed,
         resize=options.resize,
+        task=labelling.task,
     )
 
 
-def _twins(entries: Sequence[Entry]) -> list[Issue]:
-    """Files with the same content: harmless in one class, an error in one of the labels in two."""
+def _refuse_without_images(labelling: Labelling, texts: Sequence[str], found: Sequence[Issue]) -> None:
+    if labelling.task == "regression":
+        lacking = "" if texts else "There is no image that can be used."
+    else:
+        missing = set(labelling.class_names) - {name for text in texts for name in labelling.classes(text)}
+        lacking = "".join(
+            f"Class {name!r} has no image that can be used. Add images of it, or remove it."
+            for name in sorted(missing, key=natural)[:1]
+        )
+    if lacking:
+        raise DataError(lacking + "".join(f" {issue}." for issue in found[:3]))
+
+
+def _parts(
+    entries: Sequence[Entry], labelling: Labelling, labels: np.ndarray, fractions: Mapping[str, float], seed: int
+) -> list[str]:
+    """The part of each image: spread evenly in its class, its classes, or the sizes of its targets."""
+    texts = [entry.label for entry in entries]
+    together = bundle([entry.sha256 for entry in entries], [entry.group for entry in entries])
+    given = [entry.split for entry in entries]
+    strata = [entry.stratum for entry in entries]
+    if labelling.task in ("single_label", "binary"):
+        return assign(texts, together, given, strata, fractions, seed)
+    if labelling.task == "regression":
+        strata = [(*bins, *stratum) for bins, stratum in zip(quantile_bins(labels), strata, strict=True)]
+    classes = [labelling.classes(text) for text in texts]
+    if labelling.task == "multi_label":
+        strata = [("some" if names else "none", *stratum) for names, stratum in zip(classes, strata, strict=True)]
+    return assign_many(classes, together, given, strata, fractions, seed)
+
+
+def _twins(entries: Sequence[Entry], differing: str) -> list[Issue]:
+    """Files with the same content: harmless with one label, an error in one of the labels with two."""
     by_content = defaultdict(list)
     for entry in entries:
         by_content[entry.sha256].append(entry)
@@ -235,11 +275,11 @@ def _twins(entries: Sequence[Entry]) -> list[Issue]:
         same = f"has the same content as {first.file!r}"
         conflict = next((other for other in others if other.label != first.label), None)
         if conflict:
-            other_class = f"has the same content as {conflict.file!r} of another class, {conflict.label!r}"
+            other_class = f"has the same content as {conflict.file!r} {differing}, {conflict.label!r}"
             issues.append(Issue(first.file, other_class, left_out=False))
         for other in others:
             if other.label != first.label:
-                issues.append(Issue(other.file, f"{same} of another class, {first.label!r}", left_out=False))
+                issues.append(Issue(other.file, f"{same} {differing}, {first.label!r}", left_out=False))
             elif other.split != first.split:
                 sides = f"{first.split or 'no split'} is prescribed there and {other.split or 'no split'} here"
                 issues.append(Issue(other.file, f"{same}; {sides}", left_out=False))

@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kertl import _checks
+from kertl._checks import complain
+from kertl.data._array_labels import read_labels
 from kertl.data._decode import as_rgb, fit
 from kertl.data._image_data import Entry, ImageData, Options, assemble
 from kertl.data._issues import Issue
 from kertl.data._kinds import IMAGE_SUFFIXES
+from kertl.data._labels import LabelColumns, Labelling, class_order
 from kertl.data._oddities import oddities
 from kertl.data._readers import ArrayReader, FileReader, KnownFile
-from kertl.data._scan import inspect, is_hidden, natural, relative, threads, walk
+from kertl.data._scan import inspect, is_hidden, relative, threads, walk
 from kertl.data._table import read_table
 from kertl.errors import DataError
+from kertl.tasks import task_named
 
 _GIVEN = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 
@@ -27,6 +30,8 @@ _GIVEN = {"train": "train", "validation": "validation", "val": "validation", "va
 def from_directory(
     directory: str | Path,
     *,
+    task: str = "single_label",
+    class_names: Sequence[str] | None = None,
     image_size: tuple[int, int] = (224, 224),
     validation: float = 0.15,
     test: float = 0.15,
@@ -49,6 +54,9 @@ def from_directory(
 
     Args:
         directory: The folder that holds the class folders.
+        task: "single_label", or "binary" for two classes and a model with one output, the probability of the second.
+        class_names: All the classes, in the order wanted; natural order by default. Of two classes the second is the
+            positive one.
         image_size: `(height, width)` every image is resized to; each >= 1.
         validation: Fraction of each class for validation; 0 <= `validation` < 1.
         test: Fraction of each class for the test; 0 <= `test` < 1 - `validation`.
@@ -79,6 +87,9 @@ def from_directory(
         (['day', 'night'], 14, 4, 2)
     """
     options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict)
+    if task_named(task).name not in ("single_label", "binary"):
+        advice = "Use `from_csv` or `from_arrays` for the other tasks."
+        raise complain("task", "'single_label' or 'binary' for a folder per class", task, advice)
     root = Path(directory)
     if not root.is_dir():
         raise DataError(f"`directory` must be a folder that holds one folder per class. Received: {str(directory)!r}.")
@@ -87,36 +98,39 @@ def from_directory(
     folders = _folders(root, issues)
     parts = {folder: _GIVEN.get(folder.name, "") for folder in folders}
     entries: list[Entry] = []
-    class_names: set[str] = set()
+    found: set[str] = set()
     if "train" in parts.values() and all(parts.values()) and all(map(_has_folders, folders)):
         missing = [part for part in ("validation", "test") if part not in parts.values() and fractions[part] > 0]
         fractions = {part: fractions[part] if part in missing else 0.0 for part in ("validation", "test")}
         fractions["train"] = 1 - sum(fractions.values())
         for folder, part in parts.items():
             classes = _folders(folder, issues, root)
-            class_names |= {name.name for name in classes}
+            found |= {name.name for name in classes}
             entries += _entries(classes, "" if part == "train" and missing else part, issues, root)
     else:
-        class_names = {folder.name for folder in folders}
+        found = {folder.name for folder in folders}
         entries = _entries(folders, "", issues, root)
-    _refuse_unwritable(class_names)
+    _refuse_unwritable(found)
     if not entries:
         beside = [issue.path for issue in issues if Path(issue.path).suffix.lower() in IMAGE_SUFFIXES]
-        found = f"{len(beside)} images, but none in a class folder," if beside and not folders else "No images"
+        there = f"{len(beside)} images, but none in a class folder," if beside and not folders else "No images"
         raise DataError(
-            f"{found} in {str(directory)!r}. One folder per class is expected, such as "
+            f"{there} in {str(directory)!r}. One folder per class is expected, such as "
             f"{(root / 'cat' / '1.jpg').as_posix()!r} and {(root / 'dog' / '2.jpg').as_posix()!r}."
             + "".join(f" {issue}." for issue in issues[:3])
         )
-    names = sorted(class_names, key=natural)
-    return _from_files(entries, root, issues, options, names, fractions)
+    labelling = Labelling(task, tuple(class_order(found, class_names)))
+    return _from_files(entries, root, issues, options, labelling, fractions)
 
 
 def from_csv(
     path: str | Path,
     *,
     image_column: str = "file",
-    label_column: str = "label",
+    label_column: str | Sequence[str] = "label",
+    task: str = "single_label",
+    separator: str | None = None,
+    class_names: Sequence[str] | None = None,
     stratify_columns: Sequence[str] = (),
     group_column: str | None = None,
     split_column: str | None = None,
@@ -135,7 +149,14 @@ def from_csv(
     Args:
         path: The CSV file, in UTF-8.
         image_column: Column of the image files.
-        label_column: Column of the classes.
+        label_column: Column of the classes. For "multi_label" also several columns of 0 and 1, whose names are the
+            classes; for "regression" one or several columns of numbers, whose names are the targets.
+        task: "single_label", "binary" (two classes), "multi_label" (any number of classes for each image, none
+            included) or "regression".
+        separator: For one column with several labels, what stands between them: ";" in `cat;dog`. Blank parts are
+            passed over.
+        class_names: All the classes, in the order wanted; natural order by default. Of two classes the second is the
+            positive one. In a regression with one column: what the targets are called.
         stratify_columns: Columns whose values should be spread over the parts like the classes.
         group_column: Column whose equal values (a patient, a camera) stay in one part; blank is no group.
         split_column: Column that says `train`, `validation` or `test`; blank rows are split by the fractions.
@@ -153,9 +174,9 @@ def from_csv(
         The data set, split.
 
     Raises:
-        DataError: If the file or a column is missing, a split has another name, there are no images, a class has too
-            few for the split, or `strict` and there is an issue.
-        ValueError: If an argument is outside its range.
+        DataError: If the file or a column is missing, a label is not what the task needs, a split has another name,
+            there are no images, a class has too few for the split, or `strict` and there is an issue.
+        ValueError: If an argument is outside its range, or `separator` does not go with task and columns.
 
     Example:
         >>> import kertl, tempfile
@@ -171,7 +192,9 @@ def from_csv(
         [('4.png', 'even'), ('5.png', 'odd')]
     """
     options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict)
-    columns = (image_column, label_column, tuple(stratify_columns), group_column, split_column)
+    names = (label_column,) if isinstance(label_column, str) else tuple(label_column)
+    labels = LabelColumns(task_named(task).name, names, separator)
+    columns = (image_column, labels, tuple(stratify_columns), group_column, split_column)
     issues: list[Issue] = []
     entries = read_table(Path(path), *columns, issues)
     if not entries:
@@ -179,15 +202,16 @@ def from_csv(
             f"No images in {str(path)!r}: no row has both a file in column {image_column!r} and a class in column "
             f"{label_column!r}."
         )
-    names = sorted({entry.label for entry in entries}, key=natural)
     folder = Path(path).parent if root is None else Path(root)
-    return _from_files(entries, folder, issues, options, names, options.fractions)
+    labelling = labels.labelling([entry.label for entry in entries], class_names)
+    return _from_files(entries, folder, issues, options, labelling, options.fractions)
 
 
 def from_arrays(
     x: Any,
     y: Any,
     *,
+    task: str = "single_label",
     validation: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
@@ -201,11 +225,15 @@ def from_arrays(
 
     Args:
         x: Images with values in 0..255, of shape `(n, height, width, 3)` or `(n, height, width, 1)`.
-        y: Class ids from 0 on, or class names, of shape `(n,)`.
+        y: Class ids from 0 on, or class names, of shape `(n,)`. For "multi_label" 0 and 1, of shape `(n, classes)`;
+            for "regression" numbers, of shape `(n,)` or `(n, targets)`.
+        task: "single_label", "binary" (two classes, the second of which is the positive one), "multi_label" or
+            "regression".
         validation: See `from_directory`, as for `test` and `seed`.
         test: Fraction for the test.
         seed: Seed of the split and of the order of training.
-        class_names: Names of the class ids; for names in `y` also their order. Natural order by default.
+        class_names: Names of the class ids, or of the columns of `y`; for names in `y` also their order. Natural order
+            by default.
         image_size: `(height, width)` to resize to; None keeps the size.
         batch_size: Images per batch.
         resize: `"stretch"`, `"pad"` or `"crop"`.
@@ -230,7 +258,7 @@ def from_arrays(
     """
     options = Options(image_size, validation, test, seed, batch_size, resize, None, strict)
     images = _images(x)
-    labels, names = _labels(y, len(images), class_names)
+    labels, labelling = read_labels(y, len(images), task_named(task).name, class_names)
     digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     entries = [Entry(f"array:{k}", labels[k], digests[k]) for k in range(len(images))]
     if image_size is not None and image_size != images.shape[1:3]:
@@ -241,7 +269,7 @@ def from_arrays(
         entries,
         [],
         options,
-        class_names=names,
+        labelling=labelling,
         fractions=options.fractions,
         reader_of=lambda rows: ArrayReader(images[rows]),
         name_of=lambda row: f"array:{row}",
@@ -253,7 +281,7 @@ def _from_files(
     root: Path,
     issues: list[Issue],
     options: Options,
-    class_names: list[str],
+    labelling: Labelling,
     fractions: dict[str, float],
 ) -> ImageData:
     """Leaves out the entries whose file cannot be used, and assembles the rest."""
@@ -269,7 +297,7 @@ def _from_files(
         usable,
         issues,
         options,
-        class_names=class_names,
+        labelling=labelling,
         fractions=fractions,
         reader_of=lambda rows: FileReader([files[row] for row in rows], image_size, options.resize),
         name_of=lambda row: files[row].path,
@@ -341,32 +369,6 @@ def _images(x: Any) -> np.ndarray:
             f"`x` must hold numbers from 0 to 255. Received: floats from {low:g} to {high:g}. Multiply them by 255."
         )
     return np.rint(x).astype(np.uint8)
-
-
-def _labels(y: Any, size: int, class_names: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """The class name of each image, and all of them in the order of their ids."""
-    y = np.asarray(y)
-    if y.shape == (size, 1):
-        y = y[:, 0]
-    if y.shape != (size,):
-        advice = " Pass y.argmax(axis=1) for one-hot labels." if y.ndim == 2 and len(y) == size else ""
-        raise DataError(f"`y` must hold one label per image, shape ({size},). Received: shape {y.shape}.{advice}")
-    if y.dtype.kind in "iu":
-        names = [str(k) for k in range(int(y.max()) + 1)] if class_names is None else list(class_names)
-        if not (y.min() >= 0 and y.max() < len(names)):
-            raise DataError(f"`y` must hold class ids from 0 to {len(names) - 1}. Received: {y.min()} to {y.max()}.")
-        return [names[k] for k in y], names
-    if y.dtype.kind not in "UO" or not all(isinstance(label, str) and label for label in y):
-        raise DataError(
-            f"`y` must hold class ids or class names. Received: dtype {y.dtype}, such as {y.tolist()[0]!r}."
-        )
-    labels = [str(label) for label in y]
-    names = sorted(set(labels), key=natural) if class_names is None else list(class_names)
-    unknown = sorted(set(labels) - set(names), key=natural)
-    if unknown:
-        advice = _checks.nearest(unknown[0], names)
-        raise DataError(f"`y` must hold names in `class_names`, {names}. Received: {unknown[0]!r}. {advice}".rstrip())
-    return labels, names
 
 
 def _resized(images: np.ndarray, image_size: tuple[int, int], resize: str) -> np.ndarray:

@@ -5,7 +5,7 @@ files and members of a group are never on two sides.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -40,6 +40,110 @@ def assign(
         DataError: If a class has no image for `train`, or for another part that was to be drawn.
     """
     parts = list(given)
+    free = _free(bundles, parts)
+    _deal(free, labels, strata, fractions, seed, parts)
+    _refuse_missing(labels, parts, [part for part in PARTS if fractions[part] > 0] if free else ["train"])
+    return parts
+
+
+def assign_many(
+    labels: Sequence[Collection[str]],
+    bundles: Sequence[int],
+    given: Sequence[str],
+    strata: Sequence[tuple[str, ...]],
+    fractions: Mapping[str, float],
+    seed: int,
+) -> list[str]:
+    """The part of each image where an image has any number of labels, by iterative stratification.
+
+    The label with the fewest images left is dealt first: each bundle that has it, the largest first, goes to the part
+    that lacks most images of that label, among equals to the one that lacks most images. Values of strata count as
+    labels, but for those that fewer images have than there are parts. Other than in the paper each part wants at least
+    one image of a label (not of a stratum), as long as the part that wants most can spare it.
+
+    Args:
+        labels: Labels of each image, none or several.
+        bundles: Number of the bundle each image belongs to.
+        given: Part of each image where it is prescribed, else an empty string.
+        strata: Further values that should be spread alike, for each image.
+        fractions: Fraction of each part, summing to 1.
+        seed: Seed of the order in which equal bundles are dealt.
+
+    Raises:
+        DataError: If a label, or all images, have none for `train`, or for another part that was to be drawn.
+
+    Reference:
+        Sechidis, Tsoumakas & Vlahavas, "On the Stratification of Multi-Label Data", 2011, algorithm 1.
+    """
+    parts = list(given)
+    free = _free(bundles, parts)
+    asked = [part for part in PARTS if fractions[part] > 0]
+    shares = [fractions[part] for part in asked]
+    shuffled = [free[k] for k in np.random.default_rng(seed).permutation(len(free))]
+    keys = [[*((0, name) for name in names), *enumerate(more, 1)] for names, more in zip(labels, strata, strict=True)]
+    held = [Counter(key for row in rows for key in keys[row]) for rows in shuffled]
+    remaining = Counter(key for counts in held for key in counts.elements())
+    for key in [key for key, size in remaining.items() if key[0] and size < len(asked)]:
+        del remaining[key]
+    lacking = {key: _wanted(size, shares, fewest=0 if key[0] else 1) for key, size in remaining.items()}
+    room = [share * sum(map(len, free)) for share in shares]
+    holders = defaultdict(list)
+    for number, counts in enumerate(held):
+        for key in counts.keys() & remaining.keys():
+            holders[key].append(number)
+    dealt: set[int] = set()
+
+    def deal(number: int, wanted: Sequence[float]) -> None:
+        rows = shuffled[number]
+        # Rounded, so that sums of fractions that should be equal are.
+        chosen = max(range(len(asked)), key=lambda k: (round(wanted[k], 6), round(room[k], 6)))
+        dealt.add(number)
+        room[chosen] -= len(rows)
+        for key in held[number].keys() & remaining.keys():
+            remaining[key] -= held[number][key]
+            lacking[key][chosen] -= held[number][key]
+        for row in rows:
+            parts[row] = asked[chosen]
+
+    while rarest := min(((size, key) for key, size in remaining.items() if size), default=None):
+        key = rarest[1]
+        for number in sorted((k for k in holders[key] if k not in dealt), key=lambda k: (-held[k][key], k)):
+            deal(number, lacking[key])
+    for number in sorted(set(range(len(shuffled))) - dealt, key=lambda k: (-len(shuffled[k]), k)):
+        deal(number, room)
+    needed = asked if free else ["train"]
+    _refuse_empty(parts, needed)
+    _refuse_missing(
+        [name for names in labels for name in names],
+        [part for part, names in zip(parts, labels, strict=True) for _ in names],
+        needed,
+    )
+    return parts
+
+
+def quantile_bins(values: np.ndarray) -> list[tuple[str, ...]]:
+    """For each row the bin of each of its numbers, at most ten per column, equal numbers in one bin.
+
+    Splitting evenly in the bins spreads small and large numbers alike over the parts.
+
+    Args:
+        values: Shape `(n, columns)`.
+
+    Example:
+        >>> quantile_bins(np.arange(40.0)[:, None])[::12]
+        [('0: 0',), ('0: 1',), ('0: 2',), ('0: 3',)]
+    """
+    # Bins of fewer than ten cannot be split into three parts near enough to their fractions.
+    count = max(1, min(10, len(values) // 10))
+    columns = []
+    for number, column in enumerate(values.T):
+        edges = np.unique(np.quantile(column, np.arange(1, count) / count))
+        columns.append([f"{number}: {place}" for place in np.searchsorted(edges, column, side="right")])
+    return list(zip(*columns, strict=True))
+
+
+def _free(bundles: Sequence[int], parts: list[str]) -> list[list[int]]:
+    """The bundles of which no image has a part yet; the rest of the other bundles is set to follow."""
     members = defaultdict(list)
     for row, number in enumerate(bundles):
         members[number].append(row)
@@ -51,9 +155,7 @@ def assign(
                 parts[row] = parts[row] or prescribed[0]
         else:
             free.append(rows)
-    _deal(free, labels, strata, fractions, seed, parts)
-    _refuse_missing(labels, parts, [part for part in PARTS if fractions[part] > 0] if free else ["train"])
-    return parts
+    return free
 
 
 def _deal(
@@ -96,6 +198,17 @@ def _whole(size: int, fractions: Sequence[float]) -> list[int]:
     return counts
 
 
+def _wanted(size: int, shares: Sequence[float], fewest: int) -> list[float]:
+    """`size` divided by shares, then each at least `fewest` as long as the largest can spare it."""
+    wanted = [size * share for share in shares]
+    for k, want in enumerate(wanted):
+        largest = wanted.index(max(wanted))
+        if want < fewest and wanted[largest] - (fewest - want) >= fewest - 1e-6:
+            wanted[largest] -= fewest - want
+            wanted[k] = float(fewest)
+    return wanted
+
+
 def _refuse_missing(labels: Sequence[str], parts: Sequence[str], asked: Sequence[str]) -> None:
     found = set(zip(labels, parts, strict=True))
     for label, size in sorted(Counter(labels).items()):
@@ -106,6 +219,16 @@ def _refuse_missing(labels: Sequence[str], parts: Sequence[str], asked: Sequence
                 f"{' and '.join(missing)}. Equal images and those of one group stay together. "
                 f"Add images of the class, remove it, or set `validation` or `test` to 0."
             )
+
+
+def _refuse_empty(parts: Sequence[str], asked: Sequence[str]) -> None:
+    missing = [part for part in asked if part not in parts]
+    if missing:
+        raise DataError(
+            f"Each of {', '.join(asked)} needs an image, and of {len(parts)} none is left for "
+            f"{' and '.join(missing)}. Equal images and those of one group stay together. "
+            f"Add images, or set `validation` or `test` to 0."
+        )
 
 
 def bundle(*keys: Sequence[str]) -> list[int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from kertl import _checks
 from kertl.data._image_data import Entry
 from kertl.data._issues import Issue
+from kertl.data._labels import LabelColumns
 from kertl.data._split import PARTS
 from kertl.errors import DataError
 
@@ -13,7 +14,7 @@ from kertl.errors import DataError
 def read_table(
     path: Path,
     image_column: str,
-    label_column: str,
+    labels: LabelColumns,
     stratify_columns: tuple[str, ...],
     group_column: str | None,
     split_column: str | None,
@@ -22,21 +23,22 @@ def read_table(
     """The rows of a CSV file; those without file or label, or that contradict another, are added to `issues`."""
     rows = _rows(path)
     present = list(rows[0]) if rows else []
-    for column in (image_column, label_column, *stratify_columns, group_column, split_column):
+    for column in (image_column, *labels.columns, *stratify_columns, group_column, split_column):
         if column is not None and column not in present:
             advice = _checks.nearest(column, present)
             raise DataError(f"{str(path)!r} has no column {column!r}. Its columns are {present}. {advice}".rstrip())
     entries: dict[str, tuple[int, Entry]] = {}
     contradicted = set()
     for number, row in enumerate(rows[1:], start=2):
-        file, label = row[image_column], row[label_column]
+        file = row[image_column]
+        label = labels.text(row, f"Row {number} of {str(path)!r} ({file!r})")
         split = row[split_column] if split_column else ""
         if split not in ("", *PARTS):
             raise DataError(
                 f"Row {number} of {str(path)!r}: column {split_column!r} must be 'train', 'validation', 'test' or "
                 f"blank. Received: {split!r}. {_checks.nearest(split, PARTS)}".rstrip()
             )
-        if not file or not label:
+        if not file or label is None:
             issues.append(Issue(file, f"has no {'label' if file else 'file name'} in row {number}"))
             continue
         stratum = tuple(row[column] for column in stratify_columns)

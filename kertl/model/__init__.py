@@ -3,21 +3,29 @@
 from kertl.model._architecture import architecture
 from kertl.model._boundary import cut, freeze, set_trainable, split
 from kertl.model._build import build
+from kertl.model._extend import extend_classes
 from kertl.model._files import load, save
-from kertl.model._info import ModelInfo, model_info
+from kertl.model._info import DEFAULT_THRESHOLD, ModelInfo, model_info, set_model_info
+from kertl.model._outputs import output_layer, target_spreads, task_of
 from kertl.model._stage_model import FrozenPrefix, stage_model
 
 __all__ = [
+    "DEFAULT_THRESHOLD",
     "FrozenPrefix",
     "ModelInfo",
     "architecture",
     "build",
     "cut",
+    "extend_classes",
     "freeze",
     "load",
     "model_info",
+    "output_layer",
     "save",
+    "set_model_info",
     "set_trainable",
     "split",
     "stage_model",
+    "target_spreads",
+    "task_of",
 ]

@@ -7,11 +7,12 @@ from typing import Any
 import keras
 
 import kertl
-from kertl._checks import complain, integer
+from kertl._checks import complain, integer, number
 from kertl.backbones import load_backbone
 from kertl.heads import Head
 from kertl.model._info import ModelInfo, set_model_info
-from kertl.tasks import task_named
+from kertl.model._outputs import UNITS_LAYER
+from kertl.tasks import Task, task_named
 
 
 def build(
@@ -23,6 +24,7 @@ def build(
     input_shape: tuple[int, int, int] | None = None,
     task: str = "single_label",
     head: Head | None = None,
+    target_scaling: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> keras.Model:
     """A classifier or regressor from a pretrained backbone: preprocessing, backbone (nested whole), head.
 
@@ -31,18 +33,25 @@ def build(
 
     Args:
         backbone: A name, file or model for `kertl.load_backbone`, or what that gave.
-        num_classes: Number of outputs; > 1 for a single label.
-        class_names: The classes by name, in the order of the outputs, in place of `num_classes`.
+        num_classes: Number of classes or targets; > 1 for a single label, 2 for "binary".
+        class_names: The classes or targets by name, in the order of the outputs, in place of `num_classes`. For
+            "binary" the second is the positive class, whose probability the one output is.
         weights: As in `kertl.load_backbone`.
         input_shape: As in `kertl.load_backbone`.
-        task: "single_label" (softmax), "multi_label" (sigmoid) or "regression" (linear).
+        task: "single_label" (softmax), "binary" (one sigmoid), "multi_label" (sigmoid) or "regression" (linear).
         head: The head; `kertl.Head()` by default.
+        target_scaling: For a regression, mean and standard deviation of each target on the training images, as
+            `data.target_scaling` has them. The head then computes standardised targets, and a `Rescaling` layer without
+            weights behind it, "original_units", turns them into the units of the data: answers start at the mean, the
+            learning rate does not depend on the units, and `kertl.fine_tune` counts every target alike in the loss.
+            None leaves the head's answers as they are.
 
     Returns:
         A functional model with input `(batch, height, width, 3)` and float32 output `(batch, outputs)`.
 
     Raises:
-        ValueError: If neither or both of `num_classes` and `class_names` are given, or one is out of range.
+        ValueError: If neither or both of `num_classes` and `class_names` are given, one is out of range, or
+            `target_scaling` does not go with the task.
         WeightsError: If weights cannot be had or do not fit.
 
     Example:
@@ -52,9 +61,14 @@ def build(
         (None, 2)
     """
     chosen_task = task_named(task)
-    outputs = _outputs(num_classes, class_names, fewest=2 if task == "single_label" else 1)
+    classes = _number_of_classes(num_classes, class_names, chosen_task)
+    if target_scaling is not None:
+        _check_scaling(target_scaling, classes, task)
     loaded = _loaded(backbone, weights, input_shape)
-    answers = (head or Head())(loaded.output, outputs, chosen_task)
+    answers = (head or Head())(loaded.output, chosen_task.outputs(classes), chosen_task)
+    if target_scaling is not None:
+        means, spreads = ([float(value) for value in values] for values in target_scaling)
+        answers = keras.layers.Rescaling(spreads, means, dtype="float32", name=UNITS_LAYER)(answers)
     model = keras.Model(loaded.input, answers, name=f"{loaded.backbone_name}_{task}")
     info = ModelInfo(task, tuple(class_names or ()), loaded.backbone_name, kertl.__version__)
     return set_model_info(model, info)
@@ -69,14 +83,34 @@ def _loaded(backbone: Any, weights: str | Path | None, input_shape: tuple[int, i
     return backbone
 
 
-def _outputs(num_classes: int | None, class_names: Sequence[str] | None, fewest: int) -> int:
+def _number_of_classes(num_classes: int | None, class_names: Sequence[str] | None, task: Task) -> int:
     if (num_classes is None) == (class_names is None):
         raise ValueError(
             "Exactly one of `num_classes` and `class_names` must be given. "
             f"Received: num_classes={num_classes!r}, class_names={class_names!r}."
         )
+    fewest = 2 if task.name in ("single_label", "binary") else 1
     if class_names is None:
-        return int(integer("num_classes", num_classes, at_least=fewest))
-    if isinstance(class_names, str) or len(set(class_names)) < len(class_names) or len(class_names) < fewest:
+        integer("num_classes", num_classes, at_least=fewest)
+        if task.name == "binary" and num_classes != 2:
+            raise complain("num_classes", "2 for task='binary'", num_classes, "Pass task='single_label' for more.")
+        return int(num_classes or 0)
+    wrong = isinstance(class_names, str) or len(set(class_names)) < len(class_names)
+    if task.name == "binary" and (wrong or len(class_names) != 2):
+        advice = "The second is the positive one. Pass task='single_label' for more."
+        raise complain("class_names", "a list of exactly 2 different names for task='binary'", class_names, advice)
+    if wrong or len(class_names) < fewest:
         raise complain("class_names", f"a list of at least {fewest} different names", class_names)
     return len(class_names)
+
+
+def _check_scaling(scaling: Any, targets: int, task: str) -> None:
+    if task != "regression":
+        raise complain("target_scaling", f"left out for task={task!r}, which has no targets", scaling)
+    whole = isinstance(scaling, tuple) and len(scaling) == 2 and all(len(values) == targets for values in scaling)
+    if not whole:
+        accepted = f"means and standard deviations of {targets} targets, such as `data.target_scaling`"
+        raise complain("target_scaling", accepted, scaling)
+    for mean, spread in zip(*scaling, strict=True):
+        number("target_scaling", mean)
+        number("target_scaling", spread, above=0)

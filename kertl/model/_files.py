@@ -9,6 +9,7 @@ import keras
 from kertl._checks import complain
 from kertl.errors import WeightsError
 from kertl.model._info import ModelInfo, model_info, set_model_info
+from kertl.model._outputs import graph_ends
 from kertl.run_files import replace_file
 
 _MEMBER = "kertl.json"
@@ -31,7 +32,7 @@ def save(model: keras.Model, path: str | Path) -> None:
     if path.suffix != ".keras":
         raise complain("path", "a file name that ends in '.keras'", str(path))
     info = model_info(model)
-    bare = keras.Model(model.inputs, model.outputs, name=model.name)
+    bare = keras.Model(*graph_ends(model), name=model.name)
 
     def write(beside: Path) -> None:
         keras.saving.save_model(bare, beside)

@@ -9,7 +9,6 @@ from kertl._checks import complain
 from kertl.callbacks import forgets
 from kertl.data import ImageData
 from kertl.errors import RunError
-from kertl.model import model_info
 from kertl.recipe import Recipe
 from kertl.runner._journal import Snapshot
 from kertl.tasks import task_named
@@ -19,9 +18,7 @@ _logger = logging.getLogger(__name__)
 _SET_THE_RATE = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
 
 
-def check_callbacks(
-    callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, data: ImageData, recipe: Recipe
-) -> None:
+def check_callbacks(callbacks: Sequence[keras.callbacks.Callback], data: ImageData, recipe: Recipe) -> None:
     """Find callbacks that cannot work in the stages of a recipe.
 
     Raises:
@@ -39,7 +36,7 @@ def check_callbacks(
                 type(callback).__name__,
             )
     if all(type(callback).__module__.startswith("keras.") for callback in callbacks):  # others may add figures
-        figures = _figures(model, data)
+        figures = _figures(data)
         for callback in callbacks:
             monitor = getattr(callback, "monitor", None)
             if monitor is not None and monitor not in figures:
@@ -71,8 +68,6 @@ def _check_rate(callback: keras.callbacks.Callback, recipe: Recipe) -> None:
             )
 
 
-def _figures(model: keras.Model, data: ImageData) -> list[str]:
-    info = model_info(model)
-    metrics = [metric.name for metric in task_named(info.task if info else "single_label").metrics()]
-    names = ["loss", *metrics]
+def _figures(data: ImageData) -> list[str]:
+    names = ["loss", *(metric.name for metric in task_named(data.task).metrics())]
     return [*names, *(f"val_{name}" for name in names if data.validation is not None), "learning_rate"]

@@ -10,18 +10,20 @@ from typing import Any
 
 import keras
 
+import kertl
 from kertl._checks import complain, number
 from kertl.data import ImageData
-from kertl.errors import DivergedError
-from kertl.evaluation import evaluate
+from kertl.errors import DataError, DivergedError
+from kertl.evaluation import evaluate, tune_thresholds
 from kertl.groups import find_chain
-from kertl.model import load, model_info
+from kertl.model import ModelInfo, load, model_info, output_layer, set_model_info
 from kertl.recipe import Recipe, named_recipe
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import MODEL, RunDirectory, read_metrics
 from kertl.runner._journal import Journal, Snapshot
 from kertl.runner._signals import Stop, stopping
 from kertl.runner._stage import Trained, train_stage
+from kertl.tasks import task_named
 
 _logger = logging.getLogger(__name__)
 
@@ -73,8 +75,10 @@ def fine_tune(
     A model that was built inside a `tf.distribute` scope is trained in it.
 
     Args:
-        model: A classifier that gives one probability per class, as `kertl.build` makes it. Its `trainable` flags are
-            afterwards as before.
+        model: A model for the task of the data, as `kertl.build` makes it, or somebody's own classifier that takes
+            pictures of 0..255 and ends in softmax or sigmoid. Its `trainable` flags are afterwards as before; task
+            and class names are noted in it, and for "binary" and "multi_label" the thresholds that
+            `kertl.tune_thresholds` chooses on the validation part.
         data: The images; `kertl.data` makes them. Without a validation part the training loss chooses the weights.
         recipe: "deep", "mid", "full", "gradual" (deep, mid, full), or a `kertl.Recipe`.
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, history.csv,
@@ -117,8 +121,10 @@ def fine_tune(
     """
     recipe = named_recipe(recipe) if isinstance(recipe, str) else recipe
     _check(model, data, recipe)
-    check_callbacks(callbacks, model, data, recipe)
+    check_callbacks(callbacks, data, recipe)
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
+    if model_info(model) is None:
+        set_model_info(model, ModelInfo(data.task, tuple(data.class_names), model.name, kertl.__version__))
     recipe = recipe if precision is None else dataclasses.replace(recipe, precision=precision)
     directory = RunDirectory(run_dir)
     with directory.in_use():
@@ -135,6 +141,8 @@ def fine_tune(
         with stopping(files.hint) if files else nullcontext(Stop()) as stop, _flags_kept(model):
             journal = Journal(directory, snapshot.rows if snapshot else (), stop, checkpoint_seconds)
             _train(model, data, recipe, journal, snapshot, callbacks, verbose)
+            if task_named(data.task).has_thresholds and data.validation is not None:
+                tune_thresholds(model, data)
             parts = {"validation": data.validation, "test": data.test}
             metrics = {name: evaluate(model, part) for name, part in parts.items() if part is not None}
             directory.write_model(model)
@@ -171,6 +179,9 @@ def _train(
         except (DivergedError, KeyboardInterrupt):
             journal.write_model(model)
             raise
+        except DataError:
+            _logger.warning(journal.hint())
+            raise
 
 
 def _check(model: keras.Model, data: ImageData, recipe: Recipe) -> None:
@@ -179,19 +190,9 @@ def _check(model: keras.Model, data: ImageData, recipe: Recipe) -> None:
         raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
     if not isinstance(recipe, Recipe):
         raise complain("recipe", "the name of a recipe or a kertl.Recipe", recipe)
-    info = model_info(model)
-    if info is not None and info.task != "single_label":
-        raise complain("model", "a single-label classifier", model, f"Its task is {info.task!r}.")
-    if model.output_shape[-1] != data.num_classes:
-        raise ValueError(
-            f"`model` must have one output per class of the data, {data.num_classes}: {data.class_names}. "
-            f"Received: {model.name!r} with {model.output_shape[-1]} outputs."
-        )
-    if info is not None and info.class_names and list(info.class_names) != list(data.class_names):
-        raise ValueError(
-            f"`model` must have the classes of the data in the same order, {list(data.class_names)}. "
-            f"Received: {model.name!r} with {list(info.class_names)}."
-        )
+    _check_task(model, data)
+    if any(stage.class_weights for stage in recipe.stages):
+        _ = data.class_weights  # says so where the task has none
     size = tuple(model.input_shape[1:3])
     if None not in size and size != tuple(data.image_size):
         raise ValueError(
@@ -201,6 +202,41 @@ def _check(model: keras.Model, data: ImageData, recipe: Recipe) -> None:
     chain = find_chain(model)
     for stage in recipe.stages:
         chain.first_trained(stage.at)
+
+
+def _check_task(model: keras.Model, data: ImageData) -> None:
+    """Find that a model's answers are not those that the labels ask for."""
+    info, task = model_info(model), task_named(data.task)
+    names, outputs = list(data.class_names), model.output_shape[-1]
+    if info is not None and info.task != task.name:
+        raise ValueError(
+            f"`model` must be for the task of the data, {task.name!r}. Received: {model.name!r} for {info.task!r}. "
+            f"Build it with `task={task.name!r}`, or make the data with `task={info.task!r}`."
+        )
+    last = output_layer(model)
+    if info is None and last is not None and last.activation != task.activation and task.name != "regression":
+        raise ValueError(
+            f"`model` must end in {task.activation} for the task of the data, {task.name!r}. "
+            f"Received: {model.name!r}, which ends in {last.activation}. Put a `keras.layers.Activation` behind it if "
+            f"it gives logits, or `kertl.build(kertl.load_backbone(model), task={task.name!r}, ...)` for a new head."
+        )
+    if outputs != task.outputs(len(names)):
+        wanted = (
+            "one output for the two classes of the data"
+            if task.name == "binary"
+            else (f"one output per {'target' if task.name == 'regression' else 'class'} of the data, {len(names)}")
+        )
+        raise ValueError(
+            f"`model` must have {wanted}: {names}. Received: {model.name!r} with {outputs} outputs. "
+            f"`kertl.build(kertl.load_backbone(model), class_names=data.class_names, task=data.task)` puts a new head "
+            f"on its backbone; `kertl.extend_classes(model, names)` keeps the classes that it knows and adds others."
+        )
+    if info is not None and info.class_names and list(info.class_names) != names:
+        raise ValueError(
+            f"`model` must have the classes of the data in the same order, {names}. "
+            f"Received: {model.name!r} with {list(info.class_names)}. If they are the same classes, make the data with "
+            f"`class_names={list(info.class_names)}`."
+        )
 
 
 @contextmanager
@@ -217,5 +253,8 @@ def _flags_kept(model: keras.Model) -> Iterator[None]:
 
 def _finished_run(model: keras.Model, recipe: Recipe, directory: RunDirectory) -> Run:
     path = Path(str(directory.path))
-    model.set_weights(load(path / MODEL).get_weights())
+    saved = load(path / MODEL)
+    model.set_weights(saved.get_weights())
+    if (info := model_info(saved)) is not None:
+        set_model_info(model, info)
     return Run(model, recipe, directory.read_history(recipe), read_metrics(path), path)

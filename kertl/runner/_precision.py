@@ -10,11 +10,13 @@ import keras
 def computing_in(model: keras.Model, precision: str) -> Iterator[None]:
     """Let the layers of `model` compute in `precision`; afterwards they have their own policies again.
 
-    Weights stay in float32. What rescales pixels, and the last layer, go on in float32 too.
+    Weights stay in float32. What rescales pixels, and the last layer with weights and what is behind it, go on in
+    float32 too.
     """
+    last = max(place for place, layer in enumerate(model.layers) if layer.weights)
     layers = [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
     kept = (keras.layers.InputLayer, keras.layers.Rescaling, keras.layers.Normalization)
-    changed = [layer for layer in layers if not isinstance(layer, kept) and layer is not model.layers[-1]]
+    changed = [layer for layer in layers if not isinstance(layer, kept) and layer not in model.layers[last:]]
     before = [layer.dtype_policy for layer in changed]
     if precision == "float32":
         changed = []

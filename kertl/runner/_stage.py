@@ -10,10 +10,10 @@ from typing import Any
 import keras
 
 from kertl.callbacks import BestWeights, EpochSeeds, StopOnDivergence
-from kertl.data import ImageData, ImageDataset, augment
+from kertl.data import ImageData, ImageDataset, augment, data_errors
 from kertl.errors import DivergedError, RunError
 from kertl.hardware import scope_of
-from kertl.model import model_info, stage_model
+from kertl.model import model_info, stage_model, target_spreads
 from kertl.optimizers import carry_moments, optimizer_named
 from kertl.recipe import Recipe, Stage
 from kertl.runner._checkpoints import Checkpoints
@@ -131,7 +131,8 @@ def train_stage(
             )
 
         try:
-            _fit_from(checkpoints, fit, data.train, first, first + stage.epochs)
+            with data_errors(data.train, data.validation):
+                _fit_from(checkpoints, fit, data.train, first, first + stage.epochs)
         except KeyboardInterrupt:
             checkpoints.sync()
             if best.best_weights is not None:
@@ -203,7 +204,7 @@ def _compile(
     task = task_named(info.task if info else "single_label")
     training.compile(
         optimizer=_scaled(optimizer, variables) if recipe.precision == "mixed_float16" else optimizer,
-        loss=task.loss(stage.label_smoothing),
+        loss=task.loss(stage.label_smoothing, target_spreads(model)),
         metrics=task.metrics(),
         # XLA compiles neither all augmentation layers nor, on a CPU, anything that runs faster for it.
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",

@@ -30,6 +30,7 @@ def test_classes_may_be_given_by_name():
         "class_names": ("cat", "dog", "eel"),
         "backbone": "small",
         "kertl": kertl.__version__,
+        "thresholds": (),
     }
 
 
@@ -95,7 +96,7 @@ def test_one_output_is_enough_for_regression():
 
 def test_an_unknown_task_is_answered_with_the_nearest():
     message = (
-        r"`task` must be 'single_label' or 'multi_label' or 'regression'\. Received: task='multilabel'\. "
+        r"`task` must be 'single_label' or 'binary' or 'multi_label' or 'regression'\. Received: task='multilabel'\. "
         r"Did you mean 'multi_label'\?"
     )
     with pytest.raises(ValueError, match=message):
@@ -117,3 +118,70 @@ def test_a_backbone_that_was_saved_and_loaded_gives_the_same_model(tmp_path):
     backbone.save(tmp_path / "backbone.keras")
     again = kertl.load_backbone(tmp_path / "backbone.keras")
     np.testing.assert_allclose(again(images()), backbone(images()), rtol=1e-5, atol=1e-6)
+
+
+def test_two_classes_have_one_output():
+    model = kertl.build(small_backbone(), class_names=["no", "yes"], task="binary")
+    assert model.output_shape == (None, 1)
+    assert model.layers[-1].activation is keras.activations.sigmoid
+    assert (model_info(model).task, model_info(model).class_names) == ("binary", ("no", "yes"))
+    assert kertl.build(small_backbone(), num_classes=2, task="binary").output_shape == (None, 1)
+
+
+def test_a_binary_model_of_three_classes_is_refused():
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.build(small_backbone(), class_names=["a", "b", "c"], task="binary")
+    assert str(caught.value) == (
+        "`class_names` must be a list of exactly 2 different names for task='binary'. "
+        "Received: class_names=['a', 'b', 'c']. The second is the positive one. Pass task='single_label' for more."
+    )
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.build(small_backbone(), num_classes=3, task="binary")
+    assert str(caught.value) == (
+        "`num_classes` must be 2 for task='binary'. Received: num_classes=3. Pass task='single_label' for more."
+    )
+
+
+def test_scaled_targets_come_out_in_their_own_units():
+    scaling = ((100.0, -2.0), (50.0, 0.25))
+    keras.utils.set_random_seed(0)
+    plain = kertl.build(small_backbone(), num_classes=2, task="regression")
+    keras.utils.set_random_seed(0)
+    scaled = kertl.build(small_backbone(), num_classes=2, task="regression", target_scaling=scaling)
+    assert [layer.name for layer in scaled.layers[-2:]] == ["predictions", "original_units"]
+    assert len(scaled.weights) == len(plain.weights)
+    standardised = keras.ops.convert_to_numpy(plain(images()))
+    np.testing.assert_allclose(scaled(images()), standardised * scaling[1] + np.array(scaling[0]), rtol=1e-5)
+
+
+def test_scaled_targets_survive_plain_keras(tmp_path):
+    model = kertl.build(small_backbone(), num_classes=2, task="regression", target_scaling=((1.5, 3.0), (2.0, 0.1)))
+    kertl.save(model, tmp_path / "m.keras")
+    again = keras.saving.load_model(tmp_path / "m.keras")
+    assert type(again.layers[-1]).__name__ == "Rescaling"
+    np.testing.assert_array_equal(again(images()), model(images()))
+
+
+@pytest.mark.parametrize(
+    ("task", "scaling", "message"),
+    [
+        (
+            "multi_label",
+            ((0, 0), (1, 1)),
+            "left out for task='multi_label', which has no targets. Received: target_scaling=((0, 0), (1, 1)).",
+        ),
+        (
+            "regression",
+            ((0,), (1,)),
+            (
+                "means and standard deviations of 2 targets, such as `data.target_scaling`. Received: "
+                "target_scaling=((0,), (1,))."
+            ),
+        ),
+        ("regression", ((0, 0), (1, 0)), "a number > 0. Received: target_scaling=0."),
+    ],
+)
+def test_a_scaling_that_does_not_fit_is_refused(task, scaling, message):
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.build(small_backbone(), num_classes=2, task=task, target_scaling=scaling)
+    assert str(caught.value) == f"`target_scaling` must be {message}"

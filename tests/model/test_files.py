@@ -12,7 +12,7 @@ import pytest
 
 import kertl
 from kertl.errors import WeightsError
-from kertl.model import model_info
+from kertl.model import ModelInfo, model_info, set_model_info
 from tests.families import small_backbone, small_classifier
 
 REPOSITORY = Path(__file__).parents[2]
@@ -235,3 +235,24 @@ def test_notes_that_are_not_kertls_are_an_error_of_the_file(model, tmp_path):
                 target.writestr(name, notes if name == "kertl.json" else source.read(name))
         with pytest.raises(WeightsError):
             kertl.load(path)
+
+
+def test_thresholds_are_kept_in_the_file_and_wrong_ones_refused(tmp_path):
+    model = kertl.build(small_backbone(), class_names=["cat", "dog"], task="multi_label")
+    info = model_info(model)
+    set_model_info(model, ModelInfo(info.task, info.class_names, info.backbone, info.kertl, (0.25, 0.75)))
+    kertl.save(model, tmp_path / "m.keras")
+    assert model_info(kertl.load(tmp_path / "m.keras")).thresholds == (0.25, 0.75)
+    values = model_info(model).to_json()
+    for wrong in ([1.5], [float("nan")], ["0.5"], 0.5, [True]):
+        with pytest.raises(ValueError, match="whose thresholds are numbers from 0 to 1"):
+            ModelInfo.from_json({**values, "class_names": ["cat", "dog"], "thresholds": wrong})
+
+
+def test_a_saved_model_is_called_on_a_bare_array_without_a_warning(tmp_path):
+    theirs = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, activation="softmax")]
+    )
+    x = np.ones((2, 8, 8, 3), "float32")
+    kertl.save(theirs, tmp_path / "m.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "m.keras")(x), theirs(x))

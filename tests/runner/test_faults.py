@@ -218,6 +218,29 @@ def test_too_little_memory_says_what_to_try_and_what_there_is_to_go_on_from(tmp_
     )
 
 
+def test_an_image_that_vanishes_while_training_is_named_and_the_run_goes_on_when_it_is_back(tmp_path, caplog):
+    draw(tmp_path)
+    data = kertl.data.from_csv(tmp_path / "labels.csv", image_size=(32, 32), validation=0.25, test=0.25, batch_size=4)
+    (first, *_) = [record.file for record in data.records if record.split == "train"]
+    path = tmp_path / first
+
+    class Vanish(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            path.rename(path.with_suffix(".away")) if epoch == 1 else None
+
+    plan = recipe(quick("deep", epochs=4))
+    with pytest.raises(kertl.errors.DataError, match=rf"The image '.*{path.name}' cannot be opened: No such file"):
+        go(tmp_path / "run", data=data, recipe=plan, callbacks=[Vanish()], checkpoint_seconds=0)
+    assert caplog.records[-1].getMessage().startswith("The last good checkpoint is 'checkpoint-")
+    path.with_suffix(".away").rename(path)
+
+    class Vanish(keras.callbacks.Callback):
+        pass
+
+    broken = go(tmp_path / "run", data=data, recipe=plan, callbacks=[Vanish()])
+    assert digest(broken.model) == digest(go(None, data=data, recipe=plan).model)
+
+
 def test_a_run_that_diverged_leaves_the_checkpoint_from_before(tmp_path):
     wild = recipe(quick(epochs=2), quick("mid", learning_rate=1e30, optimizer="sgd", schedule="constant"))
     for _ in range(2):

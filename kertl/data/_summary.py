@@ -1,0 +1,62 @@
+"""What a data set looks like in a terminal: classes and parts, or targets and their spread."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from kertl.data._split import PARTS
+
+
+def table_of(task: str, class_names: Sequence[str], labels: Mapping[str, np.ndarray]) -> str:
+    """The table that fits the task, from the labels of each part that has images."""
+    table = _targets(class_names, labels) if task == "regression" else _classes(task, class_names, labels)
+    text = io.StringIO()
+    Console(file=text, width=120, markup=False).print(table)
+    return text.getvalue()
+
+
+def _classes(task: str, names: Sequence[str], labels: Mapping[str, np.ndarray]) -> Table:
+    """The images of each class in each part, those without a class where there are any, and all."""
+    table = Table(box=box.SIMPLE)
+    table.add_column("class")
+    for part in (*PARTS, "all"):
+        table.add_column(part, justify="right")
+
+    def add(name: str, counts: Mapping[str, int]) -> None:
+        row = [int(counts.get(part, 0)) for part in PARTS]
+        table.add_row(name, *map(str, row), str(sum(row)))
+
+    held = {part: _members(task, values, len(names)) for part, values in labels.items()}
+    for number, name in enumerate(names):
+        add(name, {part: rows[:, number].sum() for part, rows in held.items()})
+    without = {part: (~rows.any(axis=1)).sum() for part, rows in held.items()}
+    if any(without.values()):
+        add("(none)", without)
+    table.add_section()
+    add("all", {part: len(rows) for part, rows in held.items()})
+    return table
+
+
+def _members(task: str, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Whether each image has each class, shape `(n, classes)`."""
+    if task == "multi_label":
+        return labels > 0
+    return labels.astype(np.int64).reshape(-1, 1) == np.arange(classes)
+
+
+def _targets(names: Sequence[str], labels: Mapping[str, np.ndarray]) -> Table:
+    """Mean, standard deviation, least and largest value of each target in each part."""
+    table = Table(box=box.SIMPLE)
+    for heading in ("target", "part", "images", "mean", "std", "min", "max"):
+        table.add_column(heading, justify="left" if heading in ("target", "part") else "right")
+    everything = {**labels, "all": np.concatenate(list(labels.values()))}
+    for column, name in enumerate(names):
+        for part, values in everything.items():
+            chosen = values[:, column].astype(np.float64)
+            figures = (chosen.mean(), chosen.std(), chosen.min(), chosen.max())
+            table.add_row(name, part, str(len(chosen)), *(f"{figure:.6g}" for figure in figures))
+    return table

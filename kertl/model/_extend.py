@@ -1,0 +1,106 @@
+"""`extend_classes`: more outputs for a trained classifier, with what it has learnt kept."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+
+import kertl
+from kertl._checks import complain
+from kertl.hardware import scope_of
+from kertl.model._info import DEFAULT_THRESHOLD, ModelInfo, model_info, set_model_info
+from kertl.model._outputs import OutputLayer, graph_ends, output_layer
+
+
+def extend_classes(
+    model: keras.Model, names: Sequence[str], *, class_names: Sequence[str] | None = None
+) -> keras.Model:
+    """A model with more classes behind those it has, all that it has learnt kept bit for bit.
+
+    The last Dense layer gets one more column per new class; the columns of the old classes are copied, so that their
+    logits stay what they were, and their order does too. The new columns are drawn by the layer's own initialisers
+    (Glorot for the kernel and zero for the bias, if nobody chose others), as in a new head. With a sigmoid the
+    probabilities of the old classes stay as well; with a softmax they share with the new ones.
+
+    The other layers are shared with `model`, not copied: training one model trains them for both. Data for the new
+    model wants its classes in the same order: `class_names=kertl.model.model_info(extended).class_names`.
+
+    Args:
+        model: A classifier for one class of several ("single_label") or for several at once ("multi_label"), built by
+            kertl or by anybody, whose last layer is a Dense with softmax or sigmoid, or a Dense with such an activation
+            layer behind it.
+        names: The new classes.
+        class_names: What the classes are called that the model has, if it does not know them: where it was built with
+            `num_classes`, or not by kertl.
+
+    Returns:
+        A functional model with the same input and `len(names)` more outputs, not compiled.
+
+    Raises:
+        ValueError: If a name is there already or twice, the model is no such classifier, or the names of its classes
+            are missing or given twice.
+
+    Example:
+        >>> import kertl
+        >>> model = kertl.build("MobileNetV2", class_names=["cat", "dog"], weights=None, input_shape=(32, 32, 3))
+        >>> more = kertl.extend_classes(model, ["truck"])
+        >>> more.output_shape, kertl.model.model_info(more).class_names
+        ((None, 3), ('cat', 'dog', 'truck'))
+    """
+    last, task = _classifier(model)
+    old = _old_names(model, last.dense.units, class_names)
+    if isinstance(names, str) or not names or not all(isinstance(name, str) and name for name in names):
+        raise complain("names", "a list of at least one name", names)
+    if len({*old, *names}) < len(old) + len(names):
+        twice = next(name for place, name in enumerate([*old, *names]) if name in [*old, *names][:place])
+        raise complain("names", "new names, each once", list(names), f"{twice!r} is there already.")
+    with scope_of(model):
+        extended = keras.Model(graph_ends(model)[0], _more_outputs(last, len(names)), name=model.name)
+    info = model_info(model) or ModelInfo(task, (), model.name, kertl.__version__)
+    thresholds = (*info.thresholds, *[DEFAULT_THRESHOLD] * len(names)) if info.thresholds else ()
+    return set_model_info(extended, replace(info, class_names=(*old, *names), thresholds=thresholds))
+
+
+def _classifier(model: keras.Model) -> tuple[OutputLayer, str]:
+    """The last layer of a classifier that can be extended, and its task."""
+    info, last = model_info(model), output_layer(model)
+    accepted = "a classifier that ends in a Dense layer with softmax or sigmoid"
+    if info is not None and info.task == "regression":
+        raise complain("model", accepted, model, "Its task is 'regression', which has no classes.")
+    binary = info.task == "binary" if info is not None else last is not None and last.dense.units == 1
+    if binary:
+        advice = (
+            "It answers a yes-or-no question with its one output. For three classes build a new head on its backbone: "
+            "`kertl.build(kertl.load_backbone(model), class_names=[...])`."
+        )
+        raise complain("model", accepted + " and has an output per class", model, advice)
+    if last is None or last.activation not in ("softmax", "sigmoid"):
+        found = "no Dense layer" if last is None else f"a Dense layer with {last.activation!r}"
+        raise complain("model", accepted, model, f"It ends in {found}.")
+    return last, "single_label" if last.activation == "softmax" else "multi_label"
+
+
+def _old_names(model: keras.Model, outputs: int, given: Sequence[str] | None) -> tuple[str, ...]:
+    info = model_info(model)
+    known = info.class_names if info is not None else ()
+    if known:
+        if given is not None:
+            raise complain("class_names", f"left out, since the model has {list(known)}", given)
+        return known
+    if given is None or isinstance(given, str) or len(given) != outputs or len(set(given)) < outputs:
+        accepted = f"{outputs} different names, since {model.name!r} does not know what its classes are called"
+        raise complain("class_names", accepted, given)
+    return tuple(given)
+
+
+def _more_outputs(last: OutputLayer, number: int) -> Any:
+    """The answers of a wider layer in the place of the last one, symbolic."""
+    old = last.dense
+    wider = type(old).from_config({**old.get_config(), "units": old.units + number})
+    answers = wider(last.inputs)
+    for before, now in zip(old.weights, wider.weights, strict=True):
+        values = keras.ops.convert_to_numpy(now).copy()
+        values[..., : old.units] = keras.ops.convert_to_numpy(before)
+        now.assign(values)
+    return answers if last.after is None else type(last.after).from_config(last.after.get_config())(answers)
