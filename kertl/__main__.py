@@ -1,5 +1,6 @@
 """`python -m kertl`, and what the `kertl` command calls."""
 
+import io
 import sys
 
 from kertl.cli import run
@@ -7,6 +8,9 @@ from kertl.cli import run
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may hold bytes that are no text
     sys.exit(run(sys.argv[1:]))
 
 
