@@ -23,7 +23,9 @@ class Head:
         hidden_units: Width of each hidden Dense layer; none by default.
         batch_norm: Whether each block normalises what goes into its activation.
         dropout: Share of units dropped behind each block, or of the features if there is none; 0 <= dropout < 1.
-        pooling: "avg", "max", "both" (average and maximum side by side) or "flatten".
+        pooling: "avg", "max", "both" (average and maximum side by side) or "flatten". Of a transformer, whose features
+            are tokens, the average and maximum are over all of them; "token" takes the first, which is the class token
+            of ViT, DeiT and DINO.
         activation: Of the hidden layers, by Keras name.
         initializer: A Keras initialiser's name, or "auto": He for relu and its kin, LeCun for selu, Glorot for tanh
             and sigmoid.
@@ -63,7 +65,7 @@ class Head:
             integer("hidden_units", units, at_least=1)
         one_of("batch_norm", self.batch_norm, (True, False))
         number("dropout", self.dropout, at_least=0, below=1)
-        one_of("pooling", self.pooling, ("avg", "max", "both", "flatten"))
+        one_of("pooling", self.pooling, ("avg", "max", "both", "flatten", "token"))
         number("l1", self.l1, at_least=0)
         number("l2", self.l2, at_least=0)
         number("batch_norm_momentum", self.batch_norm_momentum, at_least=0, below=1)
@@ -72,7 +74,11 @@ class Head:
             _known_initializer(self.initializer)
 
     def __call__(self, features: Any, outputs: int, task: Task) -> Any:
-        """The answers, symbolic, shape `(batch, outputs)`, from symbolic features of any rank; float32."""
+        """The answers, symbolic, shape `(batch, outputs)`, from symbolic features of any rank; float32.
+
+        Raises:
+            ValueError: If the pooling is "token" and the features are no tokens.
+        """
         x = _pool(features, self.pooling)
         for index, units in enumerate(self.hidden_units, start=1):
             x = keras.layers.Dense(
@@ -136,8 +142,12 @@ def _known_initializer(name: str) -> None:
 def _pool(features: Any, pooling: str) -> Any:
     """Feature maps of rank 4 (pictures) or 3 (tokens) as vectors; vectors as they are."""
     rank = len(features.shape)
+    if pooling == "token" and rank != 3:
+        raise complain("pooling", f"other than 'token' for features of shape {tuple(features.shape[1:])}", pooling)
     if rank == 2:
         return features
+    if pooling == "token":
+        return keras.ops.take(features, 0, axis=1)
     if pooling == "flatten":
         return keras.layers.Flatten(name="flatten")(features)
     layers = keras.layers

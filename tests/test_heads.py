@@ -42,6 +42,16 @@ def test_each_hidden_block_is_dense_batch_norm_activation_dropout():
     assert plain.get_layer("head_dense_1").use_bias
 
 
+def test_token_pooling_is_the_first_token_and_for_tokens_only():
+    built = model(TOKENS, pooling="token", batch_norm=False, dropout=0)
+    pooled = keras.Model(built.input, built.get_layer("predictions").input)
+    np.testing.assert_array_equal(pooled(features(TOKENS)), features(TOKENS)[:, 0])
+    for shape in (MAPS, VECTORS):
+        message = rf"`pooling` must be other than 'token' for features of shape \({str(shape)[1:-1]}\)\. Received: "
+        with pytest.raises(ValueError, match=message):
+            model(shape, pooling="token")
+
+
 @pytest.mark.parametrize("shape", [MAPS, TOKENS])
 @pytest.mark.parametrize("pooling", ["avg", "max", "both", "flatten"])
 def test_pooling_is_the_mean_the_maximum_both_or_all_values(pooling, shape):

@@ -2,6 +2,18 @@
 
 from kertl.backbones._applications import APPLICATIONS, Application, recognise
 from kertl.backbones._load import load_backbone
+from kertl.backbones._packages import import_packages_of
 from kertl.backbones._preprocessing import KINDS
+from kertl.backbones._presets import preset_names
+from kertl.backbones._resize import store_positions
 
-__all__ = ["APPLICATIONS", "KINDS", "Application", "load_backbone", "recognise"]
+__all__ = [
+    "APPLICATIONS",
+    "KINDS",
+    "Application",
+    "import_packages_of",
+    "load_backbone",
+    "preset_names",
+    "recognise",
+    "store_positions",
+]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import keras
 
+from kertl.backbones._channels import makes_three_channels
 from kertl.groups import find_chain
 
 
@@ -101,7 +102,8 @@ def recognise(features: keras.Model) -> Application | None:
 
     Models of one family that differ in width alone leave the same marks; what they want of their pixels is the same.
     """
-    names = [step.operation.name for step in find_chain(features).graph.steps if step.variables]
+    steps = find_chain(features).graph.steps
+    names = [step.operation.name for step in steps if step.variables and not makes_three_channels(step)]
     if not names:
         return None
     marks = (_without_number(names[0]), _without_number(names[-1]), len(names))

@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import keras
 
+from kertl.backbones._packages import import_packages_of
 from kertl.errors import WeightsError
 from kertl.groups import features_of, find_chain
 
@@ -21,6 +22,7 @@ def load_model_file(path: Path) -> keras.Model:
 
     Raises:
         WeightsError: If there is no such file, or it holds no model that Keras can load safely.
+        ImportError: If it holds layers of KerasHub or KerasCV, and that package is missing.
     """
     if not path.is_file():
         raise WeightsError(f"There is no model file {str(path)!r}.")
@@ -28,6 +30,8 @@ def load_model_file(path: Path) -> keras.Model:
         raise WeightsError(
             f"{str(path)!r} holds weights but no model. Pass it as `weights=` together with the name of the backbone."
         )
+    if path.suffix == ".keras":
+        import_packages_of(path)
     try:
         return keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, KeyError, OSError) as error:

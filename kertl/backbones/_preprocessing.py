@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from kertl._checks import one_of
+from kertl.backbones._channels import makes_three_channels
 from kertl.groups import find_chain
 
 # What a backbone may want -> what it is called in tables. "tf", "torch" and "caffe" are Keras' own names.
@@ -39,8 +40,13 @@ def preprocess(images: Any, kind: str | keras.layers.Layer) -> Any:
 
 
 def begins_with_preprocessing(model: keras.Model) -> bool:
-    """Whether rescaling, normalisation or arithmetic stands between the input and the first layer with a kernel."""
+    """Whether rescaling, normalisation or arithmetic stands between the input and the first layer with a kernel.
+
+    A convolution of ours to three channels is passed over.
+    """
     for step in find_chain(model).graph.steps:
+        if makes_three_channels(step):
+            continue
         if isinstance(step.operation, (keras.layers.Rescaling, keras.layers.Normalization)):
             return True
         if not isinstance(step.operation, keras.layers.Layer):

@@ -1,17 +1,26 @@
 """`kertl backbones` and `kertl doctor`: what there is."""
 
 import importlib.util
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from kertl.cli._quiet import start_keras
 
 
-def backbones() -> None:
-    """List the pretrained backbones: parameters, input size, layer groups, preprocessing."""
+def backbones(
+    family: Annotated[
+        str, typer.Argument(help="hub: or cv: for the presets of KerasHub or KerasCV; part of a name narrows them.")
+    ] = "",
+) -> None:
+    """List the pretrained backbones: the Applications with their figures, or the presets of KerasHub or KerasCV."""
     start_keras()
+    console = Console()
+    if family.startswith(("hub:", "cv:")):
+        _list_presets(family, console)
+        return
     from kertl.backbones import APPLICATIONS, KINDS
 
     table = Table()
@@ -19,6 +28,8 @@ def backbones() -> None:
         words = heading in ("name", "preprocessing")
         table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "preprocessing")
     for application in APPLICATIONS.values():
+        if family.lower() not in application.name.lower():
+            continue
         inside = "rescales inside" if application.preprocessing == "none" else KINDS[application.preprocessing]
         table.add_row(
             application.name,
@@ -28,9 +39,23 @@ def backbones() -> None:
             str(application.groups),
             inside,
         )
-    console = Console()
     console.print(table)
     console.print("Parameters without top. Pictures always come in as 0..255; the preprocessing is inside the model.")
+    console.print(
+        "More: hub:PRESET of KerasHub (ResNet, EfficientNet, MobileNet, DenseNet, VGG, ViT, DeiT, DINO and others; "
+        "`kertl backbones hub:` lists them), cv:PRESET of KerasCV (`kertl backbones cv:`), "
+        "and any trained .keras or .h5 file."
+    )
+
+
+def _list_presets(family: str, console: Console) -> None:
+    """The presets of a package whose names hold what stands behind the colon."""
+    from kertl.backbones import preset_names
+
+    package, _, part = family.partition(":")
+    for name in preset_names(package):
+        if part.lower() in name.lower():
+            console.print(f"{package}:{name}", highlight=False, markup=False, soft_wrap=True)
 
 
 def doctor() -> None:

@@ -14,7 +14,10 @@ def train(
     data: options.DataPath,
     out: Annotated[Path, typer.Option(help="Run directory, made if there is none.")],
     backbone: Annotated[
-        str, typer.Option(help="Name of an Application (see `kertl backbones`), or a trained .keras or .h5 file.")
+        str,
+        typer.Option(
+            help="Name of an Application, hub:PRESET or cv:PRESET (see `kertl backbones`), or a trained .keras or .h5."
+        ),
     ] = "EfficientNetV2B0",
     task: Annotated[str, typer.Option(help="single_label, binary, multi_label or regression.")] = "single_label",
     weights: Annotated[str, typer.Option(help="imagenet, none, or a file; a trained model has its own.")] = "imagenet",

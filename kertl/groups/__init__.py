@@ -3,13 +3,15 @@
 layer_groups   the groups of a model, from the input to the features (and the head)
 find_chain     the same with the graph they were found in, for whoever cuts it
 features_of    a trained classifier without its classifier
+replay         steps of a flat graph called again on other tensors
 """
 
 import keras
 
 from kertl.groups._chain import Chain, LayerGroup, features_of, find_chain
+from kertl.groups._graph import replay
 
-__all__ = ["Chain", "LayerGroup", "features_of", "find_chain", "layer_groups"]
+__all__ = ["Chain", "LayerGroup", "features_of", "find_chain", "layer_groups", "replay"]
 
 
 def layer_groups(model: keras.Model) -> tuple[LayerGroup, ...]:

@@ -7,7 +7,7 @@ before it makes, gives what the whole model gives.
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -30,7 +30,7 @@ class LayerGroup:
         output_shape: Shape of what crosses the boundary behind the group, without the batch dimension; where two
             tensors cross, both shapes.
         stride: Input pixels per pixel of the group's last feature map along one side, as a power of two (borders
-            that a convolution cuts off do not count); 0 where the group makes vectors only.
+            that a convolution cuts off do not count); 0 where the group makes tokens, or vectors only.
         parameters: Number of weights, statistics of normalisation among them.
         boundary: "main" at the end with the fewest values between two halvings of resolution, and at the end of the
             features; "block" at the end of every other block.
@@ -126,7 +126,10 @@ class Chain:
 def find_chain(model: keras.Model) -> Chain:
     """The chain of a functional or sequential model, looking into nested ones."""
     graph = flatten(model)
-    sizes = _sizes(graph)
+    measured = _measured(graph)
+    if None not in graph.shapes[graph.input]:
+        graph = measured
+    sizes = {ref: tuple(side or 1 for side in shape) for ref, shape in measured.shapes.items()}
     for width in (1, 2):
         ends, has_head = _block_ends(graph, cuts(graph, width))
         strides = _strides(graph, ends, sizes)
@@ -139,10 +142,11 @@ def find_chain(model: keras.Model) -> Chain:
 def features_of(model: keras.Model, input_shape: tuple[int | None, ...] | None = None) -> keras.Model:
     """`model` without its classifier: what comes before the pooling, dropout and dense layers at its end.
 
-    The layers are shared, not copied; nested models are opened. `input_shape`, without the batch dimension, asks for
+    The layers are shared, not copied; nested models are opened, but for those of classes that are not Keras' own.
+    `input_shape`, without the batch dimension, asks for
     another size of the pictures.
     """
-    graph = flatten(model)
+    graph = flatten(model, keep_whole=True)
     place = features_end(graph, cuts(graph, width=1)) or Cut(len(graph.steps), (graph.output,))
     inputs = keras.Input(input_shape or graph.shapes[graph.input], dtype=graph.input_dtype)
     (features,) = replay(graph.steps[: place.end], {graph.input: inputs}, place.crossing)
@@ -157,20 +161,19 @@ def _block_ends(graph: Graph, places: Sequence[Cut]) -> tuple[list[Cut], bool]:
     return ([*ends, whole] if head or not ends else ends), head is not None
 
 
-def _sizes(graph: Graph) -> Mapping[Ref, tuple[int, ...]]:
-    """The shapes with numbers in the place of None, as they are at a nominal input size."""
-    entry = graph.shapes[graph.input]
+def _measured(graph: Graph) -> Graph:
+    """The graph with its shapes as they are at its own input size, or at a nominal one where that is open."""
+    if all(None not in shape for shape in graph.shapes.values()):
+        return graph
     refs = list(graph.shapes)
-    if None not in entry:
-        return {ref: tuple(side or 1 for side in graph.shapes[ref]) for ref in refs}
-    nominal = keras.KerasTensor((1, *(side or _NOMINAL_SIZE for side in entry)), graph.input_dtype)
-    return {
-        ref: tuple(t.shape[1:]) for ref, t in zip(refs, replay(graph.steps, {graph.input: nominal}, refs), strict=True)
-    }
+    entry = (side or _NOMINAL_SIZE for side in graph.shapes[graph.input])
+    nominal = keras.KerasTensor((1, *entry), graph.input_dtype)
+    tensors = replay(graph.steps, {graph.input: nominal}, refs)
+    return replace(graph, shapes={ref: tuple(tensor.shape[1:]) for ref, tensor in zip(refs, tensors, strict=True)})
 
 
 def _strides(graph: Graph, ends: Sequence[Cut], sizes: Mapping[Ref, tuple[int, ...]]) -> list[int]:
-    """Input pixels per pixel of the last map that each group makes, as a power of two; 0 where it makes none."""
+    """Input pixels per pixel of the last map that each group makes, as a power of two; 0 where it ends without one."""
     side = sizes[graph.input][0]
     strides, start = [], 0
     for end in ends:
@@ -179,7 +182,8 @@ def _strides(graph: Graph, ends: Sequence[Cut], sizes: Mapping[Ref, tuple[int, .
             for step in graph.steps[start : end.end]
             if len(sizes[step.outputs[0]]) == 3 and not isinstance(step.operation, POOLING_LAYERS)
         ]
-        strides.append(2 ** round(math.log2(side / maps[-1][0])) if maps else 0)
+        tokens = any(len(sizes[ref]) == 2 for ref in end.crossing)
+        strides.append(2 ** round(math.log2(side / maps[-1][0])) if maps and not tokens else 0)
         start = end.end
     return strides
 

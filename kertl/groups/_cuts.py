@@ -79,23 +79,35 @@ def block_name(steps: Sequence[Step]) -> str:
         common = "_".join(_shared_start([name.split("_") for name in names]))
         if any(letter.isdigit() for letter in common) or (common and names is not with_weights):
             return common
-    merges = [step.operation.name for step in steps if len(step.inputs) > 1]
-    kernels = [step.operation.name for step in steps if _has_kernel([step])]
-    return [steps[0].operation.name, *with_weights[-1:], *kernels[-1:], *merges[-1:]][-1]
+    layers = [step for step in steps if isinstance(step.operation, keras.layers.Layer)]
+    merges = [step for step in layers if len(step.inputs) > 1]
+    with_kernel = [step for step in layers if _has_kernel([step])]
+    with_variables = [step for step in layers if step.variables]
+    candidates = [steps[0], *with_variables[-1:], *with_kernel[-1:], *merges[-1:]]
+    told = [step for step in candidates if not _is_automatic(step.operation)]
+    return str((told or candidates)[-1].operation.name)
+
+
+def is_pooling(graph: Graph, step: Step) -> bool:
+    """Whether a step makes a vector of a map or of tokens, without weights: pooling, flattening, the class token."""
+    if isinstance(step.operation, POOLING_LAYERS):
+        return True
+    ranks = [len(graph.shapes[ref]) for ref in (*step.inputs, *step.outputs)]
+    return not step.variables and len(ranks) == 2 and ranks[0] > 1 == ranks[1]
 
 
 def features_end(graph: Graph, places: Sequence[Cut]) -> Cut | None:
     """The cut whose tensor is only pooled or flattened from there on, which is where a classifier begins.
 
-    A model without pooling (a transformer that reads its class token, say) ends its features where the vectors begin.
+    A model without pooling ends its features where the vectors begin.
     """
     readers: dict[Ref, list[Step]] = {}
     for step in graph.steps:
         for ref in step.inputs:
             readers.setdefault(ref, []).append(step)
     for place in places:
-        consumers = [step.operation for ref in place.crossing for step in readers.get(ref, [])]
-        if consumers and all(isinstance(operation, POOLING_LAYERS) for operation in consumers):
+        consumers = [step for ref in place.crossing for step in readers.get(ref, [])]
+        if consumers and all(is_pooling(graph, step) for step in consumers):
             return place
     vectors = [place for place in places if all(len(graph.shapes[ref]) == 1 for ref in place.crossing)]
     spatial_end = max((place.end for place in places if place not in vectors), default=0)
@@ -110,7 +122,7 @@ def head_start(graph: Graph, places: Sequence[Cut]) -> Cut | None:
     start = features
     for place in places:
         between = graph.steps[features.end : place.end]
-        if between and not all(isinstance(step.operation, POOLING_LAYERS) or len(step.inputs) > 1 for step in between):
+        if between and not all(is_pooling(graph, step) or len(step.inputs) > 1 for step in between):
             break
         if between and all(len(graph.shapes[ref]) == 1 for ref in place.crossing):
             start = place

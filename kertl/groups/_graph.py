@@ -1,7 +1,8 @@
 """The graph of a functional Keras model as one flat list of steps.
 
-Nested functional and sequential models are opened, so that a step is always a single layer or operation.
-Replaying steps calls the very same layers again: nothing is copied, all weights are shared.
+Nested functional and sequential models are opened, and known transformer encoders unrolled, so that a step is always
+a single layer or operation. Replaying steps calls the very same layers again: nothing is copied, all weights are
+shared.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+
+from kertl.groups._unroll import BlockCall, block_calls
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,13 @@ class Graph:
     shapes: Mapping[Ref, tuple[int | None, ...]]
 
 
-def flatten(model: keras.Model) -> Graph:
+def flatten(model: keras.Model, *, keep_whole: bool = False) -> Graph:
     """The flat graph of `model`.
+
+    Args:
+        model: A functional or sequential model.
+        keep_whole: Whether nested models of classes that are not Keras' own stay single steps, as a file needs that
+            is to be loaded through their class.
 
     Raises:
         TypeError: If `model` is not a functional or sequential model.
@@ -68,7 +76,7 @@ def flatten(model: keras.Model) -> Graph:
             f"`model` must have one input and one output. Received: model={model.name!r} with "
             f"{len(functional.inputs)} inputs and {len(functional.outputs)} outputs."
         )
-    flattener = _Flattener()
+    flattener = _Flattener(keep_whole)
     entry = functional.inputs[0]
     start = flattener.new_ref(entry)
     (end,) = flattener.open(functional, [start])
@@ -90,7 +98,8 @@ def replay(steps: Sequence[Step], values: Mapping[Ref, Any], wanted: Sequence[Re
 class _Flattener:
     """Collects the steps of a model and of the models nested in it, in an order in which they can run."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep_whole: bool) -> None:
+        self.keep_whole = keep_whole
         self.steps: list[Step] = []
         self.shapes: dict[Ref, tuple[int | None, ...]] = {}
 
@@ -102,12 +111,19 @@ class _Flattener:
     def open(self, functional: Any, inputs: Sequence[Ref]) -> list[Ref]:
         """Append the steps of `functional` called on `inputs`; its outputs."""
         refs: dict[int, Ref] = {id(tensor): ref for tensor, ref in zip(functional.inputs, inputs, strict=True)}
-        for node in _nodes(functional):
+        nodes = list(_nodes(functional))
+        used = {id(tensor) for tensor in functional.outputs}.union(*(map(id, node.input_tensors) for node in nodes))
+        for node in nodes:
+            blocks = () if self.keep_whole or used & set(map(id, node.output_tensors[1:])) else block_calls(node)
+            if blocks:
+                state = refs[id(node.input_tensors[0])]
+                refs[id(node.output_tensors[0])] = self._unroll(blocks, state, node.output_tensors[0])
+                continue
             template = keras.tree.map_structure(
                 lambda leaf: refs[id(leaf)] if isinstance(leaf, keras.KerasTensor) else leaf,
                 (tuple(node.arguments.args), dict(node.arguments.kwargs)),
             )
-            inner = _functional(node.operation)
+            inner = None if self.keep_whole and _is_foreign(node.operation) else _functional(node.operation)
             if inner is None:
                 outputs = [self.new_ref(tensor) for tensor in node.output_tensors]
                 self.steps.append(Step(node.operation, template[0], template[1], tuple(outputs)))
@@ -115,6 +131,19 @@ class _Flattener:
                 outputs = self.open(inner, [refs[id(tensor)] for tensor in node.input_tensors])
             refs.update(zip(map(id, node.output_tensors), outputs, strict=True))
         return [refs[id(tensor)] for tensor in functional.outputs]
+
+    def _unroll(self, blocks: Sequence[BlockCall], state: Ref, tensor: Any) -> Ref:
+        """Append the calls inside an encoder, each on what the one before it gives; what the last gives."""
+        for block in blocks:
+            following = self.new_ref(tensor)
+            self.steps.append(Step(block.layer, (state,), block.kwargs, (following,)))
+            state = following
+        return state
+
+
+def _is_foreign(operation: Any) -> bool:
+    """Whether an operation is a model of a class that is not Keras' own, such as a backbone of KerasHub."""
+    return isinstance(operation, keras.Model) and not type(operation).__module__.startswith("keras.")
 
 
 def _functional(operation: Any) -> Any:

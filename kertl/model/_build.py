@@ -32,7 +32,7 @@ def build(
     weights follow `keras.utils.set_random_seed`.
 
     Args:
-        backbone: A name, file or model for `kertl.load_backbone`, or what that gave.
+        backbone: A name, preset, file or model for `kertl.load_backbone`, or what that gave.
         num_classes: Number of classes or targets; > 1 for a single label, 2 for "binary".
         class_names: The classes or targets by name, in the order of the outputs, in place of `num_classes`. For
             "binary" the second is the positive class, whose probability the one output is.
@@ -47,7 +47,7 @@ def build(
             None leaves the head's answers as they are.
 
     Returns:
-        A functional model with input `(batch, height, width, 3)` and float32 output `(batch, outputs)`.
+        A functional model with input `(batch, height, width, channels)` and float32 output `(batch, outputs)`.
 
     Raises:
         ValueError: If neither or both of `num_classes` and `class_names` are given, one is out of range, or

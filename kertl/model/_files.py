@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from kertl._checks import complain
+from kertl.backbones import import_packages_of, store_positions
 from kertl.errors import WeightsError
 from kertl.model._info import ModelInfo, model_info, set_model_info
 from kertl.model._outputs import graph_ends
@@ -32,6 +33,7 @@ def save(model: keras.Model, path: str | Path) -> None:
     if path.suffix != ".keras":
         raise complain("path", "a file name that ends in '.keras'", str(path))
     info = model_info(model)
+    store_positions(model)
     bare = keras.Model(*graph_ends(model), name=model.name)
 
     def write(beside: Path) -> None:
@@ -51,6 +53,8 @@ def load(path: str | Path) -> keras.Model:
 
     Raises:
         WeightsError: If there is no such file or Keras cannot load it; Keras' safe mode stays on.
+        ImportError: If the model holds layers of KerasHub or KerasCV, and that package is missing; the message names
+            the command that installs it.
 
     Example:
         >>> import kertl, tempfile
@@ -64,6 +68,7 @@ def load(path: str | Path) -> keras.Model:
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"There is no model file {str(path)!r}.")
+    import_packages_of(path)
     try:
         with zipfile.ZipFile(path) as archive:
             info = ModelInfo.from_json(json.loads(archive.read(_MEMBER))) if _MEMBER in archive.namelist() else None

@@ -161,6 +161,31 @@ def test_backbones_lists_all_applications(capsys):
         assert name in printed
 
 
+def test_backbones_lists_the_presets_of_a_package_that_hold_a_word(capsys):
+    assert run(["backbones", "hub:resnet_vd_34"]) == 0
+    assert capsys.readouterr().out.split() == ["hub:resnet_vd_34_imagenet"]
+    assert run(["backbones", "cv:resnet50"]) == 0
+    assert capsys.readouterr().out.split() == [
+        "cv:resnet50",
+        "cv:resnet50_imagenet",
+        "cv:resnet50_v2",
+        "cv:resnet50_v2_imagenet",
+    ]
+
+
+def test_the_list_of_applications_names_the_packages_without_importing_them():
+    script = (
+        "import sys; from kertl.cli import run; run(['backbones', 'mobile']); "
+        "sys.exit(len({'keras_hub', 'keras_cv'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "MobileNetV2" in done.stdout
+    assert "ResNet50" not in done.stdout
+    assert "hub:" in done.stdout
+    assert "cv:" in done.stdout
+
+
 def test_doctor_names_backend_and_packages(capsys):
     assert run(["doctor"]) == 0
     printed = capsys.readouterr().out

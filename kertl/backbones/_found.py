@@ -1,0 +1,40 @@
+"""What every kind of source gives: a model without its top, and what it wants of its pixels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from kertl._checks import complain
+
+InputShape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model without its top.
+
+    Attributes:
+        model: Features from pictures as the model wants them; it is nested whole in the backbone.
+        preprocessing: What the model wants, in the words of `preprocess`, or a layer that does it.
+        name: What the backbone is called.
+        shape: `(height, width, channels)` of the pictures, where the model itself may leave them open.
+    """
+
+    model: keras.Model
+    preprocessing: str | keras.layers.Layer
+    name: str
+    shape: InputShape
+
+
+def let_all_train(model: keras.Model) -> None:
+    """Reset the `trainable` flags of a model and of all in it, which files store."""
+    model.trainable = False  # under TensorFlow, setting True on a model that is True passes over its layers
+    model.trainable = True
+
+
+def check_input_shape(shape: Any) -> None:
+    """Raise unless `shape` is None or that of pictures."""
+    whole = isinstance(shape, (tuple, list)) and len(shape) == 3 and all(type(side) is int for side in shape)
+    if shape is not None and not (whole and min(shape) >= 1):
+        raise complain("input_shape", "(height, width, channels), three whole numbers >= 1", shape)

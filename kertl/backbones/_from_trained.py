@@ -1,0 +1,61 @@
+"""Somebody's trained model as a backbone: its classifier is cut off, its preprocessing recognised."""
+
+from pathlib import Path
+
+import keras
+
+from kertl._checks import complain
+from kertl.backbones._applications import recognise
+from kertl.backbones._found import Found, InputShape, let_all_train
+from kertl.backbones._preprocessing import begins_with_preprocessing
+from kertl.groups import features_of
+
+
+def from_trained(
+    model: keras.Model,
+    weights: str | Path | None,
+    shape: InputShape | None,
+    preprocessing: str | keras.layers.Layer | None,
+) -> Found:
+    """A trained model without its classifier; all of it trains."""
+    if weights != "imagenet":
+        raise complain("weights", "left out where `source` is a trained model, which brings its own", weights)
+    features = features_of(model, _new_shape(model, shape))
+    application = recognise(features)
+    if begins_with_preprocessing(features):
+        if preprocessing is not None:
+            raise complain("preprocessing", f"left out: {model.name!r} begins with its preprocessing", preprocessing)
+        kind: str | keras.layers.Layer = "none"
+    elif preprocessing is not None:
+        kind = preprocessing
+    elif application is not None:
+        kind = application.preprocessing
+    else:
+        raise ValueError(
+            f"`preprocessing` must be given for {model.name!r}: its graph does not begin with its preprocessing, and "
+            "it is not one of the Applications. Received: preprocessing=None. Say what it wants of its pixels: "
+            "'none' (0..255), 'unit' (0..1), 'tf' (-1..1), 'torch', 'caffe', or a layer."
+        )
+    if kind in ("torch", "caffe") and features.input_shape[-1] != 3:
+        raise complain(
+            "preprocessing", f"for {features.input_shape[-1]} channels 'none', 'unit', 'tf' or a layer", kind
+        )
+    let_all_train(features)
+    return Found(features, kind, application.name if application else model.name, features.input_shape[1:])
+
+
+def _new_shape(model: keras.Model, shape: InputShape | None) -> InputShape:
+    """The input shape that a trained model is to have, in its own number of channels."""
+    own = tuple(model.input_shape[1:])
+    if len(own) != 3 or own[2] is None:
+        raise ValueError(
+            "`source` must take pictures of shape (height, width, channels). "
+            f"Received: {model.name!r}, which takes {own}."
+        )
+    if shape is None:
+        return (own[0] or 224, own[1] or 224, own[2])
+    if own[2] not in (3, shape[2]):
+        raise complain("input_shape", f"of {own[2]} channels, which {model.name!r} was trained with", shape)
+    if tuple(shape[:2]) != own[:2] and (shape[0] % 32 or shape[1] % 32):
+        raise complain("input_shape", f"{own} or have sides that are multiples of 32, for {model.name!r}", shape)
+    return (shape[0], shape[1], own[2])

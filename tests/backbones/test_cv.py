@@ -1,0 +1,129 @@
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import kertl
+from kertl.errors import WeightsError
+from tests.backbones.kinds import cv
+from tests.families import lively
+
+SIDE = 32
+
+
+def images(side=SIDE, count=4):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3)).astype("float32")
+
+
+def out(model, x):
+    return keras.ops.convert_to_numpy(model(x))
+
+
+def resnet(**config):
+    shape = {"input_shape": (SIDE, SIDE, 3), **config}
+    layers = {"stackwise_filters": [8, 16], "stackwise_blocks": [2, 1], "stackwise_strides": [1, 2]}
+    return lively(cv("ResNet", **layers, **shape), images(count=8))
+
+
+def preset(folder, backbone):
+    """A preset as KerasCV writes one."""
+    from keras_cv.src.utils.preset_utils import save_to_preset
+
+    save_to_preset(backbone, str(folder))
+    return folder
+
+
+def test_a_preset_gives_the_backbone_with_its_rescaling_inside(tmp_path):
+    backbone = resnet()
+    loaded = kertl.load_backbone(f"cv:{preset(tmp_path / 'small', backbone)}")
+    assert loaded.backbone_name == "small"
+    assert loaded.input_shape == (None, SIDE, SIDE, 3)
+    np.testing.assert_allclose(out(loaded, images()), out(backbone, images()), rtol=1e-5, atol=1e-5)
+    random = kertl.load_backbone(f"cv:{tmp_path / 'small'}", weights=None)
+    assert not np.array_equal(random.get_weights()[0], loaded.get_weights()[0])
+
+
+def test_a_backbone_in_memory_takes_another_size():
+    backbone = resnet(name="mine")
+    same = kertl.load_backbone(backbone)
+    assert {id(weight) for weight in same.weights} == {id(weight) for weight in backbone.weights}
+    larger = kertl.load_backbone(backbone, input_shape=(64, 64, 3))
+    assert larger.output_shape == (None, 8, 8, 64)
+    np.testing.assert_array_equal(larger.get_weights()[0], backbone.get_weights()[0])
+
+
+def test_a_backbone_without_rescaling_needs_to_be_told():
+    import keras_cv
+
+    backbone = keras_cv.models.DenseNetBackbone(
+        stackwise_num_repeats=[1, 1], include_rescaling=False, input_shape=(SIDE, SIDE, 3), name="dense"
+    )
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.load_backbone(backbone)
+    assert str(caught.value) == (
+        "`preprocessing` must be given for 'dense', which was built with include_rescaling=False. Received: "
+        "preprocessing=None. Say what it wants of its pixels: 'none' (0..255), 'unit' (0..1, what KerasCV's own "
+        "rescaling gives), 'tf' (-1..1), 'torch', 'caffe', or a layer."
+    )
+    told = kertl.load_backbone(backbone, preprocessing="unit")
+    np.testing.assert_allclose(out(told, images()), out(backbone, images() / 255), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"`preprocessing` must be left out: 'mine' begins with its rescaling"):
+        kertl.load_backbone(resnet(name="mine"), preprocessing="unit")
+
+
+def test_a_family_that_does_not_build_under_this_keras_says_so(tmp_path):
+    import keras_cv
+
+    broken = keras_cv.models.ResNetV2Backbone
+    folder = preset(tmp_path / "v2", resnet())
+    config = json.loads((folder / "config.json").read_text())
+    config.update(
+        module=broken.__module__,
+        class_name=broken.__name__,
+        registered_name=keras.saving.get_registered_name(broken),
+    )
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError) as caught:
+        kertl.load_backbone(f"cv:{folder}")
+    message = str(caught.value)
+    assert message.startswith(f"The KerasCV preset {str(folder)!r} does not build under Keras {keras.__version__}: ")
+    assert "is used 2 times in the model" in message
+    assert message.endswith(
+        "KerasCV is in maintenance; KerasHub has its successors ('hub:', see `kertl backbones hub:`)."
+    )
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.load_backbone("cv:mobilenet_v3_smal")
+    assert str(caught.value) == (
+        "`source` must be 'cv:' with the name of a KerasCV preset, its handle, or its folder. Received: "
+        "source='cv:mobilenet_v3_smal'. Did you mean 'mobilenet_v3_small' or 'mobilenet_v3_large' or "
+        "'mobilenet_v3_small_imagenet'? `kertl backbones cv:` lists the names."
+    )
+
+
+def test_a_preset_that_cannot_be_downloaded_says_how_to_pass_its_folder(monkeypatch):
+    def fail(*_, **__):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr("kagglehub.model_download", fail)
+    with pytest.raises(WeightsError) as caught:
+        kertl.load_backbone("cv:resnet50_imagenet")
+    assert str(caught.value) == (
+        "The KerasCV preset 'resnet50_imagenet' cannot be had (no route to host). Fetch it where there is a network, "
+        "with `kagglehub`, and pass its folder: load_backbone('cv:FOLDER')."
+    )
+
+
+def test_where_keras_cv_is_missing_loading_says_how_to_install_it(tmp_path, monkeypatch):
+    kertl.save(kertl.build(resnet(), num_classes=2), tmp_path / "m.keras")
+    monkeypatch.setitem(sys.modules, "keras_cv", None)
+    with pytest.raises(ImportError) as caught:
+        kertl.load(tmp_path / "m.keras")
+    assert str(caught.value) == (
+        f"The model in {str(tmp_path / 'm.keras')!r} needs KerasCV, which cannot be imported (import of keras_cv "
+        "halted; None in sys.modules). Install it with: pip install keras-cv"
+    )

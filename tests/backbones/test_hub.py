@@ -1,0 +1,325 @@
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import kertl
+from kertl.errors import WeightsError
+from kertl.model import model_info
+from tests.backbones.kinds import PICTURE, TRANSFORMER, hub
+from tests.families import lively
+
+SIDE = 32
+MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+# The converters that KerasHub's presets have: name -> (arguments, the formula for pixels 0..255).
+CONVERTERS = {
+    "none": ({}, lambda x: x),
+    "unit": ({"scale": 1 / 255}, lambda x: x / 255),
+    "symmetric": ({"scale": 1 / 127.5, "offset": -1.0}, lambda x: x / 127.5 - 1),
+    "mean and deviation": (
+        {"scale": (1 / 255 / DEVIATION).tolist(), "offset": (-MEAN / DEVIATION).tolist()},
+        lambda x: (x / 255 - MEAN) / DEVIATION,
+    ),
+}
+
+
+def images(side=SIDE, count=4):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3)).astype("float32")
+
+
+def out(model, x):
+    return keras.ops.convert_to_numpy(model(x))
+
+
+def vgg():
+    return lively(hub("VGG", stackwise_num_repeats=[1, 1], stackwise_num_filters=[4, 8]), images() / 255)
+
+
+def vit(**config):
+    return hub("ViT", mlp_dim=32, **{**PICTURE, **TRANSFORMER, **config})
+
+
+def preset(folder, backbone, family, **arguments):
+    """A preset as KerasHub itself writes one: backbone and image converter."""
+    import keras_hub
+
+    backbone.save_to_preset(str(folder))
+    converter = getattr(keras_hub.layers, f"{family}ImageConverter")(image_size=(SIDE, SIDE), **arguments)
+    converter.save_to_preset(str(folder))
+    return converter
+
+
+# Presets -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CONVERTERS)
+def test_a_preset_gives_the_backbone_behind_its_image_converter(tmp_path, name):
+    arguments, formula = CONVERTERS[name]
+    backbone = vgg()
+    converter = preset(tmp_path, backbone, "VGG", **arguments)
+    loaded = kertl.load_backbone(f"hub:{tmp_path}")
+    x = images()
+    assert loaded.input_shape == (None, SIDE, SIDE, 3)
+    for pixels in (converter(x), formula(x.astype("float64")).astype("float32")):
+        expected = out(backbone, pixels)
+        assert np.abs(out(loaded, x) - expected).max() <= 1e-5 * np.abs(expected).max()
+    again = preset_of_saved(loaded, tmp_path)
+    np.testing.assert_allclose(out(again, x), out(loaded, x), rtol=1e-5, atol=1e-5)
+
+
+def preset_of_saved(backbone, folder):
+    """The backbone inside a model that was built, saved and loaded."""
+    kertl.save(kertl.build(backbone, num_classes=2), folder / "m.keras")
+    return kertl.load_backbone(folder / "m.keras")
+
+
+def test_the_backbone_stays_nested_whole_and_is_called_after_its_preset(tmp_path):
+    preset(tmp_path / "vit_small", vit(), "ViT", scale=1 / 255)
+    backbone = kertl.load_backbone(f"hub:{tmp_path / 'vit_small'}")
+    assert backbone.backbone_name == "vit_small"
+    assert [type(layer).__name__ for layer in backbone.layers] == ["InputLayer", "Rescaling", "ViTBackbone"]
+    model = kertl.build(backbone, class_names=["a", "b"])
+    assert model_info(model).backbone == "vit_small"
+    assert model.name == "vit_small_single_label"
+
+
+def test_weights_of_a_preset_may_be_left_out_or_come_from_a_file(tmp_path):
+    backbone = vgg()
+    preset(tmp_path / "preset", backbone, "VGG")
+    before = backbone.get_weights()
+    keras.utils.set_random_seed(5)
+    random = kertl.load_backbone(f"hub:{tmp_path / 'preset'}", weights=None)
+    assert not np.array_equal(random.get_weights()[0], before[0])
+    backbone.set_weights([weight + 1 for weight in before])
+    backbone.save_weights(tmp_path / "mine.weights.h5")
+    mine = kertl.load_backbone(f"hub:{tmp_path / 'preset'}", weights=tmp_path / "mine.weights.h5")
+    np.testing.assert_array_equal(mine.get_weights()[0], before[0] + 1)
+
+
+def test_a_preset_takes_pictures_of_another_size_and_of_one_channel(tmp_path):
+    backbone = vgg()
+    preset(tmp_path, backbone, "VGG", scale=1 / 255)
+    loaded = kertl.load_backbone(f"hub:{tmp_path}", input_shape=(48, 64, 1))
+    assert loaded.output_shape == (None, 12, 16, 8)
+    x = np.random.default_rng(1).integers(0, 256, (2, 48, 64, 1)).astype("float32")
+    expected = out(backbone, np.repeat(x, 3, axis=-1) / 255)
+    assert np.abs(out(loaded, x) - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def dino(side=SIDE, trained_at=SIDE):
+    shapes = {"image_shape": (side, side, 3), "position_embedding_shape": (trained_at, trained_at, 3)}
+    return hub("DINOV2", intermediate_dim=32, name="dino", **shapes, **TRANSFORMER)
+
+
+def test_dino_takes_another_size_as_keras_hub_itself_interpolates(tmp_path):
+    small = dino()
+    small.save_weights(tmp_path / "small.weights.h5")
+    reference = dino(48)
+    reference.load_weights(tmp_path / "small.weights.h5")
+    larger = kertl.load_backbone(small, preprocessing="unit", input_shape=(48, 48, 3))
+    x = images(48)
+    np.testing.assert_allclose(out(larger, x), out(reference, {"images": x / 255}), rtol=1e-4, atol=1e-5)
+
+
+def test_what_training_changes_in_the_positions_of_dino_survives_a_file(tmp_path):
+    backbone = kertl.load_backbone(dino(trained_at=48), preprocessing="unit")
+    model = kertl.build(backbone, num_classes=2, head=kertl.Head(pooling="token"))
+    before = out(model, images())
+    (positions,) = (weight for weight in model.weights if weight.path.endswith("interpolated_position_embeddings"))
+    for sign in (1, -1):
+        positions.assign(sign * np.abs(np.random.default_rng(0).normal(size=positions.shape)))
+        kertl.save(model, tmp_path / "m.keras")
+        after = out(kertl.load(tmp_path / "m.keras"), images())
+        np.testing.assert_allclose(after, out(model, images()), rtol=1e-5, atol=1e-6)
+        assert np.abs(after - before).max() > 0.01
+
+
+def test_a_vit_refuses_another_size():
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.load_backbone(vit(name="small"), preprocessing="tf", input_shape=(48, 48, 3))
+    assert str(caught.value).startswith(
+        "`input_shape` must be (32, 32, 3), for which 'small' was made. Received: input_shape=(48, 48, 3). ("
+    )
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.load_backbone("hub:resnet_50_imagnet")
+    assert str(caught.value) == (
+        "`source` must be 'hub:' with the name of a KerasHub preset, its handle, or its folder. Received: "
+        "source='hub:resnet_50_imagnet'. Did you mean 'resnet_50_imagenet' or 'resnet_vd_50_imagenet' or "
+        "'resnet_v2_50_imagenet'? `kertl backbones hub:` lists the names."
+    )
+
+
+def test_a_preset_that_cannot_be_downloaded_says_how_to_pass_its_folder(monkeypatch):
+    def fail(*_, **__):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr("kagglehub.model_download", fail)
+    with pytest.raises(WeightsError) as caught:
+        kertl.load_backbone("hub:resnet_50_imagenet")
+    assert str(caught.value) == (
+        "The KerasHub preset 'resnet_50_imagenet' cannot be had (no route to host). Fetch it where there is a network, "
+        "with `kagglehub` or `huggingface_hub`, and pass its folder: load_backbone('hub:FOLDER')."
+    )
+
+
+def test_a_preset_with_a_broken_config_is_refused(tmp_path):
+    preset(tmp_path, vgg(), "VGG")
+    (tmp_path / "config.json").write_text(json.dumps({"nothing": 1}))
+    with pytest.raises(WeightsError, match="cannot be had"):
+        kertl.load_backbone(f"hub:{tmp_path}")
+
+
+# Preprocessing -------------------------------------------------------------------------------------------------------
+
+
+def test_a_converter_and_preprocessing_together_are_refused(tmp_path):
+    preset(tmp_path / "vgg", vgg(), "VGG")
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.load_backbone(f"hub:{tmp_path / 'vgg'}", preprocessing="tf")
+    assert str(caught.value) == (
+        "`preprocessing` must be left out: 'vgg' brings its image converter. Received: preprocessing='tf'."
+    )
+
+
+def test_a_preset_without_converter_needs_to_be_told(tmp_path):
+    backbone = vgg()
+    backbone.save_to_preset(str(tmp_path / "bare"))
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.load_backbone(f"hub:{tmp_path / 'bare'}")
+    assert str(caught.value) == (
+        "`preprocessing` must be given for 'bare', which brings no image converter. Received: preprocessing=None. Say "
+        "what it wants of its pixels: 'none' (0..255), 'unit' (0..1), 'tf' (-1..1), 'torch', 'caffe', a layer, or an "
+        "ImageConverter of KerasHub."
+    )
+    told = kertl.load_backbone(f"hub:{tmp_path / 'bare'}", preprocessing="unit", input_shape=(SIDE, SIDE, 3))
+    np.testing.assert_allclose(out(told, images()), out(backbone, images() / 255), rtol=1e-4, atol=1e-6)
+
+
+def test_a_converter_that_does_more_is_refused():
+    import keras_hub
+
+    class Flipping(keras_hub.layers.ImageConverter):
+        def call(self, inputs):
+            return super().call(inputs)[:, ::-1]
+
+    backbone = vgg()
+    with pytest.raises(ValueError, match=r"The image converter Flipping does more than scale and offset channels"):
+        kertl.load_backbone(backbone, preprocessing=Flipping())
+
+
+def test_a_backbone_in_memory_takes_an_image_converter_and_shares_its_weights():
+    import keras_hub
+
+    backbone = vgg()
+    converter = keras_hub.layers.ImageConverter(**CONVERTERS["mean and deviation"][0])
+    loaded = kertl.load_backbone(backbone, preprocessing=converter, input_shape=(SIDE, SIDE, 3))
+    assert {id(weight) for weight in loaded.weights} == {id(weight) for weight in backbone.weights}
+    expected = out(backbone, converter(images()))
+    assert np.abs(out(loaded, images()) - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert "preprocessing" in [layer.name for layer in loaded.layers]
+
+
+def test_a_classifier_in_memory_brings_its_backbone_and_its_converter():
+    import keras_hub
+
+    backbone = vit()
+    converter = keras_hub.layers.ViTImageConverter(image_size=(SIDE, SIDE), scale=1 / 127.5, offset=-1.0)
+    preprocessor = keras_hub.models.ViTImageClassifierPreprocessor(image_converter=converter)
+    classifier = keras_hub.models.ViTImageClassifier(backbone, num_classes=4, preprocessor=preprocessor)
+    loaded = kertl.load_backbone(classifier)
+    np.testing.assert_allclose(out(loaded, images()), out(backbone, images() / 127.5 - 1), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"`weights` must be left out where `source` is a model of KerasHub"):
+        kertl.load_backbone(classifier, weights=None)
+
+
+def test_a_model_that_takes_no_pictures_is_refused():
+    text = hub("Bert", vocabulary_size=10, num_layers=1, num_heads=1, hidden_dim=4, intermediate_dim=4)
+    with pytest.raises(ValueError, match=r"`source` must take pictures of shape \(height, width, 3\). Received: 'bert"):
+        kertl.load_backbone(text, preprocessing="none")
+
+
+# Transformers --------------------------------------------------------------------------------------------------------
+
+
+def test_a_vit_is_cut_between_its_blocks_and_mid_is_in_the_middle():
+    backbone = kertl.load_backbone(vit(num_layers=4), preprocessing="tf")
+    names = [group.name for group in kertl.layer_groups(backbone)]
+    assert names == ["vit_patching_and_embedding", *(f"transformer_block_{n}" for n in (1, 2, 3, 4))]
+    _, suffix = kertl.split(backbone, "mid")
+    assert [group.name for group in kertl.layer_groups(suffix)] == names[2:]
+    prefix, _ = kertl.split(backbone, "transformer_block_2")
+    assert prefix.output_shape == (None, 17, 16)
+
+
+def test_a_truncated_vit_is_the_first_blocks_and_the_last_norm():
+    source = vit()
+    whole = kertl.load_backbone(source, preprocessing="tf")
+    shorter = kertl.load_backbone(source, preprocessing="tf", truncate_at="transformer_block_2")
+    prefix, _ = kertl.split(whole, "transformer_block_3")
+    expected = source.get_layer("vit_encoder").layer_norm(prefix(images()))
+    np.testing.assert_allclose(out(shorter, images()), expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"`truncate_at` must be one of the blocks of '.*', 'transformer_block_1', "):
+        kertl.load_backbone(source, preprocessing="tf", truncate_at="vit_patching_and_embedding")
+
+
+def test_an_encoder_whose_other_outputs_are_used_stays_one_layer():
+    backbone = dino()
+    both = keras.layers.Concatenate()([backbone.pyramid_outputs["stage1"], backbone.output])
+    groups = kertl.layer_groups(keras.Model(backbone.inputs[0], both))
+    assert sum(group.parameters for group in groups) == backbone.count_params()
+    assert len(groups) < 4
+
+
+# The package ---------------------------------------------------------------------------------------------------------
+
+
+def test_where_keras_hub_is_missing_loading_says_how_to_install_it(tmp_path, monkeypatch):
+    preset(tmp_path / "vgg", vgg(), "VGG")
+    kertl.save(kertl.build(f"hub:{tmp_path / 'vgg'}", num_classes=2), tmp_path / "m.keras")
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    expected = (
+        " needs KerasHub, which cannot be imported (import of keras_hub halted; None in sys.modules). "
+        "Install it with: pip install keras-hub"
+    )
+    calls = {
+        f"The model in {str(tmp_path / 'm.keras')!r}": lambda: kertl.load(tmp_path / "m.keras"),
+        f"The backbone {'hub:' + str(tmp_path / 'vgg')!r}": lambda: kertl.load_backbone(f"hub:{tmp_path / 'vgg'}"),
+    }
+    for subject, call in calls.items():
+        with pytest.raises(ImportError) as caught:
+            call()
+        assert str(caught.value) == subject + expected
+
+
+def test_a_saved_model_loads_in_a_new_process_through_kertl_alone(tmp_path):
+    preset(tmp_path / "vit", vit(), "ViT", scale=1 / 255)
+    model = kertl.build(f"hub:{tmp_path / 'vit'}", num_classes=2, head=kertl.Head(pooling="token"))
+    kertl.save(model, tmp_path / "m.keras")
+    np.save(tmp_path / "y.npy", out(model, images()))
+    code = (
+        "import sys, kertl, numpy as np\n"
+        "assert 'keras_hub' not in sys.modules\n"
+        "x = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype('float32')\n"
+        "model = kertl.load(sys.argv[1] + '/m.keras')\n"
+        "np.testing.assert_allclose(model(x), np.load(sys.argv[1] + '/y.npy'), rtol=1e-5, atol=1e-6)\n"
+        "assert 'keras_cv' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_neither_package_is_imported_for_an_application():
+    code = (
+        "import sys, kertl\n"
+        "kertl.load_backbone('VGG16', weights=None, input_shape=(32, 32, 3))\n"
+        "assert not {'keras_hub', 'keras_cv'} & set(sys.modules), sorted(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
