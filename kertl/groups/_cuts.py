@@ -83,9 +83,9 @@ def block_name(steps: Sequence[Step]) -> str:
     merges = [step for step in layers if len(step.inputs) > 1]
     with_kernel = [step for step in layers if _has_kernel([step])]
     with_variables = [step for step in layers if step.variables]
-    candidates = [steps[0], *with_variables[-1:], *with_kernel[-1:], *merges[-1:]]
+    candidates = [*with_variables[-1:], *with_kernel[-1:], *merges[-1:]]
     told = [step for step in candidates if not _is_automatic(step.operation)]
-    return str((told or candidates)[-1].operation.name)
+    return str((told or candidates or [steps[0]])[-1].operation.name)
 
 
 def is_pooling(graph: Graph, step: Step) -> bool:
