@@ -44,7 +44,7 @@ class Stage:
     weight_decay: float = 1e-4
     """Share of each weight that a step at rate 1 takes away; >= 0. Biases and BatchNorm are left out."""
     label_smoothing: float = 0.1
-    """Share of the target that is spread over all classes; 0 <= smoothing < 1."""
+    """Share of the target that is spread over all classes; 0 <= smoothing < 1. Without effect in a regression."""
     class_weights: bool = False
     """Whether every class counts alike in the loss, however many images it has: better for the rare classes, worse for
     the accuracy over all images."""
