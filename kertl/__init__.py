@@ -21,6 +21,7 @@ _HOMES: dict[str, str] = {
     "predict": "kertl.evaluation",
     "LayerGroup": "kertl.groups",
     "build": "kertl.model",
+    "extract": "kertl.features",
     "freeze": "kertl.model",
     "load": "kertl.model",
     "load_backbone": "kertl.backbones",

@@ -1,8 +1,10 @@
 """Writing files so that a reader finds the old file or the new one, never half of one, whatever happens meanwhile."""
 
+import contextlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,10 +42,15 @@ def replace_file(path: Path, write: Callable[[Path], Path | None]) -> None:
         ) from error
 
 
-def remove_partial(folder: Path) -> None:
-    """Remove what a process that was killed while writing left in a folder; nobody else may be writing there."""
+def remove_partial(folder: Path, *, older_seconds: float = 0) -> None:
+    """Remove what a process that was killed while writing left in a folder.
+
+    Nobody else may be writing there, unless only what has not been written to for so long is removed.
+    """
     for path in folder.glob(f"{_PARTIAL}*"):
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if not older_seconds or time.time() - path.stat().st_mtime > older_seconds:
+                path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

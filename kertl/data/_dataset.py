@@ -43,6 +43,7 @@ class ImageDataset(keras.utils.PyDataset):
         shuffle: Whether the order changes from epoch to epoch.
         issues: Files that were left out, where the dataset was made from files by `images`.
         failure: The error that stopped the last batch that could not be read, or None; see `data_errors`.
+        digests: SHA-256 of the content of each file or array, in data order, where it is known.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ImageDataset(keras.utils.PyDataset):
         seed: int = 0,
         shuffle: bool = False,
         issues: Sequence[Issue] = (),
+        digests: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         self.reader = reader
@@ -68,6 +70,7 @@ class ImageDataset(keras.utils.PyDataset):
         self.seed = seed
         self.shuffle = shuffle
         self.issues = tuple(issues)
+        self.digests = None if digests is None else list(digests)
         self.epoch = 0
         self.failure: DataError | None = None
         self._inside_epoch = False
@@ -156,6 +159,7 @@ class ImageDataset(keras.utils.PyDataset):
             batch_size=self.batch_size,
             seed=self.seed,
             issues=self.issues,
+            digests=self.digests,
         )
 
     def on_epoch_begin(self) -> None:

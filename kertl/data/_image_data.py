@@ -214,6 +214,7 @@ def assemble(
             batch_size=options.batch_size,
             seed=options.seed,
             shuffle=part == "train",
+            digests=[entries[int(row)].sha256 for row in rows],
         )
 
     train = dataset("train")

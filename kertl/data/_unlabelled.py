@@ -65,4 +65,5 @@ def images(
         [file.path for file in usable],
         batch_size=batch_size,
         issues=issues,
+        digests=[verdict.sha256 for _, verdict in verdicts if not verdict.reason],
     )

@@ -7,6 +7,7 @@ from kertl.model._extend import extend_classes
 from kertl.model._files import load, save
 from kertl.model._info import DEFAULT_THRESHOLD, ModelInfo, model_info, set_model_info
 from kertl.model._outputs import output_layer, target_spreads, task_of
+from kertl.model._precision import computing_in
 from kertl.model._stage_model import FrozenPrefix, stage_model
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ModelInfo",
     "architecture",
     "build",
+    "computing_in",
     "cut",
     "extend_classes",
     "freeze",

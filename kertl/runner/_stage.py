@@ -13,12 +13,11 @@ from kertl.callbacks import BestWeights, EpochSeeds, StopOnDivergence
 from kertl.data import ImageData, ImageDataset, augment, data_errors
 from kertl.errors import DivergedError, RunError
 from kertl.hardware import scope_of
-from kertl.model import model_info, stage_model, target_spreads
+from kertl.model import computing_in, model_info, stage_model, target_spreads
 from kertl.optimizers import carry_moments, optimizer_named
 from kertl.recipe import Recipe, Stage
 from kertl.runner._checkpoints import Checkpoints
 from kertl.runner._journal import Journal, Snapshot
-from kertl.runner._precision import computing_in
 from kertl.schedules import schedule_named
 from kertl.tasks import task_named
 

@@ -1,0 +1,179 @@
+"""The features of one data set, made where they are to be kept: in memory, or in files beside those made before."""
+
+import contextlib
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl import __version__
+from kertl.features._augmented import Augmenter
+from kertl.features._choice import Choice, engines_of, identity
+from kertl.features._features import InMemory, OnDisk, View
+from kertl.features._keys import key_of, prefix_key
+from kertl.features._layout import Layout
+from kertl.features._passes import one_pass
+from kertl.features._progress import Progress
+from kertl.features._sources import Source
+from kertl.features._store import Store
+from kertl.groups import Chain
+from kertl.model import computing_in, cut
+
+_SHARD_BYTES = 1 << 26
+"""What is kept back at most before it is written, over all versions."""
+_SHARD_SECONDS = 30.0
+"""How long it is kept back at most: what a kill can cost."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """How images are varied, and how often."""
+
+    strength: str
+    views: int
+    seed: int
+
+
+class Job:
+    """What has to be known to extract.
+
+    Args:
+        model: The model.
+        chain: Its groups.
+        first: The group behind the boundary.
+        source: The images.
+        augmentation: How they are varied; None leaves them as they are.
+        precision: What to compute in.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        chain: Chain,
+        first: int,
+        source: Source,
+        augmentation: Augmentation | None,
+        precision: str,
+    ) -> None:
+        self._model, self._chain, self._first = model, chain, first
+        self._source, self._augmentation, self._precision = source, augmentation, precision
+        self._key = None
+        with contextlib.suppress(ValueError):
+            self._key = prefix_key(chain, first)
+        self._prefix, _ = cut(chain, first)
+        self._shape = (batch_size(), *source.shape)
+        dtype = source.dtype if augmentation is None else np.float32
+        self._engines = engines_of(model, self._prefix, self._key, self._shape, dtype, precision)
+        self._versions = range(augmentation.views if augmentation else 1)
+
+    def layout(self, dtype: str) -> Layout:
+        """What a row of features is."""
+        shapes = self._prefix.compute_output_shape(self._shape)
+        shapes = shapes if isinstance(shapes, list) else [shapes]
+        return Layout(tuple(tuple(shape[1:]) for shape in shapes), dtype)
+
+    def in_memory(self, layout: Layout, wanted: str, verbose: str | bool) -> tuple[list[View], Choice]:
+        """All versions, in memory."""
+        choice = self._engines.choose(wanted)
+        views = [InMemory(layout, self._source.count) for _ in self._versions]
+        digests = self._source.digests() if self._augmentation else None
+
+        def put(version: int, rows: np.ndarray, outputs: list[np.ndarray]) -> None:
+            views[version].put(rows, layout.pack(outputs, len(rows)))
+
+        self._pass(np.arange(self._source.count), choice, put, digests, verbose)
+        return list(views), choice
+
+    def on_disk(self, layout: Layout, wanted: str, folder: Path, verbose: str | bool) -> tuple[list[View], Choice]:
+        """All versions, in files, from which those that are there already are taken."""
+        key = self._key or prefix_key(self._chain, self._first)
+        engines = [identity(name, self._precision) for name in ("keras", "openvino")]
+        rule = key_of({"prefix": key, "shape": self._shape, "engines": engines})
+        choice = self._engines.choose(wanted, folder / f"engine-{rule[:32]}.json")
+        shared = {
+            "prefix": key,
+            "kertl": __version__,
+            "images": self._source.identity,
+            "computed": identity(choice.name, self._precision),
+            "dtype": layout.dtype,
+        }
+        keys = [key_of(shared | self._drawn(version)) for version in self._versions]
+        stores = [Store(folder / key[:32], key, layout) for key in keys]
+        digests = self._source.digests()
+        known = np.logical_and.reduce([store.find(digests) for store in stores])
+        _, firsts = np.unique(digests, return_index=True)  # of images that are the same, the first
+        missing = np.intersect1d(np.flatnonzero(~known), firsts)
+        if len(missing):
+            writer = _Writer(stores, layout, self._source, digests)
+            try:
+                self._pass(missing, choice, writer.put, digests, verbose)
+            finally:
+                writer.flush()
+        return [OnDisk(store.rows(digests)) for store in stores], choice
+
+    def _pass(
+        self, rows: np.ndarray, choice: Choice, put: Any, digests: np.ndarray | None, verbose: str | bool
+    ) -> None:
+        drawn = self._augmentation
+        augmenter = Augmenter(drawn.strength, drawn.seed, self._shape) if drawn else None
+        with (
+            computing_in(self._model, self._precision if choice.name == "keras" else "float32"),
+            Progress(len(rows), verbose) as progress,
+        ):
+            one_pass(
+                self._source,
+                rows,
+                self._engines.engine(choice.name),
+                self._shape[0],
+                put,
+                versions=self._versions,
+                augmenter=augmenter,
+                digests=digests,
+                progress=progress,
+            )
+
+    def _drawn(self, version: int) -> dict[str, Any]:
+        """What a version of an image depends on beside the image and the model."""
+        if self._augmentation is None:
+            return {}
+        settings = Augmenter(self._augmentation.strength, 0, self._shape).settings
+        return {**dataclasses.asdict(self._augmentation), "views": version, "layers": settings, "batch": self._shape[0]}
+
+
+class _Writer:
+    """Collects whole batches of all versions and writes them to shards."""
+
+    def __init__(self, stores: list[Store], layout: Layout, source: Source, digests: np.ndarray) -> None:
+        self._stores, self._layout, self._source, self._digests = stores, layout, source, digests
+        self._kept: list[list[np.ndarray]] = [[] for _ in stores]
+        self._images: list[list[np.ndarray]] = [[] for _ in stores]
+        self._since, self._bytes = time.monotonic(), 0
+
+    def put(self, version: int, rows: np.ndarray, outputs: list[np.ndarray]) -> None:
+        """Keep a version of a batch."""
+        packed = self._layout.pack(outputs, len(rows))
+        if version == 0:
+            self._source.verify(rows)
+        self._kept[version].append(packed)
+        self._images[version].append(rows)
+        self._bytes += packed.nbytes
+        full = self._bytes >= _SHARD_BYTES or time.monotonic() - self._since >= _SHARD_SECONDS
+        if full and version == len(self._stores) - 1:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is kept."""
+        for store, kept, images in zip(self._stores, self._kept, self._images, strict=True):
+            if kept:
+                store.write(self._digests[np.concatenate(images)], np.concatenate(kept))
+            kept.clear()
+            images.clear()
+        self._since, self._bytes = time.monotonic(), 0
+
+
+def batch_size() -> int:
+    """Images that are computed at once: more on an accelerator."""
+    return 32 if all(str(device).startswith("cpu") for device in keras.distribution.list_devices()) else 256

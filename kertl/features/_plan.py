@@ -1,0 +1,207 @@
+"""Whether to keep features or to compute them at every epoch: the sums before the work starts, and a rule.
+
+The rule weighs bytes, epochs and versions only. Times are measured to be printed: two runs must choose alike.
+"""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl._checks import integer, one_of
+from kertl.features._layout import DTYPES, Layout
+from kertl.features._room import DISK_SHARE, MEMORY_SHARE, free_disk, free_memory, readable
+
+CHOICES = ("memory", "disk", "live")
+_TRAINING = 3.0
+"""What a step of training costs in forward passes: one forward, and about two for the gradients."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What caching takes and what it saves."""
+
+    images: int
+    """Images to train on."""
+    epochs: int
+    """Epochs to train for."""
+    views: int
+    """Augmented versions kept of each image; 0 for the plain one alone."""
+    bytes_per_image: int
+    """What crosses the boundary for one image, as it is kept."""
+    bytes_needed: int
+    """That times the images and their versions."""
+    memory_free: int
+    """Bytes of memory that can be had."""
+    disk_free: int | None
+    """Bytes that can be written to the folder; None where there is none."""
+    images_per_second: float
+    """Forward passes of the prefix, from a short measurement."""
+    seconds_cached: float
+    """Extraction and training on features, by that measurement."""
+    seconds_live: float
+    """Training on images, by that measurement."""
+    choice: str
+    """`"memory"`, `"disk"` or `"live"`."""
+    reason: str
+    """Why."""
+
+    def lines(self) -> list[str]:
+        """The sums, for people."""
+        versions = f" in {self.views} versions" if self.views else ""
+        disk = "" if self.disk_free is None else f", {readable(self.disk_free)} of disk free"
+        return [
+            f"{self.images} images{versions}, {readable(self.bytes_per_image)} each at the boundary: "
+            f"{readable(self.bytes_needed)} ({readable(self.memory_free)} of memory free{disk})",
+            f"the frozen part runs at {self.images_per_second:,.0f} images/s; {self.epochs} epochs take about "
+            f"{_span(self.seconds_cached)} on kept features, {_span(self.seconds_live)} on images",
+            f"{_CHOSEN[self.choice]}: {self.reason}",
+        ]
+
+
+_CHOSEN = {
+    "memory": "Features are kept in memory",
+    "disk": "Features are kept on disk",
+    "live": "Features are not kept",
+}
+
+
+def plan(
+    prefix: keras.Model,
+    suffix: keras.Model,
+    images: int,
+    image_shape: Sequence[int],
+    *,
+    epochs: int,
+    views: int = 0,
+    augmented: bool = False,
+    cache: str | bool = "auto",
+    cache_bytes: int | None = None,
+    cache_dir: str | Path | None = None,
+    dtype: str = "float32",
+    batch_size: int = 32,
+) -> Plan:
+    """What keeping features takes and saves, and whether to do it.
+
+    `cache="auto"` keeps them if they are used more than once for each time they are made (more epochs than versions),
+    the training does not ask for images that are new at each epoch (augmentation without versions), and there is room:
+    in memory, else in `cache_dir`.
+
+    Args:
+        prefix: The frozen part.
+        suffix: What trains behind it.
+        images: How many images there are to train on; >= 1.
+        image_shape: Shape of one of them.
+        epochs: How often each is trained on; >= 1.
+        views: Augmented versions to keep of each; 0 for the plain one alone.
+        augmented: Whether training varies the images.
+        cache: True to keep features or raise, False not to, "auto" by the rule.
+        cache_bytes: The most that they may take; None sets no bound but what is free.
+        cache_dir: A folder for those that do not fit into memory.
+        dtype: What they are kept as.
+        batch_size: Images per step, for the measurement.
+
+    Raises:
+        ValueError: If `cache=True` and there is no room or features would not be what training asks for; the message
+            names the sums.
+    """
+    one_of("cache", cache, ("auto", True, False))
+    one_of("dtype", dtype, DTYPES)
+    integer("epochs", epochs, at_least=1)
+    shapes = prefix.compute_output_shape((1, *image_shape))
+    shapes = shapes if isinstance(shapes, list) else [shapes]
+    layout = Layout(tuple(tuple(shape[1:]) for shape in shapes), dtype)
+    needed = layout.row_bytes * images * max(1, views)
+    memory, disk = free_memory(), None if cache_dir is None else free_disk(cache_dir)
+    choice, reason = _decide(cache, needed, epochs, views, augmented, cache_bytes, memory, disk)
+    front, behind = _seconds(prefix, suffix, (batch_size, *image_shape), layout)
+    return Plan(
+        images=images,
+        epochs=epochs,
+        views=views,
+        bytes_per_image=layout.row_bytes,
+        bytes_needed=needed,
+        memory_free=memory,
+        disk_free=disk,
+        images_per_second=1 / front,
+        seconds_cached=images * (max(1, views) * front + epochs * _TRAINING * behind),
+        seconds_live=images * epochs * (front + _TRAINING * behind),
+        choice=choice,
+        reason=reason,
+    )
+
+
+def _decide(
+    cache: str | bool,
+    needed: int,
+    epochs: int,
+    views: int,
+    augmented: bool,
+    cache_bytes: int | None,
+    memory: int,
+    disk: int | None,
+) -> tuple[str, str]:
+    """The choice and its reason, from sums that are no times."""
+    if cache is False:
+        return "live", "as asked by cache=False"
+    place, why = _place(needed, cache_bytes, memory, disk)
+    if cache is True:
+        if augmented and not views:
+            raise ValueError(
+                "`views` must be >= 1 where features of augmented images are kept. Received: views=0 with cache=True. "
+                "Pass views=4, or augment='none', or cache=False."
+            )
+        if place == "live":
+            raise ValueError(
+                f"`cache` must be 'auto' or False where features find no room. Received: cache=True, but {why}. Name "
+                "a `cache_dir` on another disk, allow more `cache_bytes`, or choose a boundary with fewer numbers."
+            )
+        return place, f"as asked by cache=True; {why}"
+    if augmented and not views:
+        return "live", "training varies the images anew at each epoch; `views` keeps some versions of each"
+    if epochs <= max(1, views):
+        return "live", f"{epochs} epochs would use each of {max(1, views)} versions once at most"
+    return place, why
+
+
+def _place(needed: int, cache_bytes: int | None, memory: int, disk: int | None) -> tuple[str, str]:
+    if cache_bytes is not None and needed > cache_bytes:
+        return "live", f"they take {readable(needed)}, and cache_bytes allows {readable(cache_bytes)}"
+    if needed <= memory * MEMORY_SHARE:
+        return "memory", f"they take {readable(needed)}, at most half of the free memory"
+    if disk is None:
+        return "live", f"they take {readable(needed)}, more than half of the free memory, and there is no folder"
+    if needed <= disk * DISK_SHARE:
+        return "disk", f"they take {readable(needed)}, more than half of the free memory, and the disk has room"
+    return "live", f"they take {readable(needed)}, and neither memory nor disk has room"
+
+
+def _seconds(
+    prefix: keras.Model, suffix: keras.Model, shape: tuple[int, ...], layout: Layout
+) -> tuple[float, float]:
+    """Seconds per image of a forward pass of either part, called without compilation, which would take longer."""
+    images = keras.ops.zeros(shape, prefix.inputs[0].dtype)
+    features = [keras.ops.zeros((shape[0], *inner), "float32") for inner in layout.shapes]
+    one = features[0] if len(features) == 1 else features
+    return _timed(prefix, images) / shape[0], _timed(suffix, one) / shape[0]
+
+
+def _timed(model: Any, inputs: Any) -> float:
+    """The quicker of two calls after a first one."""
+    spent = []
+    for _ in range(3):
+        start = time.perf_counter()
+        outputs = model(inputs, training=False)
+        np.asarray(keras.ops.convert_to_numpy(keras.tree.flatten(outputs)[0]))
+        spent.append(time.perf_counter() - start)
+    return min(spent[1:])
+
+
+def _span(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

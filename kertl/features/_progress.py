@@ -1,0 +1,54 @@
+"""A bar with images per second and the time left, on stderr, for work that takes more than a moment."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+_PATIENCE_SECONDS = 2.0
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} images/s" if task.speed else "")
+
+
+class Progress:
+    """Shows how many images are done, from two seconds on.
+
+    Args:
+        total: Images to do.
+        verbose: Whether to show anything; "auto" where stderr is a terminal.
+    """
+
+    def __init__(self, total: int, verbose: str | bool) -> None:
+        self._shown = sys.stderr.isatty() if verbose == "auto" else bool(verbose)
+        self._started = time.monotonic()
+        self._done, self._total = 0, total
+        self._bar: Bar | None = None
+        self._task: Any = None
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def add(self, count: int) -> None:
+        """So many more images are done."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done)
+        elif self._shown and time.monotonic() - self._started > _PATIENCE_SECONDS:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed())
+            self._bar = Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task("Extracting features", total=self._total, completed=self._done)
+            self._bar.start()

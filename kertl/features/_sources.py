@@ -1,0 +1,234 @@
+"""What features are made from: images of any origin as rows that can be counted, told apart and read in batches."""
+
+import contextlib
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from kertl.data import ImageData, ImageDataset
+from kertl.errors import DataError
+
+_BLOCK = 256
+"""Images that are read at a time where nothing but their digests is wanted."""
+
+
+class Source(Protocol):
+    """Images in an order of their own."""
+
+    count: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    labels: np.ndarray | None
+    identity: dict[str, Any]
+    """What is the same for all images and decides, beside their digests, what is read."""
+
+    def digests(self) -> np.ndarray:
+        """The SHA-256 of the content of each image, of type `S32`."""
+
+    def batches(self, rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The images `rows`, `size` at a time, each batch with the numbers of its rows."""
+
+    def verify(self, rows: np.ndarray) -> None:
+        """Raise a `DataError` if images that have been read are not what their digests say."""
+
+
+def source_of(data: Any) -> Source:
+    """The source behind what a caller calls data.
+
+    Raises:
+        TypeError: If `data` is none of what is accepted.
+        ValueError: If it has no end.
+        DataError: If its batches are not images, or labels do not fit them.
+    """
+    if isinstance(data, ImageDataset):
+        return _Dataset(data)
+    if isinstance(data, keras.utils.PyDataset):
+        if data.num_batches is None:
+            raise _endless(data)
+        return _Stream(lambda: (data[index] for index in range(data.num_batches)))
+    if _is_tf_dataset(data):
+        if data.cardinality() == -1:
+            raise _endless(data)
+        return _Stream(data.as_numpy_iterator)
+    parts = data if isinstance(data, tuple) else (data,)
+    if not 1 <= len(parts) <= 2 or not all(hasattr(part, "__array__") for part in parts[:1]):
+        advice = " Pass data.train, say." if isinstance(data, ImageData) else ""
+        raise TypeError(
+            "`data` must be a part of `kertl.data`, an array of images or (images, labels), a finite "
+            f"`keras.utils.PyDataset` or a finite `tf.data.Dataset`. Received: data={type(data).__name__}.{advice}"
+        )
+    return _Arrays(*parts)
+
+
+class _Arrays:
+    """Images in memory."""
+
+    def __init__(self, images: Any, labels: Any = None) -> None:
+        self._images = _numbers(np.asarray(images))
+        if self._images.ndim < 2 or not len(self._images):
+            raise DataError(
+                f"`data` must hold at least one image, along its first axis. Received: shape {self._images.shape}."
+            )
+        self.labels = None if labels is None else np.asarray(labels)
+        if self.labels is not None and len(self.labels) != len(self._images):
+            raise DataError(
+                f"`data` must hold one label per image. Received: {len(self._images)} images and "
+                f"{len(self.labels)} labels."
+            )
+        self.count, self.shape, self.dtype = len(self._images), self._images.shape[1:], self._images.dtype
+        self.identity = _pixels(self.shape, self.dtype)
+
+    def digests(self) -> np.ndarray:
+        return _digests(self._images)
+
+    def batches(self, rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for chosen in _chunks(rows, size):
+            yield chosen, self._images[chosen]
+
+    def verify(self, rows: np.ndarray) -> None:
+        pass
+
+
+class _Dataset:
+    """A part of `kertl.data`: what is in a file is known by the digest of the file, without decoding it."""
+
+    def __init__(self, dataset: ImageDataset) -> None:
+        self._reader = dataset.reader
+        self._files = _file_reader(dataset.reader)
+        self._known = dataset.digests if self._files is not None else None
+        self.labels = dataset.labels
+        self.count, self.dtype = dataset.num_examples, np.dtype(np.uint8)
+        self.shape: tuple[int, ...] = dataset.reader.shape
+        self.identity = _pixels(self.shape, self.dtype)
+        if self._known is not None:
+            self.identity = {"content": "file", "image_size": self.shape[:2], "resize": self._files.resize}
+
+    def digests(self) -> np.ndarray:
+        if self._known is not None:
+            return np.array([bytes.fromhex(digest) for digest in self._known], "S32")
+        blocks = _chunks(np.arange(self.count), _BLOCK)
+        return np.concatenate([_digests(self._reader.take(rows)) for rows in blocks])
+
+    def batches(self, rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for chosen in _chunks(rows, size):
+            yield chosen, self._reader.take(chosen)
+
+    def verify(self, rows: np.ndarray) -> None:
+        # A file may have been written anew since the data set was made.
+        for row in rows if self._known is not None else ():
+            path, digest = Path(self._files.paths[row]), ""
+            with contextlib.suppress(OSError):
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            if digest != self._known[row]:
+                raise DataError(
+                    f"The image {str(path)!r} has changed or gone since the data set was made. Make the data set anew."
+                )
+
+
+class _Stream:
+    """Batches that come one after the other, in another order perhaps at the next pass.
+
+    A first pass counts the images and keeps their digests and labels; by its digest an image is known again later.
+    """
+
+    def __init__(self, passes: Callable[[], Iterable[Any]]) -> None:
+        self._passes = passes
+        digests: list[np.ndarray] = []
+        labels: list[np.ndarray] = []
+        self.shape: tuple[int, ...] = ()
+        for images, marks in map(_images_and_labels, passes()):
+            if self.shape and images.shape[1:] != self.shape:
+                raise DataError(f"`data` must hold images of one size. Received: {self.shape} and {images.shape[1:]}.")
+            self.shape, self.dtype = images.shape[1:], images.dtype
+            digests.append(_digests(images))
+            labels += [] if marks is None else [marks]
+        if not digests:
+            raise DataError("`data` must hold at least one batch of images. Received: none.")
+        self._digests = np.concatenate(digests)
+        self.count = len(self._digests)
+        self.labels = np.concatenate(labels) if labels else None
+        self.identity = _pixels(self.shape, self.dtype)
+
+    def digests(self) -> np.ndarray:
+        return self._digests
+
+    def batches(self, rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        wanted: dict[bytes, list[int]] = {}
+        for row in rows:
+            wanted.setdefault(self._digests[row], []).append(int(row))
+        chosen: list[int] = []
+        pixels: list[np.ndarray] = []
+        for images, _ in map(_images_and_labels, self._passes()):
+            for image, digest in zip(images, _digests(images), strict=True):
+                for row in wanted.pop(digest, ()):
+                    chosen.append(row)
+                    pixels.append(image)
+            while len(chosen) >= size:
+                yield np.array(chosen[:size]), np.stack(pixels[:size])
+                del chosen[:size], pixels[:size]
+        if chosen:
+            yield np.array(chosen), np.stack(pixels)
+        if wanted:
+            raise DataError(
+                f"`data` must give the same images at each pass. Received: {sum(map(len, wanted.values()))} of "
+                f"{self.count} images did not come again. Leave augmentation to `augment=`."
+            )
+
+    def verify(self, rows: np.ndarray) -> None:
+        pass
+
+
+def _file_reader(reader: Any) -> Any:
+    """The reader that reads files, behind a cache in memory perhaps; None where there are no files."""
+    reader = getattr(reader, "reader", reader)
+    return reader if hasattr(reader, "paths") and hasattr(reader, "resize") else None
+
+
+def _is_tf_dataset(data: Any) -> bool:
+    """Whether `data` is a `tf.data.Dataset`, told without importing TensorFlow."""
+    kinds = type(data).__mro__
+    return any(kind.__module__.startswith("tensorflow.") and kind.__name__ == "DatasetV2" for kind in kinds)
+
+
+def _images_and_labels(batch: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    parts = batch if isinstance(batch, (tuple, list)) else (batch,)
+    if not parts or isinstance(parts[0], dict) or np.ndim(parts[0]) < 2:
+        raise DataError(
+            "`data` must give batches of images, or tuples that begin with images and labels. "
+            f"Received: {type(batch).__name__} of {[type(part).__name__ for part in parts]}."
+        )
+    images = _numbers(keras.ops.convert_to_numpy(parts[0]))
+    return images, keras.ops.convert_to_numpy(parts[1]) if len(parts) > 1 and parts[1] is not None else None
+
+
+def _numbers(images: np.ndarray) -> np.ndarray:
+    """Images as bytes or float32, which is what goes to a device."""
+    if images.dtype in (np.uint8, np.float32):
+        return images
+    if images.dtype.kind not in "fiu":
+        raise DataError(f"`data` must hold images as numbers. Received: dtype {images.dtype}.")
+    return images.astype(np.float32)
+
+
+def _digests(images: np.ndarray) -> np.ndarray:
+    return np.array([hashlib.sha256(image.tobytes()).digest() for image in images], "S32")
+
+
+def _pixels(shape: tuple[int, ...], dtype: Any) -> dict[str, Any]:
+    return {"content": "pixels", "shape": shape, "dtype": str(dtype)}
+
+
+def _chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    return (rows[start : start + size] for start in itertools.islice(itertools.count(0, size), -(-len(rows) // size)))
+
+
+def _endless(data: Any) -> ValueError:
+    return ValueError(
+        f"`data` must have an end. Received: {type(data).__name__} of unlimited length. Pass one epoch of it, "
+        "`dataset.take(batches)` say."
+    )
