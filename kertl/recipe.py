@@ -52,6 +52,12 @@ class Stage:
     """How much the training images are varied: "none", "light" or "strong"."""
     batch_norm: str = "frozen"
     """What the backbone's BatchNorm layers behind the boundary do: "frozen" or "train"."""
+    cache: str | bool = "auto"
+    """Whether the part in front of the boundary is run once and its features are kept for all epochs: True, False, or
+    "auto": where they find room, serve more epochs than they have versions, and `augment` is "none" or `views` > 0."""
+    views: int = 0
+    """How many augmented versions of each training image are kept as features, another one each epoch; 0 keeps the
+    plain image, which goes with `augment` "none"."""
     patience_epochs: int | None = None
     """Stop after so many epochs without a better validation loss; None goes through all epochs."""
 
@@ -67,6 +73,8 @@ class Stage:
         one_of("class_weights", self.class_weights, (True, False))
         one_of("augment", self.augment, AUGMENTATIONS)
         one_of("batch_norm", self.batch_norm, ("frozen", "train"))
+        one_of("cache", self.cache, ("auto", True, False))
+        integer("views", self.views, at_least=0)
         if self.patience_epochs is not None:
             integer("patience_epochs", self.patience_epochs, at_least=1)
 

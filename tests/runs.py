@@ -45,7 +45,7 @@ def recipe(*stages, **options):
 
 
 def quick(at="deep", **options):
-    return kertl.Stage(at, **{"epochs": 1, "augment": "none", "learning_rate": 0.01, **options})
+    return kertl.Stage(at, **{"epochs": 1, "augment": "none", "learning_rate": 0.01, "cache": False, **options})
 
 
 def values(variables):

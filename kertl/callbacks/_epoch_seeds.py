@@ -14,15 +14,16 @@ class EpochSeeds(keras.callbacks.Callback):
 
     Args:
         seed: >= 0.
+        whole: The model whose generators are counted, where the one that trains is a part of it.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, whole: keras.Model | None = None) -> None:
         super().__init__()
-        self.seed = seed
+        self.seed, self.whole = seed, whole
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the generators."""
-        for place, state in enumerate(_states(self.model)):
+        for place, state in enumerate(_states(self.whole or self.model)):
             (drawn,) = np.random.default_rng((self.seed, epoch, place)).integers(2**31, size=1)
             state.assign(np.array([drawn, 0]))
 

@@ -180,9 +180,7 @@ def _place(needed: int, cache_bytes: int | None, memory: int, disk: int | None) 
     return "live", f"they take {readable(needed)}, and neither memory nor disk has room"
 
 
-def _seconds(
-    prefix: keras.Model, suffix: keras.Model, shape: tuple[int, ...], layout: Layout
-) -> tuple[float, float]:
+def _seconds(prefix: keras.Model, suffix: keras.Model, shape: tuple[int, ...], layout: Layout) -> tuple[float, float]:
     """Seconds per image of a forward pass of either part, called without compilation, which would take longer."""
     images = keras.ops.zeros(shape, prefix.inputs[0].dtype)
     features = [keras.ops.zeros((shape[0], *inner), "float32") for inner in layout.shapes]

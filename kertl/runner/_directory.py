@@ -27,7 +27,7 @@ from kertl.runner._lock import locked
 _logger = logging.getLogger(__name__)
 
 RECIPE, DATA, BATCHES, ARCHITECTURE = "recipe.json", "data.csv", "data.json", "model.json"
-HISTORY, METRICS, MODEL = "history.csv", "metrics.json", "model.keras"
+HISTORY, METRICS, MODEL, CHOICES = "history.csv", "metrics.json", "model.keras", "choices.json"
 
 
 class RunDirectory:
@@ -64,6 +64,11 @@ class RunDirectory:
         with locked(self.path):
             remove_partial(self.path)
             yield
+
+    @property
+    def features(self) -> Path | None:
+        """Where features are kept."""
+        return None if self.path is None else self.path / "features"
 
     def refuse_other(self, recipe: Recipe, data: ImageData, model: keras.Model) -> None:
         """Find that the directory is another run's.
@@ -129,6 +134,16 @@ class RunDirectory:
         with (self.path / HISTORY).open(newline="", encoding="utf-8") as file:
             rows = [{name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
         return [{**row, "at": recipe.stages[row["stage"]].at} for row in rows]
+
+    def read_choices(self) -> dict[str, Any]:
+        """What was chosen for each stage by a run that goes on."""
+        file = None if self.path is None else self.path / CHOICES
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file and file.is_file() else {}
+
+    def write_choices(self, choices: Mapping[str, Any]) -> None:
+        """Write what is chosen, before it is acted on."""
+        if self.path is not None:
+            write_json(self.path / CHOICES, choices)
 
     def write_model(self, model: keras.Model) -> None:
         """Save the model as it is now."""

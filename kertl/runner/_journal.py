@@ -48,6 +48,11 @@ class Snapshot:
     callbacks: Sequence[tuple[str, Any]]
     """Class and state of each callback."""
 
+    def give_weights(self, model: keras.Model) -> None:
+        """Give the whole model its variables of then; the rest is for who trains it."""
+        for variable, value in zip(model.variables, self.variables, strict=False):
+            variable.assign(value)
+
     def to_values(self) -> dict[str, Any]:
         """As what `CheckpointFiles` writes."""
         return {**vars(self), "position": vars(self.position)}
@@ -73,6 +78,7 @@ class Journal:
         self.rows = list(rows)
         self.stop = stop
         self.files = directory.checkpoints
+        self.choices = directory.read_choices()
         self._directory, self._every = directory, every
         self._begun = self._last = time.monotonic()
         self._spent = self._longest = 0.0
@@ -81,6 +87,16 @@ class Journal:
     def tensorboard(self) -> Path | None:
         """Where TensorBoard's events go."""
         return self._directory.tensorboard
+
+    @property
+    def features_dir(self) -> Path | None:
+        """Where features are kept."""
+        return self._directory.features
+
+    def choose(self, stage: int, choice: dict[str, Any]) -> None:
+        """Write down what is chosen for a stage."""
+        self.choices[str(stage)] = choice
+        self._directory.write_choices(self.choices)
 
     def add(self, row: dict[str, Any]) -> None:
         """Write down the figures of an epoch."""

@@ -12,12 +12,14 @@ import keras
 from kertl.callbacks import BestWeights, EpochSeeds, StopOnDivergence
 from kertl.data import ImageData, ImageDataset, augment, data_errors
 from kertl.errors import DivergedError, RunError
+from kertl.features import EpochFitter, FeatureBatches
 from kertl.hardware import scope_of
 from kertl.model import computing_in, model_info, stage_model, target_spreads
 from kertl.optimizers import carry_moments, optimizer_named
 from kertl.recipe import Recipe, Stage
 from kertl.runner._checkpoints import Checkpoints
 from kertl.runner._journal import Journal, Snapshot
+from kertl.runner._kept import kept
 from kertl.schedules import schedule_named
 from kertl.tasks import task_named
 
@@ -46,7 +48,7 @@ class _DataEpoch(keras.callbacks.Callback):
 class _Rest(keras.utils.PyDataset):
     """The batches of one epoch from a certain one on."""
 
-    def __init__(self, dataset: ImageDataset, epoch: int, first: int) -> None:
+    def __init__(self, dataset: ImageDataset | FeatureBatches, epoch: int, first: int) -> None:
         super().__init__()
         self._dataset, self._epoch, self._first = dataset, epoch, first
 
@@ -101,23 +103,28 @@ def train_stage(
     """
     stage = recipe.stages[number]
     first = sum(row["stage"] < number for row in journal.rows)
+    with scope_of(model):
+        if snapshot is not None:  # the frozen part may have been trained in stages before
+            snapshot.give_weights(model)
+        features = kept(model, data, recipe, number, journal)
     with scope_of(model), computing_in(model, recipe.precision):
-        training = _training_model(model, stage)
+        live = _training_model(model, stage)
+        training = features.suffix if features else live
         trained = _compile(training, model, data, recipe, stage, before)
         best = BestWeights("val_loss" if data.validation is not None else "loss", stage.patience_epochs)
         divergence = StopOnDivergence()
-        checkpoints = Checkpoints(number, model, [best, *callbacks], journal, len(data.train), snapshot)
+        fitter = EpochFitter(training) if features else None
+        whole_epochs = fitter is not None and features is not None and fitter.whole_epochs(features.train)
+        steps = 1 if whole_epochs else len(data.train)
+        checkpoints = Checkpoints(number, model, [best, *callbacks], journal, steps, snapshot)
 
-        def fit(images: keras.utils.PyDataset, begin: int, end: int) -> None:
-            training.fit(
-                images,
-                validation_data=data.validation,
-                initial_epoch=begin,
-                epochs=end,
-                class_weight=data.class_weights if stage.class_weights else None,
-                callbacks=[
+        def fit(begin: int, end: int, first_batch: int = 0) -> None:
+            options: dict[str, Any] = {
+                "initial_epoch": begin,
+                "epochs": end,
+                "callbacks": [
                     _DataEpoch(data.train),
-                    EpochSeeds(recipe.seed),
+                    EpochSeeds(recipe.seed, live),
                     divergence,
                     best,
                     _Rows(number, stage.at, journal.add),
@@ -125,13 +132,22 @@ def train_stage(
                     *callbacks,
                     checkpoints,
                 ],
-                shuffle=False,  # the data set has an order of its own
-                verbose=verbose,
-            )
+                "verbose": verbose,
+            }
+            if features is None:
+                options["class_weight"] = data.class_weights if stage.class_weights else None
+            source: Any = features.train if features else data.train
+            judged: Any = features.validation if features else data.validation
+            if fitter is not None and not first_batch:
+                fitter.fit(source, judged, **options)
+                return
+            # The data set has an order of its own.
+            rest = _Rest(source, begin, first_batch) if first_batch else source
+            training.fit(rest, validation_data=judged, shuffle=False, **options)
 
         try:
             with data_errors(data.train, data.validation):
-                _fit_from(checkpoints, fit, data.train, first, first + stage.epochs)
+                _fit_from(checkpoints, fit, first, first + stage.epochs)
         except KeyboardInterrupt:
             checkpoints.sync()
             if best.best_weights is not None:
@@ -146,26 +162,20 @@ def train_stage(
     return trained
 
 
-def _fit_from(
-    checkpoints: Checkpoints,
-    fit: Callable[[keras.utils.PyDataset, int, int], None],
-    images: ImageDataset,
-    first: int,
-    end: int,
-) -> None:
+def _fit_from(checkpoints: Checkpoints, fit: Callable[..., None], first: int, end: int) -> None:
     """Fit the epochs from `first` to `end`, or those that are left.
 
     A broken epoch is finished in a `fit` of its own: a shorter epoch within one `fit` would make the others as short.
     """
     at = checkpoints.position
     if at is not None and at.batch:
-        fit(_Rest(images, at.epoch, checkpoints.first_batch), at.epoch, at.epoch + 1)
+        fit(at.epoch, at.epoch + 1, checkpoints.first_batch)
         at = checkpoints.position
         if at is None or at.stopped or at.epoch == end:
             return
     # Where no epoch is left, `fit` has its callbacks do what comes at the end.
     begin = first if at is None else at.epoch
-    fit(images, begin, begin if at is not None and at.stopped else end)
+    fit(begin, begin if at is not None and at.stopped else end)
 
 
 def _tensorboard(path: Path | None) -> list[keras.callbacks.Callback]:

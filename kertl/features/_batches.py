@@ -1,0 +1,274 @@
+"""Features in batches, and a `fit` on them that runs a whole epoch per call.
+
+The order of an epoch is that of `kertl.data.ImageDataset`, so that training on features goes through the examples as
+training on their images does.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from kertl._checks import complain, integer
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Numbers in a batch that is only judged, not trained on: four megabytes.
+_JUDGED_AT_ONCE = 2**20
+
+
+class FeatureBatches(keras.utils.PyDataset):
+    """Rows of features in batches, as `(features, labels)` or `(features, labels, weights)`.
+
+    In epoch `e` of a shuffled one the order is `np.random.default_rng((seed, e)).permutation(num_examples)`. Every
+    whole pass counts `epoch` up by one; `EpochFitter` sets it to the epoch of `fit`. A `fit` without it must be called
+    with `shuffle=False`.
+
+    Attributes:
+        values: The features, an array with one row per example, or a list of such arrays.
+        labels: The labels of all rows of `values`.
+        weights: The weight of each row of `values` in the loss, or None.
+        rows: Which rows of `values` the examples are.
+        batch_size: Examples per batch.
+        seed: Seed of the order.
+        shuffle: Whether the order changes from epoch to epoch.
+        epoch: The epoch whose batches `batches[i]` gives; may be set.
+    """
+
+    def __init__(
+        self,
+        values: Any,
+        labels: np.ndarray,
+        weights: np.ndarray | None,
+        rows: np.ndarray,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+    ) -> None:
+        super().__init__()
+        self.values = values
+        self.labels = labels
+        self.weights = weights
+        self.rows = rows
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
+        self._inside_epoch = False
+        self._asked: set[int] = set()
+
+    def __len__(self) -> int:
+        return math.ceil(self.num_examples / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        if self._inside_epoch:
+            self._asked.add(index)
+        return self.batch(self.epoch, index)
+
+    @property
+    def num_examples(self) -> int:
+        """Number of examples in an epoch."""
+        return len(self.rows)
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """Features, labels, and weights if there are any, of all rows."""
+        return (self.values, self.labels) if self.weights is None else (self.values, self.labels, self.weights)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the features are plain arrays, not files mapped into memory."""
+        return all(type(values) is np.ndarray for values in _listed(self.values))
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The examples in the order of an epoch, as indices into `values` and `labels`."""
+        if not self.shuffle:
+            return self.rows
+        return self.rows[np.random.default_rng((self.seed, epoch)).permutation(self.num_examples)]
+
+    def batch(self, epoch: int, index: int) -> tuple[Any, ...]:
+        """Batch `index` of an epoch."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"`index` must be at least 0 and below {len(self)}. Received: index={index}.")
+        rows = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        return tuple(keras.tree.map_structure(lambda array: np.asarray(array[rows]), self.parts))
+
+    def on_epoch_begin(self) -> None:
+        """Called by Keras before an epoch."""
+        self._inside_epoch = True
+
+    def on_epoch_end(self) -> None:
+        """Called by Keras after an epoch, and before the first; only a whole pass over the batches counts."""
+        self._inside_epoch = False
+        if len(self._asked) == len(self):
+            self.epoch += 1
+            self._asked.clear()
+
+
+def feature_batches(
+    values: Any,
+    labels: np.ndarray,
+    batch_size: int,
+    seed: int,
+    *,
+    weights: np.ndarray | None = None,
+    shuffle: bool = True,
+    rows: Sequence[int] | np.ndarray | None = None,
+) -> FeatureBatches:
+    """Features in batches for `fit(..., shuffle=False)`, or faster for `EpochFitter(model).fit`.
+
+    Args:
+        values: Array with one row per example, or a list of such arrays where two tensors cross the boundary.
+        labels: One label, or row of labels, per row of `values`.
+        batch_size: Examples per batch; >= 1. The last batch may be smaller.
+        seed: Seed of the order; >= 0.
+        weights: Weight of each row in the loss. (`class_weight` of `fit` cannot be used with `EpochFitter`.)
+        shuffle: Whether the order changes from epoch to epoch; else it is that of `rows`.
+        rows: Which rows of `values` are used; all by default.
+
+    Raises:
+        ValueError: If the lengths differ, or an argument is outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from kertl.features import feature_batches
+        >>> batches = feature_batches(np.zeros((5, 3)), np.arange(5), batch_size=2, seed=0)
+        >>> len(batches), [batches.batch(epoch, 0)[1].tolist() for epoch in range(2)]
+        (3, [[2, 4], [1, 4]])
+    """
+    integer("batch_size", batch_size, at_least=1)
+    integer("seed", seed, at_least=0)
+    lengths = [len(array) for array in (*_listed(values), labels, *([] if weights is None else [weights]))]
+    if len(set(lengths)) > 1:
+        raise complain("values", "as many rows of features as there are labels and weights", lengths)
+    chosen = np.arange(lengths[0]) if rows is None else np.asarray(rows)
+    return FeatureBatches(values, labels, weights, chosen, batch_size, seed, shuffle)
+
+
+class EpochFitter:
+    """Calls `fit` of a compiled model on feature batches, and computes a whole epoch per call where that can be done.
+
+    On the TensorFlow backend, with features in memory and one replica, `fit` sees an epoch as one batch: gathering the
+    rows and all the steps are one compiled function, and callbacks for single batches are called once an epoch, with
+    the epoch's figures. Elsewhere the batches are handed over one by one. The steps are the same.
+
+    One fitter serves several sets of batches, the folds of a cross-validation say, without compiling again.
+
+    Args:
+        model: A compiled model. Compiled anew, it needs a new fitter.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self._optimizer = model.optimizer
+        self._steps = _steps_function(model) if _can_loop(model) else None
+        self._held: dict[int, tuple[Any, Any]] = {}
+
+    def whole_epochs(self, batches: FeatureBatches) -> bool:
+        """Whether `fit` computes an epoch of these in one call."""
+        return self._steps is not None and batches.in_memory
+
+    def fit(
+        self, batches: FeatureBatches, validation: FeatureBatches | None = None, **arguments: Any
+    ) -> keras.callbacks.History:
+        """`model.fit` on the batches; the order of an epoch follows the number that `fit` gives it.
+
+        Args:
+            batches: What `feature_batches` gives, to train on.
+            validation: The same, without shuffling, to judge each epoch by; it may be gone through in larger batches.
+            **arguments: Of `fit`, but for the data, `shuffle` and `class_weight`.
+
+        Raises:
+            ValueError: If the model was compiled anew since this fitter was made.
+        """
+        model = self.model
+        if model.optimizer is not self._optimizer:
+            raise complain("model", "compiled before the EpochFitter was made, not after", model)
+        callbacks = [_EpochOf(batches), *arguments.pop("callbacks", ())]
+        arguments = {**arguments, "shuffle": False, "callbacks": callbacks}
+        steps = self._steps if self.whole_epochs(batches) else None
+        if validation is not None:
+            arguments["validation_data"] = _in_order(validation) if steps and validation.in_memory else validation
+        if steps is None:
+            return model.fit(batches, **arguments)
+        held = self._on_device(batches)
+        model.train_function = lambda orders: steps(held, orders, batches.batch_size)
+        try:
+            return model.fit(_orders(batches), **arguments)
+        finally:
+            model.train_function = None  # which has Keras make its own when it is needed
+
+    def _on_device(self, batches: FeatureBatches) -> tuple[Any, ...]:
+        """Features, labels and weights as tensors; those of the call before are used again."""
+        arrays = {id(array): array for array in keras.tree.flatten(batches.parts)}
+        held = {key: self._held.get(key, (array, None)) for key, array in arrays.items()}
+        self._held = {
+            key: (array, keras.ops.convert_to_tensor(array) if tensor is None else tensor)
+            for key, (array, tensor) in held.items()
+        }
+        return tuple(keras.tree.map_structure(lambda array: self._held[id(array)][1], batches.parts))
+
+
+class _EpochOf(keras.callbacks.Callback):
+    """Tells the batches which epoch it is."""
+
+    def __init__(self, batches: FeatureBatches) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._batches.epoch = epoch
+
+
+def _can_loop(model: keras.Model) -> bool:
+    if keras.backend.backend() != "tensorflow" or model.run_eagerly:
+        return False
+    return model.distribute_strategy.num_replicas_in_sync == 1
+
+
+def _steps_function(model: keras.Model) -> Any:
+    """A compiled function that takes all the training steps of an epoch, given an iterator over orders of the rows."""
+    import tensorflow as tf
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def steps(held: tuple[Any, ...], orders: Any, batch_size: int) -> Any:
+        order = orders.get_next()
+
+        def step(begin: Any) -> tuple[Any]:
+            rows = order[begin : begin + batch_size]
+            model.train_step(keras.tree.map_structure(lambda tensor: tf.gather(tensor, rows), held))
+            return (begin + batch_size,)
+
+        first = tf.zeros((), tf.int32)
+        tf.while_loop(lambda begin: begin < tf.size(order), step, [first], parallel_iterations=1)
+        return model.get_metrics_result()
+
+    return steps
+
+
+def _orders(batches: FeatureBatches) -> "tf.data.Dataset":
+    """The order of one epoch, as the only element; each iteration asks for that of `batches.epoch` at that moment."""
+    import tensorflow as tf
+
+    def order(_: Any) -> Any:
+        rows = tf.numpy_function(lambda: batches.order(batches.epoch).astype(np.int64), [], tf.int64)
+        return tf.ensure_shape(rows, (None,))
+
+    return tf.data.Dataset.range(1).map(order)
+
+
+def _in_order(batches: FeatureBatches) -> "tf.data.Dataset":
+    """All examples in order, in larger batches: where nothing trains, there are no gradients to keep anything for."""
+    import tensorflow as tf
+
+    per_row = sum(math.prod(array.shape[1:]) for array in _listed(batches.values))
+    parts = keras.tree.map_structure(lambda array: array[batches.rows], batches.parts)
+    batched = tf.data.Dataset.from_tensor_slices(parts).batch(max(batches.batch_size, _JUDGED_AT_ONCE // per_row))
+    return batched.cache()
+
+
+def _listed(values: Any) -> list[Any]:
+    return list(values) if isinstance(values, (list, tuple)) else [values]

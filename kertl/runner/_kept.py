@@ -1,0 +1,144 @@
+"""The features that a stage trains on where they are kept, and the choice to keep them."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl.data import ImageData, ImageDataset
+from kertl.features import FeatureBatches, Features, extract, plan
+from kertl.groups import find_chain
+from kertl.hardware import replicas
+from kertl.model import cut
+from kertl.recipe import Recipe, Stage
+from kertl.runner._journal import Journal
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What takes the place of images and model in a stage whose frozen part has been run already."""
+
+    suffix: keras.Model
+    """The model that trains: the whole model's own layers behind the boundary."""
+    train: FeatureBatches
+    """Features of the training images, with their weights in the loss."""
+    validation: FeatureBatches | None
+    """Features of the validation images."""
+
+
+class _Versions(FeatureBatches):
+    """Feature batches with several augmented versions of each image one after the other, another one each epoch."""
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The examples in the order of an epoch, as indices into all versions."""
+        versions = len(self.labels) // self.num_examples
+        return super().order(epoch) + epoch % versions * self.num_examples
+
+
+class _OneAfterTheOther:
+    """The versions of features in files as if they were one array, which is read batch by batch."""
+
+    def __init__(self, features: Features) -> None:
+        self._features = features
+
+    def __len__(self) -> int:
+        return len(self._features) * max(1, self._features.views)
+
+    def __getitem__(self, rows: np.ndarray) -> Any:
+        view = int(rows[0]) // len(self._features)  # the rows of a batch are of one version
+        return self._features.take(rows % len(self._features), view)
+
+
+def kept(model: keras.Model, data: ImageData, recipe: Recipe, number: int, journal: Journal) -> Kept | None:
+    """The features that a stage trains on; None if it trains on images.
+
+    What is chosen is written down before it is acted on, and a run that goes on keeps to it.
+
+    Raises:
+        ValueError: If the stage asks for features to be kept and they cannot be.
+    """
+    stage = recipe.stages[number]
+    chain = find_chain(model)
+    first = chain.first_trained(stage.at)
+    if first == 0 or stage.cache is False or (replicas() > 1 and stage.cache == "auto"):
+        return None
+    prefix, suffix = cut(chain, first)
+    choice: dict[str, Any] = journal.choices.get(str(number), {})
+    if not choice:
+        sums = plan(
+            prefix,
+            suffix,
+            data.train.num_examples + (data.validation.num_examples if data.validation else 0),
+            (*data.image_size, 3),
+            epochs=stage.epochs,
+            views=stage.views,
+            augmented=stage.augment != "none",
+            cache=stage.cache,
+            cache_dir=journal.features_dir,
+            batch_size=data.batch_size,
+        )
+        for line in sums.lines():
+            _logger.info(line)
+        choice = {"features": sums.choice, "reason": sums.reason, "engine": "auto"}
+        journal.choose(number, choice)
+    if choice["features"] == "live":
+        return None
+
+    def features_of(images: ImageDataset, views: int) -> Features:
+        return extract(
+            model,
+            images,
+            at=stage.at,
+            augment=stage.augment if views else "none",
+            views=views,
+            seed=recipe.seed,
+            engine=choice["engine"],
+            precision=recipe.precision,
+            cache_dir=journal.features_dir,
+        )
+
+    trained = features_of(data.train, stage.views)
+    if choice["engine"] == "auto":
+        _logger.info("Features are computed by %s: %s.", trained.engine, trained.reason)
+        choice = {**choice, "engine": trained.engine, "engine_reason": trained.reason}
+        journal.choose(number, choice)
+    in_memory = choice["features"] == "memory"
+    train = _batches(trained, data.train, _weights(data, stage), in_memory)
+    judged = None
+    if data.validation is not None:
+        judged = _batches(features_of(data.validation, 0), data.validation, None, in_memory)
+    return Kept(suffix, train, judged)
+
+
+def _batches(features: Features, images: ImageDataset, weights: np.ndarray | None, in_memory: bool) -> FeatureBatches:
+    versions = range(max(1, features.views))
+
+    def repeated(array: Any) -> Any:
+        return None if array is None else np.concatenate([array for _ in versions])
+
+    def joined(*parts: Any) -> np.ndarray:
+        return np.concatenate([np.asarray(part) for part in parts])
+
+    return _Versions(
+        keras.tree.map_structure(joined, *map(features.view, versions)) if in_memory else _OneAfterTheOther(features),
+        repeated(images.labels),
+        repeated(weights),
+        np.arange(len(features)),
+        images.batch_size,
+        images.seed,
+        images.shuffle,
+    )
+
+
+def _weights(data: ImageData, stage: Stage) -> np.ndarray | None:
+    """The weight of each training image in the loss, which is that of its class."""
+    if not stage.class_weights:
+        return None
+    by_class = data.class_weights
+    labels: Sequence[int] = np.asarray(data.train.labels).astype(np.int64).ravel().tolist()
+    return np.array([by_class[label] for label in labels], np.float32)

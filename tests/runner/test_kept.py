@@ -1,0 +1,140 @@
+"""Stages that train on features which are kept."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import kertl
+from kertl.runner import _kept
+from tests.runner.test_resume import Kill, Killed
+from tests.runs import classifier, digest, quick, recipe, squares
+
+
+def go(folder=None, callback=None, seed=1, **options):
+    model = classifier(seed=seed, dropout=0.3)
+    options = {"callbacks": [callback or Kill()], "checkpoint_seconds": 0, "verbose": 0, **options}
+    data = options.pop("data", None) or squares()
+    return kertl.fine_tune(model, data, run_dir=folder, **options)
+
+
+def on_disk(monkeypatch):
+    """Have features kept in files only."""
+    original = _kept.plan
+    monkeypatch.setattr(
+        _kept, "plan", lambda *args, **options: _kept.dataclasses.replace(original(*args, **options), choice="disk")
+    )
+
+
+@pytest.mark.parametrize("at", ["deep", "mid", 3])
+@pytest.mark.parametrize("class_weights", [False, True])
+def test_training_on_features_gives_what_training_on_images_gives(at, class_weights):
+    ends = []
+    for cache in (True, False):
+        stage = quick(at, epochs=3, cache=cache, class_weights=class_weights, learning_rate=0.003)
+        ends.append(go(recipe=recipe(stage)))
+    for name in ends[0].history:
+        np.testing.assert_allclose(ends[0].history[name], ends[1].history[name], rtol=1e-4) if name != "at" else None
+    for one, other in zip(ends[0].model.get_weights(), ends[1].model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_the_frozen_part_runs_once_however_many_epochs(monkeypatch):
+    asked = []
+    extract = _kept.extract
+    monkeypatch.setattr(_kept, "extract", lambda *args, **options: asked.append(1) or extract(*args, **options))
+    data = squares()
+    batch, read = type(data.train).batch, []
+    monkeypatch.setattr(type(data.train), "batch", lambda self, *place: read.append(place) or batch(self, *place))
+    go(recipe=recipe(quick(epochs=6, cache=True)), data=data)
+    assert len(asked) == 2, "training and validation"
+    assert len(read) <= 2 * (3 + 2) + 2, "batches of images: those of two extractions, and of the test at the end"
+
+
+def test_versions_take_turns_and_validation_is_plain(monkeypatch):
+    seen = []
+    batches = _kept._batches
+    monkeypatch.setattr(_kept, "_batches", lambda *args: seen.append(batches(*args)) or seen[-1])
+    go(recipe=recipe(quick(epochs=3, cache=True, augment="strong", views=2)))
+    train, validation = seen
+    assert len(train.values) == 2 * 24
+    first, second, third = ([train.batch(epoch, index) for index in range(3)] for epoch in range(3))
+    for epoch, parts in enumerate((first, second, third)):
+        rows = train.order(epoch)
+        assert set(rows) == set(range(24 * (epoch % 2), 24 * (epoch % 2) + 24))
+        np.testing.assert_array_equal(np.concatenate([labels for _, labels in parts]), train.labels[rows])
+    assert not np.array_equal(train.values[:24], train.values[24:])
+    assert len(validation.values) == 12
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_a_run_on_features_goes_on_to_the_same_bits(tmp_path, monkeypatch, place):
+    if place == "disk":
+        on_disk(monkeypatch)
+    stages = recipe(
+        quick(epochs=3, cache=True, augment="light", views=2, class_weights=True),
+        quick("mid", epochs=2, cache=True),
+        quick("full", augment="light", batch_norm="train", learning_rate=0.003),
+    )
+    whole = go(tmp_path / "whole", recipe=stages)
+    for kills in range(30):
+        try:
+            run = go(
+                tmp_path / "killed",
+                Kill(["on_epoch_begin", "on_train_batch_end", "on_test_batch_end"], 5 + kills % 4),
+                seed=kills + 1,
+                recipe=stages,
+            )
+            break
+        except Killed:
+            continue
+    assert kills >= 3
+    assert digest(run.model) == digest(whole.model)
+    assert run.history == whole.history
+
+
+def test_what_is_chosen_is_written_down_and_kept_to(tmp_path, monkeypatch):
+    stages = recipe(quick(epochs=3, cache="auto"), quick(cache="auto", augment="light"))
+    with pytest.raises(Killed):
+        go(tmp_path, Kill(["on_epoch_begin"], 2), recipe=stages)
+    choices = json.loads((tmp_path / "choices.json").read_text())
+    assert choices["0"]["features"] == "memory"
+    assert choices["0"]["engine"] in ("keras", "openvino")
+    assert choices["0"]["reason"].startswith("they take ")
+    monkeypatch.setattr(
+        _kept, "plan", lambda *_, **options: pytest.fail("chosen again") if not options["augmented"] else 0
+    )
+    monkeypatch.undo()
+    go(tmp_path, recipe=stages)
+    choices = json.loads((tmp_path / "choices.json").read_text())
+    assert choices["1"]["features"] == "live"
+    assert choices["1"]["reason"] == (
+        "training varies the images anew at each epoch; `views` keeps some versions of each"
+    )
+
+
+def test_features_that_cannot_be_kept_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"`views` must be >= 1 where features of augmented images are kept\."):
+        go(tmp_path, recipe=recipe(quick(epochs=3, cache=True, augment="light")))
+
+
+def test_a_full_stage_has_nothing_to_keep():
+    run = go(recipe=recipe(quick("full", epochs=1, cache=True, batch_norm="train")))
+    assert len(run.history["loss"]) == 1
+
+
+def test_moments_and_dropout_go_on_from_a_stage_on_features():
+    ends = []
+    for cache in (True, False):
+        stages = recipe(quick(epochs=2, cache=cache), quick("mid", epochs=2, cache=cache))
+        ends.append(go(recipe=stages))
+    np.testing.assert_allclose(ends[0].history["loss"], ends[1].history["loss"], rtol=1e-4)
+
+
+def test_features_and_their_model_are_keras_own():
+    run = go(recipe=recipe(quick(epochs=2, cache=True)))
+    assert isinstance(run.model, keras.Model)
+    assert [layer.trainable for layer in run.model._flatten_layers()] == [
+        layer.trainable for layer in classifier(dropout=0.3)._flatten_layers()
+    ]
