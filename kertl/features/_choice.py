@@ -52,7 +52,7 @@ class Engines:
     ) -> None:
         self._model, self._prefix = weakref.ref(model), prefix
         self._shape, self._dtype, self.precision = shape, np.dtype(dtype), precision
-        self._made: dict[tuple[str, str], Engine] = {}
+        self._made: dict[tuple[str, str], Any] = {}
 
     def choose(self, wanted: str, record: Path | None = None) -> Choice:
         """The engine to use.
@@ -84,8 +84,7 @@ class Engines:
     def _engine(self, name: str, precision: str) -> Engine:
         if (name, precision) not in self._made:
             if name == "openvino":
-                traced = self._engine("keras", "float32")
-                made: Engine = OpenVinoEngine(self._prefix, self._shape, self._dtype, precision, traced)
+                made: Any = OpenVinoEngine(self._engine("keras", "float32"), precision)
             else:
                 with computing_in(self._model(), precision):
                     made = keras_engine(self._prefix, self._shape, self._dtype)
