@@ -52,7 +52,7 @@ class Engines:
     ) -> None:
         self._model, self._prefix = weakref.ref(model), prefix
         self._shape, self._dtype, self.precision = shape, np.dtype(dtype), precision
-        self._made: dict[tuple[str, str], Any] = {}
+        self._made: dict[tuple[str, str], Engine] = {}
 
     def choose(self, wanted: str, record: Path | None = None) -> Choice:
         """The engine to use.
@@ -84,12 +84,17 @@ class Engines:
     def _engine(self, name: str, precision: str) -> Engine:
         if (name, precision) not in self._made:
             if name == "openvino":
-                made: Any = OpenVinoEngine(self._engine("keras", "float32"), precision)
+                made: Engine = OpenVinoEngine(self._traced, precision)
             else:
                 with computing_in(self._model(), precision):
                     made = keras_engine(self._prefix, self._shape, self._dtype)
             self._made[name, precision] = made
         return self._made[name, precision]
+
+    @property
+    def _traced(self) -> Any:
+        """Keras' engine in float32, which OpenVINO's is made from and compared with."""
+        return self._engine("keras", "float32")
 
     def _by_agreement(self, record: Path | None) -> Choice:
         """OpenVINO if it gives what Keras gives for a batch of noise, the same one each time."""
@@ -101,7 +106,7 @@ class Engines:
         except Exception as error:  # whatever the converter cannot do, Keras can
             reason = f"OpenVINO cannot run the model ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
             return Choice("keras", reason)
-        theirs = _outputs(self._engine("keras", "float32"), batch)
+        theirs = _outputs(self._traced, batch)
         difference = max(
             float(np.linalg.norm(one - other) / max(float(np.linalg.norm(other)), 1e-30))
             for one, other in zip(ours, theirs, strict=True)

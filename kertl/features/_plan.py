@@ -54,11 +54,13 @@ class Plan:
         """The sums, for people."""
         versions = f" in {self.views} versions" if self.views else ""
         disk = "" if self.disk_free is None else f", {readable(self.disk_free)} of disk free"
+        kept = f"{readable(self.bytes_per_image)} each at the boundary: {readable(self.bytes_needed)}"
+        free = f"{readable(self.memory_free)} of memory free{disk}"
+        speed = f"the frozen part runs at {self.images_per_second:,.0f} images/s"
+        cached, live = _span(self.seconds_cached), _span(self.seconds_live)
         return [
-            f"{self.images} images{versions}, {readable(self.bytes_per_image)} each at the boundary: "
-            f"{readable(self.bytes_needed)} ({readable(self.memory_free)} of memory free{disk})",
-            f"the frozen part runs at {self.images_per_second:,.0f} images/s; {self.epochs} epochs take about "
-            f"{_span(self.seconds_cached)} on kept features, {_span(self.seconds_live)} on images",
+            f"{self.images} images{versions}, {kept} ({free})",
+            f"{speed}; {self.epochs} epochs take about {cached} on kept features, {live} on images",
             f"{_CHOSEN[self.choice]}: {self.reason}",
         ]
 

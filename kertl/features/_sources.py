@@ -120,7 +120,9 @@ class _Dataset:
 
     def verify(self, rows: np.ndarray) -> None:
         # A file may have been written anew since the data set was made.
-        for row in rows if self._known is not None else ():
+        if self._known is None:
+            return
+        for row in rows:
             path, digest = Path(self._files.paths[row]), ""
             with contextlib.suppress(OSError):
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()

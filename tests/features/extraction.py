@@ -16,7 +16,7 @@ def model():
     return small_classifier()
 
 
-def data(count=640):
+def data(count=3200):
     return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype="uint8")
 
 

@@ -1,5 +1,6 @@
 import itertools
 import logging
+import math
 import re
 
 import keras
@@ -107,7 +108,7 @@ def test_features_and_labels_are_in_the_order_of_the_data_wherever_they_come_fro
 
     class Batches(keras.utils.PyDataset):
         def __len__(self):
-            return -(-len(x) // 7)
+            return math.ceil(len(x) / 7)
 
         def __getitem__(self, index):
             return x[7 * index : 7 * index + 7], y[7 * index : 7 * index + 7]
@@ -243,16 +244,40 @@ def test_auto_takes_keras_where_there_is_an_accelerator(model, monkeypatch):
 # Wrong arguments -----------------------------------------------------------------------------------------------
 
 WRONG = [
-    ({"at": "full"}, "`at` must be a boundary with something in front of it. Received: at='full'. Nothing is frozen there, so there is nothing to extract; train on the images themselves."),
+    (
+        {"at": "full"},
+        (
+            "`at` must be a boundary with something in front of it. Received: at='full'. Nothing is frozen "
+            "there, so there is nothing to extract; train on the images themselves."
+        ),
+    ),
     ({"augment": "lots"}, "`augment` must be 'none' or 'light' or 'strong'. Received: augment='lots'."),
-    ({"views": 2}, "`views` must be 0 or 1 where augment='none'. Received: views=2. Versions of an image differ by augmentation: pass 'light'."),
+    (
+        {"views": 2},
+        (
+            "`views` must be 0 or 1 where augment='none'. Received: views=2. Versions of an image differ by "
+            "augmentation: pass 'light'."
+        ),
+    ),
     ({"views": -1}, "`views` must be a whole number >= 0. Received: views=-1."),
     ({"seed": 1.5}, "`seed` must be a whole number >= 0. Received: seed=1.5."),
     ({"engine": "onnx"}, "`engine` must be 'auto' or 'keras' or 'openvino'. Received: engine='onnx'."),
-    ({"dtype": "float64"}, "`dtype` must be 'float32' or 'float16' or 'bfloat16'. Received: dtype='float64'. Did you mean 'float16' or 'bfloat16' or 'float32'?"),
-    ({"cache_bytes": 47}, "`cache_bytes` must be at least what the features take, 192. Received: cache_bytes=47. Allow more, choose a boundary with fewer numbers, pass dtype='float16', or make fewer `views`."),
+    (
+        {"dtype": "float64"},
+        (
+            "`dtype` must be 'float32' or 'float16' or 'bfloat16'. Received: dtype='float64'. Did you mean "
+            "'float16' or 'bfloat16' or 'float32'?"
+        ),
+    ),
+    (
+        {"cache_bytes": 47},
+        (
+            "`cache_bytes` must be at least what the features take, 192. Received: cache_bytes=47. Allow "
+            "more, choose a boundary with fewer numbers, pass dtype='float16', or make fewer `views`."
+        ),
+    ),
     ({"verbose": "loud"}, "`verbose` must be 'auto' or True or False. Received: verbose='loud'."),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -272,17 +297,66 @@ class Endless(keras.utils.PyDataset):
 
 
 UNUSABLE = [
-    (lambda: tf.data.Dataset.from_tensor_slices(pictures(2)).batch(1).repeat(), ValueError, "`data` must have an end. Received: _RepeatDataset of unlimited length. Pass one epoch of it, `dataset.take(batches)` say."),
-    (Endless, ValueError, "`data` must have an end. Received: Endless of unlimited length. Pass one epoch of it, `dataset.take(batches)` say."),
-    (lambda: "photos", TypeError, "`data` must be a part of `kertl.data`, an array of images or (images, labels), a finite `keras.utils.PyDataset` or a finite `tf.data.Dataset`. Received: data=str."),
-    (lambda: squares(8), TypeError, "`data` must be a part of `kertl.data`, an array of images or (images, labels), a finite `keras.utils.PyDataset` or a finite `tf.data.Dataset`. Received: data=ImageData. Pass data.train, say."),
-    (lambda: (pictures(3), [0, 1]), DataError, "`data` must hold one label per image. Received: 3 images and 2 labels."),
-    (lambda: pictures(2, side=16), DataError, "`data` must hold images of the shape that 'classifier' takes, (32, 32, 3). Received: shape (16, 16, 3)."),
+    (
+        lambda: tf.data.Dataset.from_tensor_slices(pictures(2)).batch(1).repeat(),
+        ValueError,
+        (
+            "`data` must have an end. Received: _RepeatDataset of unlimited length. Pass one epoch of it, "
+            "`dataset.take(batches)` say."
+        ),
+    ),
+    (
+        Endless,
+        ValueError,
+        (
+            "`data` must have an end. Received: Endless of unlimited length. Pass one epoch of it, "
+            "`dataset.take(batches)` say."
+        ),
+    ),
+    (
+        lambda: "photos",
+        TypeError,
+        (
+            "`data` must be a part of `kertl.data`, an array of images or (images, labels), a finite "
+            "`keras.utils.PyDataset` or a finite `tf.data.Dataset`. Received: data=str."
+        ),
+    ),
+    (
+        lambda: squares(8),
+        TypeError,
+        (
+            "`data` must be a part of `kertl.data`, an array of images or (images, labels), a finite "
+            "`keras.utils.PyDataset` or a finite `tf.data.Dataset`. Received: data=ImageData. Pass "
+            "data.train, say."
+        ),
+    ),
+    (
+        lambda: (pictures(3), [0, 1]),
+        DataError,
+        "`data` must hold one label per image. Received: 3 images and 2 labels.",
+    ),
+    (
+        lambda: pictures(2, side=16),
+        DataError,
+        "`data` must hold images of the shape that 'classifier' takes, (32, 32, 3). Received: shape (16, 16, 3).",
+    ),
     (lambda: np.array([["a"]]), DataError, "`data` must hold images as numbers. Received: dtype <U1."),
-    (lambda: pictures(0), DataError, "`data` must hold at least one image, along its first axis. Received: shape (0, 32, 32, 3)."),
-    (lambda: tf.data.Dataset.from_tensor_slices(pictures(2)).batch(1).take(0), DataError, "`data` must hold at least one batch of images. Received: none."),
-    (lambda: tf.data.Dataset.from_tensor_slices({"x": pictures(2)}).batch(1), DataError, "`data` must give batches of images, or tuples that begin with images and labels. Received: dict of ['dict']."),
-]  # fmt: skip
+    (
+        lambda: pictures(0),
+        DataError,
+        "`data` must hold at least one image, along its first axis. Received: shape (0, 32, 32, 3).",
+    ),
+    (
+        lambda: tf.data.Dataset.from_tensor_slices(pictures(2)).batch(1).take(0),
+        DataError,
+        "`data` must hold at least one batch of images. Received: none.",
+    ),
+    (
+        lambda: tf.data.Dataset.from_tensor_slices({"x": pictures(2)}).batch(1),
+        DataError,
+        "`data` must give batches of images, or tuples that begin with images and labels. Received: dict of ['dict'].",
+    ),
+]
 
 
 @pytest.mark.parametrize(("data", "error", "message"), UNUSABLE)

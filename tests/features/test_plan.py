@@ -42,18 +42,48 @@ def test_the_sums_are_those_of_what_crosses(parts, room):
     ("memory", "disk", "options", "chosen", "reason"),
     [
         (10**7, 0, {}, "memory", "they take 4.1 MB, at most half of the free memory"),
-        (10**6, 10**7, {"cache_dir": "c"}, "disk", "they take 4.1 MB, more than half of the free memory, and the disk has room"),
+        (
+            10**6,
+            10**7,
+            {"cache_dir": "c"},
+            "disk",
+            "they take 4.1 MB, more than half of the free memory, and the disk has room",
+        ),
         (10**6, 10**6, {"cache_dir": "c"}, "live", "they take 4.1 MB, and neither memory nor disk has room"),
         (10**6, 0, {}, "live", "they take 4.1 MB, more than half of the free memory, and there is no folder"),
         (10**9, 0, {"cache_bytes": 10**6}, "live", "they take 4.1 MB, and cache_bytes allows 1.0 MB"),
         (10**9, 0, {"cache": False}, "live", "as asked by cache=False"),
-        (10**9, 0, {"cache": True, "epochs": 1}, "memory", "as asked by cache=True; they take 4.1 MB, at most half of the free memory"),
+        (
+            10**9,
+            0,
+            {"cache": True, "epochs": 1},
+            "memory",
+            "as asked by cache=True; they take 4.1 MB, at most half of the free memory",
+        ),
         (10**9, 0, {"epochs": 1}, "live", "1 epochs would use each of 1 versions once at most"),
-        (10**9, 0, {"epochs": 4, "views": 4, "augmented": True}, "live", "4 epochs would use each of 4 versions once at most"),
-        (10**9, 0, {"epochs": 5, "views": 4, "augmented": True}, "memory", "they take 16.4 MB, at most half of the free memory"),
-        (10**9, 0, {"augmented": True}, "live", "training varies the images anew at each epoch; `views` keeps some versions of each"),
+        (
+            10**9,
+            0,
+            {"epochs": 4, "views": 4, "augmented": True},
+            "live",
+            "4 epochs would use each of 4 versions once at most",
+        ),
+        (
+            10**9,
+            0,
+            {"epochs": 5, "views": 4, "augmented": True},
+            "memory",
+            "they take 16.4 MB, at most half of the free memory",
+        ),
+        (
+            10**9,
+            0,
+            {"augmented": True},
+            "live",
+            "training varies the images anew at each epoch; `views` keeps some versions of each",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_choice_follows_from_bytes_epochs_and_versions(parts, room, memory, disk, options, chosen, reason):
     room(memory, disk)
     found = choice(parts, **options)

@@ -15,7 +15,6 @@ from kertl.errors import DataError, RunError
 from kertl.features import _job, _passes
 from kertl.features._layout import Layout
 from kertl.features._store import Store
-from tests.families import small_classifier
 from tests.features import extraction
 from tests.runs import REPOSITORY
 
@@ -371,8 +370,6 @@ def test_files_are_known_by_their_content_and_decoded_only_where_they_are_new(mo
     found = kertl.extract(model, data, cache_dir=tmp_path / "cache")
     np.testing.assert_array_equal(found.values, expected)
     data.reader.take = taken
-    for other in ({"resize": "crop"}, {"image_size": (48, 32), "resize": "pad"}):
-        pass
     cropped = kertl.data.from_directory(tmp_path / "photos", **options, resize="crop").train
     kertl.extract(model, cropped, cache_dir=tmp_path / "cache")
     assert len({path.parent for path in (tmp_path / "cache").rglob("*.npy")}) == 2
@@ -441,9 +438,9 @@ def same_as_undisturbed(folder, views):
 @pytest.mark.parametrize("views", [0, 2])
 def test_an_extraction_killed_at_any_moment_goes_on_and_ends_with_the_same_bits(tmp_path, counted, views):
     killed(tmp_path, views, rounds=2, seed=views)
-    assert 2 <= shards(tmp_path)
+    assert shards(tmp_path) >= 2
     same_as_undisturbed(tmp_path, views)
-    assert len(counted[0]) < 640
+    assert 0 < len(counted[0]) < 3200
 
 
 @pytest.mark.slow
