@@ -111,6 +111,8 @@ class ImageData:
     """How images come to their size."""
     task: str = "single_label"
     """"single_label", "binary" (the second class is the positive one), "multi_label" or "regression"."""
+    together: tuple[int, ...] = ()
+    """For each of `records` a number; those with the same number, equal images or of one group, are never parted."""
 
     @property
     def num_classes(self) -> int:
@@ -232,6 +234,7 @@ def assemble(
         seed=options.seed,
         resize=options.resize,
         task=labelling.task,
+        together=tuple(_together(entries)),
     )
 
 
@@ -248,12 +251,16 @@ def _refuse_without_images(labelling: Labelling, texts: Sequence[str], found: Se
         raise DataError(lacking + "".join(f" {issue}." for issue in found[:3]))
 
 
+def _together(entries: Sequence[Entry]) -> list[int]:
+    return bundle([entry.sha256 for entry in entries], [entry.group for entry in entries])
+
+
 def _parts(
     entries: Sequence[Entry], labelling: Labelling, labels: np.ndarray, fractions: Mapping[str, float], seed: int
 ) -> list[str]:
     """The part of each image: spread evenly in its class, its classes, or the sizes of its targets."""
     texts = [entry.label for entry in entries]
-    together = bundle([entry.sha256 for entry in entries], [entry.group for entry in entries])
+    together = _together(entries)
     given = [entry.split for entry in entries]
     strata = [entry.stratum for entry in entries]
     if labelling.task in ("single_label", "binary"):

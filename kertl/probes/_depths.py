@@ -1,0 +1,89 @@
+"""Feature vectors at several depths of a backbone, from one pass over the images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl._checks import complain
+from kertl.data import ImageDataset
+from kertl.features import extract
+from kertl.groups import Chain, LayerGroup, find_chain
+
+
+@dataclass(frozen=True)
+class Depth:
+    """A boundary, the stage that begins there, and where its vector is among those of all depths."""
+
+    boundary: str
+    """Name of the group whose end it is."""
+    at: str
+    """The `at` of a stage that trains what lies behind it."""
+    columns: slice
+    """Where its features are."""
+
+
+class Depths:
+    """The boundaries of a model, pooled to vectors.
+
+    Args:
+        model: A backbone or a classifier, whose head is left out.
+        boundaries: Names of the layer groups at whose ends to look; by default the main boundaries.
+
+    Raises:
+        ValueError: If there is no such group.
+    """
+
+    def __init__(self, model: keras.Model, boundaries: Sequence[str] | None) -> None:
+        chain = find_chain(model)
+        groups = chain.backbone_groups
+        self._model, sizes = _pooled(chain, model, [groups.index(group) for group in _chosen(groups, boundaries)])
+        found, start = [], 0
+        for number, size in sizes.items():
+            behind = groups[number + 1].name if number + 1 < len(groups) else "deep"
+            found.append(Depth(groups[number].name, behind, slice(start, start + size)))
+            start += size
+        self.depths: tuple[Depth, ...] = tuple(found)
+        """From the input to the end."""
+
+    def vectors(self, images: ImageDataset, cache_dir: str | Path | None) -> np.ndarray:
+        """The features of all depths side by side, a row per image."""
+        options: dict[str, Any] = {} if cache_dir is None else {"cache_dir": cache_dir}
+        return np.asarray(extract(self._model, images, at="deep", **options).values, np.float32)
+
+
+def _chosen(groups: Sequence[LayerGroup], boundaries: Sequence[str] | None) -> list[LayerGroup]:
+    if boundaries is None:
+        return [group for group in groups if group.boundary == "main"]
+    names = [group.name for group in groups]
+    if isinstance(boundaries, str) or not boundaries or not set(boundaries) <= set(names):
+        raise complain(
+            "boundaries", f"a list of names of layer groups, among {', '.join(map(repr, names))}", boundaries
+        )
+    return [group for group in groups if group.name in boundaries]
+
+
+def _pooled(chain: Chain, model: keras.Model, numbers: Sequence[int]) -> tuple[keras.Model, dict[int, int]]:
+    """A model from the images to the pooled features behind the given groups, and how many those are."""
+    inputs = tensors = keras.Input(model.input_shape[1:], dtype=chain.graph.input_dtype, name="images")
+    vectors, done = {}, 0
+    for number in numbers:
+        tensors = chain.piece(done, number + 1, name=f"to_{chain.groups[number].name}")(tensors)
+        done = number + 1
+        parts = tensors if isinstance(tensors, list) else [tensors]
+        vectors[number] = [_mean(part) for part in parts]
+    flat = [vector for parts in vectors.values() for vector in parts]
+    joined = keras.layers.Concatenate(name="depths")(flat) if len(flat) > 1 else flat[0]
+    sizes = {number: sum(vector.shape[-1] for vector in parts) for number, parts in vectors.items()}
+    return keras.Model(inputs, joined, name=f"{chain.model_name}_depths"), sizes
+
+
+def _mean(features: Any) -> Any:
+    """Feature maps or tokens averaged to vectors; vectors as they are."""
+    rank = len(features.shape)
+    if rank == 4:
+        return keras.layers.GlobalAveragePooling2D()(features)
+    return keras.layers.GlobalAveragePooling1D()(features) if rank == 3 else features
