@@ -1,0 +1,177 @@
+"""`kertl baselines`, `kertl cross-validate` and `kertl learning-curve`: many trainings on one extraction."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kertl.cli import _options as options
+from kertl.cli._quiet import start_keras
+
+if TYPE_CHECKING:
+    import keras
+
+
+Backbone = Annotated[
+    str,
+    typer.Option(
+        help="Name of an Application, hub:PRESET or cv:PRESET (see `kertl backbones`), or a trained .keras or .h5."
+    ),
+]
+Weights = Annotated[str, typer.Option(help="imagenet, none, or a file; a trained model has its own.")]
+ImageSize = Annotated[int | None, typer.Option(help="Side in pixels; by default the backbone's own.")]
+Seed = Annotated[int, typer.Option(help="Seed of the split and of what is drawn.")]
+Validation = Annotated[float, typer.Option(help="Share of the images to choose by.")]
+Test = Annotated[float, typer.Option(help="Share of the images that is kept for the end.")]
+CacheDir = Annotated[Path | None, typer.Option(help="Where features are kept for the next time.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for the figures as JSON and the picture.")]
+
+
+def baselines(
+    data: options.DataPath,
+    backbone: Backbone = "EfficientNetV2B0",
+    weights: Weights = "imagenet",
+    image_size: ImageSize = None,
+    boundary: Annotated[list[str] | None, typer.Option(help="Layer group to look behind; repeatable.")] = None,
+    batch_size: options.BatchSize = 32,
+    seed: Seed = 0,
+    validation: Validation = 0.15,
+    test: Test = 0.15,
+    image_column: options.ImageColumn = "file",
+    label_column: options.LabelColumn = None,
+    group_column: options.GroupColumn = None,
+    split_column: options.SplitColumn = None,
+    root: options.Root = None,
+    cache_dir: CacheDir = None,
+    out: Out = None,
+) -> None:
+    """Say how far classical classifiers of frozen features come, by depth: what fine-tuning has to beat."""
+    start_keras()
+    import kertl
+
+    loaded = _backbone(backbone, weights, image_size)
+    images = options.read_data(
+        data,
+        loaded.input_shape[1:3],
+        validation=validation,
+        test=test,
+        seed=seed,
+        batch_size=batch_size,
+        image_column=image_column,
+        label_columns=label_column,
+        group_column=group_column,
+        split_column=split_column,
+        root=root,
+    )
+    _show(kertl.baselines(loaded, images, boundaries=boundary, seed=seed, cache_dir=cache_dir), out, "baselines")
+
+
+def cross_validate(
+    data: options.DataPath,
+    backbone: Backbone = "EfficientNetV2B0",
+    weights: Weights = "imagenet",
+    image_size: ImageSize = None,
+    folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
+    at: Annotated[str, typer.Option(help="Boundary: deep, mid, or the name of a layer group.")] = "deep",
+    epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 20,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 3e-3,
+    dropout: Annotated[float, typer.Option(help="Share of units dropped in the head.")] = 0.3,
+    batch_size: options.BatchSize = 32,
+    seed: Seed = 0,
+    test: Test = 0.15,
+    image_column: options.ImageColumn = "file",
+    label_column: options.LabelColumn = None,
+    group_column: options.GroupColumn = None,
+    split_column: options.SplitColumn = None,
+    root: options.Root = None,
+    cache_dir: CacheDir = None,
+    out: Out = None,
+) -> None:
+    """Train once for each fold of the images, on features computed once; the test part is left alone."""
+    start_keras()
+    import kertl
+
+    stage = kertl.Stage(at, epochs=epochs, learning_rate=learning_rate, augment="none")
+    loaded = _backbone(backbone, weights, image_size)
+    images = options.read_data(
+        data,
+        loaded.input_shape[1:3],
+        validation=0,
+        test=test,
+        seed=seed,
+        batch_size=batch_size,
+        image_column=image_column,
+        label_columns=label_column,
+        group_column=group_column,
+        split_column=split_column,
+        root=root,
+    )
+    head = kertl.Head(dropout=dropout)
+    found = kertl.cross_validate(loaded, images, folds=folds, stage=stage, head=head, seed=seed, cache_dir=cache_dir)
+    _show(found, out, "cross_validation")
+
+
+def learning_curve(
+    data: options.DataPath,
+    backbone: Backbone = "EfficientNetV2B0",
+    weights: Weights = "imagenet",
+    image_size: ImageSize = None,
+    size: Annotated[list[int] | None, typer.Option(help="Number of training images; repeatable.")] = None,
+    repeats: Annotated[int, typer.Option(help="How often each number of images is drawn.")] = 3,
+    batch_size: options.BatchSize = 32,
+    seed: Seed = 0,
+    validation: Validation = 0.15,
+    test: Test = 0.15,
+    image_column: options.ImageColumn = "file",
+    label_column: options.LabelColumn = None,
+    group_column: options.GroupColumn = None,
+    split_column: options.SplitColumn = None,
+    root: options.Root = None,
+    cache_dir: CacheDir = None,
+    out: Out = None,
+) -> None:
+    """Say how accuracy grows with the number of images, and whether more images or more model would help."""
+    start_keras()
+    import kertl
+
+    loaded = _backbone(backbone, weights, image_size)
+    images = options.read_data(
+        data,
+        loaded.input_shape[1:3],
+        validation=validation,
+        test=test,
+        seed=seed,
+        batch_size=batch_size,
+        image_column=image_column,
+        label_columns=label_column,
+        group_column=group_column,
+        split_column=split_column,
+        root=root,
+    )
+    found = kertl.learning_curve(loaded, images, sizes=size, repeats=repeats, seed=seed, cache_dir=cache_dir)
+    _show(found, out, "learning_curve")
+
+
+def _backbone(name: str, weights: str, image_size: int | None) -> "keras.Model":
+    import keras
+
+    import kertl
+
+    keras.utils.set_random_seed(0)
+    return kertl.load_backbone(
+        name,
+        weights=None if weights == "none" else weights,
+        input_shape=None if image_size is None else (image_size, image_size, 3),
+    )
+
+
+def _show(found: Any, out: Path | None, name: str) -> None:
+    """Print the table; write the figures, and the picture if there is one, where asked."""
+    from kertl.run_files import write_text
+
+    typer.echo(found.table())
+    if out is not None:
+        write_text(out / f"{name}.json", found.to_json() + "\n")
+        if hasattr(found, "plot"):
+            found.plot(out / f"{name}.png")
+        typer.echo(f"{out} holds {name}.json" + (f" and {name}.png." if hasattr(found, "plot") else "."))

@@ -1,0 +1,9 @@
+"""What one extraction makes nearly free: many trainings on the same features."""
+
+from kertl.studies._cross_validate import cross_validate
+from kertl.studies._cross_validation import CrossValidation, Fold
+from kertl.studies._curve import LearningCurve, Point
+from kertl.studies._learning_curve import learning_curve
+from kertl.studies._power_law import PowerLaw
+
+__all__ = ["CrossValidation", "Fold", "LearningCurve", "Point", "PowerLaw", "cross_validate", "learning_curve"]

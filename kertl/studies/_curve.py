@@ -1,0 +1,126 @@
+"""A learning curve, and what it says."""
+
+import dataclasses
+import io
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from kertl.studies._picture import draw
+from kertl.studies._power_law import PowerLaw
+
+# The share of the error that twice the images must be expected to take away, for more images to be worth collecting.
+WORTHWHILE = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """So many training images, drawn anew several times."""
+
+    size: int
+    """Number of training images."""
+    training: tuple[float, ...]
+    """Accuracy on these, of each repeat."""
+    validation: tuple[float, ...]
+    """Accuracy on the validation part, of each repeat."""
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy on the validation part."""
+        return float(np.mean(self.validation))
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the accuracy on the validation part; 0 where there is one repeat."""
+        return float(np.std(self.validation, ddof=1)) if len(self.validation) > 1 else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningCurve:
+    """What `learning_curve` found.
+
+    Attributes:
+        points: The sizes, the smallest first.
+        law: The power law through the mean validation errors.
+        majority: Share of the validation part that the largest class of the training part has.
+        judged_on: Number of validation images.
+        extraction_seconds: What running the backbone took.
+        fitting_seconds: What fitting the classifiers took.
+    """
+
+    points: tuple[Point, ...]
+    law: PowerLaw
+    majority: float
+    judged_on: int
+    extraction_seconds: float
+    fitting_seconds: float
+
+    @property
+    def gap(self) -> float:
+        """With the most images, the accuracy on these less that on the validation part: the variance of the fit."""
+        return float(np.mean(self.points[-1].training)) - self.points[-1].mean
+
+    @property
+    def gain(self) -> float:
+        """The share of the error that twice the images are expected to take away."""
+        now = self.law(self.points[-1].size)
+        return 1 - self.law(2 * self.points[-1].size) / now if now > 0 else 0.0
+
+    @property
+    def standard_error(self) -> float:
+        """Of the accuracy with the most images; two right and two wrong answers added, as Agresti & Coull do."""
+        share = (self.points[-1].mean * self.judged_on + 2) / (self.judged_on + 4)
+        return math.sqrt(share * (1 - share) / (self.judged_on + 4))
+
+    @property
+    def advice(self) -> str:
+        """What to get, "more data" or "more model", by the rule in `learning_curve`."""
+        return "more data" if self.gain >= WORTHWHILE and self.gap > 2 * self.standard_error else "more model"
+
+    @property
+    def reasons(self) -> str:
+        """The advice and why, in one sentence."""
+        last = self.points[-1]
+        expected = f"twice the {last.size} images are expected to take away {self.gain:.0%} of the error"
+        above = f"training images are answered {self.gap:.4f} better than validation images"
+        noise = f"twice the standard error is {2 * self.standard_error:.4f}"
+        if self.advice == "more data":
+            return f"More data: {expected}, and {above} ({noise}), which more images narrow."
+        if self.gain >= WORTHWHILE:
+            return f"More model: {expected}, but {above} only ({noise}), so that these features hold no more."
+        return f"More model: {expected} only; {above} ({noise}). Train deeper layers, or take another backbone."
+
+    def table(self) -> str:
+        """The sizes as text."""
+        table = Table(box=box.SIMPLE)
+        for heading in ("training images", "repeats", "validation", "spread", "training", "by the law"):
+            table.add_column(heading, justify="right")
+        for point in self.points:
+            repeats = len(point.validation)
+            spread = f"{point.spread:.4f}" if repeats > 1 else ""
+            shares = [f"{share:.4f}" for share in (np.mean(point.training), 1 - self.law(point.size))]
+            table.add_row(str(point.size), str(repeats), f"{point.mean:.4f}", spread, *shares)
+        text = io.StringIO()
+        Console(file=text, width=120, markup=False, highlight=False).print(table)
+        law = self.law
+        return text.getvalue() + (
+            f"Accuracy of ridge regression on {self.judged_on} validation images; "
+            f"the largest class alone gives {self.majority:.4f}.\n"
+            f"Error = {law.floor:.4f} + {law.scale:.4f} / images^{law.exponent:.2f}.\n"
+            f"{self.reasons}\n"
+            f"Extraction {self.extraction_seconds:.1f} s, classifiers {self.fitting_seconds:.1f} s."
+        )
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the curve into a picture file, PNG say."""
+        draw(self.points, self.law, self.majority, self.reasons, Path(path))
+
+    def to_json(self) -> str:
+        """All of it as JSON text."""
+        said = {"gap": self.gap, "gain": self.gain, "advice": self.advice, "reasons": self.reasons}
+        return json.dumps({**dataclasses.asdict(self), **said}, indent=2, ensure_ascii=False)

@@ -1,0 +1,39 @@
+"""Which image is judged in which fold."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from kertl.errors import DataError
+
+
+def deal(labels: np.ndarray, together: Sequence[int], folds: int, seed: int, class_names: Sequence[str]) -> np.ndarray:
+    """The fold of each image: every class spread evenly, and what belongs together in one fold.
+
+    Args:
+        labels: Class id of each image.
+        together: A number for each image; those with the same one are not parted.
+        folds: Number of folds; >= 2.
+        seed: Of the order in which they are dealt.
+        class_names: Name of each class id.
+
+    Raises:
+        DataError: If a class has fewer images, or groups of images that stay together, than there are folds.
+    """
+    bundles = np.asarray(together)
+    for label, name in enumerate(class_names):
+        count = len(np.unique(bundles[labels == label]))
+        if count < folds:
+            raise DataError(
+                f"Class {name!r} needs an image for each of {folds} folds, and has {count}, where equal images and "
+                "those of one group count once. Add images of the class, remove it, or ask for fewer folds."
+            )
+    # Without groups the plain way spreads the classes more evenly, and is quick.
+    alone = len(np.unique(bundles)) == len(bundles)
+    kind = StratifiedKFold if alone else StratifiedGroupKFold
+    splitter = kind(n_splits=folds, shuffle=True, random_state=seed)
+    found = np.empty(len(labels), np.int64)
+    for number, (_, judged) in enumerate(splitter.split(labels, labels, None if alone else bundles)):
+        found[judged] = number
+    return found
