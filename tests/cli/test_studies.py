@@ -1,0 +1,64 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from kertl.cli import run
+from tests.families import lively, small_classifier
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    """Red, green and blue pictures, a folder of each, and somebody's model."""
+    folder = tmp_path_factory.mktemp("squares")
+    noise = np.random.default_rng(0)
+    for channel, name in enumerate(("red", "green", "blue")):
+        (folder / name).mkdir()
+        for number in range(32):
+            pixels = noise.integers(0, 60, (32, 32, 3), dtype="uint8")
+            pixels[..., channel] += 100
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    path = tmp_path_factory.mktemp("model") / "theirs.keras"
+    keras.utils.set_random_seed(0)
+    lively(small_classifier(), noise.integers(0, 255, (16, 32, 32, 3)).astype("float32")).save(path)
+    return [str(folder), "--backbone", str(path)]
+
+
+def test_baselines_prints_a_table_and_writes_json_and_picture(arguments, tmp_path, capsys):
+    assert run(["baselines", *arguments, "--boundary", "block2", "--boundary", "block4", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    values = json.loads((tmp_path / "baselines.json").read_text())
+    assert {row["boundary"] for row in values["rows"]} == {"block2", "block4", "block2 + block4"}
+    assert values["best"]["validation_accuracy"] > 0.8
+    assert f"{values['best']['validation_accuracy']:.4f}" in printed
+    assert "baselines.json and baselines.png" in printed
+    with Image.open(tmp_path / "baselines.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_cross_validate_prints_the_folds_and_writes_the_predictions(arguments, tmp_path, capsys):
+    options = ["--folds", "3", "--epochs", "4", "--learning-rate", "0.05", "--test", "0.25", "--seed", "1"]
+    assert run(["cross-validate", *arguments, *options, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    values = json.loads((tmp_path / "cross_validation.json").read_text())
+    assert len(values["folds"]) == 3
+    assert len(values["predictions"]) == 72
+    assert f"Accuracy {values['mean']:.4f}" in printed
+    assert [path.name for path in tmp_path.iterdir()] == ["cross_validation.json"]
+
+
+def test_learning_curve_prints_its_advice_and_writes_json_and_picture(arguments, tmp_path, capsys):
+    sizes = ["--size", "12", "--size", "24", "--size", "48", "--repeats", "2"]
+    assert run(["learning-curve", *arguments, *sizes, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    values = json.loads((tmp_path / "learning_curve.json").read_text())
+    assert [point["size"] for point in values["points"]] == [12, 24, 48]
+    assert values["reasons"] in " ".join(printed.split())
+    assert (tmp_path / "learning_curve.png").stat().st_size > 10_000
+
+
+def test_a_wrong_boundary_is_one_readable_block(arguments, capsys):
+    assert run(["cross-validate", *arguments, "--at", "block9"]) == 1
+    assert "block4" in capsys.readouterr().err

@@ -1,0 +1,260 @@
+import json
+import random
+import re
+from collections import Counter
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import kertl
+from kertl.data import ImageDataset
+from kertl.studies import _cross_validate
+from tests.families import lively, small_backbone, small_classifier
+from tests.runs import classifier, same, squares, weights
+
+STAGE = kertl.Stage("deep", epochs=3, learning_rate=0.02, augment="none", label_smoothing=0.05)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return squares(per_class=20, batch_size=8, seed=3)
+
+
+@pytest.fixture(scope="module")
+def backbone(data):
+    keras.utils.set_random_seed(0)
+    return lively(small_backbone(), data.train.batch(0, 0)[0].astype("float32"))
+
+
+@pytest.fixture(scope="module")
+def found(backbone, data):
+    return kertl.cross_validate(backbone, data, folds=3, stage=STAGE, seed=4)
+
+
+def pictures(data):
+    """The images of the training and then the validation part, read plainly."""
+    parts = [part.in_order() for part in (data.train, data.validation)]
+    return np.concatenate([part.batch(0, index)[0] for part in parts for index in range(len(part))])
+
+
+class InOrder(keras.utils.PyDataset):
+    """Features in the order that the documentation promises."""
+
+    def __init__(self, features, labels, seed):
+        super().__init__()
+        self.features, self.labels, self.seed, self.epoch = features, labels, seed, 0
+
+    def __len__(self):
+        return (len(self.labels) + 7) // 8
+
+    def __getitem__(self, index):
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.labels))
+        rows = order[8 * index : 8 * index + 8]
+        return self.features[rows], self.labels[rows]
+
+
+def trained_by_hand(suffix, features, labels, stage, seed):
+    """What one training is, with nothing but Keras' `fit`, batch by batch."""
+    batches = InOrder(features, labels, seed)
+    steps = len(batches) * stage.epochs
+    optimizer = keras.optimizers.AdamW(
+        kertl.schedules.OneCycle(stage.learning_rate, steps), weight_decay=stage.weight_decay
+    )
+    optimizer.exclude_from_weight_decay(var_list=[v for v in suffix.trainable_variables if len(v.shape) < 2])
+    loss = kertl.tasks.SmoothedCrossentropy(stage.label_smoothing)
+    suffix.compile(optimizer=optimizer, loss=loss, jit_compile=False)
+    dropouts = [layer for layer in suffix.layers if isinstance(layer, keras.layers.Dropout)]
+
+    def begin(epoch, logs):
+        batches.epoch = epoch
+        for place, layer in enumerate(dropouts):
+            (drawn,) = np.random.default_rng((seed, epoch, place)).integers(2**31, size=1)
+            layer.seed_generator.state.assign(np.array([drawn, 0]))
+
+    callback = keras.callbacks.LambdaCallback(on_epoch_begin=begin)
+    suffix.fit(batches, epochs=stage.epochs, shuffle=False, verbose=0, callbacks=[callback])
+    return suffix
+
+
+def test_a_fold_is_what_plain_keras_makes_of_the_same_features(found, backbone, data):
+    features = backbone.predict(pictures(data), verbose=0).mean(axis=(1, 2))
+    for fold in (0, 2):
+        given = found.fold_of != fold
+        keras.utils.set_random_seed(4 + fold)
+        entries = keras.Input(features.shape[1:])
+        dropped = keras.layers.Dropout(0.3)(entries)
+        suffix = keras.Model(entries, keras.layers.Dense(3, activation="softmax")(dropped))
+        trained_by_hand(suffix, features[given], found.labels[given], STAGE, seed=4 + fold)
+        expected = suffix.predict(features[~given], verbose=0)
+        np.testing.assert_allclose(found.predictions[~given], expected, atol=2e-4)
+        right = expected.argmax(axis=1) == found.labels[~given]
+        assert found.folds[fold].accuracy == pytest.approx(right.mean())
+
+
+def test_behind_a_block_the_backbones_weights_begin_as_pretrained_and_batch_norm_stays(backbone, data):
+    stage = kertl.Stage("block4", epochs=2, learning_rate=0.01, augment="none", label_smoothing=0.05)
+    found = kertl.cross_validate(backbone, data, folds=2, stage=stage, seed=4)
+    prefix, rest = kertl.split(backbone, "block4")
+    maps = prefix.predict(pictures(data), verbose=0)
+    fold, given = 1, found.fold_of != 1
+    copied = keras.models.clone_model(rest)
+    copied.set_weights(rest.get_weights())
+    for layer in copied.layers:
+        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+    # The head's initial weights are those that the seed gives where the layers are made in the same order.
+    keras.utils.set_random_seed(4 + fold)
+    keras.models.clone_model(rest)
+    dropped = keras.layers.Dropout(0.3)(keras.layers.GlobalAveragePooling2D()(copied.output))
+    suffix = keras.Model(copied.input, keras.layers.Dense(3, activation="softmax")(dropped))
+    trained_by_hand(suffix, maps[given], found.labels[given], stage, seed=4 + fold)
+    np.testing.assert_allclose(found.predictions[~given], suffix.predict(maps[~given], verbose=0), atol=1e-3)
+
+
+def test_every_image_is_judged_once_by_a_training_that_was_not_given_it(found, data):
+    assert found.files == (*data.train.files, *data.validation.files)
+    assert found.labels.tolist() == [*data.train.labels, *data.validation.labels]
+    assert Counter(found.fold_of) == {0: 15, 1: 15, 2: 15}
+    assert [(fold.trained_on, fold.judged_on) for fold in found.folds] == [(30, 15)] * 3
+    assert not set(found.files) & set(data.test.files)
+    np.testing.assert_allclose(found.predictions.sum(axis=1), 1, atol=1e-5)
+
+
+def test_rows_that_train_a_fold_are_those_that_do_not_judge_it(backbone, data, monkeypatch):
+    given = []
+    make = _cross_validate.feature_batches
+    monkeypatch.setattr(_cross_validate, "feature_batches", lambda *a, **k: given.append(k["rows"]) or make(*a, **k))
+    found = kertl.cross_validate(backbone, data, folds=3, stage=STAGE, seed=4)
+    for fold, rows in enumerate(given):
+        assert set(rows) | set(np.flatnonzero(found.fold_of == fold)) == set(range(45))
+        assert not set(rows) & set(np.flatnonzero(found.fold_of == fold))
+
+
+def test_features_are_extracted_once_and_images_of_the_test_part_never_read(backbone, data, monkeypatch):
+    calls, read = [], set()
+    extract, batch = _cross_validate.extract, ImageDataset.batch
+    monkeypatch.setattr(_cross_validate, "extract", lambda *a, **k: calls.append(a[1]) or extract(*a, **k))
+    monkeypatch.setattr(ImageDataset, "batch", lambda self, *a: read.update(self.files) or batch(self, *a))
+    kertl.cross_validate(backbone, data, folds=3, stage=STAGE)
+    assert calls == [data.train, data.validation]
+    assert not read & set(data.test.files)
+
+
+def test_groups_and_equal_images_stay_in_one_fold(tmp_path, backbone):
+    noise = np.random.default_rng(0)
+    lines = ["file,label,patient"]
+    for number in range(48):
+        pixels = noise.integers(0, 255, (32, 32, 3), dtype="uint8")
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{'ab'[number // 3 % 2]},p{number // 3 if number < 36 else ''}")
+    Image.open(tmp_path / "0.png").save(tmp_path / "twin.png")
+    lines.append("twin.png,a,")
+    (tmp_path / "labels.csv").write_text("\n".join(line.replace(",p\n", ",\n") for line in lines))
+    data = kertl.data.from_csv(
+        tmp_path / "labels.csv", image_size=(32, 32), group_column="patient", validation=0.2, test=0.2, seed=1
+    )
+    found = kertl.cross_validate(backbone, data, folds=2, stage=STAGE)
+    fold_of = {file.rpartition("/")[2]: fold for file, fold in zip(found.files, found.fold_of, strict=True)}
+    groups = [[f"{number}.png" for number in range(first, first + 3)] for first in range(0, 36, 3)]
+    groups[0].append("twin.png")
+    seen = [{fold_of[file] for file in group if file in fold_of} for group in groups]
+    assert {len(folds) for folds in seen} <= {0, 1}
+    assert sum(bool(folds) for folds in seen) >= 6
+
+
+def test_classifier_keeps_its_own_head_newly_drawn_or_takes_another(data):
+    model = lively(small_classifier(), pictures(data).astype("float32"))
+    before = weights(model)
+    own = kertl.cross_validate(model, data, folds=2, stage=STAGE)
+    other = kertl.cross_validate(model, data, folds=2, stage=STAGE, head=kertl.Head(hidden_units=(4,)))
+    assert not np.allclose(own.predictions, other.predictions)
+    assert all(same(before, weights(model)).values())
+    # Drawn anew: what the classifier has learnt to say makes no difference.
+    model.get_layer("predictions").set_weights([np.zeros((8, 3)), np.array([9.0, 0.0, 0.0])])
+    again = kertl.cross_validate(model, data, folds=2, stage=STAGE)
+    np.testing.assert_array_equal(again.predictions, own.predictions)
+
+
+def test_model_flags_and_random_state_are_given_back_as_they_were(data):
+    model = classifier()
+    kertl.freeze(model, "mid")
+    before, flags = weights(model), [layer.trainable for layer in model._flatten_layers()]
+    random.seed(3)
+    expected = random.random()
+    random.seed(3)
+    kertl.cross_validate(model, data, folds=2, stage=kertl.Stage("block4", epochs=1, augment="none"))
+    assert random.random() == expected
+    assert all(same(before, weights(model)).values())
+    assert [layer.trainable for layer in model._flatten_layers()] == flags
+
+
+def test_class_weights_are_those_of_the_images_given(backbone, data, monkeypatch):
+    seen = []
+    make = _cross_validate.feature_batches
+    monkeypatch.setattr(_cross_validate, "feature_batches", lambda *a, **k: seen.append(k) or make(*a, **k))
+    stage = kertl.Stage("deep", epochs=1, augment="none", class_weights=True)
+    found = kertl.cross_validate(backbone, data, folds=4, stage=stage)
+    for call in seen:
+        given = found.labels[call["rows"]]
+        expected = {label: len(given) / (3 * count) for label, count in Counter(given.tolist()).items()}
+        assert call["weights"].tolist() == pytest.approx([expected[label] for label in found.labels])
+
+
+def test_two_classes_with_one_output_give_two_probabilities():
+    whole = squares(per_class=12)
+    images = np.concatenate([whole.train.in_order().batch(0, i)[0] for i in range(len(whole.train))])
+    labels = np.asarray(whole.train.labels)
+    data = kertl.data.from_arrays(images[labels < 2], labels[labels < 2], task="binary", validation=0, test=0)
+    found = kertl.cross_validate(lively(small_backbone(), images.astype("float32")), data, folds=2, stage=STAGE)
+    assert found.predictions.shape == (len(found.files), 2)
+    np.testing.assert_allclose(found.predictions.sum(axis=1), 1, atol=1e-6)
+    answers = found.predictions.argmax(axis=1)
+    assert found.folds[0].accuracy == np.mean((answers == found.labels)[found.fold_of == 0])
+
+
+def test_mean_and_spread_are_those_of_the_folds_and_json_and_table_tell_them(found):
+    scores = [fold.accuracy for fold in found.folds]
+    mean = sum(scores) / 3
+    assert found.mean == pytest.approx(mean)
+    assert found.standard_deviation == pytest.approx((sum((score - mean) ** 2 for score in scores) / 2) ** 0.5)
+    assert f"Accuracy {mean:.4f}, standard deviation {found.standard_deviation:.4f}" in found.table()
+    values = json.loads(found.to_json())
+    assert [row["accuracy"] for row in values["folds"]] == scores
+    assert [row["file"] for row in values["predictions"]] == list(found.files)
+    assert values["predictions"][7]["probabilities"] == pytest.approx(found.predictions[7].tolist(), abs=1e-6)
+    likelihood = found.predictions[np.arange(45), found.labels][found.fold_of == 1]
+    assert found.folds[1].crossentropy == pytest.approx(-np.log(likelihood).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"folds": 1}, "`folds` must be a whole number >= 2. Received: folds=1."),
+        ({"seed": -1}, "`seed` must be a whole number >= 0. Received: seed=-1."),
+        ({"stage": kertl.Stage("deep")}, "`stage` must be a kertl.Stage with augment='none' and patience_epochs=None."),
+        (
+            {"stage": kertl.Stage("full", augment="none")},
+            "`stage` must be one with a boundary behind which something is left frozen. Received: stage='full'.",
+        ),
+        ({"data": None}, "`data` must be what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives."),
+    ],
+)
+def test_what_cannot_be_done_is_refused(arguments, message, backbone, data):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        kertl.cross_validate(backbone, **{"data": data, **arguments})
+
+
+def test_a_head_for_other_classes_is_refused(data):
+    message = (
+        "`model` must be a backbone, or a classifier with 3 outputs for the task 'single_label'. Received: "
+        "model='classifier'. It has 5 for 'single_label'. Pass `head=kertl.Head()` for a new one."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        kertl.cross_validate(small_classifier(classes=5), data, stage=STAGE)
+
+
+def test_a_loss_that_is_no_number_is_an_error(backbone, data):
+    stage = kertl.Stage("deep", epochs=2, learning_rate=1e30, optimizer="sgd", schedule="constant", augment="none")
+    with pytest.raises(kertl.errors.DivergedError, match=r"^The loss became NaN or infinite in epoch \d\. Try a lower"):
+        kertl.cross_validate(backbone, data, folds=2, stage=stage, head=kertl.Head(hidden_units=(8, 8)))
