@@ -151,7 +151,7 @@ def test_the_task_chooses_the_output_activation(task, activation):
             1.0,
             "`batch_norm_momentum` must be a number >= 0 and < 1. Received: batch_norm_momentum=1.0.",
         ),
-        ("pooling", "average", "`pooling` must be 'avg' or 'max' or 'both' or 'flatten'. Received: pooling='average'."),
+        ("pooling", "average", "or 'flatten' or 'token'. Received: pooling='average'. Did you mean 'avg'?"),
         ("batch_norm", "yes", "`batch_norm` must be True or False. Received: batch_norm='yes'."),
         ("activation", "rellu", "Received: activation='rellu'."),
         ("initializer", "hee", "Received: initializer='hee'."),

@@ -7,7 +7,9 @@ import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from kertl.data._issues import printable
 from kertl.data._split import PARTS
 
 
@@ -28,7 +30,7 @@ def _classes(task: str, names: Sequence[str], labels: Mapping[str, np.ndarray]) 
 
     def add(name: str, counts: Mapping[str, int]) -> None:
         row = [int(counts.get(part, 0)) for part in PARTS]
-        table.add_row(name, *map(str, row), str(sum(row)))
+        table.add_row(Text(printable(name)), *map(str, row), str(sum(row)))
 
     held = {part: _members(task, values, len(names)) for part, values in labels.items()}
     for number, name in enumerate(names):
@@ -58,5 +60,5 @@ def _targets(names: Sequence[str], labels: Mapping[str, np.ndarray]) -> Table:
         for part, values in everything.items():
             chosen = values[:, column].astype(np.float64)
             figures = (chosen.mean(), chosen.std(), chosen.min(), chosen.max())
-            table.add_row(name, part, str(len(chosen)), *(f"{figure:.6g}" for figure in figures))
+            table.add_row(Text(printable(name)), part, str(len(chosen)), *(f"{figure:.6g}" for figure in figures))
     return table

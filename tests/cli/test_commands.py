@@ -217,7 +217,9 @@ def test_import_kertl_imports_neither_keras_nor_tensorflow():
 
 
 def test_train_stopped_by_a_signal_says_what_to_do_and_the_same_command_goes_on(arguments, trained, tmp_path):
-    command = [sys.executable, "-m", "kertl", *arguments, "--out", str(tmp_path)]
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # in the background, too
+    code = f"{listening}; from kertl.__main__ import main; main()"
+    command = [sys.executable, "-c", code, *arguments, "--out", str(tmp_path)]
     for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         before = set(tmp_path.glob("checkpoints/*"))
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:

@@ -6,6 +6,7 @@ before or after the nth call of a function that touches a file of that name, as 
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def die_at(function, name, when, count):
 
 
 def main(folder, seconds="0"):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
     if os.environ.get("KERTL_TEST_DIES"):
         die_at(*os.environ["KERTL_TEST_DIES"].split(":"))
     folder = Path(folder)

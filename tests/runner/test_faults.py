@@ -441,6 +441,7 @@ def test_runs_on_jax_and_on_two_devices_go_on_too(tmp_path, backend):
         from tests.runs import classifier, digest, quick, recipe, squares
         import signal
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         assert keras.backend.backend() == {backend!r}
         stages = recipe(quick("deep", epochs=2, augment="light"), quick("mid", augment="light"))
 
