@@ -12,7 +12,6 @@ import keras
 from kertl.callbacks import BestWeights, EpochSeeds, StopOnDivergence
 from kertl.data import ImageData, ImageDataset, augment, data_errors
 from kertl.errors import DivergedError, RunError
-from kertl.features import EpochFitter, FeatureBatches
 from kertl.hardware import scope_of
 from kertl.model import computing_in, model_info, stage_model, target_spreads
 from kertl.optimizers import carry_moments, optimizer_named
@@ -20,6 +19,7 @@ from kertl.recipe import Recipe, Stage
 from kertl.runner._checkpoints import Checkpoints
 from kertl.runner._journal import Journal, Snapshot
 from kertl.runner._kept import kept
+from kertl.runner._material import Material, OnFeatures, OnImages
 from kertl.schedules import schedule_named
 from kertl.tasks import task_named
 
@@ -43,20 +43,6 @@ class _DataEpoch(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._dataset.epoch = epoch
-
-
-class _Rest(keras.utils.PyDataset):
-    """The batches of one epoch from a certain one on."""
-
-    def __init__(self, dataset: ImageDataset | FeatureBatches, epoch: int, first: int) -> None:
-        super().__init__()
-        self._dataset, self._epoch, self._first = dataset, epoch, first
-
-    def __len__(self) -> int:
-        return len(self._dataset) - self._first
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        return self._dataset.batch(self._epoch, self._first + index)
 
 
 class _Rows(keras.callbacks.Callback):
@@ -113,16 +99,17 @@ def train_stage(
         trained = _compile(training, model, data, recipe, stage, before)
         best = BestWeights("val_loss" if data.validation is not None else "loss", stage.patience_epochs)
         divergence = StopOnDivergence()
-        fitter = EpochFitter(training) if features else None
-        whole_epochs = fitter is not None and features is not None and fitter.whole_epochs(features.train)
-        steps = 1 if whole_epochs else len(data.train)
-        checkpoints = Checkpoints(number, model, [best, *callbacks], journal, steps, snapshot)
+        material: Material = (
+            OnFeatures(training, features) if features else OnImages(training, data, class_weights=stage.class_weights)
+        )
+        checkpoints = Checkpoints(number, model, [best, *callbacks], journal, material.steps, snapshot)
 
         def fit(begin: int, end: int, first_batch: int = 0) -> None:
-            options: dict[str, Any] = {
-                "initial_epoch": begin,
-                "epochs": end,
-                "callbacks": [
+            material.fit(
+                first_batch,
+                initial_epoch=begin,
+                epochs=end,
+                callbacks=[
                     _DataEpoch(data.train),
                     EpochSeeds(recipe.seed, live),
                     divergence,
@@ -132,18 +119,8 @@ def train_stage(
                     *callbacks,
                     checkpoints,
                 ],
-                "verbose": verbose,
-            }
-            if features is None:
-                options["class_weight"] = data.class_weights if stage.class_weights else None
-            source: Any = features.train if features else data.train
-            judged: Any = features.validation if features else data.validation
-            if fitter is not None and not first_batch:
-                fitter.fit(source, judged, **options)
-                return
-            # The data set has an order of its own.
-            rest = _Rest(source, begin, first_batch) if first_batch else source
-            training.fit(rest, validation_data=judged, shuffle=False, **options)
+                verbose=verbose,
+            )
 
         try:
             with data_errors(data.train, data.validation):
