@@ -1,7 +1,9 @@
 import csv
 import hashlib
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import kertl.data
 
@@ -43,3 +45,20 @@ def test_what_was_written_splits_the_images_the_same_way(data, photos, tmp_path)
     data.write_csv(tmp_path / "data.csv")
     again = kertl.data.from_csv(tmp_path / "data.csv", root=photos, split_column="split", image_size=(4, 4), seed=9)
     assert again.records == data.records
+
+
+def test_equal_images_and_those_of_a_group_are_told_to_belong_together(tmp_path):
+    noise = np.random.default_rng(0)
+    for number in range(8):
+        Image.fromarray(noise.integers(0, 255, (8, 8, 3), dtype="uint8")).save(tmp_path / f"{number}.png")
+    (tmp_path / "6.png").write_bytes((tmp_path / "1.png").read_bytes())
+    groups = ["", "", "p", "p", "", "q", "q", ""]
+    rows = "".join(f"{number}.png,{'ab'[number % 2]},{group}\n" for number, group in enumerate(groups))
+    (tmp_path / "labels.csv").write_text("file,label,patient\n" + rows)
+    found = kertl.data.from_csv(
+        tmp_path / "labels.csv", group_column="patient", image_size=(8, 8), validation=0, test=0
+    )
+    by_file = dict(zip((record.file for record in found.records), found.together, strict=True))
+    alike = {frozenset(file for file in by_file if by_file[file] == number) for number in found.together}
+    expected = [{"0.png"}, {"1.png", "5.png", "6.png"}, {"2.png", "3.png"}, {"4.png"}, {"7.png"}]
+    assert alike == {frozenset(files) for files in expected}

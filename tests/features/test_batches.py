@@ -110,7 +110,7 @@ def test_fitter_compiles_once_for_several_sets_of_rows():
     model = head()
     calls = []
     step = model.train_step
-    model.train_step = lambda data: calls.append(1) or step(data)
+    model.train_step = lambda *data: calls.append(1) or step(*data)
     fitter = EpochFitter(model)
     for rows in (np.arange(30), np.arange(5, 37), np.arange(8)):
         fitter.fit(feature_batches(FEATURES, LABELS, batch_size=8, seed=3, rows=rows), epochs=2, verbose=0)

@@ -105,6 +105,17 @@ def test_accuracies_are_those_of_a_probe_fitted_by_hand(found, backbone, data):
         assert by_hand.score(vectors["validation"], labels["validation"]) == pytest.approx(row.validation_accuracy)
 
 
+def test_probes_see_features_standardised_by_the_training_part():
+    random = np.random.default_rng(0)
+    scales = np.array([0.001, 1.0, 1000.0])
+    vectors = {part: (random.normal(size=(50, 3)) + 5) * scales for part in ("train", "validation")}
+    depth = _depths.Depth("block1", "block2", slice(0, 3))
+    trial = _baselines._Trial([depth], vectors, {}, 2)
+    mean, spread = vectors["train"].mean(axis=0), vectors["train"].std(axis=0)
+    for part, rows in vectors.items():
+        np.testing.assert_allclose(trial._vectors[part], (rows - mean) / spread, atol=1e-4)
+
+
 def test_best_is_chosen_on_the_validation_part_and_alone_is_asked_about_the_test_part(data, backbone, monkeypatch):
     asked = []
     accuracies = _baselines._Trial._accuracies
