@@ -448,7 +448,7 @@ print(features.labels[-1], features.reason)
 """,
         KERAS_BACKEND="jax",
     )
-    assert said == "69 models of the jax backend are not converted for OpenVINO\n"
+    assert said == "69 OpenVINO is not installed (pip install 'kertl[openvino]')\n"
 
 
 def test_importing_the_features_imports_neither_openvino_nor_tensorflow():
