@@ -51,8 +51,7 @@ class Depths:
 
     def vectors(self, images: ImageDataset, cache_dir: str | Path | None) -> np.ndarray:
         """The features of all depths side by side, a row per image."""
-        options: dict[str, Any] = {} if cache_dir is None else {"cache_dir": cache_dir}
-        return np.asarray(extract(self._model, images, at="deep", **options).values, np.float32)
+        return np.asarray(extract(self._model, images, at="deep", cache_dir=cache_dir).values, np.float32)
 
 
 def _chosen(groups: Sequence[LayerGroup], boundaries: Sequence[str] | None) -> list[LayerGroup]:

@@ -78,8 +78,7 @@ def cross_validate(
     if find_chain(whole).first_trained(stage.at) == 0:
         raise complain("stage", "one with a boundary behind which something is left frozen", stage.at)
     start = time.perf_counter()
-    options: dict[str, Any] = {} if cache_dir is None else {"cache_dir": cache_dir}
-    extracted = [extract(whole, part, at=stage.at, **options) for part in parts]
+    extracted = [extract(whole, part, at=stage.at, cache_dir=cache_dir) for part in parts]
     values = keras.tree.map_structure(_joined, *[features.values for features in extracted])
     targets = np.concatenate([np.asarray(part.labels) for part in parts])
     extraction_seconds = time.perf_counter() - start

@@ -258,3 +258,12 @@ def test_a_loss_that_is_no_number_is_an_error(backbone, data):
     stage = kertl.Stage("deep", epochs=2, learning_rate=1e30, optimizer="sgd", schedule="constant", augment="none")
     with pytest.raises(kertl.errors.DivergedError, match=r"^The loss became NaN or infinite in epoch \d\. Try a lower"):
         kertl.cross_validate(backbone, data, folds=2, stage=stage, head=kertl.Head(hidden_units=(8, 8)))
+
+
+def test_features_that_are_kept_are_found_again(backbone, data, tmp_path):
+    first = kertl.cross_validate(backbone, data, folds=2, stage=STAGE, cache_dir=tmp_path)
+    files = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert sum(path.stat().st_size for path in files) > 45 * 24 * 4
+    second = kertl.cross_validate(backbone, data, folds=2, stage=STAGE, cache_dir=tmp_path)
+    np.testing.assert_array_equal(first.predictions, second.predictions)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == files
