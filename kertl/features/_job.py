@@ -107,7 +107,7 @@ class Job:
         _, firsts = np.unique(digests, return_index=True)  # of images that are the same, the first
         missing = np.intersect1d(np.flatnonzero(~known), firsts)
         if len(missing):
-            writer = _Writer(stores, layout, self._source, digests)
+            writer = _Writer(stores, layout, digests)
             try:
                 self._pass(missing, choice, writer.put, digests, verbose)
             finally:
@@ -146,8 +146,8 @@ class Job:
 class _Writer:
     """Collects whole batches of all versions and writes them to shards."""
 
-    def __init__(self, stores: list[Store], layout: Layout, source: Source, digests: np.ndarray) -> None:
-        self._stores, self._layout, self._source, self._digests = stores, layout, source, digests
+    def __init__(self, stores: list[Store], layout: Layout, digests: np.ndarray) -> None:
+        self._stores, self._layout, self._digests = stores, layout, digests
         self._kept: list[list[np.ndarray]] = [[] for _ in stores]
         self._images: list[list[np.ndarray]] = [[] for _ in stores]
         self._since, self._bytes = time.monotonic(), 0
@@ -155,8 +155,6 @@ class _Writer:
     def put(self, version: int, rows: np.ndarray, outputs: list[np.ndarray]) -> None:
         """Keep a version of a batch."""
         packed = self._layout.pack(outputs, len(rows))
-        if version == 0:
-            self._source.verify(rows)
         self._kept[version].append(packed)
         self._images[version].append(rows)
         self._bytes += packed.nbytes

@@ -1,16 +1,15 @@
 """What features are made from: images of any origin as rows that can be counted, told apart and read in batches."""
 
-import contextlib
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from kertl.data import ImageData, ImageDataset
+from kertl.data._readers import FileReader
 from kertl.errors import DataError
 
 _BLOCK = 256
@@ -32,9 +31,6 @@ class Source(Protocol):
 
     def batches(self, rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The images `rows`, `size` at a time, each batch with the numbers of its rows."""
-
-    def verify(self, rows: np.ndarray) -> None:
-        """Raise a `DataError` if images that have been read are not what their digests say."""
 
 
 def source_of(data: Any) -> Source:
@@ -90,23 +86,20 @@ class _Arrays:
         for chosen in _chunks(rows, size):
             yield chosen, self._images[chosen]
 
-    def verify(self, rows: np.ndarray) -> None:
-        pass
-
 
 class _Dataset:
     """A part of `kertl.data`: what is in a file is known by the digest of the file, without decoding it."""
 
     def __init__(self, dataset: ImageDataset) -> None:
         self._reader = dataset.reader
-        self._files = _file_reader(dataset.reader)
-        self._known = dataset.digests if self._files is not None else None
+        files = _file_reader(dataset.reader)
+        self._known = dataset.digests if files is not None else None
         self.labels = dataset.labels
         self.count, self.dtype = dataset.num_examples, np.dtype(np.uint8)
         self.shape: tuple[int, ...] = dataset.reader.shape
         self.identity = _pixels(self.shape, self.dtype)
-        if self._known is not None:
-            self.identity = {"content": "file", "image_size": self.shape[:2], "resize": self._files.resize}
+        if files is not None and self._known is not None:
+            self.identity = {"content": "file", "image_size": self.shape[:2], "resize": files.resize}
 
     def digests(self) -> np.ndarray:
         if self._known is not None:
@@ -117,19 +110,6 @@ class _Dataset:
     def batches(self, rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for chosen in _chunks(rows, size):
             yield chosen, self._reader.take(chosen)
-
-    def verify(self, rows: np.ndarray) -> None:
-        # A file may have been written anew since the data set was made.
-        if self._known is None:
-            return
-        for row in rows:
-            path, digest = Path(self._files.paths[row]), ""
-            with contextlib.suppress(OSError):
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            if digest != self._known[row]:
-                raise DataError(
-                    f"The image {str(path)!r} has changed or gone since the data set was made. Make the data set anew."
-                )
 
 
 class _Stream:
@@ -181,14 +161,11 @@ class _Stream:
                 f"{self.count} images did not come again. Leave augmentation to `augment=`."
             )
 
-    def verify(self, rows: np.ndarray) -> None:
-        pass
 
-
-def _file_reader(reader: Any) -> Any:
-    """The reader that reads files, behind a cache in memory perhaps; None where there are no files."""
+def _file_reader(reader: Any) -> FileReader | None:
+    """The reader that reads files, and sees that they are what they were; behind a cache in memory perhaps."""
     reader = getattr(reader, "reader", reader)
-    return reader if hasattr(reader, "paths") and hasattr(reader, "resize") else None
+    return reader if isinstance(reader, FileReader) else None
 
 
 def _is_tf_dataset(data: Any) -> bool:

@@ -392,7 +392,7 @@ def test_a_file_that_changed_since_the_data_were_made_is_never_kept(model, tmp_p
     with pytest.raises(DataError) as caught:
         kertl.extract(model, data, cache_dir=tmp_path / "cache")
     assert str(caught.value) == (
-        f"The image {str(path)!r} has changed or gone since the data set was made. Make the data set anew."
+        f"The image {str(path)!r} was changed after the data set was made from it; make the data set anew."
     )
     assert not list((tmp_path / "cache").rglob("*.npy"))
 
