@@ -104,7 +104,6 @@ def kept(model: keras.Model, data: ImageData, recipe: Recipe, number: int, journ
 
     trained = features_of(data.train, stage.views)
     if choice["engine"] == "auto":
-        _logger.info("Features are computed by %s: %s.", trained.engine, trained.reason)
         choice = {**choice, "engine": trained.engine, "engine_reason": trained.reason}
         journal.choose(number, choice)
     in_memory = choice["features"] == "memory"
