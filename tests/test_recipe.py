@@ -18,9 +18,11 @@ def other(field):
         "optimizer": "lion",
         "weight_decay": 0.5,
         "label_smoothing": 0.0,
-        "class_weights": False,
+        "class_weights": True,
         "augment": "strong",
         "batch_norm": "train",
+        "cache": False,
+        "views": 3,
         "patience_epochs": 4,
     }[field]
 

@@ -172,7 +172,7 @@ def test_a_finished_run_is_read_and_not_trained_again(finished, monkeypatch, cap
 def test_another_recipe_in_the_same_directory_is_refused_with_the_difference(finished):
     run, data, _ = finished
     first, _ = run.recipe.stages
-    other = kertl.Recipe(stages=[first, kertl.Stage("mid", epochs=7, augment="none", learning_rate=0.003)])
+    other = kertl.Recipe(stages=[first, quick("mid", epochs=7, learning_rate=0.003)])
     with pytest.raises(kertl.errors.RunError) as caught:
         kertl.fine_tune(classifier(), data, recipe=other, run_dir=run.run_dir, verbose=0)
     message = str(caught.value)

@@ -201,7 +201,7 @@ def test_a_wrong_number_of_outputs_names_both_ways_out():
 
 
 def test_half_precision_leaves_the_answers_in_single_precision(monkeypatch):
-    from kertl.runner._precision import computing_in
+    from kertl.model import computing_in
 
     data = data_for("regression")
     model = model_for(data)
