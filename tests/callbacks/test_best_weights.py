@@ -91,3 +91,19 @@ def test_an_accuracy_is_best_where_it_is_highest():
         callback.on_epoch_end(epoch, {"val_accuracy": value})
     callback.on_train_end()
     assert float(model.get_weights()[0][0, 0]) == 11
+
+
+def test_another_callback_goes_on_from_what_one_remembers():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1)])
+    one, other = BestWeights(), BestWeights()
+    for callback in (one, other):
+        callback.set_model(model)
+    one.on_train_begin()
+    one.best, one.best_epoch, one.wait = 0.25, 3, 2
+    best = model.get_weights()
+    model.layers[0].kernel.assign(np.full((3, 2), -0.0, "float32"))
+    state = one.get_state()
+    assert list(state["best_weights"]) == ["0"], "only what differs from the model is kept twice"
+    other.set_state(state)
+    assert (other.best, other.best_epoch, other.wait) == (0.25, 3, 2)
+    assert [kept.tobytes() for kept in other.best_weights] == [kept.tobytes() for kept in best]
