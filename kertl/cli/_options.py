@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    import keras
+
     from kertl.data import ImageData
 
 DataPath = Annotated[
@@ -25,6 +27,29 @@ GroupColumn = Annotated[str | None, typer.Option(help="CSV: images alike here st
 SplitColumn = Annotated[str | None, typer.Option(help="CSV: a given split (train, validation, test, or blank).")]
 Root = Annotated[Path | None, typer.Option(help="CSV: where its files are; its own folder by default.")]
 BatchSize = Annotated[int, typer.Option(help="Images per batch.")]
+Backbone = Annotated[
+    str,
+    typer.Option(
+        help="Name of an Application, hub:PRESET or cv:PRESET (see `kertl backbones`), or a trained .keras or .h5."
+    ),
+]
+Weights = Annotated[str, typer.Option(help="imagenet, none, or a file; a trained model has its own.")]
+ImageSize = Annotated[int | None, typer.Option(help="Side in pixels; by default the backbone's own.")]
+Validation = Annotated[float, typer.Option(help="Share of the images to choose by.")]
+
+
+def read_backbone(name: str, weights: str, image_size: int | None, seed: int) -> "keras.Model":
+    """The backbone of that name or file; weights that are drawn follow the seed, as does what is drawn next."""
+    import keras
+
+    import kertl
+
+    keras.utils.set_random_seed(seed)
+    return kertl.load_backbone(
+        name,
+        weights=None if weights == "none" else weights,
+        input_shape=None if image_size is None else (image_size, image_size, 3),
+    )
 
 
 def read_data(

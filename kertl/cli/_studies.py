@@ -1,27 +1,14 @@
 """`kertl baselines`, `kertl cross-validate` and `kertl learning-curve`: many trainings on one extraction."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
 
-if TYPE_CHECKING:
-    import keras
-
-
-Backbone = Annotated[
-    str,
-    typer.Option(
-        help="Name of an Application, hub:PRESET or cv:PRESET (see `kertl backbones`), or a trained .keras or .h5."
-    ),
-]
-Weights = Annotated[str, typer.Option(help="imagenet, none, or a file; a trained model has its own.")]
-ImageSize = Annotated[int | None, typer.Option(help="Side in pixels; by default the backbone's own.")]
 Seed = Annotated[int, typer.Option(help="Seed of the split and of what is drawn.")]
-Validation = Annotated[float, typer.Option(help="Share of the images to choose by.")]
 Test = Annotated[float, typer.Option(help="Share of the images that is kept for the end.")]
 CacheDir = Annotated[Path | None, typer.Option(help="Where features are kept for the next time.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for the figures as JSON and the picture.")]
@@ -29,13 +16,13 @@ Out = Annotated[Path | None, typer.Option(help="Folder for the figures as JSON a
 
 def baselines(
     data: options.DataPath,
-    backbone: Backbone = "EfficientNetV2B0",
-    weights: Weights = "imagenet",
-    image_size: ImageSize = None,
+    backbone: options.Backbone = "EfficientNetV2B0",
+    weights: options.Weights = "imagenet",
+    image_size: options.ImageSize = None,
     boundary: Annotated[list[str] | None, typer.Option(help="Layer group to look behind; repeatable.")] = None,
     batch_size: options.BatchSize = 32,
     seed: Seed = 0,
-    validation: Validation = 0.15,
+    validation: options.Validation = 0.15,
     test: Test = 0.15,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
@@ -49,7 +36,7 @@ def baselines(
     start_keras()
     import kertl
 
-    loaded = _backbone(backbone, weights, image_size)
+    loaded = options.read_backbone(backbone, weights, image_size, seed=0)
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
@@ -68,9 +55,9 @@ def baselines(
 
 def cross_validate(
     data: options.DataPath,
-    backbone: Backbone = "EfficientNetV2B0",
-    weights: Weights = "imagenet",
-    image_size: ImageSize = None,
+    backbone: options.Backbone = "EfficientNetV2B0",
+    weights: options.Weights = "imagenet",
+    image_size: options.ImageSize = None,
     folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
     at: Annotated[str, typer.Option(help="Boundary: deep, mid, or the name of a layer group.")] = "deep",
     epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 20,
@@ -92,7 +79,7 @@ def cross_validate(
     import kertl
 
     stage = kertl.Stage(at, epochs=epochs, learning_rate=learning_rate, augment="none")
-    loaded = _backbone(backbone, weights, image_size)
+    loaded = options.read_backbone(backbone, weights, image_size, seed=0)
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
@@ -113,14 +100,14 @@ def cross_validate(
 
 def learning_curve(
     data: options.DataPath,
-    backbone: Backbone = "EfficientNetV2B0",
-    weights: Weights = "imagenet",
-    image_size: ImageSize = None,
+    backbone: options.Backbone = "EfficientNetV2B0",
+    weights: options.Weights = "imagenet",
+    image_size: options.ImageSize = None,
     size: Annotated[list[int] | None, typer.Option(help="Number of training images; repeatable.")] = None,
     repeats: Annotated[int, typer.Option(help="How often each number of images is drawn.")] = 3,
     batch_size: options.BatchSize = 32,
     seed: Seed = 0,
-    validation: Validation = 0.15,
+    validation: options.Validation = 0.15,
     test: Test = 0.15,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
@@ -134,7 +121,7 @@ def learning_curve(
     start_keras()
     import kertl
 
-    loaded = _backbone(backbone, weights, image_size)
+    loaded = options.read_backbone(backbone, weights, image_size, seed=0)
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
@@ -150,19 +137,6 @@ def learning_curve(
     )
     found = kertl.learning_curve(loaded, images, sizes=size, repeats=repeats, seed=seed, cache_dir=cache_dir)
     _show(found, out, "learning_curve")
-
-
-def _backbone(name: str, weights: str, image_size: int | None) -> "keras.Model":
-    import keras
-
-    import kertl
-
-    keras.utils.set_random_seed(0)
-    return kertl.load_backbone(
-        name,
-        weights=None if weights == "none" else weights,
-        input_shape=None if image_size is None else (image_size, image_size, 3),
-    )
 
 
 def _show(found: Any, out: Path | None, name: str) -> None:

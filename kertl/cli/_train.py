@@ -13,23 +13,18 @@ from kertl.cli._quiet import start_keras
 def train(
     data: options.DataPath,
     out: Annotated[Path, typer.Option(help="Run directory, made if there is none.")],
-    backbone: Annotated[
-        str,
-        typer.Option(
-            help="Name of an Application, hub:PRESET or cv:PRESET (see `kertl backbones`), or a trained .keras or .h5."
-        ),
-    ] = "EfficientNetV2B0",
+    backbone: options.Backbone = "EfficientNetV2B0",
     task: Annotated[str, typer.Option(help="single_label, binary, multi_label or regression.")] = "single_label",
-    weights: Annotated[str, typer.Option(help="imagenet, none, or a file; a trained model has its own.")] = "imagenet",
+    weights: options.Weights = "imagenet",
     recipe: Annotated[str, typer.Option(help="deep, mid, full, gradual, or a recipe.json.")] = "gradual",
-    image_size: Annotated[int | None, typer.Option(help="Side in pixels; by default the backbone's own.")] = None,
+    image_size: options.ImageSize = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs per stage.")] = None,
     batch_size: options.BatchSize = 32,
     augment: Annotated[str | None, typer.Option(help="none, light or strong.")] = None,
     dropout: Annotated[float, typer.Option(help="Share of units dropped in the head.")] = 0.3,
     precision: Annotated[str, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
-    validation: Annotated[float, typer.Option(help="Share of the images to choose by.")] = 0.15,
+    validation: options.Validation = 0.15,
     test: Annotated[float, typer.Option(help="Share of the images to judge by at the end.")] = 0.15,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
@@ -45,19 +40,12 @@ def train(
 ) -> None:
     """Fine-tune a pretrained model on a folder of images or a CSV table, stage by stage."""
     start_keras()
-    import keras
-
     import kertl
 
     console = Console()
     chosen = _recipe(recipe, {"epochs": epochs, "augment": augment}, precision, seed)
     head = kertl.Head(dropout=dropout)
-    keras.utils.set_random_seed(seed)
-    loaded = kertl.load_backbone(
-        backbone,
-        weights=None if weights == "none" else weights,
-        input_shape=None if image_size is None else (image_size, image_size, 3),
-    )
+    loaded = options.read_backbone(backbone, weights, image_size, seed)
     images = options.read_data(
         data,
         loaded.input_shape[1:3],

@@ -7,6 +7,7 @@ keeps their errors readable.
 
 from kertl.data._dataset import ImageDataset
 from kertl.data._decode import read_image
+from kertl.data._epochs import Epochs
 from kertl.data._failures import data_errors
 from kertl.data._image_data import ImageData, Record
 from kertl.data._issues import Issue
@@ -14,6 +15,7 @@ from kertl.data._sources import from_arrays, from_csv, from_directory
 from kertl.data._unlabelled import images
 
 __all__ = [
+    "Epochs",
     "ImageData",
     "ImageDataset",
     "Issue",

@@ -4,13 +4,12 @@ Batch `i` of an epoch depends on the seed, the epoch and `i` alone: not on what 
 """
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
+from kertl.data._epochs import Epochs
 from kertl.data._issues import Issue
 from kertl.data._readers import Reader
 from kertl.errors import DataError
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-class ImageDataset(keras.utils.PyDataset):
+class ImageDataset(Epochs):
     """Images in batches, as `(images, labels)`, or as `(images,)` where no labels are known.
 
     Images are `uint8` arrays of shape `(batch, height, width, 3)`. Labels are `int32` class ids of shape `(batch,)`
@@ -60,29 +59,15 @@ class ImageDataset(keras.utils.PyDataset):
         issues: Sequence[Issue] = (),
         digests: Sequence[str] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, seed, shuffle=shuffle)
         self.reader = reader
         self.labels = labels
         self.files = list(files)
         self.class_names = list(class_names)
         self.task = task
-        self.batch_size = batch_size
-        self.seed = seed
-        self.shuffle = shuffle
         self.issues = tuple(issues)
         self.digests = None if digests is None else list(digests)
-        self.epoch = 0
         self.failure: DataError | None = None
-        self._inside_epoch = False
-        self._asked: set[int] = set()
-
-    def __len__(self) -> int:
-        return math.ceil(self.num_examples / self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        if self._inside_epoch:
-            self._asked.add(index)
-        return self.batch(self.epoch, index)
 
     @property
     def num_examples(self) -> int:
@@ -94,17 +79,9 @@ class ImageDataset(keras.utils.PyDataset):
         """`(height, width)` of every image."""
         return self.reader.shape[:2]
 
-    def order(self, epoch: int) -> np.ndarray:
-        """The examples in the order of an epoch, as indices into `files` and `labels`."""
-        if not self.shuffle:
-            return np.arange(self.num_examples)
-        return np.random.default_rng((self.seed, epoch)).permutation(self.num_examples)
-
     def batch(self, epoch: int, index: int) -> tuple[np.ndarray, ...]:
         """Batch `index` of an epoch."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"`index` must be at least 0 and below {len(self)}. Received: index={index}.")
-        rows = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        rows = self.batch_rows(epoch, index)
         try:
             images = self.reader.take(rows)
         except DataError as error:
@@ -161,17 +138,6 @@ class ImageDataset(keras.utils.PyDataset):
             issues=self.issues,
             digests=self.digests,
         )
-
-    def on_epoch_begin(self) -> None:
-        """Called by Keras before an epoch, and before the one batch it may read to build a model."""
-        self._inside_epoch = True
-
-    def on_epoch_end(self) -> None:
-        """Called by Keras after an epoch, and before the first; only a whole pass over the batches counts."""
-        self._inside_epoch = False
-        if len(self._asked) == len(self):
-            self.epoch += 1
-            self._asked.clear()
 
     def to_tf_dataset(self) -> "tf.data.Dataset":
         """The same batches as a `tf.data.Dataset`; each iteration over it is the next epoch, from `epoch` on."""

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 
 from kertl._checks import complain, integer
+from kertl.callbacks import DataEpoch
+from kertl.data import Epochs
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 _JUDGED_AT_ONCE = 2**20
 
 
-class FeatureBatches(keras.utils.PyDataset):
+class FeatureBatches(Epochs):
     """Rows of features in batches, as `(features, labels)` or `(features, labels, weights)`.
 
     In epoch `e` of a shuffled one the order is `np.random.default_rng((seed, e)).permutation(num_examples)`. Every
@@ -48,25 +50,11 @@ class FeatureBatches(keras.utils.PyDataset):
         seed: int,
         shuffle: bool,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, seed, shuffle=shuffle)
         self.values = values
         self.labels = labels
         self.weights = weights
         self.rows = rows
-        self.batch_size = batch_size
-        self.seed = seed
-        self.shuffle = shuffle
-        self.epoch = 0
-        self._inside_epoch = False
-        self._asked: set[int] = set()
-
-    def __len__(self) -> int:
-        return math.ceil(self.num_examples / self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        if self._inside_epoch:
-            self._asked.add(index)
-        return self.batch(self.epoch, index)
 
     @property
     def num_examples(self) -> int:
@@ -85,27 +73,12 @@ class FeatureBatches(keras.utils.PyDataset):
 
     def order(self, epoch: int) -> np.ndarray:
         """The examples in the order of an epoch, as indices into `values` and `labels`."""
-        if not self.shuffle:
-            return self.rows
-        return self.rows[np.random.default_rng((self.seed, epoch)).permutation(self.num_examples)]
+        return self.rows[super().order(epoch)]
 
     def batch(self, epoch: int, index: int) -> tuple[Any, ...]:
         """Batch `index` of an epoch."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"`index` must be at least 0 and below {len(self)}. Received: index={index}.")
-        rows = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        rows = self.batch_rows(epoch, index)
         return tuple(keras.tree.map_structure(lambda array: np.asarray(array[rows]), self.parts))
-
-    def on_epoch_begin(self) -> None:
-        """Called by Keras before an epoch."""
-        self._inside_epoch = True
-
-    def on_epoch_end(self) -> None:
-        """Called by Keras after an epoch, and before the first; only a whole pass over the batches counts."""
-        self._inside_epoch = False
-        if len(self._asked) == len(self):
-            self.epoch += 1
-            self._asked.clear()
 
 
 def feature_batches(
@@ -187,7 +160,7 @@ class EpochFitter:
         model = self.model
         if model.optimizer is not self._optimizer:
             raise complain("model", "compiled before the EpochFitter was made, not after", model)
-        callbacks = [_EpochOf(batches), *arguments.pop("callbacks", ())]
+        callbacks = [DataEpoch(batches), *arguments.pop("callbacks", ())]
         arguments = {**arguments, "shuffle": False, "callbacks": callbacks}
         steps = self._steps if self.whole_epochs(batches) else None
         if validation is not None:
@@ -210,17 +183,6 @@ class EpochFitter:
             for key, (array, tensor) in held.items()
         }
         return tuple(keras.tree.map_structure(lambda array: self._held[id(array)][1], batches.parts))
-
-
-class _EpochOf(keras.callbacks.Callback):
-    """Tells the batches which epoch it is."""
-
-    def __init__(self, batches: FeatureBatches) -> None:
-        super().__init__()
-        self._batches = batches
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._batches.epoch = epoch
 
 
 def _can_loop(model: keras.Model) -> bool:

@@ -39,19 +39,22 @@ class Plan:
     """Bytes of memory that can be had."""
     disk_free: int | None
     """Bytes that can be written to the folder; None where there is none."""
-    images_per_second: float
-    """Forward passes of the prefix, from a short measurement."""
-    seconds_cached: float
-    """Extraction and training on features, by that measurement."""
-    seconds_live: float
-    """Training on images, by that measurement."""
     choice: str
     """`"memory"`, `"disk"` or `"live"`."""
     reason: str
     """Why."""
+    images_per_second: float | None = None
+    """Forward passes of the prefix, from a short measurement; None where training asks for new images at each epoch."""
+    seconds_cached: float = 0.0
+    """Extraction and training on features, by that measurement."""
+    seconds_live: float = 0.0
+    """Training on images, by that measurement."""
 
     def lines(self) -> list[str]:
         """The sums, for people."""
+        chosen = f"{_CHOSEN[self.choice]}: {self.reason}"
+        if self.images_per_second is None:
+            return [chosen]
         versions = f" in {self.views} versions" if self.views else ""
         disk = "" if self.disk_free is None else f", {readable(self.disk_free)} of disk free"
         kept = f"{readable(self.bytes_per_image)} each at the boundary: {readable(self.bytes_needed)}"
@@ -61,7 +64,7 @@ class Plan:
         return [
             f"{self.images} images{versions}, {kept} ({free})",
             f"{speed}; {self.epochs} epochs take about {cached} on kept features, {live} on images",
-            f"{_CHOSEN[self.choice]}: {self.reason}",
+            chosen,
         ]
 
 
@@ -120,8 +123,7 @@ def plan(
     needed = layout.row_bytes * images * max(1, views)
     memory, disk = free_memory(), None if cache_dir is None else free_disk(cache_dir)
     choice, reason = _decide(cache, needed, epochs, views, augmented, cache_bytes, memory, disk)
-    front, behind = _seconds(prefix, suffix, (batch_size, *image_shape), layout)
-    return Plan(
+    found = Plan(
         images=images,
         epochs=epochs,
         views=views,
@@ -129,11 +131,17 @@ def plan(
         bytes_needed=needed,
         memory_free=memory,
         disk_free=disk,
+        choice=choice,
+        reason=reason,
+    )
+    if augmented and not views:  # nothing to weigh
+        return found
+    front, behind = _seconds(prefix, suffix, (batch_size, *image_shape), layout)
+    return dataclasses.replace(
+        found,
         images_per_second=1 / front,
         seconds_cached=images * (max(1, views) * front + epochs * _TRAINING * behind),
         seconds_live=images * epochs * (front + _TRAINING * behind),
-        choice=choice,
-        reason=reason,
     )
 
 

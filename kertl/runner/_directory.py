@@ -49,7 +49,7 @@ class RunDirectory:
     @property
     def finished(self) -> bool:
         """Whether it holds a run that has come to its end."""
-        return self.path is not None and finished(self.path)
+        return self.path is not None and (self.path / METRICS).is_file() and (self.path / MODEL).is_file()
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -70,17 +70,23 @@ class RunDirectory:
         """Where features are kept."""
         return None if self.path is None else self.path / "features"
 
-    def refuse_other(self, recipe: Recipe, data: ImageData, model: keras.Model) -> None:
-        """Find that the directory is another run's.
+    def refuse_other(self, recipe: Recipe, data: ImageData, model: keras.Model) -> dict[str, str]:
+        """What the run is, as the text of each file that says it; find that the directory is another run's.
 
         Raises:
             RunError: If it holds a run of another recipe, of other data, or of another model; the difference is shown.
         """
-        if self.path is not None:
-            _refuse_other(self.path / RECIPE, recipe.to_json(), "recipe", _lines_that_differ)
-            _refuse_other(self.path / DATA, data.csv_text(), "data", _files_that_differ)
-            _refuse_other(self.path / BATCHES, _batches(data), "batches", _lines_that_differ)
-            _refuse_other(self.path / ARCHITECTURE, _described(model), "model", _lines_that_differ)
+        if self.path is None:
+            return {}
+        now = {
+            RECIPE: recipe.to_json(),
+            DATA: data.csv_text(),
+            BATCHES: _batches(data),
+            ARCHITECTURE: _described(model),
+        }
+        for (name, text), what in zip(now.items(), ("recipe", "data", "batches", "model"), strict=True):
+            _refuse_other(self.path / name, text, what, _files_that_differ if name == DATA else _lines_that_differ)
+        return now
 
     def begin(self, recipe: Recipe, data: ImageData, model: keras.Model) -> Any:
         """Write what the run is; what the last checkpoint of an unfinished one holds, or None.
@@ -90,7 +96,7 @@ class RunDirectory:
         """
         if self.path is None or self.checkpoints is None:
             return None
-        self.refuse_other(recipe, data, model)
+        now = self.refuse_other(recipe, data, model)
         last = self.checkpoints.read()
         if last is None and (self.path / HISTORY).exists():
             raise RunError(
@@ -99,10 +105,8 @@ class RunDirectory:
                 f"remove the directory to begin again."
             )
         self._check_space(model)
-        write_text(self.path / RECIPE, recipe.to_json())
-        data.write_csv(self.path / DATA)
-        write_text(self.path / BATCHES, _batches(data))
-        write_text(self.path / ARCHITECTURE, _described(model))
+        for name, text in now.items():
+            write_text(self.path / name, text)
         write_json(self.path / "environment.json", hardware.describe())
         return last
 
@@ -154,11 +158,6 @@ class RunDirectory:
         """Write the metrics, which ends the run."""
         if self.path is not None:
             write_json(self.path / METRICS, metrics)
-
-
-def finished(path: Path) -> bool:
-    """Whether the directory holds a run that has come to its end."""
-    return (path / METRICS).is_file() and (path / MODEL).is_file()
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

@@ -81,10 +81,10 @@ def fine_tune(
             `kertl.tune_thresholds` chooses on the validation part.
         data: The images; `kertl.data` makes them. Without a validation part the training loss chooses the weights.
         recipe: "deep", "mid", "full", "gradual" (deep, mid, full), or a `kertl.Recipe`.
-        run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, history.csv,
-            metrics.json, model.keras, checkpoints/ and tensorboard/. A run that was broken off there goes on from its
-            last checkpoint, and ends with the weights, bit for bit, that it would have had; a finished one is read, and
-            nothing is trained.
+        run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,
+            history.csv, metrics.json, model.keras, checkpoints/, features/ and tensorboard/. A run that was broken off
+            there goes on from its last checkpoint, and ends with the weights, bit for bit, that it would have had; a
+            finished one is read, and nothing is trained.
         precision: "float32", "mixed_bfloat16" or "mixed_float16", in the place of the recipe's own. Weights, and the
             model afterwards, are float32 all the same.
         callbacks: More callbacks, for the `fit` of every stage. What they remember goes into the checkpoints if they

@@ -4,8 +4,9 @@ from typing import Any, Protocol
 
 import keras
 
-from kertl.data import ImageData, ImageDataset
-from kertl.features import EpochFitter, FeatureBatches
+from kertl.callbacks import DataEpoch
+from kertl.data import Epochs, ImageData
+from kertl.features import EpochFitter
 from kertl.runner._kept import Kept
 
 
@@ -35,10 +36,14 @@ class OnImages:
 
     def fit(self, first_batch: int, **options: Any) -> None:
         """Call `fit`."""
-        images = _from(self._data.train, options["initial_epoch"], first_batch)
-        # The data set has an order of its own.
-        validation = self._data.validation
-        self._training.fit(images, validation_data=validation, class_weight=self._weights, shuffle=False, **options)
+        options["callbacks"] = [DataEpoch(self._data.train), *options["callbacks"]]
+        self._training.fit(
+            _from(self._data.train, options["initial_epoch"], first_batch),
+            validation_data=self._data.validation,
+            class_weight=self._weights,
+            shuffle=False,  # the data set has an order of its own
+            **options,
+        )
 
 
 class OnFeatures:
@@ -65,7 +70,7 @@ class OnFeatures:
 class _Rest(keras.utils.PyDataset):
     """The batches of one epoch from a certain one on."""
 
-    def __init__(self, dataset: ImageDataset | FeatureBatches, epoch: int, first: int) -> None:
+    def __init__(self, dataset: Epochs, epoch: int, first: int) -> None:
         super().__init__()
         self._dataset, self._epoch, self._first = dataset, epoch, first
 
@@ -76,5 +81,5 @@ class _Rest(keras.utils.PyDataset):
         return self._dataset.batch(self._epoch, self._first + index)
 
 
-def _from(dataset: ImageDataset | FeatureBatches, epoch: int, first: int) -> keras.utils.PyDataset:
+def _from(dataset: Epochs, epoch: int, first: int) -> keras.utils.PyDataset:
     return _Rest(dataset, epoch, first) if first else dataset

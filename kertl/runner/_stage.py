@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from kertl.callbacks import BestWeights, EpochSeeds, StopOnDivergence
-from kertl.data import ImageData, ImageDataset, augment, data_errors
+from kertl.data import ImageData, augment, data_errors
 from kertl.errors import DivergedError, RunError
 from kertl.hardware import scope_of
 from kertl.model import computing_in, model_info, stage_model, target_spreads
@@ -32,17 +32,6 @@ class Trained:
 
     optimizer: keras.optimizers.Optimizer
     variables: Sequence[Any]
-
-
-class _DataEpoch(keras.callbacks.Callback):
-    """Tells the data which epoch it is, whatever else has been read from it meanwhile."""
-
-    def __init__(self, dataset: ImageDataset) -> None:
-        super().__init__()
-        self._dataset = dataset
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._dataset.epoch = epoch
 
 
 class _Rows(keras.callbacks.Callback):
@@ -110,7 +99,6 @@ def train_stage(
                 initial_epoch=begin,
                 epochs=end,
                 callbacks=[
-                    _DataEpoch(data.train),
                     EpochSeeds(recipe.seed, live),
                     divergence,
                     best,

@@ -1,0 +1,73 @@
+"""Batches that depend on the seed, the epoch and their place alone."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+
+class Epochs(keras.utils.PyDataset):
+    """Examples in batches, in an order that is a function of seed and epoch.
+
+    A subclass says what is in a batch, `batch(epoch, index)`, and how many examples there are, `num_examples`.
+
+    Attributes:
+        batch_size: Examples per batch.
+        seed: Seed of the order.
+        shuffle: Whether the order changes from epoch to epoch.
+        epoch: The epoch whose batches `dataset[i]` gives; may be set.
+    """
+
+    def __init__(self, batch_size: int, seed: int, *, shuffle: bool) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
+        self._inside_epoch = False
+        self._asked: set[int] = set()
+
+    def __len__(self) -> int:
+        return math.ceil(self.num_examples / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        if self._inside_epoch:
+            self._asked.add(index)
+        return self.batch(self.epoch, index)
+
+    @property
+    def num_examples(self) -> int:
+        """Number of examples in an epoch."""
+        raise NotImplementedError
+
+    def batch(self, epoch: int, index: int) -> tuple[Any, ...]:
+        """Batch `index` of an epoch."""
+        raise NotImplementedError
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The examples in the order of an epoch, by number."""
+        if not self.shuffle:
+            return np.arange(self.num_examples)
+        return np.random.default_rng((self.seed, epoch)).permutation(self.num_examples)
+
+    def batch_rows(self, epoch: int, index: int) -> np.ndarray:
+        """The examples of batch `index` of an epoch, as `order` has them.
+
+        Raises:
+            IndexError: If there is no such batch.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"`index` must be at least 0 and below {len(self)}. Received: index={index}.")
+        return self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+
+    def on_epoch_begin(self) -> None:
+        """Called by Keras before an epoch, and before the one batch it may read to build a model."""
+        self._inside_epoch = True
+
+    def on_epoch_end(self) -> None:
+        """Called by Keras after an epoch, and before the first; only a whole pass over the batches counts."""
+        self._inside_epoch = False
+        if len(self._asked) == len(self):
+            self.epoch += 1
+            self._asked.clear()
