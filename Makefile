@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO ?= runs/demo
+# a process per core, at most four; the tests of a file share what it sets up
+TOGETHER := --numprocesses logical --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-all check lint bench clean
 .DEFAULT_GOAL := check
@@ -16,10 +18,10 @@ demo: $(STAMP)
 	$(BIN)/kertl demo --out $(DEMO)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow or promise"
+	$(BIN)/python -m pytest -m "not slow or promise" $(TOGETHER)
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TOGETHER)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -78,3 +78,8 @@ def digest(model):
     for value in model.get_weights():
         found.update(value.tobytes())
     return found.hexdigest()
+
+
+def unwrapped(text):
+    """What the command line printed, without the frame and the line breaks of a narrow terminal."""
+    return " ".join(text.replace("│", " ").split())

@@ -17,11 +17,13 @@ class Stop:
     Attributes:
         asked: The signal that came, or None.
         waits: Whether somebody is about to look at `asked`; if not, the run is left as soon as a signal comes.
+        leaving: What the run is left by, once it is.
     """
 
     def __init__(self, hint: Callable[[], str] = str) -> None:
         self.asked: signal.Signals | None = None
         self.waits = False
+        self.leaving: KeyboardInterrupt | SystemExit | None = None
         self._hint = hint
 
     def leave(self) -> NoReturn:
@@ -33,7 +35,8 @@ class Stop:
         """
         came = self.asked or signal.SIGINT
         _logger.warning("Stopped by %s. %s", came.name, self._hint())
-        raise KeyboardInterrupt if came is signal.SIGINT else SystemExit(128 + came)
+        self.leaving = KeyboardInterrupt() if came is signal.SIGINT else SystemExit(128 + came)
+        raise self.leaving
 
     def on_signal(self, number: int, _: FrameType | None) -> None:
         """Note the signal; a second one is handled as if nobody had listened."""
@@ -62,6 +65,11 @@ def stopping(hint: Callable[[], str]) -> Iterator[Stop]:
         for number in before:
             signal.signal(number, stop.on_signal)
         yield stop
+    except Exception:
+        if stop.leaving is None:
+            raise
+        # Compiled code that a signal fell into passes its exception on as another one.
+        raise stop.leaving from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

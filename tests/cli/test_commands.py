@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
@@ -14,7 +13,7 @@ from PIL import Image
 import kertl
 from kertl.cli import run
 from tests.families import small_classifier
-from tests.runs import digest
+from tests.runs import digest, unwrapped
 
 SIDE = 32
 
@@ -87,14 +86,14 @@ def test_predict_names_what_it_leaves_out(trained, squares, tmp_path, capsys):
     (tmp_path / "notes.jpg").write_text("not an image")
     assert run(["predict", str(trained), str(squares / "red" / "0.png"), str(tmp_path / "notes.jpg"), "--json"]) == 0
     printed = capsys.readouterr()
-    assert "notes.jpg" in printed.err
+    assert "is not a JPEG, PNG, BMP, GIF, WebP or TIFF image" in unwrapped(printed.err)
     assert len(json.loads(printed.out)) == 1
 
 
 def test_the_same_train_command_again_trains_nothing(trained, arguments, capsys):
     before = (trained / "model.keras").read_bytes()
     assert run([*arguments, "--out", str(trained)]) == 0
-    assert "nothing is trained" in capsys.readouterr().err.replace("\n", " ")
+    assert "nothing is trained" in unwrapped(capsys.readouterr().err)
     assert (trained / "model.keras").read_bytes() == before
 
 
@@ -104,7 +103,7 @@ def test_another_recipe_in_the_same_directory_is_one_block_of_error_and_no_trace
     assert run([*map(str, ["train", squares, "--out", trained, "--backbone", trained_file, "--recipe", "deep"])]) == 1
     error = capsys.readouterr().err
     assert "RunError" in error
-    assert "whose recipe.json differs" in error.replace("\n", " ").replace("│", "").replace("  ", " ")
+    assert "whose recipe.json differs" in unwrapped(error)
     assert "Traceback" not in error
 
 
@@ -198,7 +197,7 @@ def test_wrong_usage_is_answered_with_status_2(capsys):
     assert "Missing" in capsys.readouterr().err
     assert run(["trian"]) == 2
     assert run(["train", "nowhere", "--out", "unused"]) == 2
-    assert "'nowhere' does not exist" in capsys.readouterr().err.replace("\n", " ")
+    assert "'nowhere' does not exist" in unwrapped(capsys.readouterr().err)
 
 
 def test_help_imports_neither_keras_nor_tensorflow():
@@ -225,12 +224,11 @@ def test_train_stopped_by_a_signal_says_what_to_do_and_the_same_command_goes_on(
     code = f"{listening}; from kertl.__main__ import main; main()"
     command = [sys.executable, "-c", code, *arguments, "--out", str(out)]
     for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-            assert any("Stage 1 of 1" in line for line in process.stderr)
-            while not list(out.glob("checkpoints/*")):
-                time.sleep(0.02)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            epochs = (line for line in process.stdout if "Epoch" in line)
+            next(epochs), next(epochs)
             process.send_signal(number)
-            said = " ".join(process.stderr.read().replace("│", " ").split())
+            said = unwrapped(process.communicate()[1])
         assert process.returncode == status, said
         assert "The last good checkpoint is 'checkpoint-0000" in said
         assert "Traceback" not in said

@@ -191,6 +191,28 @@ def test_weights_that_have_changed_since_the_last_extraction_are_seen(model):
 # The rule ------------------------------------------------------------------------------------------------------
 
 
+def test_ctrl_c_after_the_models_of_two_extractions_are_gone():
+    code = """
+import gc, os, signal, keras, numpy as np, kertl
+from tests.families import small_classifier
+signal.signal(signal.SIGINT, signal.default_int_handler)
+models = [small_classifier(), small_classifier()]
+for model in models:
+    kertl.extract(model, np.zeros((2, 32, 32, 3), "uint8"), engine="openvino")
+while models:
+    del model
+    model = models.pop(0)
+    gc.collect()
+del model
+gc.collect()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+    assert "stopped" in python(code)
+
+
 def test_auto_takes_openvino_where_it_agrees_with_keras_and_says_so(model, caplog):
     with caplog.at_level(logging.INFO, logger="kertl"):
         features = kertl.extract(model, pictures(2))

@@ -154,6 +154,23 @@ def test_a_signal_while_nothing_trains_leaves_without_waiting(tmp_path, undistur
     assert digest(go(tmp_path).model) == digest(undisturbed.model)
 
 
+@pytest.mark.parametrize(
+    ("number", "left_by"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_signal_that_compiled_code_turns_into_another_error_still_ends_the_run(
+    tmp_path, monkeypatch, number, left_by
+):
+    def compiled(*_):
+        try:
+            send(number)()
+        except BaseException:
+            raise TypeError("a result with an exception set") from None
+
+    monkeypatch.setattr(_fine_tune, "evaluate", compiled)
+    with pytest.raises(left_by):
+        go(tmp_path, recipe=recipe("deep"))
+
+
 def test_without_a_directory_signals_are_nobody_elses(monkeypatch):
     seen = []
     look = Kill(["on_train_begin"], 1, act=lambda: seen.append(signal.getsignal(signal.SIGINT)))
