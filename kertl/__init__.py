@@ -33,6 +33,7 @@ _HOMES: dict[str, str] = {
     "split": "kertl.model",
     "stage_model": "kertl.model",
     "tune_thresholds": "kertl.evaluation",
+    "verify_cached": "kertl.runner",
 }
 
 # modules that are public themselves

@@ -126,6 +126,22 @@ def fetch_photos() -> Path:
     return _unpacked(_PHOTOS, ".png", ".csv")
 
 
+def write_table(photos: Path, table: Path) -> Path:
+    """Write labels.csv of the photos as a table for `kertl.data.from_csv`.
+
+    There are two classes: a cell counts as defective if its probability of a defect is above one half.
+    """
+    with (photos / "labels.csv").open(encoding="utf-8") as file:
+        rows = [line.split() for line in file if line.strip()]
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "label", "probability", "type"])
+        for name, probability, kind in rows:
+            label = "defective" if float(probability) > 0.5 else "functional"
+            writer.writerow([name, label, probability, kind])
+    return table
+
+
 def _stages(backbone: keras.Model, data: ImageData, out: Path, seed: int, stages: list[str]) -> list[Run]:
     """One run per stage, each going on from where the one before ended, so that each is judged on the test part."""
     keras.utils.set_random_seed(seed)
@@ -137,20 +153,9 @@ def _stages(backbone: keras.Model, data: ImageData, out: Path, seed: int, stages
 
 
 def _solar_cells(photos: Path, table: Path, image_size: tuple[int, int], seed: int) -> ImageData:
-    """The photos as two classes: a cell counts as defective if its probability of a defect is above one half.
-
-    The split is even in the probability and in the type of the cell (mono- or polycrystalline).
-    """
-    with (photos / "labels.csv").open(encoding="utf-8") as file:
-        rows = [line.split() for line in file if line.strip()]
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "label", "probability", "type"])
-        for name, probability, kind in rows:
-            label = "defective" if float(probability) > 0.5 else "functional"
-            writer.writerow([name, label, probability, kind])
+    """The photos, split evenly in the probability and in the type of the cell (mono- or polycrystalline)."""
     return from_csv(
-        table,
+        write_table(photos, table),
         stratify_columns=("probability", "type"),
         root=photos,
         image_size=image_size,

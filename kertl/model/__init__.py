@@ -1,7 +1,7 @@
 """The model: cut at a boundary, frozen, built with a head, saved and loaded."""
 
 from kertl.model._architecture import architecture
-from kertl.model._boundary import cut, freeze, set_trainable, split
+from kertl.model._boundary import cut, flags_kept, freeze, set_trainable, split
 from kertl.model._build import build
 from kertl.model._extend import extend_classes
 from kertl.model._files import load, save
@@ -19,6 +19,7 @@ __all__ = [
     "computing_in",
     "cut",
     "extend_classes",
+    "flags_kept",
     "freeze",
     "load",
     "model_info",

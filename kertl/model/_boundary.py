@@ -5,6 +5,8 @@ before the change takes effect.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -99,6 +101,18 @@ def set_trainable(model: keras.Model, chain: Chain, first: int, batch_norm: str)
         for layer in _leaves(chain, first, len(chain.backbone_groups)):
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
+
+
+@contextmanager
+def flags_kept(model: keras.Model) -> Iterator[None]:
+    """Give the model its `trainable` flags back afterwards."""
+    layers = model._flatten_layers()
+    flags = [layer.trainable for layer in layers]
+    try:
+        yield
+    finally:
+        for layer, flag in zip(layers, flags, strict=True):
+            layer.trainable = flag
 
 
 def _set_trainable(layer: Any, value: bool) -> None:

@@ -3,8 +3,8 @@
 import dataclasses
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from kertl.data import ImageData
 from kertl.errors import DataError, DivergedError
 from kertl.evaluation import evaluate, tune_thresholds
 from kertl.groups import find_chain
-from kertl.model import ModelInfo, load, model_info, output_layer, set_model_info
+from kertl.model import ModelInfo, flags_kept, load, model_info, output_layer, set_model_info
 from kertl.recipe import Recipe, named_recipe
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import MODEL, RunDirectory, read_metrics
@@ -138,7 +138,7 @@ def fine_tune(
             check_same_callbacks(callbacks, snapshot)
             _logger.warning("%s goes on from its last checkpoint: %s.", directory.path, snapshot.position)
         files = directory.checkpoints
-        with stopping(files.hint) if files else nullcontext(Stop()) as stop, _flags_kept(model):
+        with stopping(files.hint) if files else nullcontext(Stop()) as stop, flags_kept(model):
             journal = Journal(directory, snapshot.rows if snapshot else (), stop, checkpoint_seconds)
             _train(model, data, recipe, journal, snapshot, callbacks, verbose)
             if task_named(data.task).has_thresholds and data.validation is not None:
@@ -237,18 +237,6 @@ def _check_task(model: keras.Model, data: ImageData) -> None:
             f"Received: {model.name!r} with {list(info.class_names)}. If they are the same classes, make the data with "
             f"`class_names={list(info.class_names)}`."
         )
-
-
-@contextmanager
-def _flags_kept(model: keras.Model) -> Iterator[None]:
-    """Give the model its `trainable` flags back afterwards."""
-    layers = model._flatten_layers()
-    flags = [layer.trainable for layer in layers]
-    try:
-        yield
-    finally:
-        for layer, flag in zip(layers, flags, strict=True):
-            layer.trainable = flag
 
 
 def _finished_run(model: keras.Model, recipe: Recipe, directory: RunDirectory) -> Run:
