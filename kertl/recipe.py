@@ -50,6 +50,10 @@ class Stage:
     the accuracy over all images."""
     augment: str = "light"
     """How much the training images are varied: "none", "light" or "strong"."""
+    mixup: float = 0.0
+    """Above 0, each training image, or its features where they are kept, is mixed with another of its batch, and the
+    labels with them; its own share is drawn from Beta(mixup, mixup), 0.1 to 0.4 being usual. The training accuracy then
+    counts an answer as right that is the label of the greater share."""
     batch_norm: str = "frozen"
     """What the backbone's BatchNorm layers behind the boundary do: "frozen" or "train"."""
     cache: str | bool = "auto"
@@ -72,6 +76,7 @@ class Stage:
         number("label_smoothing", self.label_smoothing, at_least=0, below=1)
         one_of("class_weights", self.class_weights, (True, False))
         one_of("augment", self.augment, AUGMENTATIONS)
+        number("mixup", self.mixup, at_least=0)
         one_of("batch_norm", self.batch_norm, ("frozen", "train"))
         one_of("cache", self.cache, ("auto", True, False))
         integer("views", self.views, at_least=0)

@@ -23,6 +23,7 @@ def other(field):
         "batch_norm": "train",
         "cache": False,
         "views": 3,
+        "mixup": 0.2,
         "patience_epochs": 4,
     }[field]
 

@@ -11,6 +11,7 @@ from kertl.data._epochs import Epochs
 from kertl.data._failures import data_errors
 from kertl.data._image_data import ImageData, Record
 from kertl.data._issues import Issue
+from kertl.data._mixup import MixedBatches, mixed, mixing, one_hot
 from kertl.data._sources import from_arrays, from_csv, from_directory
 from kertl.data._unlabelled import images
 
@@ -19,11 +20,15 @@ __all__ = [
     "ImageData",
     "ImageDataset",
     "Issue",
+    "MixedBatches",
     "Record",
     "data_errors",
     "from_arrays",
     "from_csv",
     "from_directory",
     "images",
+    "mixed",
+    "mixing",
+    "one_hot",
     "read_image",
 ]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from kertl._checks import complain, integer
+from kertl._checks import complain, integer, number
 from kertl.callbacks import DataEpoch
-from kertl.data import Epochs
+from kertl.data import Epochs, mixed, mixing
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -37,6 +37,7 @@ class FeatureBatches(Epochs):
         batch_size: Examples per batch.
         seed: Seed of the order.
         shuffle: Whether the order changes from epoch to epoch.
+        mixup: How much each example is mixed with another of its batch, as in `feature_batches`.
         epoch: The epoch whose batches `batches[i]` gives; may be set.
     """
 
@@ -49,12 +50,14 @@ class FeatureBatches(Epochs):
         batch_size: int,
         seed: int,
         shuffle: bool,
+        mixup: float = 0.0,
     ) -> None:
         super().__init__(batch_size, seed, shuffle=shuffle)
         self.values = values
         self.labels = labels
         self.weights = weights
         self.rows = rows
+        self.mixup = mixup
 
     @property
     def num_examples(self) -> int:
@@ -78,7 +81,19 @@ class FeatureBatches(Epochs):
     def batch(self, epoch: int, index: int) -> tuple[Any, ...]:
         """Batch `index` of an epoch."""
         rows = self.batch_rows(epoch, index)
-        return tuple(keras.tree.map_structure(lambda array: np.asarray(array[rows]), self.parts))
+        parts = tuple(keras.tree.map_structure(lambda array: np.asarray(array[rows]), self.parts))
+        return mixed(parts, *mixing(self.seed, epoch, index, len(rows), self.mixup)) if self.mixup else parts
+
+    def epoch_plan(self, epoch: int) -> tuple[np.ndarray, ...]:
+        """The rows of a whole epoch in order; with MixUp the row that each is mixed with, and each one's own share."""
+        order = self.order(epoch).astype(np.int64)
+        if not self.mixup:
+            return (order,)
+        starts = range(0, len(order), self.batch_size)
+        batches = [order[start : start + self.batch_size] for start in starts]
+        drawn = [mixing(self.seed, epoch, number, len(rows), self.mixup) for number, rows in enumerate(batches)]
+        partners = [rows[places] for rows, (places, _) in zip(batches, drawn, strict=True)]
+        return order, np.concatenate(partners), np.concatenate([shares for _, shares in drawn])
 
 
 def feature_batches(
@@ -90,6 +105,7 @@ def feature_batches(
     weights: np.ndarray | None = None,
     shuffle: bool = True,
     rows: Sequence[int] | np.ndarray | None = None,
+    mixup: float = 0.0,
 ) -> FeatureBatches:
     """Features in batches for `fit(..., shuffle=False)`, or faster for `EpochFitter(model).fit`.
 
@@ -101,6 +117,9 @@ def feature_batches(
         weights: Weight of each row in the loss. (`class_weight` of `fit` cannot be used with `EpochFitter`.)
         shuffle: Whether the order changes from epoch to epoch; else it is that of `rows`.
         rows: Which rows of `values` are used; all by default.
+        mixup: Above 0, each example is mixed with another of its batch, features, labels and weights alike, its own
+            share drawn from Beta(mixup, mixup); labels must then be numbers that can be mixed, so that several classes
+            come as one-hot rows.
 
     Raises:
         ValueError: If the lengths differ, or an argument is outside its range.
@@ -111,14 +130,19 @@ def feature_batches(
         >>> batches = feature_batches(np.zeros((5, 3)), np.arange(5), batch_size=2, seed=0)
         >>> len(batches), [batches.batch(epoch, 0)[1].tolist() for epoch in range(2)]
         (3, [[2, 4], [1, 4]])
+
+    Reference:
+        Verma et al., "Manifold Mixup: Better Representations by Interpolating Hidden States", 2019, for MixUp of what
+        lies inside a model. https://arxiv.org/abs/1806.05236
     """
     integer("batch_size", batch_size, at_least=1)
     integer("seed", seed, at_least=0)
+    number("mixup", mixup, at_least=0)
     lengths = [len(array) for array in (*_listed(values), labels, *([] if weights is None else [weights]))]
     if len(set(lengths)) > 1:
         raise complain("values", "as many rows of features as there are labels and weights", lengths)
     chosen = np.arange(lengths[0]) if rows is None else np.asarray(rows)
-    return FeatureBatches(values, labels, weights, chosen, batch_size, seed, shuffle)
+    return FeatureBatches(values, labels, weights, chosen, batch_size, seed, shuffle, mixup)
 
 
 class EpochFitter:
@@ -197,11 +221,21 @@ def _steps_function(model: keras.Model) -> Any:
 
     @tf.function(autograph=False, reduce_retracing=True)
     def steps(held: tuple[Any, ...], orders: Any, batch_size: int) -> Any:
-        order = orders.get_next()
+        order, *mix = orders.get_next()
+
+        def gathered(tensor: Any, begin: Any) -> Any:
+            """What the examples of a batch have there."""
+            here = slice(begin, begin + batch_size)
+            own = tf.gather(tensor, order[here])
+            if not mix:
+                return own
+            partners, shares = (part[here] for part in mix)
+            share = tf.reshape(shares, [-1] + [1] * (len(own.shape) - 1))
+            own, other = (tf.cast(one, tf.float32) for one in (own, tf.gather(tensor, partners)))
+            return share * own + (1 - share) * other
 
         def step(begin: Any) -> tuple[Any]:
-            rows = order[begin : begin + batch_size]
-            model.train_step(keras.tree.map_structure(lambda tensor: tf.gather(tensor, rows), held))
+            model.train_step(keras.tree.map_structure(lambda tensor: gathered(tensor, begin), held))
             return (begin + batch_size,)
 
         first = tf.zeros((), tf.int32)
@@ -212,14 +246,16 @@ def _steps_function(model: keras.Model) -> Any:
 
 
 def _orders(batches: FeatureBatches) -> "tf.data.Dataset":
-    """The order of one epoch, as the only element; each iteration asks for that of `batches.epoch` at that moment."""
+    """The plan of one epoch, as the only element; each iteration asks for that of `batches.epoch` at that moment."""
     import tensorflow as tf
 
-    def order(_: Any) -> Any:
-        rows = tf.numpy_function(lambda: batches.order(batches.epoch).astype(np.int64), [], tf.int64)
-        return tf.ensure_shape(rows, (None,))
+    types = [tf.int64, tf.int64, tf.float32] if batches.mixup else [tf.int64]
 
-    return tf.data.Dataset.range(1).map(order)
+    def plan(_: Any) -> Any:
+        parts = tf.numpy_function(lambda: batches.epoch_plan(batches.epoch), [], types)
+        return tuple(tf.ensure_shape(part, (None,)) for part in parts)
+
+    return tf.data.Dataset.range(1).map(plan)
 
 
 def _in_order(batches: FeatureBatches) -> "tf.data.Dataset":

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl.data import ImageData, ImageDataset
+from kertl.data import ImageData, ImageDataset, one_hot
 from kertl.features import FeatureBatches, Features, extract, plan
 from kertl.groups import find_chain
 from kertl.hardware import replicas
@@ -107,14 +107,24 @@ def kept(model: keras.Model, data: ImageData, recipe: Recipe, number: int, journ
         choice = {**choice, "engine": trained.engine, "engine_reason": trained.reason}
         journal.choose(number, choice)
     in_memory = choice["features"] == "memory"
-    train = _batches(trained, data.train, _weights(data, stage), in_memory)
+    labels = np.asarray(data.train.labels)
+    if stage.mixup and data.task == "single_label":
+        labels = one_hot(labels, data.num_classes)
+    train = _batches(trained, data.train, labels, _weights(data, stage), in_memory, stage.mixup)
     judged = None
-    if data.validation is not None:
-        judged = _batches(features_of(data.validation, 0), data.validation, None, in_memory)
+    if (part := data.validation) is not None:
+        judged = _batches(features_of(part, 0), part, np.asarray(part.labels), None, in_memory)
     return Kept(suffix, train, judged)
 
 
-def _batches(features: Features, images: ImageDataset, weights: np.ndarray | None, in_memory: bool) -> FeatureBatches:
+def _batches(
+    features: Features,
+    images: ImageDataset,
+    labels: np.ndarray,
+    weights: np.ndarray | None,
+    in_memory: bool,
+    mixup: float = 0.0,
+) -> FeatureBatches:
     versions = range(max(1, features.views))
 
     def repeated(array: Any) -> Any:
@@ -125,12 +135,13 @@ def _batches(features: Features, images: ImageDataset, weights: np.ndarray | Non
 
     return _Versions(
         keras.tree.map_structure(joined, *map(features.view, versions)) if in_memory else _OneAfterTheOther(features),
-        repeated(images.labels),
+        repeated(labels),
         repeated(weights),
         np.arange(len(features)),
         images.batch_size,
         images.seed,
         images.shuffle,
+        mixup,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import keras
 
 from kertl.callbacks import DataEpoch
-from kertl.data import Epochs, ImageData
+from kertl.data import Epochs, ImageData, MixedBatches
 from kertl.features import EpochFitter
 from kertl.runner._kept import Kept
 
@@ -27,18 +27,24 @@ class OnImages:
         training: The compiled model.
         data: The images.
         class_weights: Whether classes count alike.
+        mixup: As in `kertl.Stage`.
     """
 
-    def __init__(self, training: keras.Model, data: ImageData, *, class_weights: bool) -> None:
+    def __init__(self, training: keras.Model, data: ImageData, *, class_weights: bool, mixup: float) -> None:
         self._training, self._data = training, data
         self._weights = data.class_weights if class_weights else None
+        self._train: Epochs = data.train
+        if mixup:
+            classes = data.num_classes if data.task == "single_label" else None
+            self._train = MixedBatches(data.train, mixup, classes, self._weights)
+            self._weights = None
         self.steps = len(data.train)
 
     def fit(self, first_batch: int, **options: Any) -> None:
         """Call `fit`."""
-        options["callbacks"] = [DataEpoch(self._data.train), *options["callbacks"]]
+        options["callbacks"] = [DataEpoch(self._train), *options["callbacks"]]
         self._training.fit(
-            _from(self._data.train, options["initial_epoch"], first_batch),
+            _from(self._train, options["initial_epoch"], first_batch),
             validation_data=self._data.validation,
             class_weight=self._weights,
             shuffle=False,  # the data set has an order of its own

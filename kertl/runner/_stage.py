@@ -88,9 +88,11 @@ def train_stage(
         trained = _compile(training, model, data, recipe, stage, before)
         best = BestWeights("val_loss" if data.validation is not None else "loss", stage.patience_epochs)
         divergence = StopOnDivergence()
-        material: Material = (
-            OnFeatures(training, features) if features else OnImages(training, data, class_weights=stage.class_weights)
-        )
+        material: Material
+        if features:
+            material = OnFeatures(training, features)
+        else:
+            material = OnImages(training, data, class_weights=stage.class_weights, mixup=stage.mixup)
         checkpoints = Checkpoints(number, model, [best, *callbacks], journal, material.steps, snapshot)
 
         def fit(begin: int, end: int, first_batch: int = 0) -> None:

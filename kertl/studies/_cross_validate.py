@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
 from kertl._checks import complain, integer
-from kertl.data import ImageData
+from kertl.data import ImageData, one_hot
 from kertl.features import extract, feature_batches
 from kertl.groups import find_chain
 from kertl.heads import Head
@@ -81,6 +81,8 @@ def cross_validate(
     extracted = [extract(whole, part, at=stage.at, cache_dir=cache_dir) for part in parts]
     values = keras.tree.map_structure(_joined, *[features.values for features in extracted])
     targets = np.concatenate([np.asarray(part.labels) for part in parts])
+    if stage.mixup and data.task == "single_label":
+        targets = one_hot(targets, data.num_classes)
     extraction_seconds = time.perf_counter() - start
     start = time.perf_counter()
     trainee = Trainee(whole, stage, data)
@@ -94,6 +96,7 @@ def cross_validate(
             data.batch_size,
             seed + number,
             rows=given,
+            mixup=stage.mixup,
             weights=_class_weights(labels, given) if stage.class_weights else None,
         )
         trainee.train(batches, seed + number)

@@ -1,3 +1,4 @@
+import functools
 import math
 import re
 
@@ -63,6 +64,37 @@ def test_order_is_that_of_the_images_they_were_made_of():
         for index in range(len(images)):
             assert batches.batch(epoch, index)[1].tolist() == images.batch(epoch, index)[1].tolist()
     assert len(batches) == len(images)
+
+
+def test_mixup_mixes_features_labels_and_weights_with_another_of_the_batch():
+    weights = RANDOM.uniform(1, 2, 37).astype("float32")
+    rows = np.eye(3, dtype="float32")[LABELS]
+    plain = feature_batches(FEATURES, rows, batch_size=8, seed=3, weights=weights)
+    mixed = feature_batches(FEATURES, rows, batch_size=8, seed=3, weights=weights, mixup=0.4)
+    for epoch, index in ((0, 0), (0, 1), (1, 0), (0, 4)):
+        expected = plain.batch(epoch, index)
+        partners, shares = kertl.data.mixing(3, epoch, index, len(expected[0]), 0.4)
+        assert sorted(partners) == list(range(len(expected[0])))
+        for found, own in zip(mixed.batch(epoch, index), expected, strict=True):
+            share = shares if own.ndim == 1 else shares[:, None]
+            np.testing.assert_allclose(found, share * own + (1 - share) * own[partners], rtol=1e-5, atol=1e-6)
+    shares = np.concatenate([kertl.data.mixing(3, epoch, 0, 8, 0.4)[1] for epoch in range(500)])
+    assert shares.mean() == pytest.approx(0.5, abs=0.02)
+    assert shares.var() == pytest.approx(1 / (4 * (2 * 0.4 + 1)), rel=0.05), "that of Beta(0.4, 0.4)"
+    assert not np.array_equal(mixed.batch(0, 0)[0], mixed.batch(1, 0)[0])
+    np.testing.assert_array_equal(mixed.batch(2, 3)[0], mixed.batch(2, 3)[0])
+
+
+def test_whole_epochs_are_mixed_as_single_batches_are():
+    ends = []
+    for whole in (True, False):
+        model = head()
+        model.compile(keras.optimizers.AdamW(0.05), "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+        batches = feature_batches(FEATURES, np.eye(3, dtype="float32")[LABELS], batch_size=8, seed=3, mixup=0.3)
+        fit = EpochFitter(model).fit if whole else functools.partial(model.fit, shuffle=False)
+        ends.append((fit(batches, epochs=3, verbose=0), model))
+    assert ends[0][0].history["loss"] == pytest.approx(ends[1][0].history["loss"], rel=1e-5)
+    assert close(ends[0][1].trainable_variables, ends[1][1].trainable_variables)
 
 
 def test_plain_fit_goes_on_to_the_next_order_with_each_epoch():

@@ -1,5 +1,6 @@
 """Stages that train on features which are kept."""
 
+import dataclasses
 import json
 
 import keras
@@ -52,6 +53,15 @@ def test_the_frozen_part_runs_once_however_many_epochs(monkeypatch):
     assert len(read) <= 2 * (3 + 2) + 2, "batches of images: those of two extractions, and of the test at the end"
 
 
+@pytest.mark.parametrize("cache", [True, False])
+def test_mixup_trains_on_mixed_labels_and_is_judged_by_plain_ones(cache):
+    stage = quick("mid", epochs=8, cache=cache, mixup=0.4, class_weights=True)
+    mixed, plain = (go(recipe=recipe(dataclasses.replace(stage, mixup=m))) for m in (0.4, 0.0))
+    assert mixed.history["loss"][-1] > plain.history["loss"][-1], "mixed pictures cannot be told for sure"
+    assert mixed.history["val_accuracy"][-1] > 0.6
+    assert digest(go(recipe=recipe(stage)).model) == digest(mixed.model)
+
+
 def test_versions_take_turns_and_validation_is_plain(monkeypatch):
     seen = []
     batches = _kept._batches
@@ -74,7 +84,7 @@ def test_a_run_on_features_goes_on_to_the_same_bits(tmp_path, monkeypatch, place
         on_disk(monkeypatch)
     stages = recipe(
         quick(epochs=3, cache=True, augment="light", views=2, class_weights=True),
-        quick("mid", epochs=2, cache=True),
+        quick("mid", epochs=2, cache=True, mixup=0.2),
         quick("full", augment="light", batch_norm="train", learning_rate=0.003),
     )
     whole = go(tmp_path / "whole", recipe=stages)
