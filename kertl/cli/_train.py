@@ -1,7 +1,7 @@
 """`kertl train`: images to a fine-tuned, evaluated, saved classifier."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,7 +16,7 @@ def train(
     backbone: options.Backbone = "EfficientNetV2B0",
     task: Annotated[str, typer.Option(help="single_label, binary, multi_label or regression.")] = "single_label",
     weights: options.Weights = "imagenet",
-    recipe: Annotated[str, typer.Option(help="deep, mid, full, gradual, or a recipe.json.")] = "gradual",
+    recipe: Annotated[str, typer.Option(help="auto, deep, mid, full, gradual, or a recipe.json.")] = "gradual",
     image_size: options.ImageSize = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs per stage.")] = None,
     batch_size: options.BatchSize = 32,
@@ -67,7 +67,7 @@ def train(
     model = kertl.build(
         loaded, class_names=images.class_names, task=task, head=head, target_scaling=images.target_scaling
     )
-    run = kertl.fine_tune(model, images, recipe=chosen, run_dir=out)
+    run = kertl.fine_tune(model, images, recipe=chosen, run_dir=out, precision=precision if recipe == "auto" else None)
     if run.metrics:
         from kertl.cli._tables import show_metrics
 
@@ -75,7 +75,7 @@ def train(
     typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
 
 
-def _recipe(name: str, changes: dict[str, object], precision: str, seed: int) -> object:
+def _recipe(name: str, changes: dict[str, Any], precision: str, seed: int) -> Any:
     """The named recipe, or the one in a JSON file, with the changes that were asked for."""
     import dataclasses
 
@@ -83,6 +83,13 @@ def _recipe(name: str, changes: dict[str, object], precision: str, seed: int) ->
     from kertl.recipe import named_recipe
 
     given = {field: value for field, value in changes.items() if value is not None}
+    if name == "auto":
+        if given:
+            raise ValueError(
+                f"`--recipe auto` chooses {' and '.join(given)} itself. Received: "
+                f"{', '.join(f'--{field} {value}' for field, value in given.items())}. Leave it out, or name a recipe."
+            )
+        return "auto"
     if not name.endswith(".json"):
         return dataclasses.replace(named_recipe(name, **given), precision=precision, seed=seed)
     recipe = kertl.Recipe.from_json(Path(name).read_text(encoding="utf-8"))

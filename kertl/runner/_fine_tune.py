@@ -11,13 +11,14 @@ from typing import Any
 import keras
 
 import kertl
-from kertl._checks import complain, number
+from kertl._checks import complain, number, one_of
 from kertl.data import ImageData
 from kertl.errors import DataError, DivergedError
 from kertl.evaluation import evaluate, tune_thresholds
 from kertl.groups import find_chain
 from kertl.model import ModelInfo, flags_kept, load, model_info, output_layer, set_model_info
-from kertl.recipe import Recipe, named_recipe
+from kertl.recipe import NAMED, PRECISIONS, Recipe, named_recipe
+from kertl.runner._auto import AutoRecipe, choose_recipe
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import MODEL, RunDirectory, read_metrics
 from kertl.runner._journal import Journal, Snapshot
@@ -80,7 +81,9 @@ def fine_tune(
             and class names are noted in it, and for "binary" and "multi_label" the thresholds that
             `kertl.tune_thresholds` chooses on the validation part.
         data: The images; `kertl.data` makes them. Without a validation part the training loss chooses the weights.
-        recipe: "deep", "mid", "full", "gradual" (deep, mid, full), or a `kertl.Recipe`.
+        recipe: "deep", "mid", "full", "gradual" (deep, mid, full), a `kertl.Recipe`, or "auto": stages chosen from the
+            number of images, the classes, and what `kertl.baselines` finds by depth. The reasons are logged, and
+            written to choices.json before anything is trained.
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,
             history.csv, metrics.json, model.keras, checkpoints/, features/ and tensorboard/. A run that was broken off
             there goes on from its last checkpoint, and ends with the weights, bit for bit, that it would have had; a
@@ -119,15 +122,19 @@ def fine_tune(
         Howard & Ruder, "Universal Language Model Fine-tuning", 2018, section 3.2, for unfreezing in stages.
         https://arxiv.org/abs/1801.06146
     """
-    recipe = named_recipe(recipe) if isinstance(recipe, str) else recipe
-    _check(model, data, recipe)
-    check_callbacks(callbacks, data, recipe)
+    if isinstance(recipe, str):
+        one_of("recipe", recipe, ("auto", *NAMED))
+    wanted = named_recipe(recipe) if isinstance(recipe, str) and recipe != "auto" else recipe
+    _check(model, data, wanted)
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
+    one_of("precision", precision, (None, *PRECISIONS))
     if model_info(model) is None:
         set_model_info(model, ModelInfo(data.task, tuple(data.class_names), model.name, kertl.__version__))
-    recipe = recipe if precision is None else dataclasses.replace(recipe, precision=precision)
     directory = RunDirectory(run_dir)
     with directory.in_use():
+        recipe = wanted if isinstance(wanted, Recipe) else _chosen_recipe(model, data, directory)
+        recipe = recipe if precision is None else dataclasses.replace(recipe, precision=precision)
+        check_callbacks(callbacks, data, recipe)
         if directory.finished:
             directory.refuse_other(recipe, data, model)
             _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.path)
@@ -184,14 +191,25 @@ def _train(
             raise
 
 
-def _check(model: keras.Model, data: ImageData, recipe: Recipe) -> None:
+def _chosen_recipe(model: keras.Model, data: ImageData, directory: RunDirectory) -> Recipe:
+    """The recipe for "auto": the one that the run in the directory has, or a new choice."""
+    choices = directory.read_choices()
+    if "recipe" in choices:
+        return AutoRecipe.from_values(choices["recipe"]).recipe
+    chosen = choose_recipe(model, data, directory.features)
+    directory.write_choices({"recipe": chosen.to_values()})
+    return chosen.recipe
+
+
+def _check(model: keras.Model, data: ImageData, recipe: str | Recipe) -> None:
     """Find at the start what would fail hours in."""
     if not isinstance(data, ImageData):
         raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
-    if not isinstance(recipe, Recipe):
+    if not isinstance(recipe, Recipe) and recipe != "auto":
         raise complain("recipe", "the name of a recipe or a kertl.Recipe", recipe)
     _check_task(model, data)
-    if any(stage.class_weights for stage in recipe.stages):
+    stages = recipe.stages if isinstance(recipe, Recipe) else ()
+    if any(stage.class_weights for stage in stages):
         _ = data.class_weights  # says so where the task has none
     size = tuple(model.input_shape[1:3])
     if None not in size and size != tuple(data.image_size):
@@ -200,7 +218,7 @@ def _check(model: keras.Model, data: ImageData, recipe: Recipe) -> None:
             f"Make it with `image_size={size}`."
         )
     chain = find_chain(model)
-    for stage in recipe.stages:
+    for stage in stages:
         chain.first_trained(stage.at)
 
 

@@ -1,0 +1,179 @@
+"""`recipe="auto"`: stages chosen from the size of the data, its classes, and what frozen features give by depth."""
+
+import dataclasses
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl.data import ImageData
+from kertl.probes import Baselines, baselines
+from kertl.recipe import Recipe, Stage
+
+_logger = logging.getLogger(__name__)
+
+_HEAD_STEPS = 800
+"""Steps that train the head alone; on kept features they take seconds."""
+# Steps of fine-tuning by the number of training images, as BiT's rule has them.
+_STEPS = ((20_000, 500), (500_000, 10_000), (math.inf, 20_000))
+_MIXED_FROM = 20_000
+"""Training images from which on MixUp is used, as in BiT's rule."""
+_FEW_PER_CLASS = 10
+"""Images of the smallest class below which the head alone is trained."""
+_EVERYTHING_FROM = 5_000
+"""Training images from which on everything is trained in the end, where the late features are not the best."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoRecipe:
+    """A recipe that was chosen, and why."""
+
+    recipe: Recipe
+    reasons: tuple[str, ...]
+    by_depth: dict[str, float]
+    """Validation accuracy of the best classical classifier by boundary; empty where none was asked."""
+
+    def to_values(self) -> dict[str, Any]:
+        """All of it in numbers, text and lists."""
+        recipe = json.loads(self.recipe.to_json())
+        return {"recipe": recipe, "reasons": list(self.reasons), "by_depth": self.by_depth}
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> "AutoRecipe":
+        """From what `to_values` gave."""
+        recipe = Recipe.from_json(json.dumps(values["recipe"]))
+        return cls(recipe, tuple(values["reasons"]), values["by_depth"])
+
+
+def choose_recipe(model: keras.Model, data: ImageData, cache_dir: Path | None = None) -> AutoRecipe:
+    """Choose stages for a model and data; the reasons are logged.
+
+    The head alone comes first, on kept features, so that what follows starts from a good one. Whether and from where on
+    the backbone is then trained follows from the number of images, the smallest class, and the accuracies that
+    `kertl.baselines` finds by depth: how long, from the number of images.
+
+    Args:
+        model: The model to train.
+        data: The images.
+        cache_dir: Where the features of the baselines are kept.
+
+    Reference:
+        Kolesnikov et al., "Big Transfer (BiT): General Visual Representation Learning", 2020, section 3.3, for steps
+        and MixUp by the size of the data. https://arxiv.org/abs/1912.11370
+        Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", 2022, for the
+        head first. https://arxiv.org/abs/2202.10054
+    """
+    found, why_not = _found(model, data, cache_dir)
+    smallest = _smallest_class(data)
+    recipe, reasons = decide(
+        images=data.train.num_examples,
+        batch_size=data.batch_size,
+        smallest_class=smallest,
+        by_depth=found.by_depth() if found else {},
+        standard_error=found.standard_error if found else 0.0,
+        seed=data.train.seed,
+    )
+    reasons = [why_not, *reasons] if why_not else reasons
+    for line in reasons:
+        _logger.info("Recipe: %s", line)
+    return AutoRecipe(recipe, tuple(reasons), found.by_depth() if found else {})
+
+
+def decide(
+    *,
+    images: int,
+    batch_size: int,
+    smallest_class: int | None,
+    by_depth: dict[str, float],
+    standard_error: float,
+    seed: int,
+) -> tuple[Recipe, list[str]]:
+    """The rule itself.
+
+    Args:
+        images: Training images.
+        batch_size: Images per step.
+        smallest_class: Training images of the smallest class; None in a regression.
+        by_depth: Validation accuracy by the `at` of the stage that begins there, as `Baselines.by_depth` gives it.
+        standard_error: Of the best of these accuracies.
+        seed: Of the recipe.
+
+    Returns:
+        The recipe, and the reasons, one sentence each.
+    """
+    per_epoch = math.ceil(images / batch_size)
+    head_epochs = _epochs(_HEAD_STEPS, per_epoch, most=40)
+    stages = [Stage("deep", epochs=head_epochs, learning_rate=3e-3, augment="none")]
+    reasons = [f"the head alone first, {head_epochs} epochs, so that what comes next starts from a good one."]
+    end = by_depth.get("deep")
+    if smallest_class is not None and smallest_class < _FEW_PER_CLASS:
+        reasons.append(
+            f"nothing else is trained: the smallest class has {smallest_class} images to train on, fewer than "
+            f"{_FEW_PER_CLASS}."
+        )
+        return Recipe(stages=stages, seed=seed), reasons
+    if end is not None and 1 - end <= standard_error:
+        reasons.append(
+            f"nothing else is trained: frozen features reach {end:.4f} on the validation part, which leaves less than "
+            f"its standard error of {standard_error:.4f} to win."
+        )
+        return Recipe(stages=stages, seed=seed), reasons
+    at, why = _boundary(by_depth, standard_error)
+    reasons.append(why)
+    steps = next(steps for limit, steps in _STEPS if images < limit)
+    epochs = _epochs(steps, per_epoch, most=30)
+    mixup = 0.1 if images >= _MIXED_FROM else 0.0
+    stages.append(Stage(at, epochs=epochs, learning_rate=1e-4, augment="light", mixup=mixup))
+    reasons.append(f"{epochs} epochs of it: about {steps} steps for {images} images, as in BiT's rule.")
+    reasons.append(
+        f"MixUp {'0.1' if mixup else 'off'}: BiT's rule has it from {_MIXED_FROM} images on, and here are {images}."
+    )
+    if at != "mid" and images >= _EVERYTHING_FROM:
+        stages.append(Stage("full", epochs=epochs, learning_rate=3e-5, augment="light", mixup=mixup))
+        reasons.append(f"at last everything: {images} images are enough for it, from {_EVERYTHING_FROM} on.")
+    return Recipe(stages=stages, seed=seed), reasons
+
+
+def _boundary(by_depth: dict[str, float], standard_error: float) -> tuple[str, str]:
+    """Where training the backbone begins, and why."""
+    end = by_depth.get("deep")
+    if end is None:
+        return "mid", "then from the last halving of resolution on, which is what fine-tuning usually gains most by."
+    best = max(by_depth, key=lambda name: by_depth[name])
+    if best != "deep" and by_depth[best] - end > standard_error:
+        return best, (
+            f"then from {best} on: the features in front of it tell the classes apart better ({by_depth[best]:.4f}) "
+            f"than those at the end ({end:.4f}) by more than the standard error ({standard_error:.4f}), so that what "
+            f"lies behind it has to be learnt anew."
+        )
+    return "mid", (
+        f"then from the last halving of resolution on: no depth is better than the end ({end:.4f}) by more than the "
+        f"standard error ({standard_error:.4f}), so that the features carry the task and the last layers adapt them."
+    )
+
+
+def _epochs(steps: int, per_epoch: int, *, most: int) -> int:
+    return min(max(round(steps / per_epoch), 3), most)
+
+
+def _found(model: keras.Model, data: ImageData, cache_dir: Path | None) -> tuple[Baselines | None, str]:
+    """The baselines, or why there are none."""
+    if data.task not in ("single_label", "binary"):
+        return None, f"the depth is not asked, because images have no single class each (task {data.task!r})."
+    if data.validation is None:
+        return None, "the depth is not asked, because there is no validation part to ask."
+    return baselines(model, data, cache_dir=cache_dir), ""
+
+
+def _smallest_class(data: ImageData) -> int | None:
+    """How many training images the rarest class has; None in a regression."""
+    if data.task == "regression":
+        return None
+    labels = np.asarray(data.train.labels)
+    if data.task == "multi_label":
+        return int(labels.sum(axis=0).min())
+    return int(np.bincount(labels.astype(np.int64).ravel(), minlength=2).min())
