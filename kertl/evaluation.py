@@ -93,7 +93,7 @@ def output_names(model: keras.Model) -> list[str]:
     return [str(number) for number in range(2 if task_of(model) == "binary" else model.output_shape[-1])]
 
 
-def tune_thresholds(model: keras.Model, data: ImageData) -> dict[str, float]:
+def tune_thresholds(model: keras.Model, data: ImageData, *, predictions: np.ndarray | None = None) -> dict[str, float]:
     """Choose for each class the probability from which on it counts as an answer, and note it in the model.
 
     The threshold with the highest F1 on the validation part is taken, in the middle between two probabilities that
@@ -107,6 +107,7 @@ def tune_thresholds(model: keras.Model, data: ImageData) -> dict[str, float]:
     Args:
         model: A model for "binary" or "multi_label".
         data: The data that it was trained on, with a validation part.
+        predictions: What `kertl.predict` gives for that part, where it has been asked already.
 
     Returns:
         The threshold of each class by name; for "binary" that of the second class alone.
@@ -124,19 +125,20 @@ def tune_thresholds(model: keras.Model, data: ImageData) -> dict[str, float]:
     if data.validation is None:
         raise complain("data", "data with a validation part, which the thresholds are chosen on", data)
     truth = _labels(model, data.validation)
-    probabilities = predict(model, data.validation)
+    probabilities = predict(model, data.validation) if predictions is None else predictions
     chosen = [_best_threshold(truth[:, k] > 0, probabilities[:, k]) for k in range(truth.shape[1])]
     info = model_info(model) or ModelInfo(task, tuple(data.class_names), model.name, "")
     set_model_info(model, dataclasses.replace(info, thresholds=tuple(chosen)))
     return _by_name(task, data.class_names, chosen)
 
 
-def evaluate(model: keras.Model, dataset: ImageDataset) -> dict[str, Any]:
+def evaluate(model: keras.Model, dataset: ImageDataset, *, predictions: np.ndarray | None = None) -> dict[str, Any]:
     """How well a model does on a part of the data.
 
     Args:
         model: A model whose task is that of the data, shape `(batch, outputs)`.
         dataset: A labelled part of `kertl.data`.
+        predictions: What `kertl.predict` gives for it, where it has been asked already.
 
     Returns:
         Always `images` (count). Means over the classes leave out those that have no image in the part; a figure that
@@ -167,7 +169,7 @@ def evaluate(model: keras.Model, dataset: ImageDataset) -> dict[str, Any]:
         ['accuracy', 'balanced_accuracy', 'classes']
     """
     truth = _labels(model, dataset)
-    predictions = predict(model, dataset)
+    predictions = predict(model, dataset) if predictions is None else predictions
     names = list(dataset.class_names)
     if dataset.task == "regression":
         return _judge_regression(truth, predictions, names)

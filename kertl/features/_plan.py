@@ -17,6 +17,8 @@ from kertl.features._layout import DTYPES, Layout
 from kertl.features._room import DISK_SHARE, MEMORY_SHARE, free_disk, free_memory, readable
 
 CHOICES = ("memory", "disk", "live")
+_MEASURED = 8
+"""Images of the batch that is timed."""
 _TRAINING = 3.0
 """What a step of training costs in forward passes: one forward, and about two for the gradients."""
 
@@ -88,7 +90,6 @@ def plan(
     cache_bytes: int | None = None,
     cache_dir: str | Path | None = None,
     dtype: str = "float32",
-    batch_size: int = 32,
 ) -> Plan:
     """What keeping features takes and saves, and whether to do it.
 
@@ -108,7 +109,6 @@ def plan(
         cache_bytes: The most that they may take; None sets no bound but what is free.
         cache_dir: A folder for those that do not fit into memory.
         dtype: What they are kept as.
-        batch_size: Images per step, for the measurement.
 
     Raises:
         ValueError: If `cache=True` and there is no room or features would not be what training asks for; the message
@@ -136,7 +136,7 @@ def plan(
     )
     if augmented and not views:  # nothing to weigh
         return found
-    front, behind = _seconds(prefix, suffix, (batch_size, *image_shape), layout)
+    front, behind = _seconds(prefix, suffix, (_MEASURED, *image_shape), layout)
     return dataclasses.replace(
         found,
         images_per_second=1 / front,
@@ -199,14 +199,14 @@ def _seconds(prefix: keras.Model, suffix: keras.Model, shape: tuple[int, ...], l
 
 
 def _timed(model: Any, inputs: Any) -> float:
-    """The quicker of two calls after a first one."""
-    spent = []
-    for _ in range(3):
+    """A call after a first one."""
+    spent = 0.0
+    for _ in range(2):
         start = time.perf_counter()
         outputs = model(inputs, training=False)
         np.asarray(keras.ops.convert_to_numpy(keras.tree.flatten(outputs)[0]))
-        spent.append(time.perf_counter() - start)
-    return min(spent[1:])
+        spent = time.perf_counter() - start
+    return spent
 
 
 def _span(seconds: float) -> str:

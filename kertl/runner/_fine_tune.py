@@ -37,7 +37,8 @@ class Run:
         model: The trained model.
         recipe: The recipe.
         rows: One mapping per epoch: stage, boundary, epoch (counted from 1 through all stages), rate, losses, metrics.
-        metrics: `validation` and `test`, each as `kertl.evaluate` gives it; empty parts are left out.
+        metrics: `validation` and `test`, each as `kertl.evaluate` gives it; empty parts are left out. After a last
+            stage on kept features in float32 they are computed from features, which rounds otherwise.
         run_dir: Where the files of the run are; None if it wrote none.
     """
 
@@ -147,11 +148,12 @@ def fine_tune(
         files = directory.checkpoints
         with stopping(files.hint) if files else nullcontext(Stop()) as stop, flags_kept(model):
             journal = Journal(directory, snapshot.rows if snapshot else (), stop, checkpoint_seconds)
-            _train(model, data, recipe, journal, snapshot, callbacks, verbose)
+            trained = _train(model, data, recipe, journal, snapshot, callbacks, verbose)
+            parts = {name: part for name in ("validation", "test") if (part := getattr(data, name)) is not None}
+            said = {name: trained.predict(part) for name, part in parts.items()}
             if task_named(data.task).has_thresholds and data.validation is not None:
-                tune_thresholds(model, data)
-            parts = {"validation": data.validation, "test": data.test}
-            metrics = {name: evaluate(model, part) for name, part in parts.items() if part is not None}
+                tune_thresholds(model, data, predictions=said["validation"])
+            metrics = {name: evaluate(model, part, predictions=said[name]) for name, part in parts.items()}
             directory.write_model(model)
             directory.write_metrics(metrics)
     return Run(model, recipe, journal.rows, metrics, directory.path)
@@ -165,9 +167,9 @@ def _train(
     snapshot: Snapshot | None,
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: str | int,
-) -> None:
-    """Train the stages, or what is left of them."""
-    trained: Trained | None = None
+) -> Trained:
+    """Train the stages, or what is left of them; what the last one leaves."""
+    trained: Any = None
     begin = snapshot.position.stage if snapshot else 0
     for place, stage in list(enumerate(recipe.stages))[begin:]:
         _logger.info("Stage %d of %d: at=%r, %d epochs.", place + 1, len(recipe.stages), stage.at, stage.epochs)
@@ -189,6 +191,7 @@ def _train(
         except DataError:
             _logger.warning(journal.hint())
             raise
+    return trained
 
 
 def _chosen_recipe(model: keras.Model, data: ImageData, directory: RunDirectory) -> Recipe:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -23,12 +23,21 @@ _logger = logging.getLogger(__name__)
 class Kept:
     """What takes the place of images and model in a stage whose frozen part has been run already."""
 
+    data: ImageData
+    """The images."""
     suffix: keras.Model
     """The model that trains: the whole model's own layers behind the boundary."""
     train: FeatureBatches
     """Features of the training images, with their weights in the loss."""
     validation: FeatureBatches | None
     """Features of the validation images."""
+    batches_of: Callable[[ImageDataset], FeatureBatches]
+    """Features of other images, as they are."""
+
+    def predict(self, part: ImageDataset) -> np.ndarray:
+        """What the model says about images, in data order, from their features."""
+        batches = self.validation if part is self.data.validation else self.batches_of(part)
+        return np.asarray(self.suffix.predict(batches, verbose=0))
 
 
 class _Versions(FeatureBatches):
@@ -80,7 +89,6 @@ def kept(model: keras.Model, data: ImageData, recipe: Recipe, number: int, journ
             augmented=stage.augment != "none",
             cache=stage.cache,
             cache_dir=journal.features_dir,
-            batch_size=data.batch_size,
         )
         for line in sums.lines():
             _logger.info(line)
@@ -111,10 +119,12 @@ def kept(model: keras.Model, data: ImageData, recipe: Recipe, number: int, journ
     if stage.mixup and data.task == "single_label":
         labels = one_hot(labels, data.num_classes)
     train = _batches(trained, data.train, labels, _weights(data, stage), in_memory, stage.mixup)
-    judged = None
-    if (part := data.validation) is not None:
-        judged = _batches(features_of(part, 0), part, np.asarray(part.labels), None, in_memory)
-    return Kept(suffix, train, judged)
+
+    def batches_of(part: ImageDataset) -> FeatureBatches:
+        return _batches(features_of(part, 0), part.in_order(), np.asarray(part.labels), None, in_memory)
+
+    judged = None if data.validation is None else batches_of(data.validation)
+    return Kept(data, suffix, train, judged, batches_of)
 
 
 def _batches(

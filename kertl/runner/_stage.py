@@ -4,14 +4,17 @@ import importlib.util
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from kertl.callbacks import BestWeights, EpochSeeds, StopOnDivergence
-from kertl.data import ImageData, augment, data_errors
+from kertl.data import ImageData, ImageDataset, augment, data_errors
 from kertl.errors import DivergedError, RunError
+from kertl.evaluation import predict
 from kertl.hardware import scope_of
 from kertl.model import computing_in, model_info, stage_model, target_spreads
 from kertl.optimizers import carry_moments, optimizer_named
@@ -28,10 +31,14 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trained:
-    """What a stage leaves for the next: its optimizer and the variables that this was built for."""
+    """What a stage leaves for what comes next."""
 
     optimizer: keras.optimizers.Optimizer
+    """Its optimizer."""
     variables: Sequence[Any]
+    """The variables that this was built for."""
+    predict: Callable[[ImageDataset], np.ndarray]
+    """What the model says about images, in data order: from features where the stage was trained on features."""
 
 
 class _Rows(keras.callbacks.Callback):
@@ -85,7 +92,8 @@ def train_stage(
     with scope_of(model), computing_in(model, recipe.precision):
         live = _training_model(model, stage)
         training = features.suffix if features else live
-        trained = _compile(training, model, data, recipe, stage, before)
+        optimizer = _compile(training, model, data, recipe, stage, before)
+        variables = list(training.trainable_variables)
         best = BestWeights("val_loss" if data.validation is not None else "loss", stage.patience_epochs)
         divergence = StopOnDivergence()
         material: Material
@@ -126,7 +134,9 @@ def train_stage(
             raise RunError(f"{_less(stage, number, data)} {journal.hint()}") from error
     if divergence.diverged_at is not None:
         raise DivergedError(_advice(stage, number, divergence.diverged_at, recipe.precision))
-    return trained
+    # The model will answer in float32, which features in half precision are not.
+    asked = features.predict if features and recipe.precision == "float32" else partial(predict, model)
+    return Trained(optimizer, variables, asked)
 
 
 def _fit_from(checkpoints: Checkpoints, fit: Callable[..., None], first: int, end: int) -> None:
@@ -169,7 +179,7 @@ def _training_model(model: keras.Model, stage: Stage) -> keras.Model:
 
 def _compile(
     training: keras.Model, model: keras.Model, data: ImageData, recipe: Recipe, stage: Stage, before: Trained | None
-) -> Trained:
+) -> keras.optimizers.Optimizer:
     variables = list(training.trainable_variables)
     schedule = schedule_named(stage.schedule, stage.learning_rate, total_steps=len(data.train) * stage.epochs)
     optimizer = optimizer_named(stage.optimizer, schedule, variables, weight_decay=stage.weight_decay)
@@ -185,7 +195,7 @@ def _compile(
         # XLA compiles neither all augmentation layers nor, on a CPU, anything that runs faster for it.
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
-    return Trained(optimizer, variables)
+    return optimizer
 
 
 def _scaled(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]) -> keras.optimizers.Optimizer:

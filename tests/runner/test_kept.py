@@ -49,8 +49,8 @@ def test_the_frozen_part_runs_once_however_many_epochs(monkeypatch):
     batch, read = type(data.train).batch, []
     monkeypatch.setattr(type(data.train), "batch", lambda self, *place: read.append(place) or batch(self, *place))
     go(recipe=recipe(quick(epochs=6, cache=True)), data=data)
-    assert len(asked) == 2, "training and validation"
-    assert len(read) <= 2 * (3 + 2) + 2, "batches of images: those of two extractions, and of the test at the end"
+    assert len(asked) == 3, "training, validation, and the test at the end"
+    assert len(read) <= 2 * (3 + 2) + 2, "batches of images: those of the extractions"
 
 
 @pytest.mark.parametrize("cache", [True, False])
@@ -67,7 +67,7 @@ def test_versions_take_turns_and_validation_is_plain(monkeypatch):
     batches = _kept._batches
     monkeypatch.setattr(_kept, "_batches", lambda *args: seen.append(batches(*args)) or seen[-1])
     go(recipe=recipe(quick(epochs=3, cache=True, augment="strong", views=2)))
-    train, validation = seen
+    train, validation, _ = seen
     assert len(train.values) == 2 * 24
     first, second, third = ([train.batch(epoch, index) for index in range(3)] for epoch in range(3))
     for epoch, parts in enumerate((first, second, third)):

@@ -146,7 +146,7 @@ def test_after_a_first_sigterm_a_second_one_is_left_to_the_system(tmp_path):
 
 
 def test_a_signal_while_nothing_trains_leaves_without_waiting(tmp_path, undisturbed, monkeypatch, caplog):
-    monkeypatch.setattr(_fine_tune, "evaluate", lambda *_: send(signal.SIGINT)())
+    monkeypatch.setattr(_fine_tune, "evaluate", lambda *_, **__: send(signal.SIGINT)())
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path)
     assert caplog.records[-1].getMessage().startswith("Stopped by SIGINT. The last good checkpoint is 'checkpoint-")
@@ -160,7 +160,7 @@ def test_a_signal_while_nothing_trains_leaves_without_waiting(tmp_path, undistur
 def test_a_signal_that_compiled_code_turns_into_another_error_still_ends_the_run(
     tmp_path, monkeypatch, number, left_by
 ):
-    def compiled(*_):
+    def compiled(*_, **__):
         try:
             send(number)()
         except BaseException:

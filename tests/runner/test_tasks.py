@@ -109,11 +109,15 @@ def test_the_loss_of_a_regression_is_in_units_of_spread_and_its_metrics_are_not(
 def test_thresholds_are_chosen_without_a_look_at_the_test_part(monkeypatch):
     data, order = data_for("multi_label"), []
     tune, judge = _fine_tune.tune_thresholds, _fine_tune.evaluate
-    monkeypatch.setattr(_fine_tune, "tune_thresholds", lambda *given: order.append("tune") or tune(*given))
+    monkeypatch.setattr(
+        _fine_tune, "tune_thresholds", lambda *given, **said: order.append("tune") or tune(*given, **said)
+    )
     monkeypatch.setattr(
         _fine_tune,
         "evaluate",
-        lambda model, part: order.append("test" if part is data.test else "validation") or judge(model, part),
+        lambda model, part, **said: (
+            order.append("test" if part is data.test else "validation") or judge(model, part, **said)
+        ),
     )
     kertl.fine_tune(model_for(data), data, recipe=recipe("deep", epochs=1), verbose=0)
     assert order == ["tune", "validation", "test"]
