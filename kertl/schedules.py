@@ -1,11 +1,14 @@
 """Learning-rate schedules: the rate as a function of the optimizer's step."""
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from kertl._checks import integer, number, one_of
+from kertl._checks import complain, integer, number, one_of
 
 
 @keras.saving.register_keras_serializable(package="kertl")
@@ -67,6 +70,195 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
             "start_divisor": self.start_divisor,
             "end_divisor": self.end_divisor,
         }
+
+
+@keras.saving.register_keras_serializable(package="kertl")
+class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
+    """Up from `base` to `peak` and down again along straight lines, again and again.
+
+    Args:
+        base: Lowest learning rate; > 0.
+        peak: Highest learning rate of the first cycle; > base.
+        half_cycle: Steps from the lowest rate to the highest; >= 1.
+        mode: "triangular": each cycle reaches the peak; "triangular2": each reaches half as far above `base` as the one
+            before; "exp_range": what lies above `base` shrinks by `gamma` with every step.
+        gamma: For "exp_range"; 0 < gamma <= 1.
+
+    Raises:
+        ValueError: If an argument is outside the range given above.
+
+    Example:
+        >>> import kertl
+        >>> schedule = kertl.schedules.Cyclical(0.1, 0.5, half_cycle=2, mode="triangular2")
+        >>> [round(float(schedule(step)), 3) for step in (0, 1, 2, 4, 6)]
+        [0.1, 0.3, 0.5, 0.1, 0.3]
+
+    Reference:
+        Smith, "Cyclical Learning Rates for Training Neural Networks", 2017. https://arxiv.org/abs/1506.01186
+    """
+
+    def __init__(
+        self, base: float, peak: float, half_cycle: int, *, mode: str = "triangular", gamma: float = 0.9999
+    ) -> None:
+        super().__init__()
+        self.base = number("base", base, above=0)
+        self.peak = number("peak", peak, above=base)
+        self.half_cycle = integer("half_cycle", half_cycle, at_least=1)
+        self.mode = one_of("mode", mode, ("triangular", "triangular2", "exp_range"))
+        self.gamma = number("gamma", gamma, above=0, at_most=1)
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate at `step`, a scalar tensor."""
+        ops = keras.ops
+        step = ops.cast(step, "float32")
+        cycle = ops.floor(step / (2 * self.half_cycle))
+        height = 1 - ops.abs(step / self.half_cycle - 2 * cycle - 1)
+        if self.mode == "triangular2":
+            height = height * 0.5**cycle
+        elif self.mode == "exp_range":
+            height = height * self.gamma**step
+        return self.base + (self.peak - self.base) * height
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {
+            "base": self.base,
+            "peak": self.peak,
+            "half_cycle": self.half_cycle,
+            "mode": self.mode,
+            "gamma": self.gamma,
+        }
+
+
+@keras.saving.register_keras_serializable(package="kertl")
+class SlantedTriangular(keras.optimizers.schedules.LearningRateSchedule):
+    """A short straight way up to `peak`, and a long one down, both from and to `peak / ratio`.
+
+    Args:
+        peak: Highest learning rate; > 0.
+        total_steps: Length in optimizer steps; >= 2. The rate stays at its end behind it.
+        warmup_fraction: Share of the steps on the way up; 0 < fraction < 1.
+        ratio: `peak` over the lowest rate; >= 1.
+
+    Raises:
+        ValueError: If an argument is outside the range given above.
+
+    Example:
+        >>> import kertl
+        >>> schedule = kertl.schedules.SlantedTriangular(0.32, total_steps=100)
+        >>> [round(float(schedule(step)), 3) for step in (0, 10, 55, 100)]
+        [0.01, 0.32, 0.165, 0.01]
+
+    Reference:
+        Howard & Ruder, "Universal Language Model Fine-tuning for Text Classification", 2018, equation 3.
+        https://arxiv.org/abs/1801.06146
+    """
+
+    def __init__(self, peak: float, total_steps: int, *, warmup_fraction: float = 0.1, ratio: float = 32.0) -> None:
+        super().__init__()
+        self.peak = number("peak", peak, above=0)
+        self.total_steps = integer("total_steps", total_steps, at_least=2)
+        self.warmup_fraction = number("warmup_fraction", warmup_fraction, above=0, below=1)
+        self.ratio = number("ratio", ratio, at_least=1)
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate at `step`, a scalar tensor."""
+        ops = keras.ops
+        top = max(1, math.floor(self.total_steps * self.warmup_fraction))
+        step = ops.minimum(ops.cast(step, "float32"), float(self.total_steps))
+        height = ops.minimum(step / top, (self.total_steps - step) / (self.total_steps - top))
+        return self.peak * (1 + height * (self.ratio - 1)) / self.ratio
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {
+            "peak": self.peak,
+            "total_steps": self.total_steps,
+            "warmup_fraction": self.warmup_fraction,
+            "ratio": self.ratio,
+        }
+
+
+@keras.saving.register_keras_serializable(package="kertl")
+class Join(keras.optimizers.schedules.LearningRateSchedule):
+    """Schedules one after the other, each counting its steps from 0.
+
+    Args:
+        schedules: Keras or kertl schedules, or numbers for constant rates; at least one.
+        lengths: Steps that each takes, >= 1, but for the last, which goes on for good.
+
+    Raises:
+        ValueError: If there is not one length less than there are schedules, or an argument is out of range.
+
+    Example:
+        >>> import keras, kertl
+        >>> schedule = kertl.schedules.Join([0.01, keras.optimizers.schedules.CosineDecay(0.1, 50)], lengths=[10])
+        >>> [round(float(schedule(step)), 3) for step in (0, 9, 10, 35, 60)]
+        [0.01, 0.01, 0.1, 0.05, 0.0]
+    """
+
+    def __init__(self, schedules: Sequence[Any], lengths: Sequence[int]) -> None:
+        super().__init__()
+        kind = keras.optimizers.schedules.LearningRateSchedule
+        if not schedules or len(lengths) != len(schedules) - 1:
+            raise complain("lengths", "one less than `schedules`", list(lengths), f"There are {len(schedules)}.")
+        self.schedules = [one if isinstance(one, kind) else number("schedules", one, above=0) for one in schedules]
+        self.lengths = [integer("lengths", length, at_least=1) for length in lengths]
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate at `step`, a scalar tensor."""
+        ops = keras.ops
+        step, begin = ops.cast(step, "float32"), 0
+        rate = self._rate(0, step)
+        for place, length in enumerate(self.lengths, start=1):
+            begin += length
+            rate = ops.where(step < begin, rate, self._rate(place, ops.maximum(step - begin, 0.0)))
+        return rate
+
+    def _rate(self, place: int, step: Any) -> Any:
+        ops, one = keras.ops, self.schedules[place]
+        return ops.cast(one(step), "float32") if callable(one) else ops.convert_to_tensor(one, "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        described = [keras.saving.serialize_keras_object(one) if callable(one) else one for one in self.schedules]
+        return {"schedules": described, "lengths": self.lengths}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Join":
+        """The schedule from what `get_config` gave."""
+        made = [
+            keras.saving.deserialize_keras_object(one) if isinstance(one, dict) else one for one in config["schedules"]
+        ]
+        return cls(made, config["lengths"])
+
+
+def plot(schedule: Any, total_steps: int, path: str | Path) -> None:
+    """Draw any Keras schedule into a picture file, PNG say.
+
+    Args:
+        schedule: A schedule of Keras or of this module.
+        total_steps: Optimizer steps to draw; >= 1.
+        path: The file; its suffix is its format.
+
+    Example:
+        >>> import kertl
+        >>> kertl.schedules.plot(kertl.schedules.OneCycle(1e-3, 1000), 1000, "one_cycle.png")  # doctest: +SKIP
+    """
+    from matplotlib.figure import Figure
+
+    integer("total_steps", total_steps, at_least=1)
+    steps = np.unique(np.linspace(0, total_steps, min(total_steps, 2000) + 1).astype(int))
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(steps, [float(schedule(step)) for step in steps], color="#0072B2")
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("learning rate")
+    axes.set_title(type(schedule).__name__, loc="left")
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
 
 
 def schedule_named(name: str, peak: float, total_steps: int) -> Any:

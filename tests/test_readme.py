@@ -12,7 +12,7 @@ SMALLER = {
     '"EfficientNetV2B0"': '"MobileNetV3Small"',
     'weights="imagenet"': "weights=None",
     "224": "32",
-    'recipe="gradual"': 'recipe=kertl.recipe.named_recipe("gradual", epochs=1), verbose=0',
+    'recipe="auto"': 'recipe="auto", verbose=0',
     "shuffle=False)": "shuffle=False, verbose=0)",
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 import kertl.schedules
 from kertl.recipe import SCHEDULES
-from kertl.schedules import OneCycle, schedule_named
+from kertl.schedules import Cyclical, Join, OneCycle, SlantedTriangular, schedule_named
 
 # Arguments for each schedule of the module: a new one is tested as soon as it has an entry here.
 EXAMPLES = {
@@ -19,7 +19,21 @@ EXAMPLES = {
         {"peak": 0.1, "total_steps": 100},
         {"peak": 3e-4, "total_steps": 7, "warmup_fraction": 0.0},
         {"peak": 1.0, "total_steps": 1, "warmup_fraction": 0.5, "start_divisor": 1.0, "end_divisor": 10.0},
-    ]
+    ],
+    Cyclical: [
+        {"base": 0.01, "peak": 0.1, "half_cycle": 4},
+        {"base": 0.01, "peak": 0.1, "half_cycle": 3, "mode": "triangular2"},
+        {"base": 0.01, "peak": 0.1, "half_cycle": 1, "mode": "exp_range", "gamma": 0.9},
+    ],
+    SlantedTriangular: [
+        {"peak": 0.1, "total_steps": 60},
+        {"peak": 0.1, "total_steps": 7, "warmup_fraction": 0.5, "ratio": 8.0},
+        {"peak": 0.1, "total_steps": 2},
+    ],
+    Join: [
+        {"schedules": [0.02, OneCycle(0.1, 5), keras.optimizers.schedules.CosineDecay(0.3, 9)], "lengths": [2, 4]},
+        {"schedules": [0.5], "lengths": []},
+    ],
 }
 CASES = [(kind, arguments) for kind, examples in EXAMPLES.items() for arguments in examples]
 
@@ -50,6 +64,65 @@ def test_one_cycle_is_its_formula_at_every_step_and_stays_at_its_end(arguments):
     for step in range(2 * arguments["total_steps"] + 1):
         expected = one_cycle(step, **arguments)
         assert float(schedule(step)) == pytest.approx(expected, rel=1e-4, abs=1e-7 * arguments["peak"]), step
+
+
+def cyclical(step, base, peak, half_cycle, mode="triangular", gamma=0.9999):
+    """Smith 2017, section 3.1 and the two variations behind it, for one step."""
+    cycle = math.floor(1 + step / (2 * half_cycle))
+    height = max(0, 1 - abs(step / half_cycle - 2 * cycle + 1))
+    scale = {"triangular": 1, "triangular2": 1 / 2 ** (cycle - 1), "exp_range": gamma**step}[mode]
+    return base + (peak - base) * height * scale
+
+
+def slanted(step, peak, total_steps, warmup_fraction=0.1, ratio=32.0):
+    """Howard & Ruder 2018, equation 3, for one step; its way down ends at the last step where the cut is whole."""
+    cut = max(1, math.floor(total_steps * warmup_fraction))
+    step = min(step, total_steps)
+    share = step / cut if step < cut else 1 - (step - cut) / (total_steps - cut)
+    return peak * (1 + share * (ratio - 1)) / ratio
+
+
+@pytest.mark.parametrize(
+    ("kind", "formula", "arguments"),
+    [(kind, how, one) for kind, how in ((Cyclical, cyclical), (SlantedTriangular, slanted)) for one in EXAMPLES[kind]],
+)
+def test_a_schedule_is_the_formula_of_its_paper_at_every_step(kind, formula, arguments):
+    schedule = kind(**arguments)
+    for step in range(130):
+        assert float(schedule(step)) == pytest.approx(formula(step, **arguments), rel=1e-4), step
+
+
+def test_joined_schedules_each_count_from_zero():
+    schedule = Join([0.02, OneCycle(0.1, 5), keras.optimizers.schedules.CosineDecay(0.3, 9)], lengths=[2, 4])
+    expected = [0.02] * 2 + [one_cycle(step, 0.1, 5) for step in range(4)]
+    expected += [0.3 * 0.5 * (1 + math.cos(math.pi * min(step, 9) / 9)) for step in range(12)]
+    assert [float(schedule(step)) for step in range(18)] == pytest.approx(expected, rel=1e-4, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Cyclical(0.1, 0.1, 5), "`peak` must be a number > 0.1. Received: peak=0.1."),
+        (lambda: Cyclical(0.1, 0.2, 5, mode="square"), "`mode` must be 'triangular' or 'triangular2' or 'exp_range'."),
+        (lambda: Cyclical(0.1, 0.2, 5, gamma=1.5), "`gamma` must be a number > 0 and <= 1. Received: gamma=1.5."),
+        (lambda: SlantedTriangular(0.1, 1), "`total_steps` must be a whole number >= 2. Received: total_steps=1."),
+        (
+            lambda: Join([0.1, 0.2], []),
+            "`lengths` must be one less than `schedules`. Received: lengths=[]. There are 2.",
+        ),
+        (lambda: Join([-0.1], []), "`schedules` must be a number > 0. Received: schedules=-0.1."),
+    ],
+)
+def test_wrong_arguments_of_the_others_are_refused(make, message):
+    with pytest.raises(ValueError, match="Received") as caught:
+        make()
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("schedule", [OneCycle(0.1, 50), keras.optimizers.schedules.CosineDecay(0.1, 50)])
+def test_any_schedule_can_be_drawn(schedule, tmp_path):
+    kertl.schedules.plot(schedule, 50, tmp_path / "rate.png")
+    assert (tmp_path / "rate.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_one_cycle_rises_to_its_peak_at_the_warmup_fraction_and_falls_from_there():

@@ -52,6 +52,11 @@ class Plan:
     seconds_live: float = 0.0
     """Training on images, by that measurement."""
 
+    @property
+    def fits_on_disk(self) -> bool:
+        """Whether files with the features find room, where there is a folder for them."""
+        return self.disk_free is not None and self.bytes_needed <= self.disk_free * DISK_SHARE
+
     def lines(self) -> list[str]:
         """The sums, for people."""
         chosen = f"{_CHOSEN[self.choice]}: {self.reason}"

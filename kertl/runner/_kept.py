@@ -92,7 +92,7 @@ def kept(model: keras.Model, data: ImageData, recipe: Recipe, number: int, journ
         )
         for line in sums.lines():
             _logger.info(line)
-        choice = {"features": sums.choice, "reason": sums.reason, "engine": "auto"}
+        choice = {"features": sums.choice, "files": sums.fits_on_disk, "reason": sums.reason, "engine": "auto"}
         journal.choose(number, choice)
     if choice["features"] == "live":
         return None
@@ -107,7 +107,7 @@ def kept(model: keras.Model, data: ImageData, recipe: Recipe, number: int, journ
             seed=recipe.seed,
             engine=choice["engine"],
             precision=recipe.precision,
-            cache_dir=journal.features_dir,
+            cache_dir=journal.features_dir if choice["files"] else None,
         )
 
     trained = features_of(data.train, stage.views)

@@ -215,6 +215,18 @@ def test_import_kertl_imports_neither_keras_nor_tensorflow():
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
+def test_train_chooses_the_recipe_and_says_why(arguments, tmp_path, capsys):
+    chosen = ["auto" if "recipe.json" in one else one for one in arguments]
+    assert run([*chosen, "--epochs", "3", "--out", str(tmp_path / "no")]) == 1
+    assert "`--recipe auto` chooses epochs itself. Received: --epochs 3." in unwrapped(capsys.readouterr().err)
+    assert run([*chosen, "--validation", "0.3", "--test", "0", "--out", str(tmp_path / "out")]) == 0
+    said = unwrapped(capsys.readouterr().err)
+    assert "Recipe: the head alone first" in said
+    assert "Recipe: nothing else is trained" in said
+    reasons = json.loads((tmp_path / "out" / "choices.json").read_text())["recipe"]["reasons"]
+    assert all(" ".join(reason.split()) in said for reason in reasons)
+
+
 def test_train_stopped_by_a_signal_says_what_to_do_and_the_same_command_goes_on(arguments, tmp_path):
     recipe = tmp_path / "recipe.json"
     recipe.write_text(kertl.Recipe(stages=[kertl.Stage("full", epochs=40, augment="none")]).to_json())

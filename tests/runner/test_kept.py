@@ -41,6 +41,16 @@ def test_training_on_features_gives_what_training_on_images_gives(at, class_weig
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
+def test_features_that_fit_into_memory_need_no_room_on_the_disk(tmp_path, monkeypatch):
+    original = _kept.plan
+    monkeypatch.setattr(
+        _kept, "plan", lambda *args, **options: dataclasses.replace(original(*args, **options), disk_free=1000)
+    )
+    run = go(tmp_path, recipe=recipe(quick(epochs=2, cache=True)))
+    assert not list((tmp_path / "features").rglob("*.npy"))
+    assert len(run.rows) == 2
+
+
 def test_the_frozen_part_runs_once_however_many_epochs(monkeypatch):
     asked = []
     extract = _kept.extract
