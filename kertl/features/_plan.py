@@ -17,7 +17,7 @@ from kertl.features._layout import DTYPES, Layout
 from kertl.features._room import DISK_SHARE, MEMORY_SHARE, free_disk, free_memory, readable
 
 CHOICES = ("memory", "disk", "live")
-_MEASURED = 8
+_MEASURED = 32
 """Images of the batch that is timed."""
 _TRAINING = 3.0
 """What a step of training costs in forward passes: one forward, and about two for the gradients."""
