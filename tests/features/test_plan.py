@@ -117,7 +117,7 @@ def test_what_has_no_room_is_refused_where_it_is_asked_for(parts, room):
 def test_the_seconds_are_those_of_the_two_parts(parts, room, monkeypatch):
     room(GB)
     prefix, suffix = parts
-    monkeypatch.setattr(_plan, "_timed", lambda model, inputs: {prefix.name: 0.8, suffix.name: 0.08}[model.name])
+    monkeypatch.setattr(_plan, "_timed", lambda model, inputs: {prefix.name: 3.2, suffix.name: 0.32}[model.name])
     found = choice(parts, images=100, views=2, epochs=5)
     assert found.images_per_second == pytest.approx(10)
     assert found.seconds_cached == pytest.approx(100 * (2 * 0.1 + 5 * 3 * 0.01))
