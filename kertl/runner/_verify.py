@@ -17,8 +17,9 @@ from kertl.tasks import task_named
 
 # Differences that rounding explains, of losses and of gradients, where another engine than Keras computed the features.
 # Gradients differ by more than features do: a rectifier whose input changes its sign switches a path on or off. Behind
-# a trained MobileNetV2 features that differed by 1e-5 changed them by 1e-3, and those in bfloat16 by 0.2.
-_BOUNDS = {"float32": (1e-4, 1e-2), "mixed_float16": (0.01, 0.1), "mixed_bfloat16": (0.05, 0.3)}
+# a trained MobileNetV2 features that differed by 1e-5 changed them by 1e-3, behind a random one by 1e-2, and those in
+# bfloat16 by 0.2.
+_BOUNDS = {"float32": (1e-4, 3e-2), "mixed_float16": (0.01, 0.1), "mixed_bfloat16": (0.05, 0.3)}
 
 
 @dataclasses.dataclass(frozen=True)

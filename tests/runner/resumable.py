@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 from PIL import Image
 
@@ -58,6 +59,20 @@ def die_at(function, name, when, count):
     setattr(owner, attribute, dying)
 
 
+class Says(keras.callbacks.Callback):
+    """Tells when training begins."""
+
+    said = False
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if not self.said:
+            print("trains", flush=True)
+        self.said = True
+
+    def get_state(self):
+        return None
+
+
 def main(folder, seconds="0"):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
     if os.environ.get("KERTL_TEST_DIES"):
@@ -69,6 +84,7 @@ def main(folder, seconds="0"):
         classifier(dropout=0.3),
         data,
         recipe=plan(),
+        callbacks=[Says()],
         run_dir=folder / "run",
         checkpoint_seconds=float(seconds),
         verbose=0,
