@@ -152,6 +152,8 @@ def named_recipe(name: str, **changes: Any) -> Recipe:
         ['deep', 'mid', 'full']
     """
     one_of("recipe", name, NAMED)
+    if changes.get("augment") == "none":
+        changes.setdefault("views", 0)  # versions of an image differ by augmentation
     return Recipe(stages=[dataclasses.replace(stage, **changes) for stage in NAMED[name]])
 
 

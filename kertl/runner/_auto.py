@@ -166,7 +166,8 @@ def _found(model: keras.Model, data: ImageData, cache_dir: Path | None) -> tuple
         return None, f"the depth is not asked, because images have no single class each (task {data.task!r})."
     if data.validation is None:
         return None, "the depth is not asked, because there is no validation part to ask."
-    return baselines(model, data, cache_dir=cache_dir), ""
+    # The test part has no say in what is chosen.
+    return baselines(model, dataclasses.replace(data, test=None), cache_dir=cache_dir), ""
 
 
 def _smallest_class(data: ImageData) -> int | None:

@@ -51,6 +51,12 @@ def test_features_that_fit_into_memory_need_no_room_on_the_disk(tmp_path, monkey
     assert len(run.rows) == 2
 
 
+def test_a_named_recipe_without_augmentation_keeps_the_plain_images():
+    plan = kertl.recipe.named_recipe("mid", augment="none", epochs=5)
+    assert [stage.views for stage in plan.stages] == [0, 0]
+    assert len(go(recipe=plan).rows) == 10
+
+
 def test_the_frozen_part_runs_once_however_many_epochs(monkeypatch):
     asked = []
     extract = _kept.extract
