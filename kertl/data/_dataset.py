@@ -29,7 +29,8 @@ class ImageDataset(Epochs):
 
     Every whole pass of `fit` or `evaluate` counts `epoch` up by one. `fit(shuffle=False)` hands the batches of an epoch
     to the model in the order 0, 1, 2, ...; with its default, `shuffle=True`, Keras hands over the same batches in a
-    random order of its own.
+    random order of its own. A data set of fewer batches than TensorFlow reads ahead while Keras builds the model, some
+    8, may have that counted as a pass too; `kertl.callbacks.DataEpoch(dataset)` sets `epoch` to the number `fit` gives.
 
     Attributes:
         labels: Labels in data order, or None.

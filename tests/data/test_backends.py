@@ -30,14 +30,15 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras, numpy as np, kertl.data
+from kertl.callbacks import DataEpoch
 data = kertl.data.from_directory(sys.argv[1], image_size=(4, 4), batch_size=4, validation=0.2, test=0)
 
 def weights_after_fit():
-    data.train.epoch = 0
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(),
                               keras.layers.Dense(2, kernel_initializer="zeros")])
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(data.train, validation_data=data.validation, epochs=3, shuffle=False, verbose=0)
+    model.fit(data.train, validation_data=data.validation, epochs=3, shuffle=False, verbose=0,
+              callbacks=[DataEpoch(data.train)])
     return model.get_weights()
 
 alone = weights_after_fit()
