@@ -6,15 +6,56 @@ kept beside the results.
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from kertl._checks import complain, integer, number, one_of
+from kertl._checks import complain, integer, number, one_of, pair
 
-SCHEDULES = ("one_cycle", "cosine", "constant")
+SCHEDULES = (
+    "one_cycle",
+    "cosine",
+    "warmup_cosine",
+    "cosine_restarts",
+    "step",
+    "triangular",
+    "slanted_triangular",
+    "constant",
+)
+LOSSES = ("auto", "focal", "mse", "mae", "huber")
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "lion")
 AUGMENTATIONS = ("none", "light", "strong")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+def _loss_name(loss: Any) -> str:
+    """The name of a loss: one of `LOSSES`, or that under which a function is registered with Keras."""
+    if callable(loss):
+        import keras
+
+        name = keras.saving.get_registered_name(loss)
+        if keras.saving.get_registered_object(name) is not loss:
+            raise complain(
+                "loss",
+                "a function that is registered with Keras",
+                loss,
+                "Put `@keras.saving.register_keras_serializable()` in front of it.",
+            )
+        return str(name)
+    if not isinstance(loss, str) or ">" not in loss:
+        one_of("loss", loss, LOSSES)
+    return str(loss)
+
+
+def _size(value: Any) -> tuple[int, int]:
+    height, width = pair("image_size", value, at_least=32)
+    if height % 32 or width % 32:
+        raise complain(
+            "image_size",
+            "(height, width), multiples of 32",
+            value,
+            "Convolutions with strides pad other sizes in another way than the one that the weights were trained with.",
+        )
+    return height, width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +79,20 @@ class Stage:
     learning_rate: float = 1e-3
     """The highest learning rate; > 0."""
     schedule: str = "one_cycle"
-    """"one_cycle" (up for three tenths of the steps, then down to nearly zero), "cosine" (down to zero), "constant"."""
+    """"one_cycle" (up for three tenths of the steps, then down to nearly zero), "cosine" (down to zero),
+    "warmup_cosine" (up in a straight line for a tenth of the steps first), "cosine_restarts" (three times down to zero,
+    each twice as long as the one before), "step" (a tenth after half of the steps, a hundredth after three quarters),
+    "triangular" (four times up from a quarter of the rate and down again), "slanted_triangular" (up for a tenth of the
+    steps, then straight down), "constant"."""
     optimizer: str = "adamw"
     """"adamw", "adam", "sgd" (momentum 0.9), "rmsprop" or "lion"."""
     weight_decay: float = 1e-4
     """Share of each weight that a step at rate 1 takes away; >= 0. Biases and BatchNorm are left out."""
+    loss: str | Callable[..., Any] = "auto"
+    """"auto": cross-entropy, in a regression "mse"; "focal": cross-entropy that counts what is answered well already
+    less, by `(1 - p) ** 2`; "mse", "mae" or "huber" for a regression, each target in units of its spread; or a function
+    of truth and answers that is registered with Keras (`@keras.saving.register_keras_serializable`), or its name
+    there."""
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes; 0 <= smoothing < 1. Without effect in a regression."""
     class_weights: bool = False
@@ -64,6 +114,15 @@ class Stage:
     plain image, which goes with `augment` "none"."""
     patience_epochs: int | None = None
     """Stop after so many epochs without a better validation loss; None goes through all epochs."""
+    until_below_validation: bool = False
+    """Stop as soon as the training loss, which dropout and augmentation raise, is below the validation loss."""
+    l2_sp: float = 0.0
+    """Pull of the backbone's weights towards those that the run began with: half of it times the squared distance is
+    added to the loss; >= 0."""
+    image_size: tuple[int, int] | None = None
+    """Train at `(height, width)`, multiples of 32, in the place of the size of the data; None stays at that."""
+    batch_size: int | str | None = None
+    """Images per step, "full" for all of them, or None for the batch size of the data; >= 1."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.at, (str, int)) or isinstance(self.at, bool):
@@ -82,6 +141,13 @@ class Stage:
         integer("views", self.views, at_least=0)
         if self.patience_epochs is not None:
             integer("patience_epochs", self.patience_epochs, at_least=1)
+        object.__setattr__(self, "loss", _loss_name(self.loss))
+        one_of("until_below_validation", self.until_below_validation, (True, False))
+        number("l2_sp", self.l2_sp, at_least=0)
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", _size(self.image_size))
+        if self.batch_size not in (None, "full"):
+            integer("batch_size", self.batch_size, at_least=1)
 
 
 @dataclasses.dataclass(frozen=True)

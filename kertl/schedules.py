@@ -1,7 +1,7 @@
 """Learning-rate schedules: the rate as a function of the optimizer's step."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -265,19 +265,43 @@ def schedule_named(name: str, peak: float, total_steps: int) -> Any:
     """The schedule that a stage names: a Keras schedule, or the rate itself where it is constant.
 
     Args:
-        name: "one_cycle", "cosine" or "constant".
+        name: "one_cycle", "cosine", "warmup_cosine", "cosine_restarts", "step", "triangular", "slanted_triangular" or
+            "constant", as `kertl.Stage` has them.
         peak: Highest learning rate; > 0.
         total_steps: Length in optimizer steps; >= 1.
 
     Raises:
         ValueError: If the name is none of these.
     """
-    one_of("schedule", name, ("one_cycle", "cosine", "constant"))
-    if name == "one_cycle":
-        return OneCycle(peak, total_steps)
-    if name == "cosine":
-        return keras.optimizers.schedules.CosineDecay(peak, decay_steps=total_steps)
-    return peak
+    one_of("schedule", name, _NAMED)
+    return _NAMED[name](peak, total_steps)
+
+
+def _warmup_cosine(peak: float, total_steps: int) -> Any:
+    warmup = max(1, total_steps // 10)
+    return keras.optimizers.schedules.CosineDecay(
+        peak / 25, max(1, total_steps - warmup), warmup_target=peak, warmup_steps=warmup
+    )
+
+
+def _step(peak: float, total_steps: int) -> Any:
+    boundaries = [max(1, total_steps // 2), max(2, total_steps * 3 // 4)]
+    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, [peak, peak / 10, peak / 100])
+
+
+# What each name stands for, given the highest rate and the number of steps; Keras' own where it has it.
+_NAMED: dict[str, Callable[[float, int], Any]] = {
+    "one_cycle": OneCycle,
+    "cosine": keras.optimizers.schedules.CosineDecay,
+    "warmup_cosine": _warmup_cosine,
+    # 1 + 2 + 4 parts
+    "cosine_restarts": lambda peak, steps: keras.optimizers.schedules.CosineDecayRestarts(peak, max(1, steps / 7)),
+    "step": _step,
+    # a quarter, as Smith takes it; four cycles
+    "triangular": lambda peak, steps: Cyclical(peak / 4, peak, half_cycle=max(1, steps // 8)),
+    "slanted_triangular": lambda peak, steps: SlantedTriangular(peak, max(2, steps)),
+    "constant": lambda peak, steps: peak,
+}
 
 
 def _half_cosine(start: float, end: float, share: Any) -> Any:

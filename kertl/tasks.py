@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import number, one_of
+from kertl._checks import complain, number, one_of
 
 
 @keras.saving.register_keras_serializable(package="kertl")
@@ -14,12 +14,14 @@ class SmoothedCrossentropy(keras.losses.Loss):
     """Cross-entropy of probabilities with label smoothing, for labels as class ids or as one row per example.
 
     With smoothing s and k classes, the target of the right class is `1 - s + s / k` and that of the others `s / k`.
+    With a focus g above 0, what each class adds is multiplied by `(1 - p) ** g`, p being its probability.
 
     Args:
         smoothing: s; 0 <= smoothing < 1.
+        focus: g; >= 0.
 
     Raises:
-        ValueError: If `smoothing` is out of range.
+        ValueError: If an argument is out of range.
 
     Example:
         >>> import numpy as np
@@ -29,47 +31,58 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
     Reference:
         Szegedy et al., "Rethinking the Inception Architecture", 2016, section 7. https://arxiv.org/abs/1512.00567
+        Lin et al., "Focal Loss for Dense Object Detection", 2017. https://arxiv.org/abs/1708.02002
     """
 
-    def __init__(self, smoothing: float = 0.0, name: str = "crossentropy", **kwargs: Any) -> None:
+    def __init__(self, smoothing: float = 0.0, focus: float = 0.0, name: str = "crossentropy", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.smoothing = number("smoothing", smoothing, at_least=0, below=1)
+        self.focus = number("focus", focus, at_least=0)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Loss per example, shape `(batch,)`."""
         if len(y_true.shape) < len(y_pred.shape) or y_true.shape[-1] == 1:
             ids = keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,))
             y_true = keras.ops.one_hot(ids, y_pred.shape[-1], dtype=y_pred.dtype)
+        if self.focus:
+            return keras.losses.categorical_focal_crossentropy(
+                y_true, y_pred, alpha=1.0, gamma=self.focus, label_smoothing=self.smoothing
+            )
         return keras.losses.categorical_crossentropy(y_true, y_pred, label_smoothing=self.smoothing)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        return {**super().get_config(), "smoothing": self.smoothing}
+        return {**super().get_config(), "smoothing": self.smoothing, "focus": self.focus}
 
 
 @keras.saving.register_keras_serializable(package="kertl")
-class StandardizedSquaredError(keras.losses.Loss):
-    """Mean squared error with each target measured in units of its own spread.
+class StandardizedError(keras.losses.Loss):
+    """Error of a regression with each target measured in units of its own spread.
 
-    Per example `mean over t of ((y_t - p_t) / spread_t)^2`: 1 is what answering the mean of the targets scores, and a
-    target in thousands counts no more than one in thousandths.
+    For "mse", per example `mean over t of ((y_t - p_t) / spread_t)^2`: 1 is what answering the mean of the targets
+    scores, and a target in thousands counts no more than one in thousandths.
 
     Args:
         spreads: Standard deviation of each target, each > 0; or one number for all of them.
+        kind: "mse" (squares), "mae" (absolute values), or "huber" (half the square up to one spread, straight from
+            there on).
 
     Raises:
-        ValueError: If a spread is not a number above 0.
+        ValueError: If a spread is not a number above 0, or the kind is none of these.
 
     Example:
         >>> import numpy as np
-        >>> from kertl.tasks import StandardizedSquaredError
-        >>> loss = StandardizedSquaredError([10.0, 0.5])
+        >>> from kertl.tasks import StandardizedError
+        >>> loss = StandardizedError([10.0, 0.5])
         >>> float(loss(np.array([[100.0, 1.0]]), np.array([[110.0, 2.0]])))
         2.5
     """
 
-    def __init__(self, spreads: float | Sequence[float] = 1.0, name: str = "squared_error", **kwargs: Any) -> None:
+    def __init__(
+        self, spreads: float | Sequence[float] = 1.0, kind: str = "mse", name: str = "error", **kwargs: Any
+    ) -> None:
         super().__init__(name=name, **kwargs)
+        self.kind = one_of("kind", kind, _ERRORS)
         listed = [spreads] if isinstance(spreads, int | float) else list(spreads)
         self.spreads = [float(number("spreads", spread, above=0)) for spread in listed]
 
@@ -78,11 +91,18 @@ class StandardizedSquaredError(keras.losses.Loss):
         y_pred = keras.ops.convert_to_tensor(y_pred)
         truth = keras.ops.reshape(keras.ops.cast(y_true, y_pred.dtype), keras.ops.shape(y_pred))
         spreads = keras.ops.convert_to_tensor(self.spreads, dtype=y_pred.dtype)
-        return keras.ops.mean(keras.ops.square((y_pred - truth) / spreads), axis=-1)
+        return _ERRORS[self.kind](truth / spreads, y_pred / spreads)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        return {**super().get_config(), "spreads": self.spreads}
+        return {**super().get_config(), "spreads": self.spreads, "kind": self.kind}
+
+
+_ERRORS: dict[str, Callable[..., Any]] = {
+    "mse": keras.losses.mean_squared_error,
+    "mae": keras.losses.mean_absolute_error,
+    "huber": keras.losses.huber,
+}
 
 
 @keras.saving.register_keras_serializable(package="kertl")
@@ -138,7 +158,7 @@ def _binary_crossentropy(smoothing: float, spreads: Sequence[float] | None = Non
 
 
 def _squared_error(smoothing: float, spreads: Sequence[float] | None = None) -> keras.losses.Loss:
-    return StandardizedSquaredError(spreads or 1.0)
+    return StandardizedError(spreads or 1.0)
 
 
 # R² is left to `kertl.evaluate`: Keras sums squares of the targets in float32, which for a target of 100,000 ± 1
@@ -181,6 +201,44 @@ TASKS: dict[str, Task] = {
         ),
     )
 }
+
+
+def loss_named(task: Task, name: Any, *, smoothing: float = 0.0, spreads: Sequence[float] | None = None) -> Any:
+    """The loss that a stage names, for `compile`.
+
+    Args:
+        task: What is learnt.
+        name: "auto", "focal", "mse", "mae", "huber", or a name in Keras' registry, as `kertl.Stage` has them.
+        smoothing: Label smoothing, for cross-entropies; 0 <= smoothing < 1.
+        spreads: Standard deviation of each target, for a regression.
+
+    Raises:
+        ValueError: If the loss does not go with the task, or nothing is registered under that name.
+
+    Example:
+        >>> from kertl.tasks import loss_named, task_named
+        >>> loss_named(task_named("single_label"), "focal").focus
+        2.0
+    """
+    if name == "auto":
+        return task.loss(smoothing, spreads)
+    if ">" in name:
+        found = keras.saving.get_registered_object(name)
+        if found is None:
+            raise complain("loss", "registered with Keras", name, "Import the module that registers it first.")
+        return found() if isinstance(found, type) else found
+    fitting = ("auto", *_ERRORS) if task.name == "regression" else ("auto", "focal")
+    if name not in fitting:
+        raise complain("loss", f"{' or '.join(map(repr, fitting))} for the task {task.name!r}", name)
+    if name != "focal":
+        return StandardizedError(spreads or 1.0, name)
+    if task.name == "single_label":
+        return SmoothedCrossentropy(smoothing, focus=_FOCUS)
+    return keras.losses.BinaryFocalCrossentropy(gamma=_FOCUS, label_smoothing=smoothing)
+
+
+# What Lin et al. found best.
+_FOCUS = 2.0
 
 
 def task_named(name: str) -> Task:

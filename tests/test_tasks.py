@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from kertl.tasks import TASKS, SmoothedCrossentropy, StandardizedSquaredError, task_named
+import kertl
+from kertl.tasks import TASKS, SmoothedCrossentropy, StandardizedError, loss_named, task_named
 
 
 def probabilities(rows=6, classes=4):
@@ -36,6 +37,86 @@ def test_the_loss_is_its_formula_for_every_form_of_labels(form, smoothing):
     loss = SmoothedCrossentropy(smoothing)
     np.testing.assert_allclose(loss.call(keras.ops.convert_to_tensor(labels), predicted), expected, rtol=1e-5)
     assert float(loss(labels, predicted)) == pytest.approx(expected.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("focus", [0.5, 2.0])
+def test_the_focal_loss_is_its_formula(focus, smoothing):
+    # Lin et al. 2017, equation 4, summed over the classes, with alpha = 1.
+    ids, predicted = np.array([0, 1, 2, 3, 1, 1]), probabilities()
+    targets = smoothing / 4 + (1 - smoothing) * np.eye(4)[ids]
+    expected = -(targets * (1 - predicted) ** focus * np.log(predicted)).sum(axis=1)
+    np.testing.assert_allclose(SmoothedCrossentropy(smoothing, focus).call(ids, predicted), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("task", ["binary", "multi_label"])
+def test_the_focal_loss_of_yes_and_no_is_its_formula(task):
+    labels = np.array([[1, 0], [0, 1], [1, 1]], "float32")[:, : 1 if task == "binary" else 2]
+    predicted = np.array([[0.9, 0.4], [0.3, 0.2], [0.6, 0.7]], "float32")[:, : labels.shape[1]]
+    right = np.where(labels > 0, predicted, 1 - predicted)
+    expected = -((1 - right) ** 2 * np.log(right)).mean()
+    assert float(loss_named(task_named(task), "focal")(labels, predicted)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "formula"),
+    [
+        ("mse", lambda error: error**2),
+        ("mae", abs),
+        ("huber", lambda error: error**2 / 2 if abs(error) <= 1 else abs(error) - 0.5),
+    ],
+)
+def test_the_losses_of_a_regression_are_their_formulas_in_units_of_the_spread(kind, formula):
+    truth, predicted, spreads = (
+        np.array([[100.0, 1.0], [90.0, 0.0]]),
+        np.array([[110.0, 2.0], [85.0, 0.1]]),
+        [10.0, 0.5],
+    )
+    expected = np.mean([formula(error) for error in ((predicted - truth) / spreads).ravel()])
+    loss = loss_named(task_named("regression"), kind, spreads=spreads)
+    assert float(loss(truth, predicted)) == pytest.approx(expected, rel=1e-5)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert again.get_config() == loss.get_config()
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def absolute(y_true, y_pred):
+    return keras.ops.mean(keras.ops.abs(y_pred - keras.ops.one_hot(y_true, 4)), axis=-1)
+
+
+def test_anybodys_registered_function_is_a_loss():
+    stage = kertl.Stage("deep", loss=absolute)
+    assert stage.loss == "tests>absolute"
+    assert loss_named(task_named("single_label"), stage.loss) is absolute
+    assert kertl.Recipe.from_json(kertl.Recipe([stage]).to_json()).stages[0] == stage
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: kertl.Stage("deep", loss=probabilities),
+            "`loss` must be a function that is registered with Keras. Received: loss=<function",
+        ),
+        (lambda: kertl.Stage("deep", loss="focall"), "`loss` must be 'auto' or 'focal' or 'mse' or 'mae' or 'huber'."),
+        (
+            lambda: loss_named(task_named("multi_label"), "mse"),
+            "`loss` must be 'auto' or 'focal' for the task 'multi_label'. Received: loss='mse'.",
+        ),
+        (
+            lambda: loss_named(task_named("regression"), "focal"),
+            "`loss` must be 'auto' or 'mse' or 'mae' or 'huber' for the task 'regression'. Received: loss='focal'.",
+        ),
+        (
+            lambda: loss_named(task_named("regression"), "tests>nothing"),
+            "`loss` must be registered with Keras. Received: loss='tests>nothing'. Import the module that registers it",
+        ),
+    ],
+)
+def test_a_loss_that_does_not_go_is_refused(make, message):
+    with pytest.raises(ValueError, match="Received") as caught:
+        make()
+    assert str(caught.value).startswith(message)
 
 
 def test_labels_that_are_shares_of_classes_are_taken_as_they_are():
@@ -113,27 +194,27 @@ def test_the_squared_error_counts_each_target_in_units_of_its_spread():
     np.testing.assert_allclose(loss.call(truth, predicted.astype("float32")), expected, rtol=1e-4)
     assert float(loss(truth, predicted.astype("float32"))) == pytest.approx(expected.mean(), rel=1e-4)
     mean_answer = np.tile(truth.mean(axis=0), (50, 1)).astype("float32")
-    own = StandardizedSquaredError(truth.std(axis=0).tolist())
+    own = StandardizedError(truth.std(axis=0).tolist())
     assert float(own(truth, mean_answer)) == pytest.approx(1, rel=1e-4)
 
 
 def test_the_squared_error_is_the_same_from_its_config():
-    loss = StandardizedSquaredError((2, 3.5), name="mine")
+    loss = StandardizedError((2, 3.5), name="mine")
     serialised = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
     again = keras.saving.deserialize_keras_object(serialised)
-    assert isinstance(again, StandardizedSquaredError)
+    assert isinstance(again, StandardizedError)
     assert (again.spreads, again.name) == ([2.0, 3.5], "mine")
 
 
 def test_a_flat_array_of_targets_is_not_broadcast_against_a_column_of_answers():
     truth, predicted = np.array([1.0, 2.0, 3.0]), np.array([[1.0], [2.0], [3.0]], "float32")
-    assert float(StandardizedSquaredError()(truth, predicted)) == 0
+    assert float(StandardizedError()(truth, predicted)) == 0
 
 
 @pytest.mark.parametrize("spread", [0, -1.0, float("nan"), float("inf")])
 def test_a_spread_that_is_none_is_refused(spread):
     with pytest.raises(ValueError, match=r"`spreads` must be a number > 0\. Received: spreads="):
-        StandardizedSquaredError([1.0, spread])
+        StandardizedError([1.0, spread])
 
 
 def test_there_are_four_tasks_and_another_one_is_an_error():

@@ -127,18 +127,20 @@ class ImageDataset(Epochs):
         ids = places[self.labels.astype(np.int32).ravel()]
         return self._unshuffled(ids if task == "single_label" else ids.astype(np.float32)[:, None], names, task)
 
+    def changed(self, *, image_size: tuple[int, int] | None = None, batch_size: int | None = None) -> "ImageDataset":
+        """The same examples in the same order, at another size or in other batches; None leaves as it is."""
+        size = image_size or self.image_size
+        reader = self.reader if size == self.image_size else self.reader.at_size(size)
+        return self._with(reader=reader, batch_size=batch_size or self.batch_size)
+
     def _unshuffled(self, labels: np.ndarray | None, class_names: Sequence[str], task: str) -> "ImageDataset":
-        return ImageDataset(
-            self.reader,
-            labels,
-            self.files,
-            class_names=class_names,
-            task=task,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            issues=self.issues,
-            digests=self.digests,
-        )
+        return self._with(labels=labels, class_names=class_names, task=task, shuffle=False)
+
+    def _with(self, **changes: Any) -> "ImageDataset":
+        """A new dataset with some arguments changed."""
+        names = ("class_names", "task", "batch_size", "seed", "shuffle", "issues", "digests")
+        options: dict[str, Any] = {"reader": self.reader, "labels": self.labels, "files": self.files}
+        return ImageDataset(**{**options, **{name: getattr(self, name) for name in names}, **changes})
 
     def to_tf_dataset(self) -> "tf.data.Dataset":
         """The same batches as a `tf.data.Dataset`; each iteration over it is the next epoch, from `epoch` on."""

@@ -6,6 +6,7 @@ import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -151,6 +152,35 @@ class ImageData:
                     f"Target {name!r} is {column[0]:g} in every training image, so there is nothing to learn."
                 )
         return tuple(values.mean(axis=0).tolist()), tuple(values.std(axis=0).tolist())
+
+    def changed(self, *, image_size: tuple[int, int] | None = None, batch_size: int | str | None = None) -> "ImageData":
+        """The same images in the same parts, at another size or in other batches.
+
+        Args:
+            image_size: `(height, width)`; None leaves the size. Arrays are resized from the size that they have.
+            batch_size: Images per batch, "full" for all training images in one, or None for as many as before; >= 1.
+
+        Raises:
+            ValueError: If an argument is out of range.
+
+        Example:
+            >>> import kertl
+            >>> import numpy as np
+            >>> data = kertl.data.from_arrays(np.zeros((20, 8, 8, 3), np.uint8), [0, 1] * 10)
+            >>> data.changed(image_size=(16, 16), batch_size=4).train[0][0].shape
+            (4, 16, 16, 3)
+        """
+        size = self.image_size if image_size is None else _checks.pair("image_size", image_size)
+        count = self.train.num_examples if batch_size == "full" else batch_size or self.batch_size
+        _checks.integer("batch_size", count, at_least=1)
+        if (size, count) == (tuple(self.image_size), self.batch_size):
+            return self
+        parts = {
+            part: None if dataset is None else dataset.changed(image_size=size, batch_size=int(count))
+            for part, dataset in (("train", self.train), ("validation", self.validation), ("test", self.test))
+        }
+        changes: dict[str, Any] = {**parts, "image_size": size, "batch_size": int(count)}
+        return dataclasses.replace(self, **changes)
 
     def summary(self) -> str:
         """A table of the images of each class, or the spread of each target, by part, and what files are odd."""

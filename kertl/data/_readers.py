@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+from PIL import Image
 
-from kertl.data._decode import Stamp, pixels_of, read_file
+from kertl.data._decode import Stamp, as_rgb, fit, pixels_of, read_file
 from kertl.data._scan import threads
 from kertl.errors import DataError
 
@@ -24,6 +25,9 @@ class Reader(Protocol):
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The images `rows`, of shape `(len(rows), height, width, 3)`."""
+
+    def at_size(self, image_size: tuple[int, int]) -> "Reader":
+        """A reader of the same images at another size."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,6 +73,10 @@ class FileReader:
             pass
         return images
 
+    def at_size(self, image_size: tuple[int, int]) -> "FileReader":
+        """A reader of the same files at another size."""
+        return FileReader(self.files, image_size, self.resize)
+
     def _pixels(self, file: KnownFile) -> np.ndarray:
         try:
             return pixels_of(file.read(), self.shape[:2], self.resize)
@@ -79,13 +87,18 @@ class FileReader:
 class ArrayReader:
     """Images that are in memory at their final size."""
 
-    def __init__(self, images: np.ndarray) -> None:
+    def __init__(self, images: np.ndarray, resize: str = "stretch") -> None:
         self.images = images
         self.shape = images.shape[1:]
+        self.resize = resize
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The images `rows`."""
         return self.images[rows]
+
+    def at_size(self, image_size: tuple[int, int]) -> "ArrayReader":
+        """The same images at another size."""
+        return ArrayReader(resized(self.images, image_size, self.resize), self.resize)
 
 
 class MemoryReader:
@@ -107,6 +120,19 @@ class MemoryReader:
             self.images[missing] = self.reader.take(missing)
             self.known[missing] = True
         return self.images[rows]
+
+    def at_size(self, image_size: tuple[int, int]) -> "MemoryReader":
+        """A reader of the same images at another size, which keeps those."""
+        return MemoryReader(self.reader.at_size(image_size), len(self.known))
+
+
+def resized(images: np.ndarray, image_size: tuple[int, int], resize: str) -> np.ndarray:
+    """Images in memory at another size; gray ones become three equal channels."""
+
+    def one(image: np.ndarray) -> np.ndarray:
+        return as_rgb(fit(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), image_size, resize))
+
+    return np.stack(list(_pool(threads()).map(one, images)))
 
 
 @functools.cache

@@ -1,6 +1,5 @@
 """Where labelled images come from: a folder per class, a table, or arrays."""
 
-import concurrent.futures
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -8,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from kertl._checks import complain
 from kertl.data._array_labels import read_labels
-from kertl.data._decode import as_rgb, fit
 from kertl.data._image_data import Entry, ImageData, Options, assemble
 from kertl.data._issues import Issue
 from kertl.data._kinds import IMAGE_SUFFIXES
 from kertl.data._labels import LabelColumns, Labelling, class_order
 from kertl.data._oddities import oddities
-from kertl.data._readers import ArrayReader, FileReader, KnownFile
-from kertl.data._scan import inspect, is_hidden, relative, threads, walk
+from kertl.data._readers import ArrayReader, FileReader, KnownFile, resized
+from kertl.data._scan import inspect, is_hidden, relative, walk
 from kertl.data._table import read_table
 from kertl.errors import DataError
 from kertl.tasks import task_named
@@ -262,7 +259,7 @@ def from_arrays(
     digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     entries = [Entry(f"array:{k}", labels[k], digests[k]) for k in range(len(images))]
     if image_size is not None and image_size != images.shape[1:3]:
-        images = _resized(images, image_size, resize)
+        images = resized(images, image_size, resize)
     elif images.shape[-1] == 1:
         images = np.repeat(images, 3, axis=-1)
     return assemble(
@@ -271,7 +268,7 @@ def from_arrays(
         options,
         labelling=labelling,
         fractions=options.fractions,
-        reader_of=lambda rows: ArrayReader(images[rows]),
+        reader_of=lambda rows: ArrayReader(images[rows], resize),
         name_of=lambda row: f"array:{row}",
     )
 
@@ -369,11 +366,3 @@ def _images(x: Any) -> np.ndarray:
             f"`x` must hold numbers from 0 to 255. Received: floats from {low:g} to {high:g}. Multiply them by 255."
         )
     return np.rint(x).astype(np.uint8)
-
-
-def _resized(images: np.ndarray, image_size: tuple[int, int], resize: str) -> np.ndarray:
-    def one(image: np.ndarray) -> np.ndarray:
-        return as_rgb(fit(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), image_size, resize))
-
-    with concurrent.futures.ThreadPoolExecutor(threads()) as pool:
-        return np.stack(list(pool.map(one, images)))

@@ -112,6 +112,12 @@ class Chain:
             outputs = [keras.layers.Identity(name="identity")(tensor) for tensor in outputs]
         return keras.Model(_alone(inputs), _alone(outputs), name=name)
 
+    def at_shape(self, shape: tuple[int | None, ...], name: str) -> keras.Model:
+        """A functional model of all groups for pictures of another shape, sharing their layers."""
+        inputs = keras.Input(shape, dtype=self.graph.input_dtype)
+        outputs = replay(self.graph.steps, {self.graph.input: inputs}, [self.graph.output])
+        return keras.Model(inputs, outputs[0], name=name)
+
     def _place(self, group: int) -> int:
         return self.ends[group - 1].end if group else 0
 

@@ -1,6 +1,7 @@
 """The model: cut at a boundary, frozen, built with a head, saved and loaded."""
 
 from kertl.model._architecture import architecture
+from kertl.model._at_size import at_size
 from kertl.model._boundary import cut, flags_kept, freeze, set_trainable, split
 from kertl.model._build import build
 from kertl.model._extend import extend_classes
@@ -15,6 +16,7 @@ __all__ = [
     "FrozenPrefix",
     "ModelInfo",
     "architecture",
+    "at_size",
     "build",
     "computing_in",
     "cut",

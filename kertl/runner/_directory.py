@@ -7,12 +7,14 @@ import io
 import json
 import logging
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from kertl import hardware
 from kertl.data import ImageData
@@ -20,14 +22,14 @@ from kertl.errors import RunError
 from kertl.groups import find_chain
 from kertl.model import architecture, save
 from kertl.recipe import Recipe
-from kertl.run_files import remove_partial, write_json, write_text
+from kertl.run_files import remove_partial, replace_file, write_json, write_text
 from kertl.runner._checkpoint_files import CheckpointFiles
 from kertl.runner._lock import locked
 
 _logger = logging.getLogger(__name__)
 
 RECIPE, DATA, BATCHES, ARCHITECTURE = "recipe.json", "data.csv", "data.json", "model.json"
-HISTORY, METRICS, MODEL, CHOICES = "history.csv", "metrics.json", "model.keras", "choices.json"
+HISTORY, METRICS, MODEL, CHOICES, START = "history.csv", "metrics.json", "model.keras", "choices.json", "start.npz"
 
 
 class RunDirectory:
@@ -119,6 +121,27 @@ class RunDirectory:
                 f"`run_dir` must have at least {7 * size / 1e6:,.0f} MB of free space for checkpoints and the model. "
                 f"Received: run_dir={str(self.path)!r}, with {free / 1e6:,.0f} MB. Make room, or choose another disk."
             )
+
+    def start_weights(self, model: keras.Model) -> list[np.ndarray]:
+        """The weights that the run begins with; one that goes on has kept them.
+
+        Raises:
+            RunError: If what it has kept is damaged.
+        """
+        if self.path is None:
+            return list(model.get_weights())
+        file = self.path / START
+        if not file.exists():
+            kept = {str(place): value for place, value in enumerate(model.get_weights())}
+            replace_file(file, lambda beside: np.savez(beside, **kept))
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                return [archive[str(place)] for place in range(len(archive.files))]
+        except (ValueError, OSError, zipfile.BadZipFile) as error:
+            raise RunError(
+                f"{str(file)!r} must hold the weights that the run began with. Received: {error}. Bring it back, or "
+                f"remove the directory to begin again."
+            ) from error
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the epochs so far, a row each."""

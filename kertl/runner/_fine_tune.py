@@ -16,7 +16,7 @@ from kertl.data import ImageData
 from kertl.errors import DataError, DivergedError
 from kertl.evaluation import evaluate, tune_thresholds
 from kertl.groups import find_chain
-from kertl.model import ModelInfo, flags_kept, load, model_info, output_layer, set_model_info
+from kertl.model import ModelInfo, at_size, flags_kept, load, model_info, output_layer, set_model_info
 from kertl.recipe import NAMED, PRECISIONS, Recipe, named_recipe
 from kertl.runner._auto import AutoRecipe, choose_recipe
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
@@ -24,7 +24,7 @@ from kertl.runner._directory import MODEL, RunDirectory, read_metrics
 from kertl.runner._journal import Journal, Snapshot
 from kertl.runner._signals import Stop, stopping
 from kertl.runner._stage import Trained, train_stage
-from kertl.tasks import task_named
+from kertl.tasks import loss_named, task_named
 
 _logger = logging.getLogger(__name__)
 
@@ -170,6 +170,7 @@ def _train(
 ) -> Trained:
     """Train the stages, or what is left of them; what the last one leaves."""
     trained: Any = None
+    start = journal.start_weights(model) if any(stage.l2_sp for stage in recipe.stages) else ()
     begin = snapshot.position.stage if snapshot else 0
     for place, stage in list(enumerate(recipe.stages))[begin:]:
         _logger.info("Stage %d of %d: at=%r, %d epochs.", place + 1, len(recipe.stages), stage.at, stage.epochs)
@@ -180,6 +181,7 @@ def _train(
                 recipe,
                 place,
                 before=trained,
+                start=start,
                 journal=journal,
                 snapshot=snapshot if place == begin else None,
                 callbacks=callbacks,
@@ -223,6 +225,11 @@ def _check(model: keras.Model, data: ImageData, recipe: str | Recipe) -> None:
     chain = find_chain(model)
     for stage in stages:
         chain.first_trained(stage.at)
+        loss_named(task_named(data.task), stage.loss)
+        if stage.image_size is not None:
+            at_size(model, stage.image_size)
+        if stage.until_below_validation and data.validation is None:
+            raise complain("until_below_validation", "False where the data have no validation part", True)
 
 
 def _check_task(model: keras.Model, data: ImageData) -> None:

@@ -93,6 +93,10 @@ class Journal:
         """Where features are kept."""
         return self._directory.features
 
+    def start_weights(self, model: keras.Model) -> list[np.ndarray]:
+        """The weights that the run begins with; to be asked before a run that goes on takes up what it was."""
+        return self._directory.start_weights(model)
+
     def choose(self, stage: int, choice: dict[str, Any]) -> None:
         """Write down what is chosen for a stage."""
         self.choices[str(stage)] = choice

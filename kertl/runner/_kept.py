@@ -36,8 +36,9 @@ class Kept:
 
     def predict(self, part: ImageDataset) -> np.ndarray:
         """What the model says about images, in data order, from their features."""
-        batches = self.validation if part is self.data.validation else self.batches_of(part)
-        return np.asarray(self.suffix.predict(batches, verbose=0))
+        judged = self.data.validation
+        asked = self.validation if judged is not None and part.files == judged.files else self.batches_of(part)
+        return np.asarray(self.suffix.predict(asked, verbose=0))
 
 
 class _Versions(FeatureBatches):

@@ -11,20 +11,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl.callbacks import BestWeights, EpochSeeds, StopOnDivergence
+from kertl.callbacks import BestWeights, EpochSeeds, StopBelowValidation, StopOnDivergence
 from kertl.data import ImageData, ImageDataset, augment, data_errors
 from kertl.errors import DivergedError, RunError
 from kertl.evaluation import predict
+from kertl.groups import find_chain
 from kertl.hardware import scope_of
-from kertl.model import computing_in, model_info, stage_model, target_spreads
+from kertl.model import at_size, computing_in, model_info, stage_model, target_spreads
 from kertl.optimizers import carry_moments, optimizer_named
 from kertl.recipe import Recipe, Stage
 from kertl.runner._checkpoints import Checkpoints
 from kertl.runner._journal import Journal, Snapshot
 from kertl.runner._kept import kept
 from kertl.runner._material import Material, OnFeatures, OnImages
+from kertl.runner._pull import pulled
 from kertl.schedules import schedule_named
-from kertl.tasks import task_named
+from kertl.tasks import loss_named, task_named
 
 _logger = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ def train_stage(
     number: int,
     *,
     before: Trained | None,
+    start: Sequence[np.ndarray],
     journal: Journal,
     snapshot: Snapshot | None,
     callbacks: Sequence[keras.callbacks.Callback],
@@ -74,6 +77,7 @@ def train_stage(
         recipe: The recipe.
         number: Which of its stages.
         before: What the stage before left.
+        start: The weights that the run began with, where a stage is pulled towards them.
         journal: What has been trained so far, and where to write what comes.
         snapshot: Where in this stage to take up; None begins it.
         callbacks: More callbacks for `fit`.
@@ -85,16 +89,20 @@ def train_stage(
     """
     stage = recipe.stages[number]
     first = sum(row["stage"] < number for row in journal.rows)
+    data = data.changed(image_size=stage.image_size, batch_size=stage.batch_size)
     with scope_of(model):
         if snapshot is not None:  # the frozen part may have been trained in stages before
             snapshot.give_weights(model)
-        features = kept(model, data, recipe, number, journal)
+        sized = model if stage.image_size is None else at_size(model, stage.image_size)
+        features = kept(sized, data, recipe, number, journal)
     with scope_of(model), computing_in(model, recipe.precision):
-        live = _training_model(model, stage)
+        live = _training_model(sized, stage)
         training = features.suffix if features else live
+        chain = find_chain(sized)
         optimizer = _compile(training, model, data, recipe, stage, before)
         variables = list(training.trainable_variables)
         best = BestWeights("val_loss" if data.validation is not None else "loss", stage.patience_epochs)
+        crossing = [StopBelowValidation()] if stage.until_below_validation else []
         divergence = StopOnDivergence()
         material: Material
         if features:
@@ -112,6 +120,7 @@ def train_stage(
                     EpochSeeds(recipe.seed, live),
                     divergence,
                     best,
+                    *crossing,
                     _Rows(number, stage.at, journal.add),
                     *_tensorboard(journal.tensorboard),
                     *callbacks,
@@ -121,7 +130,8 @@ def train_stage(
             )
 
         try:
-            with data_errors(data.train, data.validation):
+            backbone = chain.layers(0, len(chain.backbone_groups))
+            with data_errors(data.train, data.validation), pulled(model, backbone, start, stage.l2_sp):
                 _fit_from(checkpoints, fit, first, first + stage.epochs)
         except KeyboardInterrupt:
             checkpoints.sync()
@@ -134,8 +144,9 @@ def train_stage(
             raise RunError(f"{_less(stage, number, data)} {journal.hint()}") from error
     if divergence.diverged_at is not None:
         raise DivergedError(_advice(stage, number, divergence.diverged_at, recipe.precision))
-    # The model will answer in float32, which features in half precision are not.
-    asked = features.predict if features and recipe.precision == "float32" else partial(predict, model)
+    # The model will answer in float32, which features in half precision are not, and at its own size.
+    same = recipe.precision == "float32" and sized is model
+    asked = features.predict if features and same else partial(predict, model)
     return Trained(optimizer, variables, asked)
 
 
@@ -190,7 +201,7 @@ def _compile(
     task = task_named(info.task if info else "single_label")
     training.compile(
         optimizer=_scaled(optimizer, variables) if recipe.precision == "mixed_float16" else optimizer,
-        loss=task.loss(stage.label_smoothing, target_spreads(model)),
+        loss=loss_named(task, stage.loss, smoothing=stage.label_smoothing, spreads=target_spreads(model)),
         metrics=task.metrics(),
         # XLA compiles neither all augmentation layers nor, on a CPU, anything that runs faster for it.
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",

@@ -21,6 +21,9 @@ from kertl.studies._trainee import Trainee, with_head
 
 _STAGE = Stage("deep", epochs=20, learning_rate=3e-3, augment="none")
 
+# What goes with a stage of `fine_tune` alone, which has images, a validation part and stages before it.
+_ALONE = ("patience_epochs", "until_below_validation", "l2_sp", "image_size", "batch_size")
+
 
 def cross_validate(
     model: keras.Model,
@@ -119,8 +122,12 @@ def _check(data: ImageData, folds: int, stage: Stage, seed: int) -> None:
     integer("seed", seed, at_least=0)
     if not isinstance(data, ImageData):
         raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
-    if not isinstance(stage, Stage) or stage.augment != "none" or stage.patience_epochs is not None:
-        raise complain("stage", "a kertl.Stage with augment='none' and patience_epochs=None", stage)
+    if not isinstance(stage, Stage) or stage.augment != "none":
+        raise complain("stage", "a kertl.Stage with augment='none'", stage)
+    for name in _ALONE:
+        if getattr(stage, name) != getattr(Stage, name):
+            accepted = f"a kertl.Stage with {name}={getattr(Stage, name)!r}, since folds share their features"
+            raise complain("stage", accepted, stage)
 
 
 def _together(data: ImageData) -> list[int]:

@@ -19,7 +19,7 @@ from kertl.model import cut, target_spreads, task_of
 from kertl.optimizers import optimizer_named
 from kertl.recipe import Stage
 from kertl.schedules import schedule_named
-from kertl.tasks import task_named
+from kertl.tasks import loss_named, task_named
 
 
 def with_head(model: keras.Model, data: ImageData, head: Head | None) -> keras.Model:
@@ -123,7 +123,7 @@ class Trainee:
         self._optimizer = optimizer_named(stage.optimizer, schedule, variables, weight_decay=stage.weight_decay)
         self.model.compile(
             optimizer=self._optimizer,
-            loss=self._task.loss(stage.label_smoothing, self._spreads),
+            loss=loss_named(self._task, stage.loss, smoothing=stage.label_smoothing, spreads=self._spreads),
             jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         )
         self._optimizer_start = [np.array(keras.ops.convert_to_numpy(v)) for v in self._optimizer.variables]

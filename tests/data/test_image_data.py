@@ -62,3 +62,26 @@ def test_equal_images_and_those_of_a_group_are_told_to_belong_together(tmp_path)
     alike = {frozenset(file for file in by_file if by_file[file] == number) for number in found.together}
     expected = [{"0.png"}, {"1.png", "5.png", "6.png"}, {"2.png", "3.png"}, {"4.png"}, {"7.png"}]
     assert alike == {frozenset(files) for files in expected}
+
+
+@pytest.mark.parametrize("cache", [None, "memory"])
+def test_the_same_images_at_another_size_and_in_other_batches(photos, cache):
+    options = {"validation": 0.2, "test": 0.1, "cache": cache}
+    data = kertl.data.from_directory(photos, image_size=(8, 8), batch_size=4, **options)
+    made = kertl.data.from_directory(photos, image_size=(6, 10), batch_size=7, **options)
+    changed = data.changed(image_size=(6, 10), batch_size=7)
+    assert (changed.image_size, changed.batch_size, changed.records) == ((6, 10), 7, data.records)
+    for part in ("train", "validation", "test"):
+        for ours, theirs in zip(getattr(changed, part).batch(1, 0), getattr(made, part).batch(1, 0), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert data.changed() is data
+    assert data.changed(batch_size="full").train[0][0].shape == (28, 8, 8, 3)
+    with pytest.raises(ValueError, match=r"^`batch_size` must be a whole number >= 1\. Received: batch_size=-1\.$"):
+        data.changed(batch_size=-1)
+
+
+def test_arrays_are_resized_from_the_size_that_they_have():
+    x = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), np.uint8)
+    data = kertl.data.from_arrays(x, [0, 1] * 5, validation=0, test=0)
+    made = kertl.data.from_arrays(x, [0, 1] * 5, validation=0, test=0, image_size=(12, 6))
+    np.testing.assert_array_equal(data.changed(image_size=(12, 6)).train[0][0], made.train[0][0])

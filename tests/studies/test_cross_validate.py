@@ -232,7 +232,11 @@ def test_mean_and_spread_are_those_of_the_folds_and_json_and_table_tell_them(fou
     [
         ({"folds": 1}, "`folds` must be a whole number >= 2. Received: folds=1."),
         ({"seed": -1}, "`seed` must be a whole number >= 0. Received: seed=-1."),
-        ({"stage": kertl.Stage("deep")}, "`stage` must be a kertl.Stage with augment='none' and patience_epochs=None."),
+        ({"stage": kertl.Stage("deep")}, "`stage` must be a kertl.Stage with augment='none'. Received: stage="),
+        (
+            {"stage": kertl.Stage("deep", augment="none", l2_sp=0.1)},
+            "`stage` must be a kertl.Stage with l2_sp=0.0, since folds share their features. Received: stage=",
+        ),
         (
             {"stage": kertl.Stage("full", augment="none")},
             "`stage` must be one with a boundary behind which something is left frozen. Received: stage='full'.",

@@ -1,0 +1,43 @@
+"""The same model for pictures of another size, with the very same weights."""
+
+import keras
+
+from kertl._checks import complain, pair
+from kertl.groups import find_chain
+from kertl.model._info import model_info, set_model_info
+
+
+def at_size(model: keras.Model, image_size: tuple[int, int]) -> keras.Model:
+    """A model for pictures of another size that shares the layers of `model`: training one trains the other.
+
+    Args:
+        model: A functional or sequential model with one input and one output.
+        image_size: `(height, width)`. Multiples of 32 are safe; convolutions with strides pad other sizes in another
+            way than the one that the weights were trained with.
+
+    Returns:
+        A flat functional model; `model` itself where it takes the size already.
+
+    Raises:
+        ValueError: If the layers of the model fit its own size only.
+
+    Example:
+        >>> import kertl
+        >>> from kertl.model import at_size
+        >>> model = kertl.build("MobileNetV2", num_classes=2, weights=None, input_shape=(96, 96, 3))
+        >>> at_size(model, (64, 64)).input_shape
+        (None, 64, 64, 3)
+    """
+    size = pair("image_size", image_size)
+    own = tuple(model.input_shape[1:3])
+    if own in (size, (None, None)):
+        return model
+    chain = find_chain(model)
+    try:
+        other = chain.at_shape((*size, *model.input_shape[3:]), name=model.name)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise complain(
+            "image_size", f"{own}, which is the only size for the layers of {model.name!r}", size, f"({error})"
+        ) from error
+    info = model_info(model)
+    return other if info is None else set_model_info(other, info)

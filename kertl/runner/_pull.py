@@ -1,0 +1,57 @@
+"""L2-SP: holding fine-tuned weights near those that they started from."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+
+class L2SP(keras.regularizers.Regularizer):
+    """`strength / 2 * sum((w - start) ** 2)`, added to what the variable was regularised by before.
+
+    Args:
+        strength: > 0.
+        start: The values to be held near.
+        before: The regulariser that the variable has, or None.
+    """
+
+    def __init__(self, strength: float, start: np.ndarray, before: Any = None) -> None:
+        self._strength, self._before = strength, before
+        self._start = keras.ops.convert_to_tensor(start)
+
+    def __call__(self, x: Any) -> Any:
+        """The penalty, a scalar."""
+        moved = keras.ops.cast(x, "float32") - self._start
+        pull = self._strength / 2 * keras.ops.sum(keras.ops.square(moved))
+        return pull if self._before is None else pull + self._before(x)
+
+
+@contextmanager
+def pulled(model: keras.Model, layers: Sequence[Any], start: Sequence[np.ndarray], strength: float) -> Iterator[None]:
+    """Pull what trains of some layers towards where it started, while the models that share them are trained.
+
+    Args:
+        model: The whole model.
+        layers: The layers of its backbone.
+        start: The weights of the whole model at its start, as `get_weights` gave them.
+        strength: As in `kertl.Stage(l2_sp=...)`; 0 pulls nothing.
+
+    Reference:
+        Li, Grandvalet & Davoine, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks", 2018.
+        https://arxiv.org/abs/1802.01483
+    """
+    if not strength:
+        yield
+        return
+    starts = {id(variable): value for variable, value in zip(model.weights, start, strict=True)}
+    found = {id(variable): variable for layer in layers for variable in layer.trainable_variables}
+    before = [(variable, variable.regularizer) for variable in found.values()]
+    try:
+        for variable, regularizer in before:
+            variable.regularizer = L2SP(strength, starts[id(variable)], regularizer)
+        yield
+    finally:
+        for variable, regularizer in before:
+            variable.regularizer = regularizer

@@ -1,0 +1,127 @@
+"""What a stage can ask for beside boundary, length and rate: another size, other batches, a pull, an earlier end."""
+
+import keras
+import numpy as np
+import pytest
+
+import kertl
+from kertl.features import extract
+from kertl.runner import _kept, _pull
+from tests.runs import classifier, digest, quick, recipe, squares, values
+
+
+def train(model, *stages, **options):
+    return kertl.fine_tune(model, squares(per_class=8), recipe=recipe(*stages), verbose=0, **options)
+
+
+def test_a_stage_at_another_size_trains_the_model_itself(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        _kept, "extract", lambda model, *a, **k: seen.append(model.input_shape) or extract(model, *a, **k)
+    )
+    model = classifier()
+    before = digest(model)
+    run = train(model, quick("deep", cache=True, image_size=(64, 96)), quick("mid", image_size=(64, 64)), quick("mid"))
+    assert set(seen) == {(None, 64, 96, 3)}
+    assert run.model is model
+    assert model.input_shape == (None, 32, 32, 3)
+    assert digest(model) != before
+    assert run.metrics == {
+        name: kertl.evaluate(model, part) for name in ("validation", "test") if (part := getattr(squares(8), name))
+    }
+
+
+def test_what_comes_after_a_last_stage_at_another_size_is_judged_at_the_models_own():
+    run = train(classifier(), quick("deep", cache=True, image_size=(64, 64)))
+    assert run.metrics["test"] == kertl.evaluate(run.model, squares(per_class=8).test)
+
+
+def test_a_size_that_the_layers_cannot_take_is_refused_before_anything_trains():
+    model = classifier(pooling="flatten")
+    before = digest(model)
+    with pytest.raises(
+        ValueError, match=r"^`image_size` must be \(32, 32\), which is the only size for the layers of "
+    ):
+        train(model, quick("deep"), quick("mid", image_size=(64, 64)))
+    assert digest(model) == before
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(1, 12), (5, 3), ("full", 1), (None, 2)])
+@pytest.mark.parametrize("cache", [False, True])
+def test_a_stage_has_batches_of_its_own(batch_size, steps, cache):
+    counted = []
+    count = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: counted.append(int(count.model.optimizer.iterations))
+    )
+    train(classifier(), quick("deep", batch_size=batch_size, cache=cache, epochs=2), callbacks=[count])
+    assert counted == [steps, 2 * steps]
+
+
+def test_the_pull_is_the_formula_of_its_paper():
+    start, now = np.array([1.0, -2.0], "float32"), keras.Variable([1.5, 0.0])
+    assert float(_pull.L2SP(0.3, start)(now)) == pytest.approx(0.3 / 2 * (0.5**2 + 2.0**2))
+    both = _pull.L2SP(0.3, start, keras.regularizers.L2(0.1))
+    assert float(both(now)) == pytest.approx(0.3 / 2 * 4.25 + 0.1 * 1.5**2)
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_a_strong_pull_holds_the_backbone_where_the_run_began_and_leaves_the_head_alone(cache):
+    def moved(strength):
+        model = classifier(dropout=0.0)
+        before = dict(zip([v.path for v in model.variables], values(model.variables), strict=True))
+        train(model, quick("mid", epochs=8, optimizer="sgd", weight_decay=0.0, cache=cache, l2_sp=strength))
+        far = {
+            v.path: np.abs(now - before[v.path]).max()
+            for v, now in zip(model.variables, values(model.variables), strict=True)
+        }
+        assert all(variable.regularizer is None for variable in model.trainable_variables)
+        return far["predictions/kernel"], max(far[path] for path in far if "block4_conv" in path)
+
+    free, held = moved(0.0), moved(30.0)
+    assert held[1] < free[1] / 3
+    assert held[0] > free[0] / 3
+
+
+def test_a_stage_ends_when_its_training_loss_is_below_the_validation_loss():
+    model = classifier(dropout=0.0)
+    run = train(model, quick("full", epochs=30, learning_rate=0.02, until_below_validation=True))
+    below = [loss < judged for loss, judged in zip(run.history["loss"], run.history["val_loss"], strict=True)]
+    assert below == [False] * (len(below) - 1) + [True]
+    with pytest.raises(ValueError, match=r"^`until_below_validation` must be False where the data have no validation"):
+        kertl.fine_tune(
+            classifier(), squares(8, validation=0), recipe=recipe(quick("deep", until_below_validation=True)), verbose=0
+        )
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_a_run_with_all_of_it_goes_on_to_the_same_bits(tmp_path, cache):
+    def once(folder, callbacks=()):
+        options = {"epochs": 2, "cache": cache, "l2_sp": 0.1, "batch_size": 5, "loss": "focal"}
+        stages = (quick("mid", image_size=(64, 64), **options), quick("mid", schedule="warmup_cosine", **options))
+        run = train(classifier(), *stages, run_dir=folder, callbacks=callbacks, checkpoint_seconds=0)
+        return digest(run.model)
+
+    class Break(keras.callbacks.Callback):
+        armed = True
+
+        def get_state(self):
+            return {}
+
+        def set_state(self, state):
+            pass
+
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 3 and Break.armed:
+                Break.armed = False
+                raise KeyboardInterrupt
+
+    whole = once(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        once(tmp_path / "broken", [Break()])
+    assert once(tmp_path / "broken", [Break()]) == whole
+
+
+def test_damaged_weights_of_the_beginning_are_named(tmp_path):
+    (tmp_path / "start.npz").write_bytes(b"PK no archive")
+    with pytest.raises(kertl.errors.RunError, match=r"start\.npz' must hold the weights that the run began with"):
+        train(classifier(), quick("mid", l2_sp=0.1), run_dir=tmp_path)
