@@ -8,8 +8,10 @@ import keras
 import numpy as np
 from sklearn import metrics
 
-from kertl._checks import complain
+from kertl._checks import complain, integer
+from kertl.callbacks import EpochSeeds
 from kertl.data import ImageData, ImageDataset, data_errors
+from kertl.data import augment as augmentation
 from kertl.model import DEFAULT_THRESHOLD, ModelInfo, model_info, set_model_info, task_of
 from kertl.tasks import task_named
 
@@ -17,20 +19,50 @@ from kertl.tasks import task_named
 _LEAST = 1e-7
 
 
-def predict(model: keras.Model, dataset: ImageDataset) -> np.ndarray:
+class _Varied(keras.utils.PyDataset):
+    """One augmented version of the images of a dataset; batch i is a function of (seed, version, i)."""
+
+    def __init__(self, dataset: ImageDataset, augmented: str, seed: int, version: int) -> None:
+        super().__init__()
+        self._dataset, self._first = dataset, version * len(dataset)
+        self._layers = keras.Sequential([keras.Input((*dataset.image_size, 3)), *augmentation.layers(augmented)])
+        self._seeds = EpochSeeds(seed, self._layers)
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> tuple[Any]:
+        images = self._dataset.batch(0, index)[0].astype(np.float32)
+        self._seeds.on_epoch_begin(self._first + index)
+        return (keras.ops.convert_to_numpy(self._layers(images, training=True)),)
+
+
+def predict(
+    model: keras.Model, dataset: ImageDataset, *, views: int = 0, augment: str = "light", seed: int = 0
+) -> np.ndarray:
     """What the model says about every image, in data order.
 
     Args:
         model: A model that takes pictures of 0..255.
         dataset: A part of `kertl.data`, or `kertl.data.images(...)`.
+        views: Test-time augmentation: the answers to so many augmented versions of each image are averaged with the
+            answer to the image itself, which takes that much longer; >= 0.
+        augment: How these vary, as in `kertl.Stage`.
+        seed: Of these; >= 0.
 
     Returns:
         Array of shape `(images, outputs)`: probabilities of the classes; for "binary" that of the second class; for
         "regression" the targets in their own units. `kertl.answers` puts them into words.
     """
+    integer("views", views, at_least=0)
+    integer("seed", seed, at_least=0)
     ordered = dataset.in_order()
+    if views and not augmentation.layers(augment):
+        raise complain("augment", "one that varies images, where `views` > 0", augment)
+    asked = [ordered, *(_Varied(ordered, augment, seed, version) for version in range(views))]
     with data_errors(ordered):
-        return np.asarray(model.predict(ordered, verbose=0))
+        answered = [model.predict(dataset, verbose=0) for dataset in asked]
+    return np.mean(answered, axis=0) if views else np.asarray(answered[0])
 
 
 def answers(model: keras.Model, predictions: np.ndarray, *, top: int = 3) -> list[dict[str, Any]]:
@@ -132,13 +164,24 @@ def tune_thresholds(model: keras.Model, data: ImageData, *, predictions: np.ndar
     return _by_name(task, data.class_names, chosen)
 
 
-def evaluate(model: keras.Model, dataset: ImageDataset, *, predictions: np.ndarray | None = None) -> dict[str, Any]:
+def evaluate(
+    model: keras.Model,
+    dataset: ImageDataset,
+    *,
+    predictions: np.ndarray | None = None,
+    views: int = 0,
+    augment: str = "light",
+    seed: int = 0,
+) -> dict[str, Any]:
     """How well a model does on a part of the data.
 
     Args:
         model: A model whose task is that of the data, shape `(batch, outputs)`.
         dataset: A labelled part of `kertl.data`.
         predictions: What `kertl.predict` gives for it, where it has been asked already.
+        views: As in `kertl.predict`.
+        augment: As in `kertl.predict`.
+        seed: As in `kertl.predict`.
 
     Returns:
         Always `images` (count). Means over the classes leave out those that have no image in the part; a figure that
@@ -169,7 +212,8 @@ def evaluate(model: keras.Model, dataset: ImageDataset, *, predictions: np.ndarr
         ['accuracy', 'balanced_accuracy', 'classes']
     """
     truth = _labels(model, dataset)
-    predictions = predict(model, dataset) if predictions is None else predictions
+    if predictions is None:
+        predictions = predict(model, dataset, views=views, augment=augment, seed=seed)
     names = list(dataset.class_names)
     if dataset.task == "regression":
         return _judge_regression(truth, predictions, names)

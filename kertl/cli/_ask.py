@@ -27,6 +27,8 @@ def evaluate(
     label_column: options.LabelColumn = None,
     separator: options.Separator = None,
     root: options.Root = None,
+    views: options.Views = 0,
+    augment: options.ViewsAugment = "light",
 ) -> None:
     """Judge a trained model on all the images of a folder or a CSV table, by what its task is."""
     start_keras()
@@ -50,7 +52,7 @@ def evaluate(
         separator=separator,
         root=root,
     )
-    metrics = kertl.evaluate(loaded, images.train.relabelled(names, task))
+    metrics = kertl.evaluate(loaded, images.train.relabelled(names, task), views=views, augment=augment)
     if as_json:
         typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
     else:
@@ -64,6 +66,8 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     batch_size: options.BatchSize = 32,
+    views: options.Views = 0,
+    augment: options.ViewsAugment = "light",
 ) -> None:
     """Say what is on images: classes and their probabilities, or the values of targets."""
     start_keras()
@@ -74,7 +78,8 @@ def predict(
     dataset = kertl.data.images(images, image_size=loaded.input_shape[1:3], batch_size=batch_size)
     for issue in dataset.issues:
         Console(stderr=True).print(f"left out: {issue}", markup=False, highlight=False)
-    answers = kertl.answers(loaded, kertl.predict(loaded, dataset), top=top)
+    predictions = kertl.predict(loaded, dataset, views=views, augment=augment)
+    answers = kertl.answers(loaded, predictions, top=top)
     if as_json:
         print_json(dataset.files, answers)
     elif as_csv:

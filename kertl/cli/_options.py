@@ -35,6 +35,10 @@ Backbone = Annotated[
 ]
 Weights = Annotated[str, typer.Option(help="imagenet, none, or a file; a trained model has its own.")]
 ImageSize = Annotated[int | None, typer.Option(help="Side in pixels; by default the backbone's own.")]
+Views = Annotated[
+    int, typer.Option(help="Average with the answers to so many augmented versions of each image (see --augment).")
+]
+ViewsAugment = Annotated[str, typer.Option("--augment", help="How these versions vary: light or strong.")]
 Validation = Annotated[float, typer.Option(help="Share of the images to choose by.")]
 
 
