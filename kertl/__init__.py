@@ -25,6 +25,7 @@ _HOMES: dict[str, str] = {
     "cross_validate": "kertl.studies",
     "extract": "kertl.features",
     "freeze": "kertl.model",
+    "gradual_unfreezing": "kertl.runner",
     "learning_curve": "kertl.studies",
     "load": "kertl.model",
     "load_backbone": "kertl.backbones",

@@ -1,11 +1,14 @@
 """`kertl train`: images to a fine-tuned, evaluated, saved classifier."""
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from kertl._checks import complain, nearest
 from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
 
@@ -16,11 +19,21 @@ def train(
     backbone: options.Backbone = "EfficientNetV2B0",
     task: Annotated[str, typer.Option(help="single_label, binary, multi_label or regression.")] = "single_label",
     weights: options.Weights = "imagenet",
-    recipe: Annotated[str, typer.Option(help="auto, deep, mid, full, gradual, or a recipe.json.")] = "gradual",
+    recipe: Annotated[
+        str, typer.Option(help="auto, deep, mid, full, gradual, unfreezing, or a recipe.json.")
+    ] = "gradual",
     image_size: options.ImageSize = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs per stage.")] = None,
     batch_size: options.BatchSize = 32,
     augment: Annotated[str | None, typer.Option(help="none, light or strong.")] = None,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=VALUE", help="Any field of kertl.Stage, for every stage; repeatable: loss=focal."),
+    ] = None,
+    head: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=VALUE", help="Any field of kertl.Head; repeatable: hidden_units=[256]."),
+    ] = None,
     dropout: Annotated[float, typer.Option(help="Share of units dropped in the head.")] = 0.3,
     precision: Annotated[str, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
@@ -43,8 +56,10 @@ def train(
     import kertl
 
     console = Console()
-    chosen = _recipe(recipe, {"epochs": epochs, "augment": augment}, precision, seed)
-    head = kertl.Head(dropout=dropout)
+    changes = {name: value for name, value in {"epochs": epochs, "augment": augment}.items() if value is not None}
+    changes.update(_fields("stage", stage, kertl.Stage))
+    chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, precision, seed)
+    plan = kertl.Head(**{"dropout": dropout, **_fields("head", head, kertl.Head)})
     loaded = options.read_backbone(backbone, weights, image_size, seed)
     images = options.read_data(
         data,
@@ -65,8 +80,10 @@ def train(
     )
     console.print(images.summary(), markup=False, highlight=False)
     model = kertl.build(
-        loaded, class_names=images.class_names, task=task, head=head, target_scaling=images.target_scaling
+        loaded, class_names=images.class_names, task=task, head=plan, target_scaling=images.target_scaling
     )
+    if chosen is None:
+        chosen = dataclasses.replace(kertl.gradual_unfreezing(model, **changes), precision=precision, seed=seed)
     run = kertl.fine_tune(model, images, recipe=chosen, run_dir=out, precision=precision if recipe == "auto" else None)
     if run.metrics:
         from kertl.cli._tables import show_metrics
@@ -75,14 +92,28 @@ def train(
     typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
 
 
-def _recipe(name: str, changes: dict[str, Any], precision: str, seed: int) -> Any:
-    """The named recipe, or the one in a JSON file, with the changes that were asked for."""
-    import dataclasses
+def _fields(option: str, given: list[str] | None, kind: type) -> dict[str, Any]:
+    """The fields of a dataclass as an option gives them, each value as JSON where it is JSON, else as text."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    values: dict[str, Any] = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not equals or name not in names:
+            raise complain(
+                f"--{option}", f"FIELD=VALUE, with a field of kertl.{kind.__name__}", text, nearest(name, names)
+            )
+        try:
+            values[name] = json.loads(value)
+        except ValueError:
+            values[name] = value
+    return values
 
+
+def _recipe(name: str, given: dict[str, Any], precision: str, seed: int) -> Any:
+    """The named recipe, or the one in a JSON file, with the changes that were asked for."""
     import kertl
     from kertl.recipe import named_recipe
 
-    given = {field: value for field, value in changes.items() if value is not None}
     if name == "auto":
         if given:
             raise ValueError(

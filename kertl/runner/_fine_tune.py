@@ -24,6 +24,7 @@ from kertl.runner._directory import MODEL, RunDirectory, read_metrics
 from kertl.runner._journal import Journal, Snapshot
 from kertl.runner._signals import Stop, stopping
 from kertl.runner._stage import Trained, train_stage
+from kertl.runner._unfreezing import gradual_unfreezing
 from kertl.tasks import loss_named, task_named
 
 _logger = logging.getLogger(__name__)
@@ -82,9 +83,10 @@ def fine_tune(
             and class names are noted in it, and for "binary" and "multi_label" the thresholds that
             `kertl.tune_thresholds` chooses on the validation part.
         data: The images; `kertl.data` makes them. Without a validation part the training loss chooses the weights.
-        recipe: "deep", "mid", "full", "gradual" (deep, mid, full), a `kertl.Recipe`, or "auto": stages chosen from the
-            number of images, the classes, and what `kertl.baselines` finds by depth. The reasons are logged, and
-            written to choices.json before anything is trained.
+        recipe: "deep", "mid", "full", "gradual" (deep, mid, full), "unfreezing" (what `kertl.gradual_unfreezing` makes
+            of the model), a `kertl.Recipe`, or "auto": stages chosen from the number of images, the classes, and what
+            `kertl.baselines` finds by depth. The reasons are logged, and written to choices.json before anything is
+            trained.
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,
             history.csv, metrics.json, model.keras, checkpoints/, features/ and tensorboard/. A run that was broken off
             there goes on from its last checkpoint, and ends with the weights, bit for bit, that it would have had; a
@@ -124,8 +126,12 @@ def fine_tune(
         https://arxiv.org/abs/1801.06146
     """
     if isinstance(recipe, str):
-        one_of("recipe", recipe, ("auto", *NAMED))
-    wanted = named_recipe(recipe) if isinstance(recipe, str) and recipe != "auto" else recipe
+        one_of("recipe", recipe, ("auto", "unfreezing", *NAMED))
+    wanted = recipe
+    if recipe == "unfreezing":
+        wanted = gradual_unfreezing(model)
+    elif isinstance(recipe, str) and recipe != "auto":
+        wanted = named_recipe(recipe)
     _check(model, data, wanted)
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
     one_of("precision", precision, (None, *PRECISIONS))

@@ -250,3 +250,49 @@ def test_train_stopped_by_a_signal_says_what_to_do_and_the_same_command_goes_on(
     assert run([*arguments, "--out", str(tmp_path / "undisturbed")]) == 0
     ends = [digest(kertl.load(folder / "model.keras")) for folder in (out, tmp_path / "undisturbed")]
     assert ends[0] == ends[1]
+
+
+def test_any_field_of_stage_and_head_is_an_option(squares, trained_file, tmp_path):
+    options = ["--backbone", trained_file, "--recipe", "deep", "--epochs", 1, "--out", tmp_path]
+    options += ["--stage", "loss=focal", "--stage", "augment=none", "--stage", "batch_size=5"]
+    options += ["--head", "hidden_units=[7]", "--head", "batch_norm=false"]
+    assert run([*map(str, ["train", squares, *options])]) == 0
+    (stage,) = kertl.Recipe.from_json((tmp_path / "recipe.json").read_text()).stages
+    assert (stage.epochs, stage.loss, stage.augment, stage.batch_size) == (1, "focal", "none", 5)
+    model = kertl.load(tmp_path / "model.keras")
+    assert model.get_layer("head_dense_1").units == 7
+    assert not any(layer.name.startswith("head_batch_norm") for layer in model.layers)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("loss", "`--stage` must be FIELD=VALUE, with a field of kertl.Stage. Received: --stage='loss'."),
+        ("losss=focal", "Received: --stage='losss=focal'. Did you mean 'loss'?"),
+        ("epochs=0", "`epochs` must be a whole number >= 1. Received: epochs=0."),
+    ],
+)
+def test_a_field_that_is_none_or_out_of_range_is_refused(option, message, squares, trained_file, tmp_path, capsys):
+    options = ["--backbone", trained_file, "--recipe", "deep", "--out", tmp_path / "out", "--stage", option]
+    assert run([*map(str, ["train", squares, *options])]) == 1
+    assert message in unwrapped(capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_train_unfreezes_gradually(squares, trained_file, tmp_path):
+    options = ["--backbone", trained_file, "--recipe", "unfreezing", "--epochs", 1, "--augment", "none"]
+    assert run([*map(str, ["train", squares, *options, "--out", tmp_path, "--seed", 4])]) == 0
+    recipe = kertl.Recipe.from_json((tmp_path / "recipe.json").read_text())
+    assert (recipe.stages[0].at, recipe.stages[-1].at, recipe.seed) == ("deep", "full", 4)
+    assert {stage.epochs for stage in recipe.stages[1:]} == {1}
+
+
+def test_evaluate_and_predict_average_over_versions(trained, squares, capsys):
+    found = []
+    for views in (0, 2):
+        options = ["--json", "--views", str(views), "--augment", "strong"]
+        assert run(["predict", str(trained), str(squares / "red"), *options]) == 0
+        found.append([answer["classes"] for answer in json.loads(capsys.readouterr().out)])
+    assert found[0] != found[1]
+    assert run(["evaluate", str(trained), str(squares), "--json", "--views", "2", "--augment", "strong"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 48
