@@ -22,6 +22,7 @@ _HOMES: dict[str, str] = {
     "LayerGroup": "kertl.groups",
     "baselines": "kertl.probes",
     "build": "kertl.model",
+    "check": "kertl.compatibility",
     "cross_validate": "kertl.studies",
     "extract": "kertl.features",
     "freeze": "kertl.model",

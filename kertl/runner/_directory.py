@@ -37,10 +37,12 @@ class RunDirectory:
 
     Args:
         path: The directory, made if there is none; None for a run that leaves no files.
+        cache_dir: Where features are kept; None for a folder of the directory.
     """
 
-    def __init__(self, path: str | Path | None) -> None:
+    def __init__(self, path: str | Path | None, cache_dir: str | Path | None = None) -> None:
         self.path = None if path is None else Path(path)
+        self._cache_dir = None if cache_dir is None else Path(cache_dir)
         self.checkpoints = None if self.path is None else CheckpointFiles(self.path / "checkpoints")
 
     @property
@@ -70,7 +72,7 @@ class RunDirectory:
     @property
     def features(self) -> Path | None:
         """Where features are kept."""
-        return None if self.path is None else self.path / "features"
+        return self._cache_dir or (None if self.path is None else self.path / "features")
 
     def refuse_other(self, recipe: Recipe, data: ImageData, model: keras.Model) -> dict[str, str]:
         """What the run is, as the text of each file that says it; find that the directory is another run's.

@@ -12,6 +12,7 @@ import keras
 
 import kertl
 from kertl._checks import complain, number, one_of
+from kertl.compatibility import Findings, check
 from kertl.data import ImageData
 from kertl.errors import DataError, DivergedError
 from kertl.evaluation import evaluate, tune_thresholds
@@ -65,6 +66,7 @@ def fine_tune(
     *,
     recipe: str | Recipe = "gradual",
     run_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
     precision: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint_seconds: float = 60.0,
@@ -91,6 +93,7 @@ def fine_tune(
             history.csv, metrics.json, model.keras, checkpoints/, features/ and tensorboard/. A run that was broken off
             there goes on from its last checkpoint, and ends with the weights, bit for bit, that it would have had; a
             finished one is read, and nothing is trained.
+        cache_dir: Where features are kept, for all runs that are to share them; None for features/ in `run_dir`.
         precision: "float32", "mixed_bfloat16" or "mixed_float16", in the place of the recipe's own. Weights, and the
             model afterwards, are float32 all the same.
         callbacks: More callbacks, for the `fit` of every stage. What they remember goes into the checkpoints if they
@@ -137,15 +140,16 @@ def fine_tune(
     one_of("precision", precision, (None, *PRECISIONS))
     if model_info(model) is None:
         set_model_info(model, ModelInfo(data.task, tuple(data.class_names), model.name, kertl.__version__))
-    directory = RunDirectory(run_dir)
+    directory = RunDirectory(run_dir, cache_dir)
     with directory.in_use():
         recipe = wanted if isinstance(wanted, Recipe) else _chosen_recipe(model, data, directory)
         recipe = recipe if precision is None else dataclasses.replace(recipe, precision=precision)
-        check_callbacks(callbacks, data, recipe)
+        check_callbacks(callbacks)
         if directory.finished:
             directory.refuse_other(recipe, data, model)
             _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.path)
             return _finished_run(model, recipe, directory)
+        _report(check(recipe, model, data, callbacks=callbacks))
         last = directory.begin(recipe, data, model)
         snapshot = Snapshot.from_values(last) if last else None
         if snapshot is not None:
@@ -200,6 +204,19 @@ def _train(
             _logger.warning(journal.hint())
             raise
     return trained
+
+
+def _report(findings: Findings) -> None:
+    """Log what is known to end worse than need be, and stop at what cannot go.
+
+    Raises:
+        ValueError: If something cannot go.
+    """
+    for finding in findings.warnings:
+        _logger.warning("%s", finding)
+    if findings.errors:
+        listed = "\n".join(map(str, findings.errors))
+        raise ValueError(f"`recipe`, `model`, `data` and `callbacks` must go together. Received:\n{listed}")
 
 
 def _chosen_recipe(model: keras.Model, data: ImageData, directory: RunDirectory) -> Recipe:

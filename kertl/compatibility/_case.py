@@ -1,0 +1,90 @@
+"""What the rules look at: a recipe, a model, data and callbacks, and what follows from them."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import keras
+
+from kertl.data import ImageData
+from kertl.groups import Chain, find_chain
+from kertl.recipe import Recipe, Stage
+
+
+@dataclasses.dataclass(frozen=True)
+class StageCase:
+    """One stage of the recipe, with the model and data that it has."""
+
+    number: int
+    """Counted from 1, as people count."""
+    stage: Stage
+    case: "Case"
+
+    @property
+    def batch_size(self) -> int:
+        """Images per step."""
+        images = self.case.data.train.num_examples
+        asked = images if self.stage.batch_size == "full" else self.stage.batch_size
+        return min(images, int(asked or self.case.data.batch_size))
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        return math.ceil(self.case.data.train.num_examples / self.batch_size) * self.stage.epochs
+
+    @cached_property
+    def first(self) -> int:
+        """The first layer group that trains."""
+        return self.case.chain.first_trained(self.stage.at)
+
+    @cached_property
+    def layers(self) -> list[Any]:
+        """The layers that train, those inside others too; BatchNorm that is frozen is left out."""
+        chain, found = self.case.chain, []
+        end = len(chain.backbone_groups)
+        for begin, stop in ((self.first, end), (max(self.first, end), len(chain.groups))):
+            for layer in (leaf for layer in chain.layers(begin, stop) for leaf in layer._flatten_layers()):
+                frozen = stop == end and self.stage.batch_norm == "frozen"
+                if not (frozen and isinstance(layer, keras.layers.BatchNormalization)):
+                    found.append(layer)
+        return found
+
+    @property
+    def batch_norms(self) -> list[Any]:
+        """The BatchNorm layers that train."""
+        return [layer for layer in self.layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+    def __str__(self) -> str:
+        return f"stage {self.number} (at={self.stage.at!r})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Everything that is to go together."""
+
+    recipe: Recipe
+    model: keras.Model
+    data: ImageData
+    callbacks: Sequence[keras.callbacks.Callback]
+    range_test: Any
+
+    @cached_property
+    def chain(self) -> Chain:
+        """The model as a chain of layer groups."""
+        return find_chain(self.model)
+
+    @cached_property
+    def stages(self) -> list[StageCase]:
+        """The stages of the recipe."""
+        return [StageCase(number, stage, self) for number, stage in enumerate(self.recipe.stages, start=1)]
+
+    def after_dropout(self) -> Iterator[Any]:
+        """The BatchNorm layers that take what a Dropout layer gives."""
+        makers = {ref: step.operation for step in self.chain.graph.steps for ref in step.outputs}
+        for step in self.chain.graph.steps:
+            if isinstance(step.operation, keras.layers.BatchNormalization):
+                before = makers.get(step.inputs[0])
+                if isinstance(before, keras.layers.Dropout) and before.rate > 0:
+                    yield step.operation

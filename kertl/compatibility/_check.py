@@ -1,0 +1,100 @@
+"""`check`: the rules gone through, a finding a line."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from kertl._checks import complain
+from kertl.compatibility._case import Case
+from kertl.compatibility._rules import RULES
+from kertl.data import ImageData
+from kertl.recipe import Recipe, named_recipe
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that does not go with another."""
+
+    rule: str
+    """Name of the rule, as in docs/compatibility.md."""
+    severity: str
+    """"error": training would fail or not do what is written. "warning": it is known to end worse than need be."""
+    what: str
+    """What clashes here, with the values found."""
+    why: str
+    """Why that is so."""
+    advice: str
+    """What to do."""
+    source: str
+    """Where the reason is from."""
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.what}. {self.why} {self.advice} [{self.rule}; {self.source}]"
+
+
+class Findings(tuple[Finding, ...]):
+    """What was found, errors first; printed, a line each."""
+
+    __slots__ = ()
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Those that would stop `fine_tune`."""
+        return tuple(one for one in self if one.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Those that it would print."""
+        return tuple(one for one in self if one.severity == "warning")
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self)) or "Nothing was found that does not go together."
+
+
+def check(
+    recipe: str | Recipe,
+    model: keras.Model,
+    data: ImageData,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    range_test: Any = None,
+) -> Findings:
+    """Find what does not go together, before anything is trained.
+
+    `kertl.fine_tune` does this itself: errors stop it, warnings are logged. docs/compatibility.md lists the rules.
+
+    Args:
+        recipe: The name of a recipe with fixed stages, or a `kertl.Recipe`.
+        model: The model to train.
+        data: The images.
+        callbacks: What `fine_tune` or `fit` would be given.
+        range_test: What `kertl.lr_range_test` gave, to hold the learning rates against.
+
+    Returns:
+        The findings, errors first, empty where nothing was found.
+
+    Raises:
+        ValueError: If an argument is of another kind, or a stage names an unknown boundary.
+
+    Example:
+        >>> import numpy as np, kertl
+        >>> pictures = np.random.default_rng(0).integers(0, 255, (40, 32, 32, 3), dtype="uint8")
+        >>> data = kertl.data.from_arrays(pictures, ["left", "right"] * 20, validation=0.25, test=0, batch_size=4)
+        >>> model = kertl.build("MobileNetV2", num_classes=2, weights=None, input_shape=(32, 32, 3))
+        >>> [finding.rule for finding in kertl.check("mid", model, data)]
+        ['flip-of-left-and-right', 'small-validation', 'size-far-from-pretraining']
+    """
+    if not isinstance(data, ImageData):
+        raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
+    chosen = named_recipe(recipe) if isinstance(recipe, str) else recipe
+    if not isinstance(chosen, Recipe):
+        raise complain("recipe", "the name of a recipe or a kertl.Recipe", recipe)
+    case = Case(chosen, model, data, tuple(callbacks), range_test)
+    found = [
+        Finding(rule.name, rule.severity, what, rule.why, rule.advice, rule.source)
+        for rule in RULES
+        for what in rule.find(case)
+    ]
+    return Findings(sorted(found, key=lambda finding: finding.severity != "error"))

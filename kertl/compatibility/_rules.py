@@ -1,0 +1,300 @@
+"""The rules: what to look for, why it matters, what to do about it, and where that is from."""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import keras
+
+from kertl.backbones import APPLICATIONS
+from kertl.compatibility._case import Case
+from kertl.data import augment
+from kertl.model import model_info
+from kertl.tasks import task_named
+
+_SMALL_BATCH = 16
+_LEFT_OVER = 0.1
+_MANY_PARAMETERS = 1_000_000
+_FEW_IMAGES = 1_000
+_WIDE = 0.05
+_SURE = 0.9
+_SIDES = re.compile(r"(^|[^a-z])(left|right|l|r|links|rechts|gauche|droite)([^a-z]|$)")
+_SET_THE_RATE = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule: `find` says what clashes in a case, a text for each place where it does."""
+
+    name: str
+    severity: str
+    clash: str
+    why: str
+    advice: str
+    source: str
+    find: Callable[[Case], Iterator[str]]
+
+
+def matrix() -> str:
+    """The rules as a table in Markdown, which is docs/compatibility.md."""
+    rows = [
+        f"| `{rule.name}` | {rule.severity} | {rule.clash} | {rule.why} {rule.advice} | {rule.source} |" for rule in RULES
+    ]
+    return "\n".join(["| rule | severity | what clashes | why, and what to do | source |", "|---|---|---|---|---|", *rows])
+
+
+def _rate_set_twice(case: Case) -> Iterator[str]:
+    for callback in case.callbacks:
+        for one in case.stages:
+            if isinstance(callback, _SET_THE_RATE) and one.stage.schedule != "constant":
+                yield f"{type(callback).__name__} sets the rate of {one}, which has schedule={one.stage.schedule!r}"
+
+
+def _unknown_monitor(case: Case) -> Iterator[str]:
+    if not all(type(callback).__module__.startswith("keras.") for callback in case.callbacks):
+        return  # others may add figures
+    names = ["loss", *(metric.name for metric in task_named(case.data.task).metrics())]
+    known = [*names, *(f"val_{name}" for name in names if case.data.validation is not None), "learning_rate"]
+    for callback in case.callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if monitor is not None and monitor not in known:
+            yield f"{type(callback).__name__} watches {monitor!r}, and there are {', '.join(known)}"
+
+
+def _live_augmentation_of_features(case: Case) -> Iterator[str]:
+    for one in case.stages:
+        if one.stage.cache is True and not one.stage.views and one.stage.augment != "none":
+            yield f"{one} has cache=True, augment={one.stage.augment!r} and views=0"
+
+
+def _small_batches(case: Case) -> Iterator[str]:
+    for one in case.stages:
+        if one.batch_norms and one.batch_size < _SMALL_BATCH:
+            yield f"{one} trains {len(one.batch_norms)} BatchNorm layers on batches of {one.batch_size}"
+
+
+def _slow_statistics(case: Case) -> Iterator[str]:
+    for one in case.stages:
+        slow = max((layer.momentum for layer in one.batch_norms), default=0.0)
+        if slow**one.steps > _LEFT_OVER:
+            left = f"{slow**one.steps:.0%} of their old statistics"
+            yield f"in {one}, BatchNorm layers of momentum {slow:g} keep {left} after {one.steps} steps"
+
+
+def _dropout_before_norm(case: Case) -> Iterator[str]:
+    for layer in case.after_dropout():
+        if any(layer in one.batch_norms for one in case.stages):
+            yield f"{layer.name!r} takes what a Dropout layer gives"
+
+
+def _soft_thrice(case: Case) -> Iterator[str]:
+    for one in case.stages:
+        stage = one.stage
+        if (stage.mixup or stage.cutmix) and stage.loss == "focal" and stage.label_smoothing:
+            yield f"{one} has mixed labels, the focal loss and label_smoothing={stage.label_smoothing:g}"
+
+
+def _own_loss_of_mixed(case: Case) -> Iterator[str]:
+    for one in case.stages:
+        if (one.stage.mixup or one.stage.cutmix) and ">" in str(one.stage.loss) and case.data.task == "single_label":
+            yield f"{one} mixes labels and has the loss {one.stage.loss!r}"
+
+
+def _mirrored_sides(case: Case) -> Iterator[str]:
+    sided = [name for name in case.data.class_names if _SIDES.search(name.lower().replace("_", " "))]
+    flips = [one for one in case.stages if any("flip" in layer.name for layer in augment.layers(one.stage.augment))]
+    if sided and flips and case.data.task != "regression":
+        yield f"{flips[0]} mirrors images, and there are classes {', '.join(map(repr, sided))}"
+
+
+def _decay_twice(case: Case) -> Iterator[str]:
+    for one in case.stages:
+        if not one.stage.weight_decay:
+            continue
+        if any(getattr(getattr(layer, "kernel_regularizer", None), "l2", 0) for layer in one.layers):
+            yield f"{one} has weight_decay={one.stage.weight_decay:g}, and layers with an L2 penalty"
+        if one.stage.l2_sp:
+            yield f"{one} has weight_decay={one.stage.weight_decay:g} and l2_sp={one.stage.l2_sp:g}"
+
+
+def _everything_on_few(case: Case) -> Iterator[str]:
+    images = case.data.train.num_examples
+    for one in case.stages:
+        trained = sum(group.parameters for group in case.chain.backbone_groups)
+        if one.first == 0 and trained >= _MANY_PARAMETERS and images < _FEW_IMAGES and not one.stage.l2_sp:
+            yield f"{one} trains {trained:,} parameters of the backbone on {images:,} images"
+
+
+def _small_validation(case: Case) -> Iterator[str]:
+    if case.data.validation is None:
+        yield "there is no validation part, so that the training loss chooses the weights"
+        return
+    images = case.data.validation.num_examples
+    half = 1.96 * math.sqrt(_SURE * (1 - _SURE) / images)
+    if case.data.task != "regression" and half > _WIDE:
+        yield f"the validation part has {images} images: an accuracy of {_SURE:.0%} is known to within ±{half:.0%}"
+
+
+def _far_rate(case: Case) -> Iterator[str]:
+    suggestion = getattr(case.range_test, "suggestion", None)
+    for one in case.stages if suggestion else ():
+        rate = one.stage.learning_rate
+        highest = max(rate) if isinstance(rate, tuple) else rate
+        if isinstance(highest, (int, float)) and not suggestion / 30 <= highest <= suggestion * 10:
+            yield f"{one} has learning_rate={highest:g}, and the range test suggests {suggestion:.2g}"
+
+
+def _far_size(case: Case) -> Iterator[str]:
+    info = model_info(case.model)
+    known = APPLICATIONS.get(info.backbone) if info else None
+    sizes = {tuple(one.stage.image_size or case.data.image_size) for one in case.stages}
+    for size in sorted(sizes) if known else ():
+        if known and not known.size / 2 <= math.sqrt(size[0] * size[1]) <= known.size * 2:
+            yield f"images of {size[0]} x {size[1]} pixels for {known.name}, which was trained at {known.size}"
+
+
+def _other_last_size(case: Case) -> Iterator[str]:
+    last = case.stages[-1]
+    own = tuple(case.model.input_shape[1:3])
+    if last.stage.image_size not in (None, own) and None not in own:
+        yield f"{last}, the last, trains at {last.stage.image_size}, and the model takes images of {own}"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "rate-set-twice",
+        "error",
+        "ReduceLROnPlateau or LearningRateScheduler, and a stage with a schedule",
+        "Keras raises when the callback first sets the rate, which may be hours in.",
+        "Take schedule='constant', or leave the callback out.",
+        "measured with Keras 3.15",
+        _rate_set_twice,
+    ),
+    Rule(
+        "unknown-monitor",
+        "error",
+        "A callback that watches a figure that no metric has",
+        "Keras warns at each epoch and never stops or saves.",
+        "Name one of the figures there are.",
+        "measured with Keras 3.15",
+        _unknown_monitor,
+    ),
+    Rule(
+        "live-augmentation-of-features",
+        "error",
+        "Kept features, and images that vary anew each epoch",
+        "Features are of fixed versions of the images.",
+        "Pass views=4, or augment='none', or cache=False.",
+        "docs/design/features.md",
+        _live_augmentation_of_features,
+    ),
+    Rule(
+        "batch-norm-on-small-batches",
+        "warning",
+        f"BatchNorm that trains, and batches under {_SMALL_BATCH}",
+        "Mean and variance of few images are noise, in training and in what is kept of them.",
+        "Freeze it (batch_norm='frozen', Head(batch_norm=False)), or take larger batches.",
+        "Wu & He 2018, https://arxiv.org/abs/1803.08494",
+        _small_batches,
+    ),
+    Rule(
+        "batch-norm-too-slow",
+        "warning",
+        "BatchNorm that trains, and a momentum too high for the number of steps",
+        "Training normalises by the batch, evaluation by statistics that have not arrived yet.",
+        "Freeze it, train longer, or lower its momentum (Head(batch_norm_momentum=0.9)).",
+        "Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167",
+        _slow_statistics,
+    ),
+    Rule(
+        "dropout-before-batch-norm",
+        "warning",
+        "Dropout just in front of a BatchNorm that trains",
+        "Dropout changes the variance in training and not in evaluation, so that the kept variance is wrong.",
+        "Put dropout behind the last BatchNorm.",
+        "Li et al. 2019, https://arxiv.org/abs/1801.05134",
+        _dropout_before_norm,
+    ),
+    Rule(
+        "soft-labels-thrice",
+        "warning",
+        "MixUp or CutMix, the focal loss, and label smoothing at once",
+        "Each takes from what is answered well already; together the labels hardly count.",
+        "Keep one or two of the three.",
+        "Zhang et al. 2018, section 4; Lin et al. 2017, https://arxiv.org/abs/1708.02002",
+        _soft_thrice,
+    ),
+    Rule(
+        "own-loss-of-mixed-labels",
+        "warning",
+        "MixUp or CutMix, and a loss of one's own",
+        "Mixed labels are rows of shares in training, and class ids in validation.",
+        "Have the loss take both.",
+        "Zhang et al. 2018, https://arxiv.org/abs/1710.09412",
+        _own_loss_of_mixed,
+    ),
+    Rule(
+        "flip-of-left-and-right",
+        "warning",
+        "Mirrored images, and classes named after sides",
+        "A left hand in the mirror is a right one under the label of a left one.",
+        "Leave flips out, and see `kertl.data.check_augmentation`.",
+        "Shorten & Khoshgoftaar 2019, https://doi.org/10.1186/s40537-019-0197-0",
+        _mirrored_sides,
+    ),
+    Rule(
+        "decay-twice",
+        "warning",
+        "Weight decay, and a penalty (L2, L2-SP) on the same weights",
+        "Both pull, by different rules, and towards zero against the pretrained weights.",
+        "Keep one: weight_decay=0 beside L2 or L2-SP.",
+        "Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101",
+        _decay_twice,
+    ),
+    Rule(
+        "everything-on-few-images",
+        "warning",
+        f"A whole backbone of {_MANY_PARAMETERS:,} parameters or more, and fewer than {_FEW_IMAGES:,} images",
+        "It fits what is peculiar to these images, and loses what it knew.",
+        "Train a part of it, or hold it with l2_sp.",
+        "Kumar et al. 2022, https://arxiv.org/abs/2202.10054",
+        _everything_on_few,
+    ),
+    Rule(
+        "small-validation",
+        "warning",
+        f"A validation part on which an accuracy of {_SURE:.0%} is known to within more than ±{_WIDE:.0%}, or none",
+        "Settings that differ by less cannot be told apart there.",
+        "Give it more images, or use `kertl.cross_validate`.",
+        "Normal approximation of the binomial interval",
+        _small_validation,
+    ),
+    Rule(
+        "rate-far-from-range-test",
+        "warning",
+        "A learning rate above 10 times, or under a thirtieth, of what the range test suggests",
+        "It diverges, or hardly moves.",
+        "Take the suggestion, or learning_rate='auto'.",
+        "Smith 2017, https://arxiv.org/abs/1506.01186",
+        _far_rate,
+    ),
+    Rule(
+        "size-far-from-pretraining",
+        "warning",
+        "Images less than half, or more than twice, the size of pretraining",
+        "Filters find things at the size at which they learnt them.",
+        "Choose a size nearer to it, or train more of the backbone.",
+        "Touvron et al. 2019, https://arxiv.org/abs/1906.06423",
+        _far_size,
+    ),
+    Rule(
+        "last-stage-at-another-size",
+        "warning",
+        "A last stage at another size than the model's",
+        "The model will be asked at its own size, for which it has not been trained last.",
+        "End with a stage without image_size.",
+        "Touvron et al. 2019, https://arxiv.org/abs/1906.06423",
+        _other_last_size,
+    ),
+)

@@ -1,0 +1,171 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import pytest
+
+import kertl
+from kertl.compatibility import RULES, matrix
+from tests.runs import classifier, quick, recipe, squares
+
+SIDES = {"class_names": ["left hand", "right hand", "neither"]}
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Enough images for every rule about their number to be content."""
+    return squares(per_class=200, validation=0.3, test=0, batch_size=16)
+
+
+def mobilenet(side=32, **options):
+    return kertl.build("MobileNetV2", num_classes=3, weights=None, input_shape=(side, side, 3), **options)
+
+
+def dropout_before_norm(rate):
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2)(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.BatchNormalization(momentum=0.5)(keras.layers.Dropout(rate)(x))
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+
+
+def plateau(monitor="val_loss"):
+    return {"callbacks": [keras.callbacks.ReduceLROnPlateau(monitor)]}
+
+
+def suggesting(rate):
+    return {"range_test": SimpleNamespace(suggestion=rate)}
+
+
+# For each rule: stages, model, data and other arguments with which it finds something, and with which it does not.
+# What is left out is a stage at "deep", a small classifier, and the images of the fixture.
+CASES = {
+    "rate-set-twice": (
+        {"stages": [quick(schedule="constant"), quick("mid", schedule="cosine")], **plateau()},
+        {"stages": [quick(schedule="constant")], **plateau()},
+    ),
+    "unknown-monitor": (
+        {"stages": [quick(schedule="constant")], **plateau("val_acc")},
+        {"stages": [quick(schedule="constant")], **plateau("val_accuracy")},
+    ),
+    "live-augmentation-of-features": (
+        {"stages": [quick(cache=True, augment="light")]},
+        {"stages": [quick(cache=True, augment="light", views=2), quick(augment="light")]},
+    ),
+    "batch-norm-on-small-batches": (
+        {"stages": [quick("mid", batch_norm="train", batch_size=15)]},
+        {"stages": [quick("mid", batch_size=15), quick("mid", batch_norm="train", epochs=20)]},
+    ),
+    "batch-norm-too-slow": (
+        {"stages": [quick("mid", batch_norm="train")]},  # 27 steps at a momentum of 0.99
+        {"stages": [quick("mid", batch_norm="train", epochs=9)]},
+    ),
+    "dropout-before-batch-norm": (
+        {"model": lambda: dropout_before_norm(0.2)},
+        {"model": lambda: dropout_before_norm(0.0)},
+    ),
+    "soft-labels-thrice": (
+        {"stages": [quick(mixup=0.2, loss="focal", label_smoothing=0.1)]},
+        {"stages": [quick(mixup=0.2, loss="focal", label_smoothing=0.0), quick(loss="focal", label_smoothing=0.1)]},
+    ),
+    "own-loss-of-mixed-labels": (
+        {"stages": [quick(mixup=0.2, loss="tests>own")]},
+        {"stages": [quick(loss="tests>own"), quick(mixup=0.2)]},
+    ),
+    "flip-of-left-and-right": (
+        {"stages": [quick(augment="light")], "data": lambda: squares(200, validation=0.3, test=0, **SIDES)},
+        {"stages": [quick()], "data": lambda: squares(200, validation=0.3, test=0, **SIDES)},
+    ),
+    "decay-twice": (
+        {"stages": [quick("mid", l2_sp=0.1, weight_decay=1e-4)]},
+        {"stages": [quick("mid", l2_sp=0.1, weight_decay=0.0)]},
+    ),
+    "everything-on-few-images": (
+        {"stages": [quick("full")], "model": mobilenet},
+        {"stages": [quick("mid"), quick("full", l2_sp=0.01, weight_decay=0.0)], "model": mobilenet},
+    ),
+    "small-validation": ({"data": squares}, {}),
+    "rate-far-from-range-test": (suggesting(1e-4), suggesting(2e-3)),  # the stage has 0.01
+    "size-far-from-pretraining": ({"model": mobilenet}, {"stages": [quick(image_size=(128, 128))], "model": mobilenet}),
+    "last-stage-at-another-size": (
+        {"stages": [quick(image_size=(64, 64))]},
+        {"stages": [quick(image_size=(64, 64)), quick("mid", image_size=(32, 32))]},
+    ),
+}
+
+
+def found(images, stages=(quick(),), model=classifier, data=None, **options):
+    return kertl.check(recipe(*stages), model(), data() if data else images, **options)
+
+
+def test_every_rule_has_a_case_here():
+    assert {rule.name for rule in RULES} == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_rule_finds_what_clashes_and_nothing_where_nothing_does(name, images):
+    clashing, fine = CASES[name]
+    (rule,) = (rule for rule in RULES if rule.name == name)
+    findings = [finding for finding in found(images, **clashing) if finding.rule == name]
+    assert findings
+    assert {(one.severity, one.why, one.advice, one.source) for one in findings} == {
+        (rule.severity, rule.why, rule.advice, rule.source)
+    }
+    assert name not in {finding.rule for finding in found(images, **fine)}
+
+
+def test_an_l2_penalty_beside_weight_decay_is_found_too(images):
+    findings = found(images, model=lambda: classifier(l2=0.01))
+    assert [finding.what for finding in findings] == [
+        "stage 1 (at='deep') has weight_decay=0.0001, and layers with an L2 penalty"
+    ]
+
+
+def test_no_validation_part_is_found(images):
+    (finding,) = found(images, data=lambda: squares(40, validation=0, test=0))
+    assert finding.what == "there is no validation part, so that the training loss chooses the weights"
+
+
+def test_what_goes_together_gives_no_finding(images):
+    findings = found(images)
+    assert not findings
+    assert str(findings) == "Nothing was found that does not go together."
+
+
+def test_errors_come_first_a_line_each(images):
+    findings = found(images, stages=[quick("mid", l2_sp=0.1, schedule="cosine")], **plateau())
+    assert [finding.severity for finding in findings] == ["error", "warning"]
+    assert len(findings.errors) == len(findings.warnings) == 1
+    assert str(findings).splitlines()[0] == (
+        "error: ReduceLROnPlateau sets the rate of stage 1 (at='mid'), which has schedule='cosine'. Keras raises when "
+        "the callback first sets the rate, which may be hours in. Take schedule='constant', or leave the callback out. "
+        "[rate-set-twice; measured with Keras 3.15]"
+    )
+
+
+def test_training_stops_at_errors_and_says_the_warnings(images, caplog):
+    stage = quick("mid", l2_sp=0.1, schedule="cosine")
+    with pytest.raises(ValueError, match=r"^`recipe`, `model`, `data` and `callbacks` must go together\. Received:\n"):
+        kertl.fine_tune(classifier(), images, recipe=recipe(stage), verbose=0, **plateau())
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.records[0].getMessage().startswith("warning: stage 1 (at='mid') has weight_decay=0.0001 and l2_sp=0.1")
+
+
+def test_the_table_in_the_docs_is_that_of_the_rules():
+    text = (Path(__file__).parents[2] / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    assert matrix() in text, "write it anew: python -c 'import kertl.compatibility as c; print(c.matrix())'"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("auto",), "`recipe` must be 'deep' or 'mid' or 'full' or 'gradual'. Received: recipe='auto'."),
+        ((None,), "`recipe` must be the name of a recipe or a kertl.Recipe. Received: recipe=None."),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(arguments, message, images):
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.check(*arguments, classifier(), images)
+    assert str(caught.value) == message
+    with pytest.raises(ValueError, match="`data` must be what"):
+        kertl.check("deep", classifier(), None)
