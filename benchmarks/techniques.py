@@ -151,7 +151,11 @@ def table(folder):
             for seed, row in mine.items()
             if (arm.to_compare, seed) in rows
         ]
-        against = "" if name == arm.to_compare or not pairs else f"{np.mean(pairs):+.4f} ({min(pairs):+.4f} to {max(pairs):+.4f})"
+        against = (
+            ""
+            if name == arm.to_compare or not pairs
+            else f"{np.mean(pairs):+.4f} ({min(pairs):+.4f} to {max(pairs):+.4f})"
+        )
         print(
             f"| {name} | {mean('validation'):.4f} | {mean('test'):.4f} ({min(tests):.4f} to {max(tests):.4f}) | "
             f"{arm.to_compare if against else ''} | {against} | {mean('crossentropy'):.3f} | {mean('seconds'):.0f} |"

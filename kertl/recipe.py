@@ -22,7 +22,7 @@ SCHEDULES = (
     "constant",
 )
 LOSSES = ("auto", "focal", "mse", "mae", "huber")
-OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "lion")
+OPTIMIZERS = ("adamw", "adam", "sgd", "sgd_nesterov", "rmsprop", "lion", "muon")
 AUGMENTATIONS = ("none", "light", "strong")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -76,8 +76,11 @@ class Stage:
     _: dataclasses.KW_ONLY
     epochs: int = 5
     """How often the training images are gone through; >= 1."""
-    learning_rate: float = 1e-3
-    """The highest learning rate; > 0."""
+    learning_rate: float | tuple[float, float] | str = 1e-3
+    """The highest learning rate, > 0; or `(low, high)` for the first layer group that trains and for the head, those
+    between them in a geometric row; or "auto", what a range test at the start of the stage suggests."""
+    layer_decay: float = 1.0
+    """The rate of each layer group over that of the group behind it; 0 < decay <= 1."""
     schedule: str = "one_cycle"
     """"one_cycle" (up for three tenths of the steps, then down to nearly zero), "cosine" (down to zero),
     "warmup_cosine" (up in a straight line for a tenth of the steps first), "cosine_restarts" (three times down to zero,
@@ -85,7 +88,7 @@ class Stage:
     "triangular" (four times up from a quarter of the rate and down again), "slanted_triangular" (up for a tenth of the
     steps, then straight down), "constant"."""
     optimizer: str = "adamw"
-    """"adamw", "adam", "sgd" (momentum 0.9), "rmsprop" or "lion"."""
+    """"adamw", "adam", "sgd" or "sgd_nesterov" (momentum 0.9), "rmsprop", "lion" or "muon"."""
     weight_decay: float = 1e-4
     """Share of each weight that a step at rate 1 takes away; >= 0. Biases and BatchNorm are left out."""
     loss: str | Callable[..., Any] = "auto"
@@ -116,6 +119,9 @@ class Stage:
     """Stop after so many epochs without a better validation loss; None goes through all epochs."""
     until_below_validation: bool = False
     """Stop as soon as the training loss, which dropout and augmentation raise, is below the validation loss."""
+    ema: float = 0.0
+    """Above 0, the exponential average of the weights is judged and kept, of which each step keeps this share, 0.98 to
+    0.999 being usual; 0 <= ema < 1."""
     l2_sp: float = 0.0
     """Pull of the backbone's weights towards those that the run began with: half of it times the squared distance is
     added to the loss; >= 0."""
@@ -128,7 +134,7 @@ class Stage:
         if not isinstance(self.at, (str, int)) or isinstance(self.at, bool):
             raise complain("at", "'deep', 'mid', 'full', the name of a layer group, or a number of groups", self.at)
         integer("epochs", self.epochs, at_least=1)
-        number("learning_rate", self.learning_rate, above=0)
+        self._check_rates()
         one_of("schedule", self.schedule, SCHEDULES)
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         number("weight_decay", self.weight_decay, at_least=0)
@@ -143,11 +149,31 @@ class Stage:
             integer("patience_epochs", self.patience_epochs, at_least=1)
         object.__setattr__(self, "loss", _loss_name(self.loss))
         one_of("until_below_validation", self.until_below_validation, (True, False))
+        number("ema", self.ema, at_least=0, below=1)
         number("l2_sp", self.l2_sp, at_least=0)
         if self.image_size is not None:
             object.__setattr__(self, "image_size", _size(self.image_size))
         if self.batch_size not in (None, "full"):
             integer("batch_size", self.batch_size, at_least=1)
+
+    def _check_rates(self) -> None:
+        number("layer_decay", self.layer_decay, above=0, at_most=1)
+        rate = self.learning_rate
+        if isinstance(rate, (tuple, list)) and len(rate) == 2:
+            number("learning_rate", rate[1], at_least=number("learning_rate", rate[0], above=0))
+            object.__setattr__(self, "learning_rate", tuple(rate))
+            if self.layer_decay != 1:
+                raise complain("layer_decay", "1 where `learning_rate` says the rates of all groups", self.layer_decay)
+        elif isinstance(rate, (str, tuple, list)):
+            if rate != "auto":
+                raise complain("learning_rate", "a number > 0, (low, high), or 'auto'", rate)
+        else:
+            number("learning_rate", rate, above=0)
+
+    @property
+    def peak(self) -> Any:
+        """The highest learning rate, that of the head; or "auto"."""
+        return self.learning_rate[1] if isinstance(self.learning_rate, tuple) else self.learning_rate
 
 
 @dataclasses.dataclass(frozen=True)

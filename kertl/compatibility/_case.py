@@ -45,10 +45,9 @@ class StageCase:
         chain, found = self.case.chain, []
         end = len(chain.backbone_groups)
         for begin, stop in ((self.first, end), (max(self.first, end), len(chain.groups))):
-            for layer in (leaf for layer in chain.layers(begin, stop) for leaf in layer._flatten_layers()):
-                frozen = stop == end and self.stage.batch_norm == "frozen"
-                if not (frozen and isinstance(layer, keras.layers.BatchNormalization)):
-                    found.append(layer)
+            frozen = stop == end and self.stage.batch_norm == "frozen"
+            leaves = [leaf for layer in chain.layers(begin, stop) for leaf in layer._flatten_layers()]
+            found += [leaf for leaf in leaves if not (frozen and isinstance(leaf, keras.layers.BatchNormalization))]
         return found
 
     @property

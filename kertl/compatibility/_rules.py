@@ -39,9 +39,12 @@ class Rule:
 def matrix() -> str:
     """The rules as a table in Markdown, which is docs/compatibility.md."""
     rows = [
-        f"| `{rule.name}` | {rule.severity} | {rule.clash} | {rule.why} {rule.advice} | {rule.source} |" for rule in RULES
+        f"| `{rule.name}` | {rule.severity} | {rule.clash} | {rule.why} {rule.advice} | {rule.source} |"
+        for rule in RULES
     ]
-    return "\n".join(["| rule | severity | what clashes | why, and what to do | source |", "|---|---|---|---|---|", *rows])
+    return "\n".join(
+        ["| rule | severity | what clashes | why, and what to do | source |", "|---|---|---|---|---|", *rows]
+    )
 
 
 def _rate_set_twice(case: Case) -> Iterator[str]:
@@ -91,13 +94,13 @@ def _dropout_before_norm(case: Case) -> Iterator[str]:
 def _soft_thrice(case: Case) -> Iterator[str]:
     for one in case.stages:
         stage = one.stage
-        if (stage.mixup or stage.cutmix) and stage.loss == "focal" and stage.label_smoothing:
+        if stage.mixup and stage.loss == "focal" and stage.label_smoothing:
             yield f"{one} has mixed labels, the focal loss and label_smoothing={stage.label_smoothing:g}"
 
 
 def _own_loss_of_mixed(case: Case) -> Iterator[str]:
     for one in case.stages:
-        if (one.stage.mixup or one.stage.cutmix) and ">" in str(one.stage.loss) and case.data.task == "single_label":
+        if one.stage.mixup and ">" in str(one.stage.loss) and case.data.task == "single_label":
             yield f"{one} mixes labels and has the loss {one.stage.loss!r}"
 
 
@@ -139,19 +142,18 @@ def _small_validation(case: Case) -> Iterator[str]:
 def _far_rate(case: Case) -> Iterator[str]:
     suggestion = getattr(case.range_test, "suggestion", None)
     for one in case.stages if suggestion else ():
-        rate = one.stage.learning_rate
-        highest = max(rate) if isinstance(rate, tuple) else rate
-        if isinstance(highest, (int, float)) and not suggestion / 30 <= highest <= suggestion * 10:
-            yield f"{one} has learning_rate={highest:g}, and the range test suggests {suggestion:.2g}"
+        peak = one.stage.peak
+        if peak != "auto" and not suggestion / 30 <= peak <= suggestion * 10:
+            yield f"{one} has learning_rate={peak:g}, and the range test suggests {suggestion:.2g}"
 
 
 def _far_size(case: Case) -> Iterator[str]:
     info = model_info(case.model)
     known = APPLICATIONS.get(info.backbone) if info else None
     sizes = {tuple(one.stage.image_size or case.data.image_size) for one in case.stages}
-    for size in sorted(sizes) if known else ():
-        if known and not known.size / 2 <= math.sqrt(size[0] * size[1]) <= known.size * 2:
-            yield f"images of {size[0]} x {size[1]} pixels for {known.name}, which was trained at {known.size}"
+    for height, width in sorted(sizes):
+        if known is not None and not known.size / 2 <= math.sqrt(height * width) <= known.size * 2:
+            yield f"images of {height} x {width} pixels for {known.name}, which was trained at {known.size}"
 
 
 def _other_last_size(case: Case) -> Iterator[str]:

@@ -11,14 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl.callbacks import BestWeights, EpochSeeds, StopBelowValidation, StopOnDivergence
+from kertl.callbacks import BestAverage, BestWeights, EpochSeeds, GroupRates, StopBelowValidation, StopOnDivergence
 from kertl.data import ImageData, ImageDataset, augment, data_errors
 from kertl.errors import DivergedError, RunError
 from kertl.evaluation import predict
 from kertl.groups import find_chain
 from kertl.hardware import scope_of
 from kertl.model import at_size, computing_in, model_info, stage_model, target_spreads
-from kertl.optimizers import carry_moments, optimizer_named
+from kertl.optimizers import carry_moments, discriminative, optimizer_named, unbuilt
 from kertl.recipe import Recipe, Stage
 from kertl.runner._checkpoints import Checkpoints
 from kertl.runner._journal import Journal, Snapshot
@@ -101,7 +101,8 @@ def train_stage(
         chain = find_chain(sized)
         optimizer = _compile(training, model, data, recipe, stage, before)
         variables = list(training.trainable_variables)
-        best = BestWeights("val_loss" if data.validation is not None else "loss", stage.patience_epochs)
+        monitor = "val_loss" if data.validation is not None else "loss"
+        best = (BestAverage if stage.ema else BestWeights)(monitor, stage.patience_epochs)
         crossing = [StopBelowValidation()] if stage.until_below_validation else []
         divergence = StopOnDivergence()
         material: Material
@@ -121,6 +122,7 @@ def train_stage(
                     divergence,
                     best,
                     *crossing,
+                    *([GroupRates()] if _by_group(stage) else []),
                     _Rows(number, stage.at, journal.add),
                     *_tensorboard(journal.tensorboard),
                     *callbacks,
@@ -192,8 +194,7 @@ def _compile(
     training: keras.Model, model: keras.Model, data: ImageData, recipe: Recipe, stage: Stage, before: Trained | None
 ) -> keras.optimizers.Optimizer:
     variables = list(training.trainable_variables)
-    schedule = schedule_named(stage.schedule, stage.learning_rate, total_steps=len(data.train) * stage.epochs)
-    optimizer = optimizer_named(stage.optimizer, schedule, variables, weight_decay=stage.weight_decay)
+    optimizer = _optimizer(model, stage, variables, total_steps=len(data.train) * stage.epochs)
     if before is not None:
         carried = carry_moments(before.optimizer, before.variables, optimizer, variables)
         _logger.info("%d of %d variables keep their moments from the stage before.", carried, len(variables))
@@ -207,6 +208,24 @@ def _compile(
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     return optimizer
+
+
+def _optimizer(
+    model: keras.Model, stage: Stage, variables: Sequence[Any], total_steps: int
+) -> keras.optimizers.Optimizer:
+    """The stage's optimizer, with one rate for all or one for each layer group."""
+    schedule = schedule_named(stage.schedule, stage.peak, total_steps=total_steps)
+    if not _by_group(stage):
+        return optimizer_named(stage.optimizer, schedule, variables, weight_decay=stage.weight_decay, ema=stage.ema)
+    plain = unbuilt(stage.optimizer, schedule, ema=stage.ema)
+    by = (
+        {"rates": stage.learning_rate} if isinstance(stage.learning_rate, tuple) else {"layer_decay": stage.layer_decay}
+    )
+    return discriminative(plain, model, weight_decay=stage.weight_decay, variables=variables, **by)
+
+
+def _by_group(stage: Stage) -> bool:
+    return isinstance(stage.learning_rate, tuple) or stage.layer_decay != 1
 
 
 def _scaled(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]) -> keras.optimizers.Optimizer:

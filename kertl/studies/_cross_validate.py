@@ -22,7 +22,7 @@ from kertl.studies._trainee import Trainee, with_head
 _STAGE = Stage("deep", epochs=20, learning_rate=3e-3, augment="none")
 
 # What goes with a stage of `fine_tune` alone, which has images, a validation part and stages before it.
-_ALONE = ("patience_epochs", "until_below_validation", "l2_sp", "image_size", "batch_size")
+_ALONE = ("patience_epochs", "layer_decay", "ema", "until_below_validation", "l2_sp", "image_size", "batch_size")
 
 
 def cross_validate(

@@ -119,7 +119,7 @@ class Trainee:
                 variable.assign(value)
             return
         stage, variables = self._stage, list(self.model.trainable_variables)
-        schedule = schedule_named(stage.schedule, stage.learning_rate, total_steps=total_steps)
+        schedule = schedule_named(stage.schedule, stage.peak, total_steps=total_steps)
         self._optimizer = optimizer_named(stage.optimizer, schedule, variables, weight_decay=stage.weight_decay)
         self.model.compile(
             optimizer=self._optimizer,

@@ -94,7 +94,7 @@ CASES = {
 }
 
 
-def found(images, stages=(quick(),), model=classifier, data=None, **options):
+def found(images, stages=("deep",), model=classifier, data=None, **options):
     return kertl.check(recipe(*stages), model(), data() if data else images, **options)
 
 
@@ -148,7 +148,9 @@ def test_training_stops_at_errors_and_says_the_warnings(images, caplog):
     with pytest.raises(ValueError, match=r"^`recipe`, `model`, `data` and `callbacks` must go together\. Received:\n"):
         kertl.fine_tune(classifier(), images, recipe=recipe(stage), verbose=0, **plateau())
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert caplog.records[0].getMessage().startswith("warning: stage 1 (at='mid') has weight_decay=0.0001 and l2_sp=0.1")
+    assert (
+        caplog.records[0].getMessage().startswith("warning: stage 1 (at='mid') has weight_decay=0.0001 and l2_sp=0.1")
+    )
 
 
 def test_the_table_in_the_docs_is_that_of_the_rules():

@@ -7,6 +7,7 @@ import pytest
 import kertl
 from kertl.features import extract
 from kertl.runner import _kept, _pull
+from tests.runner.test_resume import Kill, Killed
 from tests.runs import classifier, digest, quick, recipe, squares, values
 
 
@@ -125,3 +126,100 @@ def test_damaged_weights_of_the_beginning_are_named(tmp_path):
     (tmp_path / "start.npz").write_bytes(b"PK no archive")
     with pytest.raises(kertl.errors.RunError, match=r"start\.npz' must hold the weights that the run began with"):
         train(classifier(), quick("mid", l2_sp=0.1), run_dir=tmp_path)
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_each_group_has_its_rate_in_the_history_and_moves_by_it(cache):
+    model = classifier(dropout=0.0)
+    before = dict(zip([v.path for v in model.variables], values(model.variables), strict=True))
+    stage = {"optimizer": "adam", "weight_decay": 0.0, "batch_size": "full", "schedule": "constant", "cache": cache}
+    run = train(model, quick("block3", learning_rate=(1e-4, 1e-2), **stage))
+    assert run.history["learning_rate/head"] == run.history["learning_rate"] == [pytest.approx(1e-2)]
+    assert run.history["learning_rate/block4"] == [pytest.approx(1e-3)]
+    assert run.history["learning_rate/block3"] == [pytest.approx(1e-4)]
+    for path, rate in {"block3_conv/kernel": 1e-4, "block4_conv/kernel": 1e-3, "predictions/kernel": 1e-2}.items():
+        (now,) = (value for v, value in zip(model.variables, values(model.variables), strict=True) if v.path == path)
+        # the first step of Adam moves every weight by the rate
+        np.testing.assert_allclose(np.median(np.abs(now - before[path])), rate, rtol=1e-2)
+
+
+def test_rates_fall_by_the_decay_and_moments_are_carried_between_one_rate_and_many():
+    run = train(classifier(), quick("mid"), quick("block3", layer_decay=0.5, schedule="constant"))
+    rates = [run.history[f"learning_rate/{name}"][-1] for name in ("head", "block4", "block3")]
+    assert rates == pytest.approx([0.01, 0.005, 0.0025])
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_the_average_of_the_weights_is_judged_and_kept(cache):
+    seen = []
+
+    class See(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            optimizer = self.model.optimizer
+            seen.append(
+                (values(optimizer._trainable_variables), values(optimizer._model_variables_moving_average), logs)
+            )
+
+    model = classifier()
+    run = train(model, quick("deep", epochs=4, ema=0.9, cache=cache), callbacks=[See()])
+    weights_then, averages, logs = seen[int(np.argmin(run.history["val_loss"]))]
+    kernel = model.get_layer("predictions").kernel
+    (average,) = (value for value in averages if value.shape == kernel.shape)
+    np.testing.assert_array_equal(values([kernel])[0], average)
+    assert not any(np.array_equal(one, average) for one in weights_then)
+    model.compile(loss=kertl.tasks.loss_named(kertl.tasks.task_named("single_label"), "auto", smoothing=0.1))
+    judged = model.evaluate(squares(per_class=8).validation, verbose=0)
+    assert judged == pytest.approx(logs["val_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_test_batch_end", "on_epoch_end"])
+def test_a_run_with_averages_and_rates_by_group_goes_on_to_the_same_bits(tmp_path, hook):
+    def once(folder, **options):
+        stages = (quick("deep", epochs=2, ema=0.9), quick("mid", epochs=2, ema=0.9, layer_decay=0.3, optimizer="sgd"))
+        run = train(classifier(), *stages, run_dir=folder, checkpoint_seconds=0, **options)
+        return digest(run.model)
+
+    whole = once(tmp_path / "whole")
+    for _ in range(9):
+        try:
+            assert once(tmp_path / "killed", callbacks=[Kill([hook], 3)]) == whole
+            return
+        except Killed:
+            continue
+    pytest.fail("the run never came to its end")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"learning_rate": (1e-3, 1e-4)}, "`learning_rate` must be a number >= 0.001. Received: learning_rate=0.0001."),
+        (
+            {"learning_rate": (1e-3,)},
+            "`learning_rate` must be a number > 0, (low, high), or 'auto'. Received: learning_rate=(0.001,).",
+        ),
+        (
+            {"learning_rate": "fast"},
+            "`learning_rate` must be a number > 0, (low, high), or 'auto'. Received: learning_rate='fast'.",
+        ),
+        ({"layer_decay": 0}, "`layer_decay` must be a number > 0 and <= 1. Received: layer_decay=0."),
+        (
+            {"layer_decay": 0.5, "learning_rate": (1e-4, 1e-3)},
+            "`layer_decay` must be 1 where `learning_rate` says the rates of all groups. Received: layer_decay=0.5.",
+        ),
+        ({"ema": 1}, "`ema` must be a number >= 0 and < 1. Received: ema=1."),
+        ({"l2_sp": -1}, "`l2_sp` must be a number >= 0. Received: l2_sp=-1."),
+        ({"batch_size": 0}, "`batch_size` must be a whole number >= 1. Received: batch_size=0."),
+        (
+            {"image_size": (100, 128)},
+            "`image_size` must be (height, width), multiples of 32. Received: image_size=(100, 128). Convolutions with",
+        ),
+        (
+            {"image_size": 128},
+            "`image_size` must be (height, width), two whole numbers >= 32. Received: image_size=128.",
+        ),
+    ],
+)
+def test_options_out_of_range_are_refused(fields, message):
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.Stage("deep", **fields)
+    assert str(caught.value).startswith(message)
