@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 # public name -> the module that defines it
 _HOMES: dict[str, str] = {
     "Head": "kertl.heads",
+    "LRRangeTest": "kertl.range_test",
     "Recipe": "kertl.recipe",
     "Run": "kertl.runner",
     "Stage": "kertl.recipe",
@@ -32,6 +33,7 @@ _HOMES: dict[str, str] = {
     "load_backbone": "kertl.backbones",
     "save": "kertl.model",
     "layer_groups": "kertl.groups",
+    "lr_range_test": "kertl.range_test",
     "split": "kertl.model",
     "stage_model": "kertl.model",
     "tune_thresholds": "kertl.evaluation",

@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from kertl.cli import _ask, _demo, _look, _studies, _train
+from kertl.cli import _ask, _demo, _look, _rates, _studies, _train
 
 app = typer.Typer(
     name="kertl",
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("train")(_train.train)
 app.command("evaluate")(_ask.evaluate)
 app.command("predict")(_ask.predict)
+app.command("lr-find")(_rates.lr_find)
 app.command("baselines")(_studies.baselines)
 app.command("cross-validate")(_studies.cross_validate)
 app.command("learning-curve")(_studies.learning_curve)

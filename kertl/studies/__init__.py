@@ -5,5 +5,15 @@ from kertl.studies._cross_validation import CrossValidation, Fold
 from kertl.studies._curve import LearningCurve, Point
 from kertl.studies._learning_curve import learning_curve
 from kertl.studies._power_law import PowerLaw
+from kertl.studies._range_test import stage_range_test
 
-__all__ = ["CrossValidation", "Fold", "LearningCurve", "Point", "PowerLaw", "cross_validate", "learning_curve"]
+__all__ = [
+    "CrossValidation",
+    "Fold",
+    "LearningCurve",
+    "Point",
+    "PowerLaw",
+    "cross_validate",
+    "learning_curve",
+    "stage_range_test",
+]

@@ -1,0 +1,87 @@
+"""`kertl lr-find`: learning rates for a model and images."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kertl.cli import _options as options
+from kertl.cli._quiet import start_keras
+
+if TYPE_CHECKING:
+    from kertl.range_test import RangeTest
+
+
+def lr_find(
+    data: options.DataPath,
+    backbone: options.Backbone = "EfficientNetV2B0",
+    task: Annotated[str, typer.Option(help="single_label, binary, multi_label or regression.")] = "single_label",
+    weights: options.Weights = "imagenet",
+    image_size: options.ImageSize = None,
+    at: Annotated[str, typer.Option(help="Boundary: deep, mid, full, or the name of a layer group.")] = "deep",
+    repeats: Annotated[int, typer.Option(help="How often the test is run.")] = 3,
+    start: Annotated[float, typer.Option(help="Lowest learning rate.")] = 1e-7,
+    end: Annotated[float, typer.Option(help="Highest learning rate.")] = 10.0,
+    steps: Annotated[int, typer.Option(help="Steps from one to the other.")] = 100,
+    dropout: Annotated[float, typer.Option(help="Share of units dropped in the head.")] = 0.3,
+    batch_size: options.BatchSize = 32,
+    seed: Annotated[int, typer.Option(help="Seed of split, order, head and dropout.")] = 0,
+    validation: options.Validation = 0.15,
+    test: Annotated[float, typer.Option(help="Share of the images that is kept for the end.")] = 0.15,
+    image_column: options.ImageColumn = "file",
+    label_column: options.LabelColumn = None,
+    separator: options.Separator = None,
+    group_column: options.GroupColumn = None,
+    split_column: options.SplitColumn = None,
+    root: options.Root = None,
+    cache_dir: Annotated[Path | None, typer.Option(help="Where features are kept for the next time.")] = None,
+    out: Annotated[Path, typer.Option(help="The picture; its suffix is its format.")] = Path("lr.png"),
+) -> None:
+    """Suggest a learning rate: a short training at ever higher rates, after which the model is as before."""
+    start_keras()
+    import kertl
+    from kertl.studies import stage_range_test
+
+    loaded = options.read_backbone(backbone, weights, image_size, seed)
+    images = options.read_data(
+        data,
+        loaded.input_shape[1:3],
+        validation=validation,
+        test=test,
+        seed=seed,
+        batch_size=batch_size,
+        task=task,
+        image_column=image_column,
+        label_columns=label_column,
+        separator=separator,
+        group_column=group_column,
+        split_column=split_column,
+        root=root,
+    )
+    model = kertl.build(
+        loaded,
+        class_names=images.class_names,
+        task=task,
+        head=kertl.Head(dropout=dropout),
+        target_scaling=images.target_scaling,
+    )
+    found = stage_range_test(
+        model, images, at=at, repeats=repeats, seed=seed, cache_dir=cache_dir, start=start, end=end, steps=steps
+    )
+    found.plot(out)
+    table = Table(title=f"Learning rates for AdamW at {at!r}", title_justify="left")
+    table.add_column("rule")
+    table.add_column("rate", justify="right")
+    for name, rate in found.suggestions.items():
+        table.add_row(name, "-" if rate is None else f"{rate:.1e}")
+    Console().print(table)
+    typer.echo(f"{_sentence(found)} The curve is {out}.")
+
+
+def _sentence(found: "RangeTest") -> str:
+    if found.suggestion is None or found.spread is None:
+        return "The loss does not fall at any of these rates, so none is suggested."
+    low, high = found.spread
+    return f"Suggested: {found.suggestion:.1e} (valley; {low:.1e} to {high:.1e} in {len(found.runs)} runs)."

@@ -1,0 +1,50 @@
+"""The picture of a learning-rate range test."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from kertl.run_files import replace_file
+
+# Colour-blind safe (Okabe & Ito, 2008), with marks that are told apart in grey.
+_LOOKS = {"valley": ("#D55E00", "o"), "steep": ("#009E73", "^"), "minimum": ("#CC79A7", "s"), "slide": ("#E69F00", "D")}
+
+
+def draw(test: Any, path: Path | None) -> Figure:
+    """The smoothed losses over the rates, the batches' own behind them, and a mark for each suggestion.
+
+    Args:
+        test: A `RangeTest`.
+        path: Where the picture goes, if it is to be written; its suffix is its format.
+    """
+    figure = Figure(figsize=(7.6, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    rates, losses = test.learning_rates, test.losses
+    for run in test.runs:
+        axes.plot(run.learning_rates, run.raw_losses, color="0.8", linewidth=0.8, zorder=1)
+        if len(test.runs) > 1:
+            axes.plot(run.learning_rates, run.losses, color="#56B4E9", linewidth=0.8, zorder=2)
+    axes.plot(rates, losses, color="#0072B2", linewidth=2, zorder=3, label="smoothed loss")
+    for name, rate in test.suggestions.items():
+        if rate is not None:
+            colour, mark = _LOOKS[name]
+            place = abs(rates - rate).argmin()
+            axes.plot(rate, losses[place], mark, color=colour, markersize=8, zorder=4, label=f"{name} {rate:.2g}")
+    if len(losses):
+        room = 0.6 * (losses.max() - losses.min()) or abs(losses[0]) or 1
+        top = min(losses.max(), losses[0] + room)
+        axes.set_ylim(losses.min() - room / 4, top + room / 4)  # a divergence would flatten all else
+    even = len(rates) > 2 and np.allclose(np.diff(rates), rates[1] - rates[0], atol=0)
+    axes.set_xscale("linear" if even else "log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    found = "" if test.suggestion is not None else ": the loss does not fall, so nothing is suggested"
+    axes.set_title(f"Learning-rate range test{found}", loc="left")
+    axes.grid(axis="y", color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    if path is not None:
+        replace_file(path, lambda beside: figure.savefig(beside, dpi=150))
+    return figure

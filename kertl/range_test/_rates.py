@@ -1,0 +1,43 @@
+"""The learning rates of an optimizer in hand, whatever sets them otherwise."""
+
+from typing import Any
+
+import keras
+
+
+class Rates:
+    """The learning rate of an optimizer, or of all those inside it, as one number that can be set.
+
+    Keras refuses to set the rate of an optimizer that has a schedule; in the place of a schedule comes a variable of
+    the optimizer's own, since what is not among its variables is a constant to a compiled step of JAX.
+
+    Attributes:
+        replaced: Whether a schedule was replaced.
+
+    Args:
+        optimizer: One that is built. The optimizers of a `MultiOptimizer` keep the ratio of their rates; what is set is
+            the highest.
+    """
+
+    def __init__(self, optimizer: Any) -> None:
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        parts = [part for part in getattr(inner, "optimizers", [inner]) if part.built]
+        rates = [float(keras.ops.convert_to_numpy(part.learning_rate)) for part in parts]
+        highest = max(rates)
+        self._shares = [(part, rate / highest if highest else 1.0) for part, rate in zip(parts, rates, strict=True)]
+        self._replaced = [
+            (part, part._learning_rate) for part in parts if not isinstance(part._learning_rate, keras.Variable)
+        ]
+        self.replaced = bool(self._replaced)
+        for part, _ in self._replaced:
+            part._learning_rate = part.add_variable((), aggregation="only_first_replica", name="range_test_rate")
+
+    def set(self, rate: float) -> None:
+        """Set the rate."""
+        for part, share in self._shares:
+            part._learning_rate.assign(rate * share)
+
+    def give_back(self) -> None:
+        """Put the schedules back; the value of a rate that has none is a variable's like all others."""
+        for part, schedule in self._replaced:
+            part.learning_rate = schedule  # which also has the optimizer forget the variable

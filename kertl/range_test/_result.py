@@ -1,0 +1,117 @@
+"""What a learning-rate range test found: curves of losses over rates, and the rates that they speak for."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kertl.range_test._picture import draw
+from kertl.range_test._suggest import RULES, suggest
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One run through the rates.
+
+    Attributes:
+        learning_rates: The rate of each step, rising.
+        raw_losses: The loss of each step's own batch.
+        losses: The same, smoothed.
+        steps: How many steps were planned; fewer were made where the loss diverged.
+        standing: What the same batches lose where nothing is learnt, with the same dropout; None if that is not known.
+    """
+
+    learning_rates: np.ndarray
+    raw_losses: np.ndarray
+    losses: np.ndarray
+    steps: int
+    standing: np.ndarray | None = None
+
+    @property
+    def suggestions(self) -> dict[str, float | None]:
+        """A rate by each rule, as in `RangeTest`."""
+        return suggest(self.learning_rates, self.raw_losses, self.losses, self.steps, self.standing)
+
+
+@dataclass(frozen=True, eq=False)
+class RangeTest:
+    """What a learning-rate range test found.
+
+    Attributes:
+        runs: The runs, one or several.
+    """
+
+    runs: Sequence[Curve]
+
+    @property
+    def learning_rates(self) -> np.ndarray:
+        """The rates that all runs came to, rising."""
+        return min((run.learning_rates for run in self.runs), key=len)
+
+    @property
+    def losses(self) -> np.ndarray:
+        """The smoothed loss at each of these rates, the mean over the runs."""
+        return self._mean([run.losses for run in self.runs])
+
+    @property
+    def raw_losses(self) -> np.ndarray:
+        """The loss of the batch at each of these rates, the mean over the runs."""
+        return self._mean([run.raw_losses for run in self.runs])
+
+    @property
+    def suggestions(self) -> dict[str, float | None]:
+        """A rate by each rule, of several runs the median of their rates' logarithms.
+
+        "valley": the middle of the longest fall. "steep": where the loss falls fastest. "minimum": a tenth of where it
+        is lowest. "slide": the last place, seen from the end, where the slope is still what it is 15 steps later.
+
+        All are None where no fall stands out from the noise: where the lowest mean over a tenth of the steps is not
+        below the first by five times the noise of such a difference and by a hundredth. How hard each batch is is no
+        noise where `standing` tells it. Of several runs, at least half must fall.
+        """
+        return {name: _median(rates) for name, rates in self._found().items()}
+
+    @property
+    def suggestion(self) -> float | None:
+        """The rate of "valley", or None.
+
+        It is fastai's default too: it follows the whole of the fall, while the others hang on one place of it (the
+        steepest, which noise moves) or on where the loss turns.
+        """
+        return self.suggestions["valley"]
+
+    @property
+    def spread(self) -> tuple[float, float] | None:
+        """The lowest and highest suggestion of the runs; None where there is no suggestion."""
+        rates = [rate for rate in self._found()["valley"] if rate is not None]
+        return None if self.suggestion is None else (min(rates), max(rates))
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw loss over rate with the suggestions marked.
+
+        Args:
+            path: A picture file, PNG say, to write; its suffix is its format.
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+        """
+        return draw(self, None if path is None else Path(path))
+
+    def _mean(self, rows: list[np.ndarray]) -> np.ndarray:
+        return np.mean([row[: len(self.learning_rates)] for row in rows], axis=0)
+
+    def _found(self) -> dict[str, list[float | None]]:
+        by_run = [run.suggestions for run in self.runs]
+        return {name: [rates[name] for rates in by_run] for name in RULES}
+
+
+def _median(rates: list[float | None]) -> float | None:
+    found = [rate for rate in rates if rate is not None]
+    if 2 * len(found) < len(rates):
+        return None
+    low, high = statistics.median_low(found), statistics.median_high(found)
+    return low if low == high else math.sqrt(low * high)
