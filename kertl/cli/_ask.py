@@ -33,7 +33,7 @@ def evaluate(
     import kertl
     from kertl.cli._tables import show_metrics
 
-    loaded, task, names = _load(model)
+    loaded, task, names = read_model(model)
     # A column that the model does not know by name holds its targets all the same.
     renamed = task == "regression" and not set(label_column or ["label"]) <= set(names)
     images = options.read_data(
@@ -70,7 +70,7 @@ def predict(
     import kertl
     from kertl.cli._answers import print_csv, print_json, print_table
 
-    loaded, task, _ = _load(model)
+    loaded, task, _ = read_model(model)
     dataset = kertl.data.images(images, image_size=loaded.input_shape[1:3], batch_size=batch_size)
     for issue in dataset.issues:
         Console(stderr=True).print(f"left out: {issue}", markup=False, highlight=False)
@@ -83,7 +83,7 @@ def predict(
         print_table(task, dataset.files, answers)
 
 
-def _load(path: Path) -> tuple["keras.Model", str, list[str]]:
+def read_model(path: Path) -> tuple["keras.Model", str, list[str]]:
     """The model of a run directory or file, its task, and the names of its classes or targets."""
     import kertl
     from kertl.evaluation import output_names

@@ -20,7 +20,7 @@ def train(
     image_size: options.ImageSize = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs per stage.")] = None,
     batch_size: options.BatchSize = 32,
-    augment: Annotated[str | None, typer.Option(help="none, light or strong.")] = None,
+    augment: options.Augment = None,
     dropout: Annotated[float, typer.Option(help="Share of units dropped in the head.")] = 0.3,
     precision: Annotated[str, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
@@ -43,7 +43,7 @@ def train(
     import kertl
 
     console = Console()
-    chosen = _recipe(recipe, {"epochs": epochs, "augment": augment}, precision, seed)
+    chosen = _recipe(recipe, {"epochs": epochs, "augment": options.read_augment(augment)}, precision, seed)
     head = kertl.Head(dropout=dropout)
     loaded = options.read_backbone(backbone, weights, image_size, seed)
     images = options.read_data(

@@ -84,6 +84,7 @@ def train_stage(
         KeyboardInterrupt: On Ctrl-C; the best weights so far are in `model`.
     """
     stage = recipe.stages[number]
+    data = data.oversampled() if stage.oversample else data
     first = sum(row["stage"] < number for row in journal.rows)
     with scope_of(model):
         if snapshot is not None:  # the frozen part may have been trained in stages before
@@ -96,11 +97,7 @@ def train_stage(
         variables = list(training.trainable_variables)
         best = BestWeights("val_loss" if data.validation is not None else "loss", stage.patience_epochs)
         divergence = StopOnDivergence()
-        material: Material
-        if features:
-            material = OnFeatures(training, features)
-        else:
-            material = OnImages(training, data, class_weights=stage.class_weights, mixup=stage.mixup)
+        material: Material = OnFeatures(training, features) if features else OnImages(training, data, stage)
         checkpoints = Checkpoints(number, model, [best, *callbacks], journal, material.steps, snapshot)
 
         def fit(begin: int, end: int, first_batch: int = 0) -> None:
