@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from kertl._checks import complain, integer, one_of
-from kertl._transformations import TRANSFORMATIONS, checked_augment
+from kertl._transformations import TRANSFORMATIONS, transformations_of
 from kertl.data._dataset import ImageDataset
 from kertl.data._effects import AugmentationCheck, Effect
 from kertl.data._image_data import ImageData
@@ -20,7 +20,7 @@ from kertl.data.augment import layers, varied
 def check_augmentation(
     model: keras.Model,
     data: ImageData | ImageDataset,
-    transformations: Sequence[Any] | None = None,
+    transformations: str | Sequence[Any] | None = None,
     *,
     seed: int = 0,
     verbose: str | bool = "auto",
@@ -38,7 +38,8 @@ def check_augmentation(
         data: What it was trained on, whose validation part is asked, without one the test part; or one part of
             `kertl.data`, of images that it was not trained on. One class per image.
         transformations: Names, which stand for half, once and twice the usual amount (a flip for both directions), and
-            pairs of name and amount, as in `kertl.data.augment.layers`; all that there are by default.
+            pairs of name and amount, as in `kertl.data.augment.layers`; or a strength, "strong" say. All names by
+            default.
         seed: Of what is drawn; >= 0.
         verbose: Whether to show progress on stderr; "auto" shows it on a terminal.
 
@@ -107,11 +108,13 @@ def _check(model: keras.Model, dataset: ImageDataset) -> None:
         raise complain("model", f"one with {outputs} outputs for {dataset.class_names}", model.name, advice)
 
 
-def _checks(transformations: Sequence[Any] | None) -> list[tuple[str, float | str]]:
+def _checks(transformations: str | Sequence[Any] | None) -> list[tuple[str, float | str]]:
     """Names and amounts; of what is given by its name alone, several amounts."""
     found: list[tuple[str, float | str]] = []
-    for one in list(TRANSFORMATIONS) if transformations is None else list(transformations):
-        ((name, amount),) = checked_augment([one])
+    if isinstance(transformations, str):
+        transformations = transformations_of(transformations)
+    for one in TRANSFORMATIONS if transformations is None else transformations:
+        ((name, amount),) = transformations_of([one])
         if not isinstance(one, str):
             found.append((name, amount))
         elif isinstance(amount, str):

@@ -146,9 +146,9 @@ class ImageData:
     def oversampled(self) -> "ImageData":
         """The same data with every class drawn equally often from the training part: as often as the largest one has.
 
-        An epoch is the longer for it, and still a function of seed and epoch: images of rare classes come several times,
-        and which of them come once more than the others is drawn anew for each. Validation and test part stay as they
-        are.
+        An epoch is the longer for it, and still a function of seed and epoch: images of rare classes come several
+        times, and which of them come once more than the others is drawn anew for each. Validation and test part stay
+        as they are.
 
         Raises:
             ValueError: If an image does not have exactly one class.
