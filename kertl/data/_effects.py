@@ -103,9 +103,9 @@ class AugmentationCheck:
         Console(file=text, width=120, markup=False, highlight=False).print(table)
         return text.getvalue() + (
             f"Accuracy of the {self.rows[0].images} {self.part} images as they are: {self.accuracy:.4f}. Differences "
-            f"with 95 % intervals; of {len(self.rows)} checks those\nwith p < {self.level:.1e} are flagged. A flag "
-            "says that these images, varied so, are answered worse by this model: because they are\nof another class "
-            "then, or because it never learnt to see them. `kertl augment-preview` shows which."
+            f"with 95 % intervals;\nof {len(self.rows)} checks those with p < {self.level:.1e} are flagged. A flag "
+            "says that this model answers images worse that are varied so:\nbecause they are of another class then, or "
+            "because it never learnt to see them. `kertl augment-preview` shows them."
         )
 
     def plot(self, path: str | Path) -> None:
