@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kertl._checks import complain, integer, number, one_of, pair
+from kertl._transformations import checked_augment
 
 SCHEDULES = (
     "one_cycle",
@@ -23,7 +24,6 @@ SCHEDULES = (
 )
 LOSSES = ("auto", "focal", "mse", "mae", "huber")
 OPTIMIZERS = ("adamw", "adam", "sgd", "sgd_nesterov", "rmsprop", "lion", "muon")
-AUGMENTATIONS = ("none", "light", "strong")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -98,15 +98,23 @@ class Stage:
     there."""
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes; 0 <= smoothing < 1. Without effect in a regression."""
-    class_weights: bool = False
-    """Whether every class counts alike in the loss, however many images it has: better for the rare classes, worse for
-    the accuracy over all images."""
-    augment: str = "light"
-    """How much the training images are varied: "none", "light" or "strong"."""
+    class_weights: bool | str = False
+    """True: every class counts alike in the loss, however many images it has, which is better for the rare classes and
+    worse for the accuracy over all images. "effective": by `kertl.data.effective_weights`, which lifts rare classes
+    less. False: every image counts alike."""
+    oversample: bool = False
+    """Whether every class is drawn equally often, as in `kertl.data.ImageData.oversampled`; without class weights."""
+    augment: str | Sequence[Any] = "light"
+    """How the training images are varied: "none", "light", "strong", or a list of names and of pairs of name and amount
+    such as `["flip", ("rotation", 0.02)]`; `kertl.data.augment.layers` says what there is."""
     mixup: float = 0.0
     """Above 0, each training image, or its features where they are kept, is mixed with another of its batch, and the
     labels with them; its own share is drawn from Beta(mixup, mixup), 0.1 to 0.4 being usual. The training accuracy then
     counts an answer as right that is the label of the greater share."""
+    cutmix: float = 0.0
+    """Above 0, a rectangle of each training image is replaced by that of another of its batch, and its labels by theirs
+    according to the area; the area kept is drawn from Beta(cutmix, cutmix), 1 being usual. Not in a regression, nor on
+    features. Where `mixup` is above 0 too, each batch has one of the two, by the toss of a coin."""
     batch_norm: str = "frozen"
     """What the backbone's BatchNorm layers behind the boundary do: "frozen" or "train"."""
     cache: str | bool = "auto"
@@ -139,12 +147,21 @@ class Stage:
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         number("weight_decay", self.weight_decay, at_least=0)
         number("label_smoothing", self.label_smoothing, at_least=0, below=1)
-        one_of("class_weights", self.class_weights, (True, False))
-        one_of("augment", self.augment, AUGMENTATIONS)
+        one_of("class_weights", self.class_weights, (True, False, "effective"))
+        one_of("oversample", self.oversample, (True, False))
+        if self.oversample and self.class_weights:
+            advice = "Rare classes would count twice: leave out one of the two."
+            raise complain("class_weights", "False with oversample=True", self.class_weights, advice)
+        object.__setattr__(self, "augment", checked_augment(self.augment))
         number("mixup", self.mixup, at_least=0)
+        number("cutmix", self.cutmix, at_least=0)
         one_of("batch_norm", self.batch_norm, ("frozen", "train"))
         one_of("cache", self.cache, ("auto", True, False))
         integer("views", self.views, at_least=0)
+        if self.cutmix and (self.cache is True or self.views):
+            kept = f"cache={self.cache!r}, views={self.views!r}"
+            advice = "It pastes pieces of images, not of features. Pass cache=False and views=0, or `mixup`."
+            raise complain("cutmix", f"0 with {kept}", self.cutmix, advice)
         if self.patience_epochs is not None:
             integer("patience_epochs", self.patience_epochs, at_least=1)
         object.__setattr__(self, "loss", _loss_name(self.loss))
@@ -244,8 +261,8 @@ def named_recipe(name: str, **changes: Any) -> Recipe:
         ['deep', 'mid', 'full']
     """
     one_of("recipe", name, NAMED)
-    if changes.get("augment") == "none":
-        changes.setdefault("views", 0)  # versions of an image differ by augmentation
+    if changes.get("augment") == "none" or changes.get("cutmix"):
+        changes.setdefault("views", 0)  # versions of an image differ by augmentation, and are features
     return Recipe(stages=[dataclasses.replace(stage, **changes) for stage in NAMED[name]])
 
 

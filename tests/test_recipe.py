@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kertl
-from kertl.recipe import AUGMENTATIONS, NAMED, OPTIMIZERS, PRECISIONS, SCHEDULES, named_recipe
+from kertl.recipe import NAMED, OPTIMIZERS, PRECISIONS, SCHEDULES, named_recipe
 
 
 def other(field):
@@ -18,12 +18,14 @@ def other(field):
         "optimizer": "lion",
         "weight_decay": 0.5,
         "label_smoothing": 0.0,
-        "class_weights": True,
-        "augment": "strong",
+        "class_weights": "effective",
+        "oversample": True,
+        "augment": (("flip", "vertical"), ("rotation", 0.05)),
         "batch_norm": "train",
         "cache": False,
         "views": 3,
         "mixup": 0.2,
+        "cutmix": 1.0,
         "patience_epochs": 4,
         "loss": "focal",
         "until_below_validation": True,
@@ -46,8 +48,7 @@ def test_every_field_of_a_stage_survives_json(field):
     assert again == recipe
     assert getattr(again.stages[1], field) == other(field)
     assert (again.precision, again.seed) == ("mixed_float16", 9)
-    written = other(field)
-    assert json.loads(recipe.to_json())["stages"][1][field] == (list(written) if field == "image_size" else written)
+    assert json.loads(recipe.to_json())["stages"][1][field] == json.loads(json.dumps(other(field)))
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -109,9 +110,11 @@ def test_an_unknown_recipe_is_answered_with_the_nearest():
         ("patience_epochs", 0, "a whole number >= 1"),
         ("schedule", "linear", " or ".join(map(repr, SCHEDULES))),
         ("optimizer", "ftrl", " or ".join(map(repr, OPTIMIZERS))),
-        ("augment", "wild", " or ".join(map(repr, AUGMENTATIONS))),
+        ("augment", "wild", "'none' or 'light' or 'strong', or a list of transformations"),
         ("batch_norm", "off", "'frozen' or 'train'"),
-        ("class_weights", "yes", "True or False"),
+        ("class_weights", "yes", "True or False or 'effective'"),
+        ("oversample", 2, "True or False"),
+        ("cutmix", -1, "a number >= 0"),
         ("at", True, "'deep', 'mid', 'full', the name of a layer group, or a number of groups"),
         ("at", 1.5, "'deep', 'mid', 'full', the name of a layer group, or a number of groups"),
         ("at", None, "'deep', 'mid', 'full', the name of a layer group, or a number of groups"),
@@ -127,6 +130,42 @@ def test_a_value_out_of_range_is_refused_directly_and_from_json(field, value, ac
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.Recipe.from_json(text)
     assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"cutmix": 1.0, "cache": True},
+            (
+                "`cutmix` must be 0 with cache=True, views=0. Received: cutmix=1.0. It pastes pieces of images, not "
+                "of features. Pass cache=False and views=0, or `mixup`."
+            ),
+        ),
+        (
+            {"cutmix": 0.5, "views": 4},
+            (
+                "`cutmix` must be 0 with cache='auto', views=4. Received: cutmix=0.5. It pastes pieces of images, not "
+                "of features. Pass cache=False and views=0, or `mixup`."
+            ),
+        ),
+        (
+            {"oversample": True, "class_weights": "effective"},
+            (
+                "`class_weights` must be False with oversample=True. Received: class_weights='effective'. Rare classes "
+                "would count twice: leave out one of the two."
+            ),
+        ),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused(values, message):
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.Stage("deep", **values)
+    assert str(caught.value) == message
+
+
+def test_a_named_recipe_with_cutmix_keeps_no_versions():
+    assert [stage.views for stage in named_recipe("mid", cutmix=1.0).stages] == [0, 0]
 
 
 @pytest.mark.parametrize(

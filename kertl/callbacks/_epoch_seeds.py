@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl.data.augment import seed_states
+
 
 class EpochSeeds(keras.callbacks.Callback):
     """Sets every seed generator of the model at the start of each epoch from the seed, the epoch and its place.
@@ -23,15 +25,6 @@ class EpochSeeds(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the generators."""
-        for place, state in enumerate(_states(self.whole or self.model)):
+        for place, state in enumerate(seed_states([self.whole or self.model])):
             (drawn,) = np.random.default_rng((self.seed, epoch, place)).integers(2**31, size=1)
             state.assign(np.array([drawn, 0]))
-
-
-def _states(model: keras.Model) -> list[Any]:
-    """The states of the seed generators, in the order of the layers that own them."""
-    states: dict[int, Any] = {}
-    for layer in model._flatten_layers():
-        for generator in layer._seed_generators:
-            states.setdefault(id(generator.state), generator.state)
-    return list(states.values())

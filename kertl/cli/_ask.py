@@ -28,14 +28,14 @@ def evaluate(
     separator: options.Separator = None,
     root: options.Root = None,
     views: options.Views = 0,
-    augment: options.ViewsAugment = "light",
+    augment: options.Augment = None,
 ) -> None:
     """Judge a trained model on all the images of a folder or a CSV table, by what its task is."""
     start_keras()
     import kertl
     from kertl.cli._tables import show_metrics
 
-    loaded, task, names = _load(model)
+    loaded, task, names = read_model(model)
     # A column that the model does not know by name holds its targets all the same.
     renamed = task == "regression" and not set(label_column or ["label"]) <= set(names)
     images = options.read_data(
@@ -52,7 +52,7 @@ def evaluate(
         separator=separator,
         root=root,
     )
-    metrics = kertl.evaluate(loaded, images.train.relabelled(names, task), views=views, augment=augment)
+    metrics = kertl.evaluate(loaded, images.train.relabelled(names, task), views=views, augment=options.read_augment(augment) or "light")
     if as_json:
         typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
     else:
@@ -67,18 +67,18 @@ def predict(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     batch_size: options.BatchSize = 32,
     views: options.Views = 0,
-    augment: options.ViewsAugment = "light",
+    augment: options.Augment = None,
 ) -> None:
     """Say what is on images: classes and their probabilities, or the values of targets."""
     start_keras()
     import kertl
     from kertl.cli._answers import print_csv, print_json, print_table
 
-    loaded, task, _ = _load(model)
+    loaded, task, _ = read_model(model)
     dataset = kertl.data.images(images, image_size=loaded.input_shape[1:3], batch_size=batch_size)
     for issue in dataset.issues:
         Console(stderr=True).print(f"left out: {issue}", markup=False, highlight=False)
-    predictions = kertl.predict(loaded, dataset, views=views, augment=augment)
+    predictions = kertl.predict(loaded, dataset, views=views, augment=options.read_augment(augment) or "light")
     answers = kertl.answers(loaded, predictions, top=top)
     if as_json:
         print_json(dataset.files, answers)
@@ -88,7 +88,7 @@ def predict(
         print_table(task, dataset.files, answers)
 
 
-def _load(path: Path) -> tuple["keras.Model", str, list[str]]:
+def read_model(path: Path) -> tuple["keras.Model", str, list[str]]:
     """The model of a run directory or file, its task, and the names of its classes or targets."""
     import kertl
     from kertl.evaluation import output_names

@@ -38,7 +38,13 @@ ImageSize = Annotated[int | None, typer.Option(help="Side in pixels; by default 
 Views = Annotated[
     int, typer.Option(help="Average with the answers to so many augmented versions of each image (see --augment).")
 ]
-ViewsAugment = Annotated[str, typer.Option("--augment", help="How these versions vary: light or strong.")]
+Augment = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[=AMOUNT]",
+        help="none, light or strong; or repeatable transformations such as flip, rotation=0.05, zoom, cutout=0.25.",
+    ),
+]
 Validation = Annotated[float, typer.Option(help="Share of the images to choose by.")]
 
 
@@ -54,6 +60,25 @@ def read_backbone(name: str, weights: str, image_size: int | None, seed: int) ->
         weights=None if weights == "none" else weights,
         input_shape=None if image_size is None else (image_size, image_size, 3),
     )
+
+
+def read_augment(given: list[str] | None) -> str | list[Any] | None:
+    """A strength, or a list of transformations, as `kertl.Stage` takes it; None where nothing was given."""
+    from kertl.data.augment import STRENGTHS
+
+    if not given:
+        return None
+    if len(given) == 1 and (given[0] in STRENGTHS):
+        return given[0]
+    return [_transformation(one) for one in given]
+
+
+def _transformation(text: str) -> str | tuple[str, float | str]:
+    name, equals, amount = text.partition("=")
+    try:
+        return (name, float(amount)) if equals else name
+    except ValueError:
+        return name, amount
 
 
 def read_data(

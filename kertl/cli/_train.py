@@ -25,7 +25,7 @@ def train(
     image_size: options.ImageSize = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs per stage.")] = None,
     batch_size: options.BatchSize = 32,
-    augment: Annotated[str | None, typer.Option(help="none, light or strong.")] = None,
+    augment: options.Augment = None,
     stage: Annotated[
         list[str] | None,
         typer.Option(metavar="FIELD=VALUE", help="Any field of kertl.Stage, for every stage; repeatable: loss=focal."),
@@ -56,7 +56,8 @@ def train(
     import kertl
 
     console = Console()
-    changes = {name: value for name, value in {"epochs": epochs, "augment": augment}.items() if value is not None}
+    chosen_here = {"epochs": epochs, "augment": options.read_augment(augment)}
+    changes = {name: value for name, value in chosen_here.items() if value is not None}
     changes.update(_fields("stage", stage, kertl.Stage))
     chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, precision, seed)
     plan = kertl.Head(**{"dropout": dropout, **_fields("head", head, kertl.Head)})

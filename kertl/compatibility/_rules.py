@@ -94,13 +94,13 @@ def _dropout_before_norm(case: Case) -> Iterator[str]:
 def _soft_thrice(case: Case) -> Iterator[str]:
     for one in case.stages:
         stage = one.stage
-        if stage.mixup and stage.loss == "focal" and stage.label_smoothing:
+        if (stage.mixup or stage.cutmix) and stage.loss == "focal" and stage.label_smoothing:
             yield f"{one} has mixed labels, the focal loss and label_smoothing={stage.label_smoothing:g}"
 
 
 def _own_loss_of_mixed(case: Case) -> Iterator[str]:
     for one in case.stages:
-        if one.stage.mixup and ">" in str(one.stage.loss) and case.data.task == "single_label":
+        if (one.stage.mixup or one.stage.cutmix) and ">" in str(one.stage.loss) and case.data.task == "single_label":
             yield f"{one} mixes labels and has the loss {one.stage.loss!r}"
 
 

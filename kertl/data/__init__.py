@@ -2,27 +2,38 @@
 
 `from_directory`, `from_csv` and `from_arrays` give an `ImageData` with a training, a validation and a test part, each
 an `ImageDataset`. `images` gives one for prediction. `read_image` is the decoder behind all of them; `data_errors`
-keeps their errors readable.
+keeps their errors readable. `check_augmentation` and `preview_augmentation` say and show what varying images does.
 """
 
+from kertl.data._augmentation_check import check_augmentation
+from kertl.data._augmentation_preview import preview_augmentation
 from kertl.data._dataset import ImageDataset
 from kertl.data._decode import read_image
+from kertl.data._effects import AugmentationCheck, Effect
 from kertl.data._epochs import Epochs
 from kertl.data._failures import data_errors
 from kertl.data._image_data import ImageData, Record
+from kertl.data._imbalance import balanced_weights, effective_weights
 from kertl.data._issues import Issue
-from kertl.data._mixup import MixedBatches, mixed, mixing, one_hot
+from kertl.data._mixing import MixedBatches, cut, cutting, mixed, mixing, one_hot
 from kertl.data._sources import from_arrays, from_csv, from_directory
 from kertl.data._unlabelled import images
 
 __all__ = [
+    "AugmentationCheck",
+    "Effect",
     "Epochs",
     "ImageData",
     "ImageDataset",
     "Issue",
     "MixedBatches",
     "Record",
+    "balanced_weights",
+    "check_augmentation",
+    "cut",
+    "cutting",
     "data_errors",
+    "effective_weights",
     "from_arrays",
     "from_csv",
     "from_directory",
@@ -30,5 +41,6 @@ __all__ = [
     "mixed",
     "mixing",
     "one_hot",
+    "preview_augmentation",
     "read_image",
 ]

@@ -1,10 +1,13 @@
 """Batches that depend on the seed, the epoch and their place alone."""
 
+import copy
 import math
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
+
+from kertl.data._imbalance import balanced_rows
 
 
 class Epochs(keras.utils.PyDataset):
@@ -25,11 +28,15 @@ class Epochs(keras.utils.PyDataset):
         self.seed = seed
         self.shuffle = shuffle
         self.epoch = 0
+        self._classes: np.ndarray | None = None
         self._inside_epoch = False
         self._asked: set[int] = set()
 
     def __len__(self) -> int:
-        return math.ceil(self.num_examples / self.batch_size)
+        if self._classes is None:
+            return math.ceil(self.num_examples / self.batch_size)
+        counts = np.bincount(self._classes)
+        return math.ceil(np.count_nonzero(counts) * counts.max() / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         if self._inside_epoch:
@@ -47,6 +54,8 @@ class Epochs(keras.utils.PyDataset):
 
     def order(self, epoch: int) -> np.ndarray:
         """The examples in the order of an epoch, by number."""
+        if self._classes is not None:
+            return balanced_rows(self._classes, np.random.default_rng((self.seed, epoch)))
         if not self.shuffle:
             return np.arange(self.num_examples)
         return np.random.default_rng((self.seed, epoch)).permutation(self.num_examples)
@@ -60,6 +69,19 @@ class Epochs(keras.utils.PyDataset):
         if not 0 <= index < len(self):
             raise IndexError(f"`index` must be at least 0 and below {len(self)}. Received: index={index}.")
         return self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+
+    def oversampled(self, classes: np.ndarray) -> Self:
+        """The same examples, of every class as many in an epoch as the largest has, in an order that changes.
+
+        Examples of smaller classes come several times; which of them come once more than the others is drawn anew for
+        each epoch.
+
+        Args:
+            classes: The class of each example, whole numbers, in data order.
+        """
+        other = copy.copy(self)
+        other._classes, other._asked = np.asarray(classes, np.int64), set()
+        return other
 
     def on_epoch_begin(self) -> None:
         """Called by Keras before an epoch, and before the one batch it may read to build a model."""

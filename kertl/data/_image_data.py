@@ -13,6 +13,7 @@ import numpy as np
 from kertl import _checks
 from kertl.data._dataset import ImageDataset
 from kertl.data._decode import RESIZE
+from kertl.data._imbalance import balanced_weights, effective_weights
 from kertl.data._issues import Issue, summary_of
 from kertl.data._labels import Labelling
 from kertl.data._look_alikes import look_alikes
@@ -127,14 +128,48 @@ class ImageData:
         Raises:
             ValueError: If an image does not have exactly one class.
         """
+        return self.weights_by_class(True)
+
+    def weights_by_class(self, kind: bool | str) -> dict[int, float]:
+        """Weights of the classes in the loss, for the training part.
+
+        Args:
+            kind: True for `class_weights`, "effective" for `kertl.data.effective_weights`.
+
+        Raises:
+            ValueError: If an image does not have exactly one class.
+        """
+        _checks.one_of("kind", kind, (True, "effective"))
+        counts = np.bincount(self._classes("class_weights", "Train without class weights."), minlength=self.num_classes)
+        weights = effective_weights(counts) if kind == "effective" else balanced_weights(counts)
+        return dict(enumerate(weights.tolist()))
+
+    def oversampled(self) -> "ImageData":
+        """The same data with every class drawn equally often from the training part: as often as the largest one has.
+
+        An epoch is the longer for it, and still a function of seed and epoch: images of rare classes come several
+        times, and which of them come once more than the others is drawn anew for each. Validation and test part stay
+        as they are.
+
+        Raises:
+            ValueError: If an image does not have exactly one class.
+
+        Example:
+            >>> import numpy as np, kertl
+            >>> data = kertl.data.from_arrays(np.zeros((8, 4, 4, 3), "uint8"), [0] * 6 + [1] * 2, validation=0, test=0)
+            >>> data.oversampled().train.order(0).tolist()
+            [5, 7, 4, 7, 3, 0, 6, 1, 2, 6, 7, 6]
+        """
+        classes = self._classes("oversampled", "Train without oversampling.")
+        return dataclasses.replace(self, train=self.train.oversampled(classes))
+
+    def _classes(self, wanted: str, advice: str) -> np.ndarray:
+        """The class of each training image."""
         if self.task not in ("single_label", "binary"):
             raise ValueError(
-                f"`class_weights` must be asked of data with one class per image. Received: task={self.task!r}. "
-                f"Train without class weights."
+                f"`{wanted}` must be asked of data with one class per image. Received: task={self.task!r}. {advice}"
             )
-        labels = np.asarray(self.train.labels).astype(np.int64).ravel()
-        counts = np.bincount(labels, minlength=self.num_classes)
-        return {label: float(counts.sum() / (self.num_classes * count)) for label, count in enumerate(counts)}
+        return np.asarray(self.train.labels).astype(np.int64).ravel()
 
     @property
     def target_scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

@@ -1,6 +1,7 @@
 """Augmented versions of images whose draw is a function of seed, version and the images of the batch."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ from kertl.features._keys import layer_settings
 
 
 class Augmenter:
-    """Varies batches of one shape by the layers of a strength.
+    """Varies batches of one shape by the layers of a strength or a list of transformations.
 
     Args:
         strength: As in `kertl.data.augment.layers`.
@@ -19,11 +20,11 @@ class Augmenter:
         shape: Shape of every batch.
     """
 
-    def __init__(self, strength: str, seed: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, strength: str | Sequence[Any], seed: int, shape: tuple[int, ...]) -> None:
         self._layers = augment.layers(strength)
         self._seed = seed
         self.settings = [layer_settings(layer) for layer in self._layers]
-        self._states = [generator.state for layer in self._layers for generator in layer._seed_generators]
+        self._states = augment.seed_states(self._layers)
         self._vary = self._forward
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf

@@ -1,12 +1,13 @@
 """`extract`: what the frozen part of a model makes of images, computed once."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from kertl._checks import complain, integer, one_of
-from kertl.data.augment import STRENGTHS
+from kertl._transformations import checked_augment
 from kertl.errors import DataError
 from kertl.features._features import Features
 from kertl.features._job import Augmentation, Job
@@ -24,7 +25,7 @@ def extract(
     data: Any,
     *,
     at: str | int = "deep",
-    augment: str = "none",
+    augment: str | Sequence[Any] = "none",
     views: int = 0,
     seed: int = 0,
     engine: str = "auto",
@@ -73,6 +74,7 @@ def extract(
         >>> features.values.shape, features.take([3, 1]).shape
         ((5, 4, 4, 512), (2, 4, 4, 512))
     """
+    augment = checked_augment(augment)
     _check(augment, views, seed, engine, dtype, precision)
     if cache_bytes is not None:
         integer("cache_bytes", cache_bytes, at_least=0)
@@ -100,8 +102,7 @@ def extract(
     return Features(*made, source.labels, at=at, views=views)
 
 
-def _check(augment: str, views: int, seed: int, engine: str, dtype: str, precision: str) -> None:
-    one_of("augment", augment, STRENGTHS)
+def _check(augment: Any, views: int, seed: int, engine: str, dtype: str, precision: str) -> None:
     integer("views", views, at_least=0)
     if augment == "none" and views > 1:
         raise complain(

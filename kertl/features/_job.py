@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ _SHARD_SECONDS = 30.0
 class Augmentation:
     """How images are varied, and how often."""
 
-    strength: str
+    strength: str | Sequence[Any]
     views: int
     seed: int
 

@@ -239,6 +239,13 @@ def _check(model: keras.Model, data: ImageData, recipe: str | Recipe) -> None:
     stages = recipe.stages if isinstance(recipe, Recipe) else ()
     if any(stage.class_weights for stage in stages):
         _ = data.class_weights  # says so where the task has none
+    if any(stage.oversample for stage in stages):
+        data.oversampled()
+    if data.task == "regression" and any(stage.cutmix for stage in stages):
+        raise ValueError(
+            "`cutmix` must be 0 in a regression: the area of a piece says nothing about a number. Received: "
+            f"cutmix={max(stage.cutmix for stage in stages)}. `mixup` mixes targets."
+        )
     size = tuple(model.input_shape[1:3])
     if None not in size and size != tuple(data.image_size):
         raise ValueError(

@@ -75,7 +75,8 @@ def kept(model: keras.Model, data: ImageData, recipe: Recipe, number: int, journ
     stage = recipe.stages[number]
     chain = find_chain(model)
     first = chain.first_trained(stage.at)
-    if first == 0 or stage.cache is False or (replicas() > 1 and stage.cache == "auto"):
+    live = stage.cache is False or stage.cutmix > 0  # which pastes pieces of images
+    if first == 0 or live or (replicas() > 1 and stage.cache == "auto"):
         return None
     prefix, suffix = cut(chain, first)
     choice: dict[str, Any] = journal.choices.get(str(number), {})
@@ -120,6 +121,8 @@ def kept(model: keras.Model, data: ImageData, recipe: Recipe, number: int, journ
     if stage.mixup and data.task == "single_label":
         labels = one_hot(labels, data.num_classes)
     train = _batches(trained, data.train, labels, _weights(data, stage), in_memory, stage.mixup)
+    if stage.oversample:
+        train = train.oversampled(np.asarray(data.train.labels).ravel())
 
     def batches_of(part: ImageDataset) -> FeatureBatches:
         return _batches(features_of(part, 0), part.in_order(), np.asarray(part.labels), None, in_memory)
@@ -160,6 +163,6 @@ def _weights(data: ImageData, stage: Stage) -> np.ndarray | None:
     """The weight of each training image in the loss, which is that of its class."""
     if not stage.class_weights:
         return None
-    by_class = data.class_weights
+    by_class = data.weights_by_class(stage.class_weights)
     labels: Sequence[int] = np.asarray(data.train.labels).astype(np.int64).ravel().tolist()
     return np.array([by_class[label] for label in labels], np.float32)

@@ -7,6 +7,7 @@ import keras
 from kertl.callbacks import DataEpoch
 from kertl.data import Epochs, ImageData, MixedBatches
 from kertl.features import EpochFitter
+from kertl.recipe import Stage
 from kertl.runner._kept import Kept
 
 
@@ -26,17 +27,16 @@ class OnImages:
     Args:
         training: The compiled model.
         data: The images.
-        class_weights: Whether classes count alike.
-        mixup: As in `kertl.Stage`.
+        stage: How classes count, and how images are mixed.
     """
 
-    def __init__(self, training: keras.Model, data: ImageData, *, class_weights: bool, mixup: float) -> None:
+    def __init__(self, training: keras.Model, data: ImageData, stage: Stage) -> None:
         self._training, self._data = training, data
-        self._weights = data.class_weights if class_weights else None
+        self._weights = data.weights_by_class(stage.class_weights) if stage.class_weights else None
         self._train: Epochs = data.train
-        if mixup:
+        if stage.mixup or stage.cutmix:
             classes = data.num_classes if data.task == "single_label" else None
-            self._train = MixedBatches(data.train, mixup, classes, self._weights)
+            self._train = MixedBatches(data.train, stage.mixup, stage.cutmix, classes, self._weights)
             self._weights = None
         self.steps = len(data.train)
 

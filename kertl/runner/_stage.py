@@ -88,6 +88,7 @@ def train_stage(
         KeyboardInterrupt: On Ctrl-C; the best weights so far are in `model`.
     """
     stage = recipe.stages[number]
+    data = data.oversampled() if stage.oversample else data
     first = sum(row["stage"] < number for row in journal.rows)
     data = data.changed(image_size=stage.image_size, batch_size=stage.batch_size)
     with scope_of(model):
@@ -105,11 +106,7 @@ def train_stage(
         best = (BestAverage if stage.ema else BestWeights)(monitor, stage.patience_epochs)
         crossing = [StopBelowValidation()] if stage.until_below_validation else []
         divergence = StopOnDivergence()
-        material: Material
-        if features:
-            material = OnFeatures(training, features)
-        else:
-            material = OnImages(training, data, class_weights=stage.class_weights, mixup=stage.mixup)
+        material: Material = OnFeatures(training, features) if features else OnImages(training, data, stage)
         checkpoints = Checkpoints(number, model, [best, *callbacks], journal, material.steps, snapshot)
 
         def fit(begin: int, end: int, first_batch: int = 0) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
 from kertl._checks import complain, integer
-from kertl.data import ImageData, one_hot
+from kertl.data import ImageData, balanced_weights, effective_weights, one_hot
 from kertl.features import extract, feature_batches
 from kertl.groups import find_chain
 from kertl.heads import Head
@@ -22,7 +22,7 @@ from kertl.studies._trainee import Trainee, with_head
 _STAGE = Stage("deep", epochs=20, learning_rate=3e-3, augment="none")
 
 # What goes with a stage of `fine_tune` alone, which has images, a validation part and stages before it.
-_ALONE = ("patience_epochs", "layer_decay", "ema", "until_below_validation", "l2_sp", "image_size", "batch_size")
+_ALONE = ("cutmix", "patience_epochs", "layer_decay", "ema", "until_below_validation", "l2_sp", "image_size", "batch_size")
 
 
 def cross_validate(
@@ -48,7 +48,7 @@ def cross_validate(
         data: Images with one class each.
         folds: Number of folds; >= 2, and at most the number of images of the smallest class.
         stage: The boundary, and how to train behind it; by default the head alone, for 20 epochs. Features are of
-            images as they are, so that `augment` must be "none"; and `patience_epochs` must be None.
+            images as they are, so that `augment` must be "none" and `cutmix` 0; and `patience_epochs` must be None.
         head: The head; by default a classifier's own, or `kertl.Head()` on a backbone.
         seed: Of folds, heads, order and dropout; >= 0.
         cache_dir: Where features are kept, as in `kertl.extract`.
@@ -100,8 +100,10 @@ def cross_validate(
             seed + number,
             rows=given,
             mixup=stage.mixup,
-            weights=_class_weights(labels, given) if stage.class_weights else None,
+            weights=_class_weights(labels, given, stage.class_weights) if stage.class_weights else None,
         )
+        if stage.oversample:
+            batches = batches.oversampled(labels[given])
         trainee.train(batches, seed + number)
         predictions[judged] = trainee.probabilities(values, judged)
         found.append(_judge(number, len(given), labels[judged], predictions[judged]))
@@ -141,10 +143,10 @@ def _joined(*arrays: Any) -> np.ndarray:
     return np.concatenate([np.asarray(array) for array in arrays])
 
 
-def _class_weights(labels: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """A weight for each row, with which every class counts alike among those given."""
+def _class_weights(labels: np.ndarray, given: np.ndarray, kind: bool | str) -> np.ndarray:
+    """A weight for each row, that of its class by the numbers of those given."""
     counts = np.bincount(labels[given], minlength=labels.max() + 1)
-    return (len(given) / (len(counts) * counts))[labels].astype(np.float32)
+    return (effective_weights(counts) if kind == "effective" else balanced_weights(counts))[labels].astype(np.float32)
 
 
 def _judge(number: int, trained_on: int, labels: np.ndarray, probabilities: np.ndarray) -> Fold:

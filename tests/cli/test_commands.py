@@ -296,3 +296,27 @@ def test_evaluate_and_predict_average_over_versions(trained, squares, capsys):
     assert found[0] != found[1]
     assert run(["evaluate", str(trained), str(squares), "--json", "--views", "2", "--augment", "strong"]) == 0
     assert json.loads(capsys.readouterr().out)["images"] == 48
+def test_augment_preview_draws_what_the_same_words_train_with(squares, trained_file, tmp_path, capsys):
+    chosen = ["--augment", "flip", "--augment", "rotation=0.1"]
+    picture = tmp_path / "preview.png"
+    assert run(["augment-preview", str(squares), *chosen, "--out", str(picture), "--image-size", "32"]) == 0
+    assert "preview.png" in unwrapped(capsys.readouterr().out)
+    with Image.open(picture) as drawn:
+        assert drawn.width > 500
+    out = tmp_path / "run"
+    train = ["train", squares, "--backbone", trained_file, "--recipe", "deep", "--epochs", 1, "--out", out, *chosen]
+    assert run([*map(str, train)]) == 0
+    stages = json.loads((out / "recipe.json").read_text())["stages"]
+    assert [stage["augment"] for stage in stages] == [[["flip", "horizontal"], ["rotation", 0.1]]]
+    assert run(["augment-preview", str(squares), "--augment", "flip=up", "--out", str(picture)]) == 1
+    assert "`flip` must be 'horizontal' or 'vertical'" in unwrapped(capsys.readouterr().err)
+
+
+def test_check_augmentation_asks_the_validation_part_of_a_run(trained, squares, tmp_path, capsys):
+    arguments = ["check-augmentation", trained, trained / "data.csv", "--root", squares, "--split-column", "split"]
+    arguments += ["--augment", "flip", "--augment", "hue=1", "--out", tmp_path / "check.png"]
+    assert run([*map(str, arguments)]) == 0
+    printed = capsys.readouterr().out
+    assert "flip" in printed
+    assert "images as they are" in printed
+    assert (tmp_path / "check.png").exists()

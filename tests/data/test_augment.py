@@ -2,8 +2,9 @@ import keras
 import numpy as np
 import pytest
 
+import kertl
+from kertl.callbacks import EpochSeeds
 from kertl.data import augment
-from kertl.recipe import AUGMENTATIONS
 
 
 def images(count=8, side=16):
@@ -17,7 +18,6 @@ def apply(strength, x, training=True):
 
 
 def test_every_strength_that_a_recipe_may_name_has_layers():
-    assert augment.STRENGTHS == AUGMENTATIONS
     assert {strength: len(augment.layers(strength)) for strength in augment.STRENGTHS} == {
         "none": 0,
         "light": 2,
@@ -73,9 +73,138 @@ def test_the_layers_survive_their_config_with_their_names(strength):
     assert all(layer.name.startswith("augment_") for layer in made)
 
 
-def test_an_unknown_strength_is_answered_with_the_nearest():
-    message = (
-        r"`strength` must be 'none' or 'light' or 'strong'\. Received: strength='strongest'\. Did you mean 'strong'\?"
-    )
-    with pytest.raises(ValueError, match=message):
-        augment.layers("strongest")
+EVERY = [[name] for name in augment.TRANSFORMATIONS] + [
+    [(name, amount.most)] for name, amount in augment.TRANSFORMATIONS.items() if name != "flip"
+]
+
+
+@pytest.fixture(params=[*EVERY, [("flip", "vertical")], [("flip", "horizontal_and_vertical")]], ids=str)
+def each(request):
+    """Each transformation there is, by its usual and by its largest amount."""
+    return request.param
+
+
+def test_each_transformation_keeps_shape_dtype_and_range_and_is_off_in_inference(each):
+    x = images(16)
+    x[0], x[1] = 0, 255
+    np.testing.assert_array_equal(apply(each, x, training=False), x)
+    varied = apply(each, x)
+    assert (varied.shape, varied.dtype) == (x.shape, np.float32)
+    assert varied.min() >= 0
+    assert varied.max() <= 255 + 1e-3
+    assert np.mean([np.abs(a - b).max() > 0.5 for a, b in zip(x, varied, strict=True)]) > 0.2
+
+
+def test_each_transformation_survives_json_and_its_layer_its_config(each):
+    plan = kertl.Recipe(stages=[kertl.Stage("deep", augment=each)])
+    assert kertl.Recipe.from_json(plan.to_json()) == plan
+    assert hash(plan) == hash(kertl.Recipe.from_json(plan.to_json()))
+    (layer,) = augment.layers(plan.stages[0].augment)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    x = images()
+    np.testing.assert_array_equal(augment.varied([again], x, 3), augment.varied([layer], x, 3))
+
+
+def test_each_transformation_is_a_function_of_seed_epoch_and_batch(each):
+    def drawn(seed, epochs, before):
+        """Each batch of each epoch, as a model sees it that has the layer in front."""
+        inputs = x = keras.Input((16, 16, 3))
+        for layer in augment.layers(each):
+            x = layer(x)
+        model = keras.Model(inputs, x)
+        callback = EpochSeeds(seed)
+        callback.set_model(model)
+        for _ in range(before):
+            model(images(), training=True)
+        found = {}
+        for epoch in epochs:
+            callback.on_epoch_begin(epoch)
+            for batch in range(2):
+                found[epoch, batch] = keras.ops.convert_to_numpy(model(images(), training=True)).tobytes()
+        return found
+
+    whole, later = drawn(3, range(2), 0), drawn(3, [1], 2)
+    assert later.items() <= whole.items()
+    assert len(set(whole.values())) == 4
+    assert not later.items() & drawn(4, [1], 0).items()
+
+
+def test_a_list_runs_in_its_order_and_a_strength_is_such_a_list():
+    chosen = ["zoom", ("flip", "vertical"), ("contrast", 0.5)]
+    assert [layer.name for layer in augment.layers(chosen)] == ["augment_zoom", "augment_flip", "augment_contrast"]
+    for name, pairs in augment.STRENGTHS.items():
+        made = [layer.get_config() for layer in (augment.layers(pairs) if pairs else [])]
+        assert made == [layer.get_config() for layer in augment.layers(name)]
+
+
+def test_saturation_leaves_grey_and_brightness_alone_and_one_half_is_no_change():
+    x = images()
+    varied = apply([("saturation", 0.6)], x)
+    np.testing.assert_allclose(varied.max(axis=-1), x.max(axis=-1), atol=1e-3)
+    grey = np.repeat(x[..., :1], 3, axis=-1)
+    np.testing.assert_allclose(apply([("saturation", 0.6)], grey), grey, atol=1e-3)
+    np.testing.assert_allclose(apply([("saturation", 1e-6)], x), x, atol=1e-2)
+
+
+def test_cutout_greys_a_rectangle_of_that_side_in_every_picture_and_erasing_one_picture_in_four():
+    x = np.full((400, 16, 16, 3), 200, "float32")
+    varied = apply([("cutout", 0.5)], x)
+    assert set(np.unique(varied)) == {127.5, 200.0}
+    assert {int(np.sum(picture == 127.5)) for picture in varied} == {8 * 8 * 3}
+    erased = np.mean([not np.array_equal(a, b) for a, b in zip(apply(["erasing"], x), x, strict=True)])
+    assert 0.18 < erased < 0.32
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            "strongest",
+            (
+                "`augment` must be 'none' or 'light' or 'strong', or a list of transformations. Received: "
+                "augment='strongest'. Did you mean 'strong'?"
+            ),
+        ),
+        (
+            "flip",
+            (
+                "`augment` must be 'none' or 'light' or 'strong', or a list of transformations. Received: "
+                "augment='flip'. Pass ['flip']."
+            ),
+        ),
+        ([], "`augment` must be 'none' or 'light' or 'strong', or a list of transformations. Received: augment=[]."),
+        (
+            [("rotation", 0.1, 0.2)],
+            (
+                "`augment` must be a list of names, or pairs of name and amount. Received: "
+                "augment=('rotation', 0.1, 0.2). Pass ('rotation', 0.05), say."
+            ),
+        ),
+        (
+            ["rotate"],
+            (
+                f"`augment` must be {' or '.join(map(repr, augment.TRANSFORMATIONS))}. Received: augment='rotate'. "
+                "Did you mean 'rotation'?"
+            ),
+        ),
+        ([("rotation", 0.6)], "`rotation` must be a number > 0 and <= 0.5. Received: rotation=0.6."),
+        ([("zoom", 0)], "`zoom` must be a number > 0 and <= 0.9. Received: zoom=0."),
+        ([("hue", float("nan"))], "`hue` must be a number > 0 and <= 1.0. Received: hue=nan."),
+        (
+            [("flip", 0.5)],
+            "`flip` must be 'horizontal' or 'vertical' or 'horizontal_and_vertical'. Received: flip=0.5.",
+        ),
+        (
+            ["flip", ("flip", "vertical")],
+            (
+                "`augment` must be a list in which each transformation comes once. Received: "
+                "augment=['flip', ('flip', 'vertical')]."
+            ),
+        ),
+    ],
+)
+def test_what_is_no_augmentation_is_refused_by_a_stage_and_by_the_layers(wrong, message):
+    for made in (augment.layers, lambda value: kertl.Stage("deep", augment=value)):
+        with pytest.raises(ValueError, match="must be") as caught:
+            made(wrong)
+        assert str(caught.value) == message

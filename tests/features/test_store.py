@@ -288,6 +288,7 @@ DIFFERENT = {
     "precision": {"precision": "mixed_bfloat16"},
     "dtype": {"dtype": "float16"},
     "augmentation": {"augment": "light", "views": 1},
+    "a list of transformations": {"augment": ["flip", ("hue", 0.1)], "views": 1},
 }
 
 
@@ -307,6 +308,7 @@ def test_augmented_versions_are_kept_apart_by_strength_seed_and_settings(model, 
 
     one = kept()
     others = [kept(seed=1), kept(augment="strong")]
+    others += [kept(augment=["rand_augment", "color_jitter"]), kept(augment=["rand_augment", ("color_jitter", 0.2)])]
     layers = kertl.data.augment.layers
 
     def brighter(strength):
@@ -315,7 +317,7 @@ def test_augmented_versions_are_kept_apart_by_strength_seed_and_settings(model, 
 
     monkeypatch.setattr(kertl.data.augment, "layers", brighter)
     others.append(kept())
-    assert len({path.parent for path in tmp_path.rglob("*.npy")}) == 8
+    assert len({path.parent for path in tmp_path.rglob("*.npy")}) == 12
     assert not np.array_equal(one[0], one[1])
     for other in others:
         assert not np.array_equal(one[0], other[0])

@@ -201,6 +201,19 @@ def test_class_weights_are_those_of_the_images_given(backbone, data, monkeypatch
         assert call["weights"].tolist() == pytest.approx([expected[label] for label in found.labels])
 
 
+def test_rare_classes_among_the_images_given_are_drawn_as_often_as_the_others(backbone, data, monkeypatch):
+    seen = []
+    train = _cross_validate.Trainee.train
+    monkeypatch.setattr(_cross_validate.Trainee, "train", lambda self, *a: seen.append(a[0]) or train(self, *a))
+    stage = kertl.Stage("deep", epochs=1, augment="none", oversample=True)
+    found = kertl.cross_validate(backbone, data, folds=2, stage=stage)
+    for number, batches in enumerate(seen):
+        drawn = batches.order(0)
+        assert set(drawn) == set(np.flatnonzero(found.fold_of != number))
+        counts = np.bincount(found.labels[drawn])
+        assert counts.min() == counts.max() == np.bincount(found.labels[found.fold_of != number]).max()
+
+
 def test_two_classes_with_one_output_give_two_probabilities():
     whole = squares(per_class=12)
     images = np.concatenate([whole.train.in_order().batch(0, i)[0] for i in range(len(whole.train))])
@@ -227,6 +240,8 @@ def test_mean_and_spread_are_those_of_the_folds_and_json_and_table_tell_them(fou
     assert found.folds[1].crossentropy == pytest.approx(-np.log(likelihood).mean(), rel=1e-5)
 
 
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -236,6 +251,10 @@ def test_mean_and_spread_are_those_of_the_folds_and_json_and_table_tell_them(fou
         (
             {"stage": kertl.Stage("deep", augment="none", l2_sp=0.1)},
             "`stage` must be a kertl.Stage with l2_sp=0.0, since folds share their features. Received: stage=",
+        ),
+        (
+            {"stage": kertl.Stage("deep", augment="none", cutmix=1.0)},
+            "`stage` must be a kertl.Stage with cutmix=0.0, since folds share their features. Received: stage=",
         ),
         (
             {"stage": kertl.Stage("full", augment="none")},

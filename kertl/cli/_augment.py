@@ -1,0 +1,84 @@
+"""`kertl augment-preview` and `kertl check-augmentation`: what varying the training images does to them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kertl.cli import _options as options
+from kertl.cli._ask import ModelPath, read_model
+from kertl.cli._quiet import start_keras
+
+Seed = Annotated[int, typer.Option(help="Seed of what is drawn.")]
+
+
+def augment_preview(
+    data: options.DataPath,
+    out: Annotated[Path, typer.Option(help="The picture, PNG say.")],
+    augment: options.Augment = None,
+    image_size: Annotated[int, typer.Option(help="Side in pixels.")] = 224,
+    images: Annotated[int, typer.Option(help="How many images at most; one of each class first.")] = 6,
+    versions: Annotated[int, typer.Option(help="How many versions of each.")] = 6,
+    seed: Seed = 0,
+    image_column: options.ImageColumn = "file",
+    label_column: options.LabelColumn = None,
+    root: options.Root = None,
+) -> None:
+    """Draw what an augmentation makes of some images, beside the images as they are; `light` by default."""
+    start_keras()
+    import kertl
+
+    found = options.read_data(
+        data,
+        (image_size, image_size),
+        validation=0,
+        test=0,
+        image_column=image_column,
+        label_columns=label_column,
+        root=root,
+    )
+    chosen = options.read_augment(augment) or "light"
+    kertl.data.preview_augmentation(found, chosen, out, images=images, versions=versions, seed=seed)
+    typer.echo(f"The picture is {out}.")
+
+
+def check_augmentation(
+    model: ModelPath,
+    data: options.DataPath,
+    augment: options.Augment = None,
+    out: Annotated[Path | None, typer.Option(help="A picture of the table, PNG say.")] = None,
+    seed: Seed = 0,
+    batch_size: options.BatchSize = 32,
+    image_column: options.ImageColumn = "file",
+    label_column: options.LabelColumn = None,
+    split_column: options.SplitColumn = None,
+    root: options.Root = None,
+) -> None:
+    """Say which transformations of images, not trained on, change a model's answers, and flag those that spoil them.
+
+    All images are asked, or with --split-column the validation part alone (without one the test part): a run's data.csv
+    has the column split.
+    """
+    start_keras()
+    import kertl
+
+    loaded, task, names = read_model(model)
+    images = options.read_data(
+        data,
+        loaded.input_shape[1:3],
+        validation=0,
+        test=0,
+        batch_size=batch_size,
+        task="single_label" if task == "binary" else task,
+        image_column=image_column,
+        label_columns=label_column,
+        split_column=split_column,
+        root=root,
+    )
+    part = images.validation or images.test or images.train
+    chosen = options.read_augment(augment)
+    found = kertl.data.check_augmentation(loaded, part.relabelled(names, task), chosen, seed=seed)
+    typer.echo(str(found))
+    if out is not None:
+        found.plot(out)
+        typer.echo(f"The picture is {out}.")

@@ -1,0 +1,146 @@
+"""`check_augmentation`: which transformations of the images a model's answers stand, and which they do not."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from kertl._checks import complain, integer, one_of
+from kertl._transformations import TRANSFORMATIONS, transformations_of
+from kertl.data._dataset import ImageDataset
+from kertl.data._effects import AugmentationCheck, Effect
+from kertl.data._image_data import ImageData
+from kertl.data.augment import layers, varied
+
+
+def check_augmentation(
+    model: keras.Model,
+    data: ImageData | ImageDataset,
+    transformations: str | Sequence[Any] | None = None,
+    *,
+    seed: int = 0,
+    verbose: str | bool = "auto",
+) -> AugmentationCheck:
+    """Find which transformations of held-out images change what a model says of them, and lower its accuracy.
+
+    Every image is varied once by each transformation at each amount, as in training, and its answer held against that
+    for the image as it is. Where the accuracy falls by more than chance, the row is flagged: the class of the image may
+    be another then (brightness where brightness is the class, a flip where left and right differ), and such a
+    transformation in training teaches the model wrong labels. A model that never saw a transformation may fail on it
+    too, though the class stays; `preview_augmentation` shows what a person would say.
+
+    Args:
+        model: A trained classifier of 0..255 pictures. Nothing in it changes.
+        data: What it was trained on, whose validation part is asked, without one the test part; or one part of
+            `kertl.data`, of images that it was not trained on. One class per image.
+        transformations: Names, which stand for half, once and twice the usual amount (a flip for both directions), and
+            pairs of name and amount, as in `kertl.data.augment.layers`; or a strength, "strong" say. All names by
+            default.
+        seed: Of what is drawn; >= 0.
+        verbose: Whether to show progress on stderr; "auto" shows it on a terminal.
+
+    Raises:
+        ValueError: If an argument is outside its range, no part is held out, images have no single class each, or the
+            model has another number of classes.
+
+    Example:
+        >>> import numpy as np, kertl
+        >>> pictures = np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), dtype="uint8")
+        >>> data = kertl.data.from_arrays(pictures, [0, 1] * 12, validation=0.5, test=0)
+        >>> model = kertl.build("MobileNetV2", num_classes=2, weights=None, input_shape=(32, 32, 3))
+        >>> found = kertl.data.check_augmentation(model, data, ["flip", ("rotation", 0.02)])
+        >>> [(row.transformation, row.amount) for row in found.rows]
+        [('flip', 'horizontal'), ('flip', 'vertical'), ('rotation', 0.02)]
+
+    Reference:
+        McNemar, "Note on the sampling error of the difference between correlated proportions or percentages", 1947.
+    """
+    integer("seed", seed, at_least=0)
+    one_of("verbose", verbose, ("auto", True, False))
+    part, dataset = _held_out(data)
+    _check(model, dataset)
+    checks = [(name, amount, layers([(name, amount)])) for name, amount in _checks(transformations)]
+    shown = sys.stderr.isatty() if verbose == "auto" else verbose
+    numbers = track(
+        range(len(dataset)),
+        description="Checking augmentation",
+        console=Console(stderr=True),
+        transient=True,
+        disable=not shown,
+    )
+    found = []
+    for number in numbers:
+        images = dataset.batch(0, number)[0]
+        versions = [images, *(varied(made, images, (seed, number)) for _, _, made in checks)]
+        found.append([_probabilities(model, version) for version in versions])
+    plain, *others = (np.concatenate(batches) for batches in zip(*found, strict=True))
+    labels = np.asarray(dataset.labels).astype(np.int64).ravel()
+    rows = [
+        _effect(name, amount, plain, other, labels) for (name, amount, _), other in zip(checks, others, strict=True)
+    ]
+    return AugmentationCheck(tuple(rows), float(np.mean(plain.argmax(axis=1) == labels)), part)
+
+
+def _held_out(data: Any) -> tuple[str, ImageDataset]:
+    if isinstance(data, ImageDataset):
+        return "given", data.in_order()
+    if not isinstance(data, ImageData):
+        raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives, or a part", data)
+    for name, part in (("validation", data.validation), ("test", data.test)):
+        if part is not None:
+            return name, part
+    raise ValueError(
+        "`data` must have a validation or a test part: a model answers the images that it was trained on too well. "
+        "Received: neither. Make it with `validation=0.15`."
+    )
+
+
+def _check(model: keras.Model, dataset: ImageDataset) -> None:
+    if dataset.labels is None or dataset.task not in ("single_label", "binary"):
+        raise complain("data", "of images with one class each", dataset.task)
+    outputs = 1 if dataset.task == "binary" else len(dataset.class_names)
+    if model.output_shape[-1] != outputs:
+        advice = f"It has {model.output_shape[-1]}."
+        raise complain("model", f"one with {outputs} outputs for {dataset.class_names}", model.name, advice)
+
+
+def _checks(transformations: str | Sequence[Any] | None) -> list[tuple[str, float | str]]:
+    """Names and amounts; of what is given by its name alone, several amounts."""
+    found: list[tuple[str, float | str]] = []
+    if isinstance(transformations, str):
+        transformations = transformations_of(transformations)
+    for one in TRANSFORMATIONS if transformations is None else transformations:
+        ((name, amount),) = transformations_of([one])
+        if not isinstance(one, str):
+            found.append((name, amount))
+        elif isinstance(amount, str):
+            found += [(name, "horizontal"), (name, "vertical")]
+        else:
+            found += [(name, min(times * amount, TRANSFORMATIONS[name].most)) for times in (0.5, 1.0, 2.0)]
+    if not found:
+        raise complain("transformations", "a list of at least one", transformations)
+    return found
+
+
+def _probabilities(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Of every class, shape `(batch, classes)`."""
+    answers = np.asarray(model.predict_on_batch(np.asarray(images, np.float32)), np.float64)
+    return np.hstack([1 - answers, answers]) if answers.shape[1] == 1 else answers
+
+
+def _effect(name: str, amount: float | str, plain: np.ndarray, other: np.ndarray, labels: np.ndarray) -> Effect:
+    before, after = (found.argmax(axis=1) for found in (plain, other))
+    return Effect(
+        transformation=name,
+        amount=amount,
+        change=float(np.abs(plain - other).sum(axis=1).mean() / 2),
+        changed=float(np.mean(before != after)),
+        images=len(labels),
+        right=int(np.sum(after == labels)),
+        lost=int(np.sum((before == labels) & (after != labels))),
+        won=int(np.sum((before != labels) & (after == labels))),
+    )

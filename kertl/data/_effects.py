@@ -1,0 +1,129 @@
+"""What transformations of held-out images do to a model's answers: figures, a table and a picture."""
+
+import dataclasses
+import io
+import math
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from kertl.run_files import replace_file
+
+_LEVEL = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """What one transformation by one amount does."""
+
+    transformation: str
+    """Its name."""
+    amount: float | str
+    """How strong it was at most."""
+    change: float
+    """Mean total variation distance between the probabilities for an image as it is and varied, 0 to 1."""
+    changed: float
+    """Share of the images whose answer is another."""
+    images: int
+    """How many images there are."""
+    right: int
+    """How many of them are answered rightly when varied."""
+    lost: int
+    """How many of them are answered rightly as they are and wrongly when varied."""
+    won: int
+    """How many of them are answered wrongly as they are and rightly when varied."""
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy on the varied images."""
+        return self.right / self.images
+
+    @property
+    def p_value(self) -> float:
+        """Of McNemar's exact test, one-sided: how likely so many of the answers that differ are lost by chance."""
+        differing = self.lost + self.won
+        return sum(math.comb(differing, count) for count in range(self.lost, differing + 1)) / 2**differing
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the difference in accuracy, half an answer added to each of the four counts it comes from.
+
+        Reference:
+            Agresti & Min, "Simple improved confidence intervals for comparing matched proportions", 2005.
+        """
+        lost, won, images = self.lost + 0.5, self.won + 0.5, self.images + 2
+        middle = (won - lost) / images
+        half = 1.96 * math.sqrt(lost + won - (won - lost) ** 2 / images) / images
+        return middle - half, middle + half
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationCheck:
+    """What `check_augmentation` found.
+
+    Attributes:
+        rows: The effect of each transformation by each amount.
+        accuracy: Accuracy on the images as they are.
+        part: Which images these are.
+    """
+
+    rows: tuple[Effect, ...]
+    accuracy: float
+    part: str
+
+    @property
+    def level(self) -> float:
+        """The p below which a row is flagged: 5 % over the number of rows, as Bonferroni has it."""
+        return _LEVEL / len(self.rows)
+
+    @property
+    def flagged(self) -> tuple[Effect, ...]:
+        """The rows whose accuracy falls by more than chance."""
+        return tuple(row for row in self.rows if row.p_value < self.level)
+
+    def __str__(self) -> str:
+        table = Table(box=box.SIMPLE)
+        for heading in ("transformation", "amount", "change", "other answer", "accuracy", "difference", "p", ""):
+            table.add_column(heading, justify="left" if heading in ("transformation", "") else "right")
+        for row in self.rows:
+            low, high = row.interval
+            table.add_row(
+                row.transformation,
+                f"{row.amount}",
+                f"{row.change:.4f}",
+                f"{row.changed:.4f}",
+                f"{row.accuracy:.4f}",
+                f"{row.accuracy - self.accuracy:+.4f} ({low:+.4f} to {high:+.4f})",
+                f"{row.p_value:.1e}",
+                "FLAG" if row in self.flagged else "",
+            )
+        text = io.StringIO()
+        Console(file=text, width=120, markup=False, highlight=False).print(table)
+        return text.getvalue() + (
+            f"Accuracy of the {self.rows[0].images} {self.part} images as they are: {self.accuracy:.4f}. Differences "
+            f"with 95 % intervals;\nof {len(self.rows)} checks those with p < {self.level:.1e} are flagged. A flag "
+            "says that this model answers images worse that are varied so:\nbecause they are of another class then, or "
+            "because it never learnt to see them. `kertl augment-preview` shows them."
+        )
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the differences in accuracy with their intervals into a picture file, PNG say."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7.0, 1.2 + 0.24 * len(self.rows)), layout="constrained")
+        axes = figure.add_subplot()
+        for place, row in enumerate(self.rows):
+            colour = "#D55E00" if row in self.flagged else "#0072B2"
+            axes.plot(row.interval, (place, place), color=colour, linewidth=1.5)
+            axes.plot(row.accuracy - self.accuracy, place, "o", color=colour, markersize=4)
+        axes.axvline(0, color="0.4", linestyle="--", linewidth=1)
+        names = [f"{row.transformation} {row.amount}" for row in self.rows]
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.invert_yaxis()
+        axes.set_xlabel(f"difference in accuracy on {self.rows[0].images} {self.part} images, 95 % interval")
+        axes.set_title(f"plain accuracy {self.accuracy:.4f}; flagged ones are red", loc="left", fontsize=9)
+        axes.grid(axis="x", color="0.9")
+        axes.spines[["top", "right"]].set_visible(False)
+        replace_file(Path(path), lambda beside: figure.savefig(beside, dpi=150))
