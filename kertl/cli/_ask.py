@@ -52,7 +52,9 @@ def evaluate(
         separator=separator,
         root=root,
     )
-    metrics = kertl.evaluate(loaded, images.train.relabelled(names, task), views=views, augment=options.read_augment(augment) or "light")
+    metrics = kertl.evaluate(
+        loaded, images.train.relabelled(names, task), views=views, augment=options.read_augment(augment) or "light"
+    )
     if as_json:
         typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
     else:

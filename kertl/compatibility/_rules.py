@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import keras
 
+from kertl._transformations import transformations_of
 from kertl.backbones import APPLICATIONS
 from kertl.compatibility._case import Case
-from kertl.data import augment
 from kertl.model import model_info
 from kertl.tasks import task_named
 
@@ -106,7 +106,7 @@ def _own_loss_of_mixed(case: Case) -> Iterator[str]:
 
 def _mirrored_sides(case: Case) -> Iterator[str]:
     sided = [name for name in case.data.class_names if _SIDES.search(name.lower().replace("_", " "))]
-    flips = [one for one in case.stages if any("flip" in layer.name for layer in augment.layers(one.stage.augment))]
+    flips = [one for one in case.stages if "flip" in dict(transformations_of(one.stage.augment))]
     if sided and flips and case.data.task != "regression":
         yield f"{flips[0]} mirrors images, and there are classes {', '.join(map(repr, sided))}"
 
@@ -141,7 +141,9 @@ def _small_validation(case: Case) -> Iterator[str]:
 
 def _far_rate(case: Case) -> Iterator[str]:
     suggestion = getattr(case.range_test, "suggestion", None)
-    for one in case.stages if suggestion else ():
+    if suggestion is None:
+        return
+    for one in case.stages:
         peak = one.stage.peak
         if peak != "auto" and not suggestion / 30 <= peak <= suggestion * 10:
             yield f"{one} has learning_rate={peak:g}, and the range test suggests {suggestion:.2g}"
@@ -150,9 +152,11 @@ def _far_rate(case: Case) -> Iterator[str]:
 def _far_size(case: Case) -> Iterator[str]:
     info = model_info(case.model)
     known = APPLICATIONS.get(info.backbone) if info else None
+    if known is None:
+        return
     sizes = {tuple(one.stage.image_size or case.data.image_size) for one in case.stages}
     for height, width in sorted(sizes):
-        if known is not None and not known.size / 2 <= math.sqrt(height * width) <= known.size * 2:
+        if not known.size / 2 <= math.sqrt(height * width) <= known.size * 2:
             yield f"images of {height} x {width} pixels for {known.name}, which was trained at {known.size}"
 
 

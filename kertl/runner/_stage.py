@@ -1,9 +1,9 @@
 """Training one stage, in place, on images."""
 
+import dataclasses
 import importlib.util
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from kertl.groups import find_chain
 from kertl.hardware import scope_of
 from kertl.model import at_size, computing_in, model_info, stage_model, target_spreads
 from kertl.optimizers import carry_moments, discriminative, optimizer_named, unbuilt
+from kertl.range_test import lr_range_test
 from kertl.recipe import Recipe, Stage
 from kertl.runner._checkpoints import Checkpoints
 from kertl.runner._journal import Journal, Snapshot
-from kertl.runner._kept import kept
+from kertl.runner._kept import Kept, kept
 from kertl.runner._material import Material, OnFeatures, OnImages
 from kertl.runner._pull import pulled
 from kertl.schedules import schedule_named
@@ -30,8 +31,11 @@ from kertl.tasks import loss_named, task_named
 
 _logger = logging.getLogger(__name__)
 
+# Where the range test finds none.
+_USUAL_RATE = 1e-3
 
-@dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True)
 class Trained:
     """What a stage leaves for what comes next."""
 
@@ -100,6 +104,9 @@ def train_stage(
         live = _training_model(sized, stage)
         training = features.suffix if features else live
         chain = find_chain(sized)
+        if stage.learning_rate == "auto":
+            rate = _found_rate(training, model, data, recipe, number, features, journal)
+            stage = dataclasses.replace(stage, learning_rate=rate)
         optimizer = _compile(training, model, data, recipe, stage, before)
         variables = list(training.trainable_variables)
         monitor = "val_loss" if data.validation is not None else "loss"
@@ -205,6 +212,28 @@ def _compile(
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     return optimizer
+
+
+def _found_rate(
+    training: keras.Model,
+    model: keras.Model,
+    data: ImageData,
+    recipe: Recipe,
+    number: int,
+    features: Kept | None,
+    journal: Journal,
+) -> float:
+    """What a range test suggests, written down before it is acted on; a run that goes on keeps to it."""
+    choice: dict[str, Any] = journal.choices.get(str(number), {})
+    if "learning_rate" not in choice:
+        plain = dataclasses.replace(recipe.stages[number], learning_rate=_USUAL_RATE, schedule="constant")
+        _compile(training, model, data, recipe, plain, None)
+        found = lr_range_test(training, features.train if features else data.train, seed=recipe.seed).suggestion
+        reason = "the valley of the range test" if found else "no rate made the loss fall in the range test"
+        choice = {**choice, "learning_rate": found or _USUAL_RATE, "learning_rate_reason": reason}
+        journal.choose(number, choice)
+        _logger.info("Learning rate of stage %d: %.1e, %s.", number + 1, choice["learning_rate"], reason)
+    return float(choice["learning_rate"])
 
 
 def _optimizer(

@@ -22,7 +22,16 @@ from kertl.studies._trainee import Trainee, with_head
 _STAGE = Stage("deep", epochs=20, learning_rate=3e-3, augment="none")
 
 # What goes with a stage of `fine_tune` alone, which has images, a validation part and stages before it.
-_ALONE = ("cutmix", "patience_epochs", "layer_decay", "ema", "until_below_validation", "l2_sp", "image_size", "batch_size")
+_ALONE = (
+    "cutmix",
+    "patience_epochs",
+    "layer_decay",
+    "ema",
+    "until_below_validation",
+    "l2_sp",
+    "image_size",
+    "batch_size",
+)
 
 
 def cross_validate(
@@ -126,6 +135,8 @@ def _check(data: ImageData, folds: int, stage: Stage, seed: int) -> None:
         raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
     if not isinstance(stage, Stage) or stage.augment != "none":
         raise complain("stage", "a kertl.Stage with augment='none'", stage)
+    if not isinstance(stage.learning_rate, (int, float)):
+        raise complain("stage", "a kertl.Stage with one number as learning_rate", stage)
     for name in _ALONE:
         if getattr(stage, name) != getattr(Stage, name):
             accepted = f"a kertl.Stage with {name}={getattr(Stage, name)!r}, since folds share their features"

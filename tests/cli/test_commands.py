@@ -296,6 +296,8 @@ def test_evaluate_and_predict_average_over_versions(trained, squares, capsys):
     assert found[0] != found[1]
     assert run(["evaluate", str(trained), str(squares), "--json", "--views", "2", "--augment", "strong"]) == 0
     assert json.loads(capsys.readouterr().out)["images"] == 48
+
+
 def test_augment_preview_draws_what_the_same_words_train_with(squares, trained_file, tmp_path, capsys):
     chosen = ["--augment", "flip", "--augment", "rotation=0.1"]
     picture = tmp_path / "preview.png"

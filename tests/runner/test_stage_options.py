@@ -1,12 +1,15 @@
 """What a stage can ask for beside boundary, length and rate: another size, other batches, a pull, an earlier end."""
 
+import json
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 
 import kertl
 from kertl.features import extract
-from kertl.runner import _kept, _pull
+from kertl.runner import _kept, _pull, _stage
 from tests.runner.test_resume import Kill, Killed
 from tests.runs import classifier, digest, quick, recipe, squares, values
 
@@ -223,3 +226,36 @@ def test_options_out_of_range_are_refused(fields, message):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.Stage("deep", **fields)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_the_rate_is_found_at_the_start_of_a_stage_written_down_and_kept_to(tmp_path, cache, monkeypatch, caplog):
+    asked = []
+    test = _stage.lr_range_test
+    monkeypatch.setattr(_stage, "lr_range_test", lambda *a, **k: asked.append(test(*a, **k)) or asked[-1])
+    stages = (quick("deep", learning_rate="auto", epochs=3, schedule="constant", cache=cache),)
+    run = train(classifier(), *stages, run_dir=tmp_path / "whole")
+    (found,) = asked
+    written = json.loads((tmp_path / "whole" / "choices.json").read_text())["0"]
+    assert written["learning_rate"] == (found.suggestion or 1e-3)
+    assert run.history["learning_rate"] == pytest.approx([written["learning_rate"]] * 3)
+    with pytest.raises(Killed):
+        train(
+            classifier(),
+            *stages,
+            run_dir=tmp_path / "killed",
+            checkpoint_seconds=0,
+            callbacks=[Kill(["on_epoch_end"], 2)],
+        )
+    again = train(
+        classifier(), *stages, run_dir=tmp_path / "killed", checkpoint_seconds=0, callbacks=[Kill(["on_epoch_end"], 99)]
+    )
+    assert len(asked) == 2
+    assert digest(again.model) == digest(run.model)
+
+
+def test_where_no_rate_is_found_the_usual_one_is_taken_and_the_reason_written_down(tmp_path, monkeypatch):
+    monkeypatch.setattr(_stage, "lr_range_test", lambda *a, **k: SimpleNamespace(suggestion=None))
+    train(classifier(), quick("deep", learning_rate="auto"), run_dir=tmp_path)
+    written = json.loads((tmp_path / "choices.json").read_text())["0"]
+    assert written == {"learning_rate": 1e-3, "learning_rate_reason": "no rate made the loss fall in the range test"}

@@ -240,8 +240,6 @@ def test_mean_and_spread_are_those_of_the_folds_and_json_and_table_tell_them(fou
     assert found.folds[1].crossentropy == pytest.approx(-np.log(likelihood).mean(), rel=1e-5)
 
 
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
