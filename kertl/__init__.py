@@ -37,7 +37,19 @@ _HOMES: dict[str, str] = {
 }
 
 # modules that are public themselves
-_MODULES = ("backbones", "data", "errors", "groups", "heads", "model", "optimizers", "recipe", "schedules", "tasks")
+_MODULES = (
+    "backbones",
+    "callbacks",
+    "data",
+    "errors",
+    "groups",
+    "heads",
+    "model",
+    "optimizers",
+    "recipe",
+    "schedules",
+    "tasks",
+)
 
 __all__ = ["__version__", *sorted(_HOMES), *_MODULES]  # noqa: PLE0604
 

@@ -12,7 +12,7 @@ from typing import Any
 from kertl._checks import complain, integer, number, one_of
 
 SCHEDULES = ("one_cycle", "cosine", "constant")
-OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "lion")
+OPTIMIZERS = ("adamw", "adam", "sgd", "sgd_nesterov", "rmsprop", "lion", "muon")
 AUGMENTATIONS = ("none", "light", "strong")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -40,7 +40,7 @@ class Stage:
     schedule: str = "one_cycle"
     """"one_cycle" (up for three tenths of the steps, then down to nearly zero), "cosine" (down to zero), "constant"."""
     optimizer: str = "adamw"
-    """"adamw", "adam", "sgd" (momentum 0.9), "rmsprop" or "lion"."""
+    """"adamw", "adam", "sgd" or "sgd_nesterov" (momentum 0.9), "rmsprop", "lion" or "muon"."""
     weight_decay: float = 1e-4
     """Share of each weight that a step at rate 1 takes away; >= 0. Biases and BatchNorm are left out."""
     label_smoothing: float = 0.1

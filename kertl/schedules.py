@@ -54,11 +54,15 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         """The learning rate at `step`, a scalar tensor."""
+        return self.along(step, self.peak / self.start_divisor, self.peak, self.peak / self.end_divisor)
+
+    def along(self, step: Any, start: float, turn: float, end: float) -> Any:
+        """What goes from `start` to `turn` while the rate rises, and on to `end` while it falls, at `step`."""
         ops = keras.ops
         done = ops.minimum(ops.cast(step, "float32") / self.total_steps, 1.0)
         top = self.warmup_fraction
-        rising = _half_cosine(self.peak / self.start_divisor, self.peak, done / max(top, 1e-9))
-        falling = _half_cosine(self.peak, self.peak / self.end_divisor, (done - top) / (1 - top))
+        rising = _half_cosine(start, turn, done / max(top, 1e-9))
+        falling = _half_cosine(turn, end, (done - top) / (1 - top))
         return ops.where(done < top, rising, falling)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,46 +1,14 @@
-"""Optimizers for a stage: made by name, and taking over what an earlier stage has learnt about its variables."""
+"""Taking over what an earlier optimizer has learnt about its variables."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 
-from kertl._checks import number, one_of
+from kertl.optimizers._grouped import plain_class
 
 # The state of gradient accumulation ends with the step that it belongs to.
 _NOT_CARRIED = ("_accumulated_gradients",)
-
-_MAKERS: dict[str, Any] = {
-    "adamw": keras.optimizers.AdamW,
-    "adam": keras.optimizers.Adam,
-    "sgd": lambda **options: keras.optimizers.SGD(momentum=0.9, **options),
-    "rmsprop": keras.optimizers.RMSprop,
-    "lion": keras.optimizers.Lion,
-}
-
-
-def optimizer_named(
-    name: str, learning_rate: Any, variables: Iterable[Any], *, weight_decay: float = 0.0
-) -> keras.optimizers.Optimizer:
-    """A new optimizer, built for `variables`.
-
-    Args:
-        name: "adamw", "adam", "sgd" (momentum 0.9), "rmsprop" or "lion".
-        learning_rate: A number > 0 or a schedule.
-        variables: The variables to train. Those with fewer than two axes (biases, BatchNorm) do not decay.
-        weight_decay: Decoupled from the loss; >= 0.
-
-    Raises:
-        ValueError: If the name is none of these, or `weight_decay` is out of range.
-    """
-    one_of("optimizer", name, _MAKERS)
-    number("weight_decay", weight_decay, at_least=0)
-    variables = list(variables)
-    optimizer = _MAKERS[name](learning_rate=learning_rate, weight_decay=float(weight_decay))
-    if weight_decay:
-        optimizer.exclude_from_weight_decay(var_list=[variable for variable in variables if len(variable.shape) < 2])
-    optimizer.build(variables)
-    return optimizer
 
 
 def carry_moments(
@@ -55,7 +23,8 @@ def carry_moments(
     are new to training twice as long as the rate says.
 
     Args:
-        old: The optimizer of the stage before, of the same class as `new`; another class carries nothing.
+        old: The optimizer of the stage before, of the same class as `new`, with or without a rate
+            per layer group; another class carries nothing.
         old_variables: The variables that `old` was built for, in that order.
         new: An optimizer that has been built.
         new_variables: The variables that `new` was built for, in that order.
@@ -73,7 +42,7 @@ def carry_moments(
         [0.0, -0.1]
     """
     old, new = _inner(old), _inner(new)
-    if type(old) is not type(new):
+    if plain_class(old) is not plain_class(new):
         return 0
     old_places = {id(variable): place for place, variable in enumerate(old_variables)}
     new_variables = list(new_variables)

@@ -1,78 +1,12 @@
+"""Moments are carried from one optimizer to the next."""
+
 import keras
 import numpy as np
 import pytest
 
-from kertl.optimizers import carry_moments, optimizer_named
+from kertl.optimizers import carry_moments, discriminative, optimizer_named
 from kertl.recipe import OPTIMIZERS
-
-CLASSES = {
-    "adamw": keras.optimizers.AdamW,
-    "adam": keras.optimizers.Adam,
-    "sgd": keras.optimizers.SGD,
-    "rmsprop": keras.optimizers.RMSprop,
-    "lion": keras.optimizers.Lion,
-}
-
-
-def array(value):
-    return np.array(keras.ops.convert_to_numpy(value))
-
-
-def variables(count=3, shape=(2, 3), seed=0):
-    random = np.random.default_rng(seed)
-    return [keras.Variable(random.normal(size=shape).astype("float32"), name=f"v{k}") for k in range(count)]
-
-
-def gradients(of, seed=1):
-    random = np.random.default_rng(seed)
-    return [keras.ops.convert_to_tensor(random.normal(size=v.shape).astype("float32")) for v in of]
-
-
-def slots(optimizer, place):
-    """The moments of one variable, by name of the list that holds them."""
-    lists = {name: value for name, value in vars(optimizer).items() if isinstance(value, list) and len(value) > place}
-    return {
-        name: array(value[place])
-        for name, value in lists.items()
-        if isinstance(value[place], keras.Variable) and name not in ("_variables", "_trainable_variables")
-    }
-
-
-def test_every_optimizer_that_a_recipe_may_name_is_made():
-    assert set(CLASSES) == set(OPTIMIZERS)
-
-
-@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_an_optimizer_is_of_its_class_built_and_has_the_rate_and_decay(name, weight_decay):
-    trained = variables()
-    optimizer = optimizer_named(name, 0.02, trained, weight_decay=weight_decay)
-    assert type(optimizer) is CLASSES[name]
-    assert optimizer.built
-    assert float(optimizer.learning_rate) == pytest.approx(0.02)
-    assert (optimizer.weight_decay or 0.0) == weight_decay
-    assert getattr(optimizer, "momentum", 0.0) == (0.9 if name == "sgd" else 0.0)
-    optimizer.apply(gradients(trained))
-    assert int(optimizer.iterations) == 1
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_step_without_gradient_takes_the_decay_from_kernels_and_nothing_from_vectors(name):
-    kernel, bias, scale = keras.Variable(np.ones((2, 2))), keras.Variable(np.ones(2)), keras.Variable(1.0)
-    optimizer = optimizer_named(name, 0.5, [kernel, bias, scale], weight_decay=0.01)
-    optimizer.apply([keras.ops.zeros(variable.shape) for variable in (kernel, bias, scale)])
-    np.testing.assert_allclose(array(kernel), 1 - 0.5 * 0.01, rtol=1e-6)
-    np.testing.assert_array_equal(array(bias), 1)
-    np.testing.assert_array_equal(array(scale), 1)
-
-
-def test_a_schedule_may_be_given_as_the_rate():
-    trained = variables()
-    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [1.0, 0.25])
-    optimizer = optimizer_named("sgd", schedule, trained)
-    assert float(optimizer.learning_rate) == 1.0
-    optimizer.apply(gradients(trained))
-    assert float(optimizer.learning_rate) == 0.25
+from tests.optimizers.grouped import array, gradients, model, slots, variables
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -168,17 +102,25 @@ def test_a_loss_scale_optimizer_carries_the_moments_of_the_one_inside(wrap_old, 
     assert int(inner_new.iterations) == 0
 
 
-def test_an_unknown_optimizer_is_answered_with_the_nearest():
-    message = (
-        r"`optimizer` must be 'adamw' or 'adam' or 'sgd' or 'rmsprop' or 'lion'\. Received: optimizer='adamax'\. "
-        r"Did you mean "
-    )
-    with pytest.raises(ValueError, match=message):
-        optimizer_named("adamax", 0.1, variables())
+@pytest.mark.parametrize("ways", [("plain", "by group"), ("by group", "plain"), ("by group", "by group")])
+def test_moments_are_carried_from_and_to_an_optimizer_with_rates_by_group(ways):
+    trained = model()
+    everything = trained.trainable_variables
+    head = everything[-2:]
 
+    def made(way, name, of):
+        if way == "plain":
+            return optimizer_named(name, 0.01, of, weight_decay=0.1)
+        return discriminative(name, trained, peak=0.01, layer_decay=0.5, weight_decay=0.1, variables=of)
 
-@pytest.mark.parametrize("decay", [-0.1, float("nan"), "0.1", None])
-def test_a_weight_decay_below_zero_is_refused(decay):
-    with pytest.raises(ValueError, match="Received") as caught:
-        optimizer_named("adam", 0.1, variables(), weight_decay=decay)
-    assert str(caught.value) == f"`weight_decay` must be a number >= 0. Received: weight_decay={decay!r}."
+    for name in ("adamw", "muon"):
+        old, new = made(ways[0], name, head), made(ways[1], name, everything)
+        old.apply(gradients(head))
+        assert carry_moments(old, head, new, everything) == 2
+        for place in (0, 1):
+            before, after = slots(old, place), slots(new, len(everything) - 2 + place)
+            assert before.keys() == after.keys()
+            assert any(np.any(moment) for moment in before.values())
+            assert all(np.array_equal(before[slot], after[slot]) for slot in before)
+        assert not any(np.any(moment) for moment in slots(new, 0).values())
+        assert carry_moments(old, head, made(ways[1], "rmsprop", everything), everything) == 0
