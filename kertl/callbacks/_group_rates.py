@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from kertl._checks import complain
+
 
 class GroupRates(keras.callbacks.Callback):
     """Adds `learning_rate/<group>` to the figures of each epoch, as they are at its end.
@@ -17,19 +19,17 @@ class GroupRates(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Look at the optimizer."""
-        optimizer = self._optimizer
-        if not hasattr(optimizer, "group_multipliers"):
-            raise ValueError(
-                "`optimizer` must be one that kertl.optimizers.discriminative made. "
-                f"Received: {type(optimizer).__name__}. Leave GroupRates out."
-            )
+        if not hasattr(self._optimizer, "group_multipliers"):
+            accepted, name = "one that kertl.optimizers.discriminative made", type(self._optimizer).__name__
+            raise complain("optimizer", accepted, name, "Leave GroupRates out.")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add the rates."""
-        rate = float(keras.ops.convert_to_numpy(self._optimizer.learning_rate))
-        for name, multiplier in self._optimizer.group_multipliers.items():
-            if logs is not None:
-                logs[f"learning_rate/{name}"] = rate * multiplier
+        optimizer = self._optimizer
+        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        if logs is not None:
+            rates = optimizer.group_multipliers.items()
+            logs.update({f"learning_rate/{name}": rate * multiplier for name, multiplier in rates})
 
     @property
     def _optimizer(self) -> Any:

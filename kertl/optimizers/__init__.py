@@ -7,6 +7,7 @@ discriminative_class  the class that `discriminative` makes from an optimizer's 
 carry_moments         the moments of the variables that an earlier optimizer trained
 """
 
+import kertl.schedules  # noqa: F401  whoever loads an optimizer of these may need its schedule
 from kertl.optimizers._discriminative import discriminative
 from kertl.optimizers._grouped import discriminative_class
 from kertl.optimizers._moments import carry_moments

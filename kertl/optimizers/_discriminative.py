@@ -10,8 +10,6 @@ from kertl.groups import find_chain
 from kertl.optimizers._grouped import MANY_STEPS, Grouped, discriminative_class, plain_class
 from kertl.optimizers._named import decays, set_weight_decay, unbuilt
 
-_SCHEDULE = keras.optimizers.schedules.LearningRateSchedule
-
 
 def discriminative(
     optimizer: str | keras.optimizers.Optimizer,
@@ -118,12 +116,12 @@ def _head_rate(optimizer: Any, peak: Any, rates: Any) -> Any:
     """The rate of the head: a number, or a schedule."""
     if not isinstance(optimizer, str) and peak is None:
         own = optimizer._learning_rate
-        peak = own if isinstance(own, _SCHEDULE) else None if rates else float(optimizer.learning_rate)
+        peak = own if callable(own) else float(own) if rates is None else None
     if rates is None:
-        return peak if isinstance(peak, _SCHEDULE) else float(number("peak", peak, above=0))
+        return peak if callable(peak) else float(number("peak", peak, above=0))
     if peak is None:
         return float(rates[1])
-    if not isinstance(peak, _SCHEDULE) or getattr(peak, "peak", rates[1]) != rates[1]:
+    if not callable(peak) or getattr(peak, "peak", rates[1]) != rates[1]:
         accepted = f"left out, or a schedule that reaches the higher of `rates`, {rates[1]}"
         raise complain("peak", accepted, getattr(peak, "peak", peak))
     return peak

@@ -4,13 +4,15 @@ One optimizer, not one per group, so that step count, global norm, average of th
 and `learning_rate` stay one.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from kertl._checks import complain
+
+# These leave the steps to other optimizers.
+MANY_STEPS = (keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimizer)
 
 
 class Grouped(keras.optimizers.Optimizer):
@@ -98,7 +100,9 @@ def plain_class(optimizer: keras.optimizers.Optimizer) -> type[keras.optimizers.
     )
 
 
-@functools.cache
+_MADE: dict[Any, Any] = {}
+
+
 def discriminative_class(kind: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
     """The class that `discriminative` makes from an optimizer's class, registered with Keras' serialisation.
 
@@ -116,15 +120,19 @@ def discriminative_class(kind: type[keras.optimizers.Optimizer]) -> type[keras.o
         >>> discriminative_class(Plain).__name__
         'DiscriminativePlain'
     """
-    made = type(f"Discriminative{kind.__name__}", (Grouped, kind), {"__doc__": f"{kind.__name__} with rates by group."})
-    name = f"Discriminative{keras.saving.get_registered_name(kind)}"
-    return keras.saving.register_keras_serializable(package="kertl", name=name)(made)
+    if kind not in _MADE:
+        made = type(f"Discriminative{kind.__name__}", (Grouped, kind), {"__doc__": f"{kind.__name__}, rates by group."})
+        name = keras.saving.get_registered_name(kind)
+        if ">" not in name and not kind.__module__.startswith("keras."):
+            name = f"{kind.__module__}>{name}"  # somebody's own "SGD" is not to take the place of Keras'
+        register = keras.saving.register_keras_serializable(package="kertl", name=f"Discriminative{name}")
+        _MADE[kind] = register(made)
+    return _MADE[kind]
 
 
-# These leave the steps to others.
-MANY_STEPS = (keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimizer)
+def _makes_steps(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, keras.optimizers.Optimizer) and not issubclass(kind, MANY_STEPS)
 
-for _kind in vars(keras.optimizers).values():
-    if isinstance(_kind, type) and issubclass(_kind, keras.optimizers.Optimizer):
-        if _kind is not keras.optimizers.Optimizer and _kind not in MANY_STEPS:
-            discriminative_class(_kind)
+
+for _kind in filter(_makes_steps, vars(keras.optimizers).values()):
+    discriminative_class(_kind)

@@ -43,5 +43,6 @@ def test_an_optimizer_with_one_rate_is_refused_before_training():
     with pytest.raises(ValueError, match="Received") as caught:
         trained.fit(*examples(), callbacks=[GroupRates()], verbose=0)
     assert str(caught.value) == (
-        "`optimizer` must be one that kertl.optimizers.discriminative made. Received: Adam. Leave GroupRates out."
+        "`optimizer` must be one that kertl.optimizers.discriminative made. Received: optimizer='Adam'. "
+        "Leave GroupRates out."
     )

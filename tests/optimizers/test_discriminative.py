@@ -109,6 +109,16 @@ def test_a_schedule_is_the_rate_of_the_head(as_peak):
         assert float(made.learning_rate) == pytest.approx(0.125)
 
 
+def test_somebodys_class_does_not_take_the_place_of_keras_own_of_that_name():
+    theirs = type("SGD", (keras.optimizers.SGD,), {})
+    made = discriminative(theirs(0.5), model(), layer_decay=0.5)
+    ours = discriminative(keras.optimizers.SGD(0.5), model(), layer_decay=0.5)
+    for optimizer in (made, ours):
+        described = keras.saving.serialize_keras_object(optimizer)
+        assert type(keras.saving.deserialize_keras_object(described)) is type(optimizer)
+    assert type(made) is not type(ours)
+
+
 def test_an_optimizer_class_of_somebody_elses_works():
     class Signs(keras.optimizers.Optimizer):
         def update_step(self, gradient, variable, learning_rate):
@@ -125,6 +135,7 @@ def test_an_optimizer_class_of_somebody_elses_works():
 
 
 ONE = "One of `rates`, `layer_decay` and `multipliers` must be given. Received: "
+SOME = "`variables` must be at least one variable, each of a layer group of 'classifier'. Received: variables="
 COVER = "`multipliers` must be a factor for each group that trains, ['block3', 'head']. Received: multipliers="
 
 
@@ -161,13 +172,11 @@ COVER = "`multipliers` must be a factor for each group that trains, ['block3', '
         ),
         (
             {"layer_decay": 0.5, "variables": []},
-            "`variables` must be at least one variable, each of a layer group of 'classifier'. "
-            "Received: variables=[]. Nothing trains.",
+            f"{SOME}[]. Nothing trains.",
         ),
         (
             {"layer_decay": 0.5, "variables": [keras.Variable(1.0, name="other")]},
-            "`variables` must be at least one variable, each of a layer group of 'classifier'. "
-            "Received: variables=['other']. Those listed are of none.",
+            f"{SOME}['other']. Those listed are of none.",
         ),
     ],
 )
@@ -193,5 +202,5 @@ def test_an_optimizer_that_cannot_be_given_rates_is_refused():
         with pytest.raises(ValueError, match="Received") as caught:
             discriminative(optimizer, trained, peak=0.1, layer_decay=0.5)
         assert str(caught.value).startswith(sentence)
-    with pytest.raises(ValueError, match="`optimizer` must be 'adamw' or .* Did you mean 'adam"):
+    with pytest.raises(ValueError, match=r"`optimizer` must be 'adamw' or .* Did you mean 'adam"):
         discriminative("adamx", trained, peak=0.1, layer_decay=0.5)
