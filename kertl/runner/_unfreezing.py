@@ -14,7 +14,7 @@ def gradual_unfreezing(
     *,
     down_to: str | int = "full",
     by: str = "main",
-    learning_rate: float = 1e-4,
+    learning_rate: float | str = 1e-4,
     rate_decay: float = 0.6,
     **fields: Any,
 ) -> Recipe:
@@ -24,7 +24,8 @@ def gradual_unfreezing(
         model: The model to be trained.
         down_to: The last boundary, as in `kertl.Stage`.
         by: "main": from one halving of resolution to the one before; "block": block by block.
-        learning_rate: Highest rate of the first stage behind the head's; > 0.
+        learning_rate: Highest rate of the first stage behind the head's; > 0. "auto" has a range test at the start of
+            each stage.
         rate_decay: What it is multiplied by for each stage after; 0 < decay <= 1.
         **fields: Fields of `kertl.Stage` for all stages but the head's. They also say when a stage ends: after
             `epochs`, 3 by default; after `patience_epochs` without a better validation loss; or
@@ -49,6 +50,10 @@ def gradual_unfreezing(
     """
     one_of("by", by, ("main", "block"))
     number("rate_decay", rate_decay, above=0, at_most=1)
+    if isinstance(learning_rate, str):
+        one_of("learning_rate", learning_rate, ("auto",))
+    else:
+        number("learning_rate", learning_rate, above=0)
     chain = find_chain(model)
     last, end = chain.first_trained(down_to), len(chain.backbone_groups)
     kinds = {"main": ("main",), "block": ("main", "block")}[by]
@@ -57,7 +62,7 @@ def gradual_unfreezing(
     stages = [
         Stage(
             chain.groups[place].name if place else "full",
-            learning_rate=number("learning_rate", learning_rate, above=0) * rate_decay**behind,
+            learning_rate="auto" if isinstance(learning_rate, str) else learning_rate * rate_decay**behind,
             **{"epochs": 3, **fields},
         )
         for behind, place in enumerate(begins)

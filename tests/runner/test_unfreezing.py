@@ -16,6 +16,8 @@ def test_each_stage_begins_further_to_the_front_at_a_lower_rate():
     assert places[-1] == 0
     assert all(kertl.layer_groups(model)[place - 1].boundary == "main" for place in places[:-1])
     assert [stage.learning_rate for stage in others] == [1e-4 * 0.5**k for k in range(len(others))]
+    tested = kertl.gradual_unfreezing(model, learning_rate="auto")
+    assert {stage.learning_rate for stage in tested.stages[1:]} == {"auto"}
     assert {(stage.epochs, stage.patience_epochs, stage.optimizer) for stage in others} == {(2, 1, "sgd")}
 
 
