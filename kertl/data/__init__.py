@@ -15,7 +15,7 @@ from kertl.data._failures import data_errors
 from kertl.data._image_data import ImageData, Record
 from kertl.data._imbalance import balanced_weights, effective_weights
 from kertl.data._issues import Issue
-from kertl.data._mixing import MixedBatches, cut, cutting, mixed, mixing, one_hot
+from kertl.data._mixing import MixedBatches, mixed, mixing, one_hot
 from kertl.data._sources import from_arrays, from_csv, from_directory
 from kertl.data._unlabelled import images
 
@@ -30,8 +30,6 @@ __all__ = [
     "Record",
     "balanced_weights",
     "check_augmentation",
-    "cut",
-    "cutting",
     "data_errors",
     "effective_weights",
     "from_arrays",

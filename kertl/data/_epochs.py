@@ -20,6 +20,7 @@ class Epochs(keras.utils.PyDataset):
         seed: Seed of the order.
         shuffle: Whether the order changes from epoch to epoch.
         epoch: The epoch whose batches `dataset[i]` gives; may be set.
+        balance: The class of each example where every class is drawn equally often, see `oversampled`; else None.
     """
 
     def __init__(self, batch_size: int, seed: int, *, shuffle: bool) -> None:
@@ -28,14 +29,14 @@ class Epochs(keras.utils.PyDataset):
         self.seed = seed
         self.shuffle = shuffle
         self.epoch = 0
-        self._classes: np.ndarray | None = None
+        self.balance: np.ndarray | None = None
         self._inside_epoch = False
         self._asked: set[int] = set()
 
     def __len__(self) -> int:
-        if self._classes is None:
+        if self.balance is None:
             return math.ceil(self.num_examples / self.batch_size)
-        counts = np.bincount(self._classes)
+        counts = np.bincount(self.balance)
         return math.ceil(np.count_nonzero(counts) * counts.max() / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
@@ -54,8 +55,8 @@ class Epochs(keras.utils.PyDataset):
 
     def order(self, epoch: int) -> np.ndarray:
         """The examples in the order of an epoch, by number."""
-        if self._classes is not None:
-            return balanced_rows(self._classes, np.random.default_rng((self.seed, epoch)))
+        if self.balance is not None:
+            return balanced_rows(self.balance, np.random.default_rng((self.seed, epoch)))
         if not self.shuffle:
             return np.arange(self.num_examples)
         return np.random.default_rng((self.seed, epoch)).permutation(self.num_examples)
@@ -80,7 +81,7 @@ class Epochs(keras.utils.PyDataset):
             classes: The class of each example, whole numbers, in data order.
         """
         other = copy.copy(self)
-        other._classes, other._asked = np.asarray(classes, np.int64), set()
+        other.balance, other._asked = np.asarray(classes, np.int64), set()
         return other
 
     def on_epoch_begin(self) -> None:

@@ -140,7 +140,9 @@ class ImageData:
             ValueError: If an image does not have exactly one class.
         """
         _checks.one_of("kind", kind, (True, "effective"))
-        counts = np.bincount(self._classes("class_weights", "Train without class weights."), minlength=self.num_classes)
+        classes = self._classes("class_weights", "Train without class weights.")
+        # As they are drawn in an epoch, so that what is oversampled does not count twice.
+        counts = np.bincount(classes[self.train.order(0)], minlength=self.num_classes)
         weights = effective_weights(counts) if kind == "effective" else balanced_weights(counts)
         return dict(enumerate(weights.tolist()))
 

@@ -121,8 +121,8 @@ def kept(model: keras.Model, data: ImageData, recipe: Recipe, number: int, journ
     if stage.mixup and data.task == "single_label":
         labels = one_hot(labels, data.num_classes)
     train = _batches(trained, data.train, labels, _weights(data, stage), in_memory, stage.mixup)
-    if stage.oversample:
-        train = train.oversampled(np.asarray(data.train.labels).ravel())
+    if data.train.balance is not None:
+        train = train.oversampled(data.train.balance)
 
     def batches_of(part: ImageDataset) -> FeatureBatches:
         return _batches(features_of(part, 0), part.in_order(), np.asarray(part.labels), None, in_memory)

@@ -74,6 +74,7 @@ def test_oversampling_leaves_the_data_itself_and_its_other_parts_alone():
     assert over.validation is plain.validation
     assert len(over.train.in_order()) == len(plain.train)
     assert over.train.num_examples == plain.train.num_examples
+    assert over.class_weights == {0: 1, 1: 1, 2: 1}, "what is oversampled does not count twice"
 
 
 def test_a_fit_goes_through_oversampled_epochs():

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 import kertl
-from kertl.data import MixedBatches, cut, cutting
+from kertl.data import MixedBatches
+from kertl.data._mixing import cut, cutting
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 10, 14, 3), dtype="uint8")
 

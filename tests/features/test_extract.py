@@ -273,7 +273,10 @@ WRONG = [
             "there, so there is nothing to extract; train on the images themselves."
         ),
     ),
-    ({"augment": "lots"}, "`augment` must be 'none' or 'light' or 'strong'. Received: augment='lots'."),
+    (
+        {"augment": "lots"},
+        ("`augment` must be 'none' or 'light' or 'strong', or a list of transformations. Received: augment='lots'."),
+    ),
     (
         {"views": 2},
         (
