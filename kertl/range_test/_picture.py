@@ -26,7 +26,8 @@ def draw(test: Any, path: Path | None) -> Figure:
         axes.plot(run.learning_rates, run.learnt, color="0.75", linewidth=0.8, zorder=1)
         if len(test.runs) > 1:
             axes.plot(run.learning_rates, run.losses, color="#56B4E9", linewidth=0.8, zorder=2)
-    axes.plot([], [], color="0.75", linewidth=0.8, label="without the luck of the batch")
+    alone = ", without its batch's luck" if any(run.standing is not None for run in test.runs) else ""
+    axes.plot([], [], color="0.75", linewidth=0.8, label=f"each step{alone}")
     axes.plot(rates, losses, color="#0072B2", linewidth=2, zorder=3, label="smoothed loss")
     for name, rate in test.suggestions.items():
         if rate is not None:

@@ -33,7 +33,8 @@ def suggest(rates: np.ndarray, learnt: np.ndarray, losses: np.ndarray, steps: in
     """
     first = passed_over(steps)
     kept = slice(first, len(losses) - _LAST)
-    if len(losses[kept]) < 2 or not falls(learnt[:-_LAST], max(first, _FEWEST)):
+    window = max(first, _FEWEST)
+    if len(losses) < 2 * window + _LAST or not falls(learnt[:-_LAST], window):
         return dict.fromkeys(RULES)
     scale = abs(float(np.mean(learnt[:first]))) or 1.0
     return {name: rule(rates[kept], losses[kept] / scale) for name, rule in RULES.items()}
@@ -71,6 +72,8 @@ def valley(rates: np.ndarray, losses: np.ndarray) -> float | None:
         tails[length : length + 1] = [-float(loss)]
         if length + 1 > best:
             best, end = length + 1, place
+    if best < 3:  # all of it smoothed away
+        return None
     third = best / 3
     return float(rates[end - best + int(third) + int(third / 2)])
 

@@ -50,7 +50,7 @@ def state(model):
         "objects": [getattr(model, name, None) for name in ("optimizer", "history", "stop_training", "train_function")],
         "flags": [layer.trainable for layer in model._flatten_layers()],
         "python": random.getstate(),
-        "numpy": [np.asarray(part).tolist() for part in np.random.get_state()],
+        "numpy": [np.asarray(part).tolist() for part in np.random.get_state()],  # noqa: NPY002
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import kertl
 from kertl.range_test._ramp import Ramp
-from tests.range_test.models import assert_same, compiled, examples, network, state, trained
+from tests.range_test.models import assert_same, compiled, examples, state, trained
 from tests.runs import classifier, squares, values, weights
 
 QUICK = {"steps": 20, "start": 1e-4, "end": 30.0}
@@ -257,8 +257,10 @@ def test_a_stage_is_tested_with_what_lies_behind_its_boundary():
         ({"batch_size": 0}, "`batch_size` must be a whole number >= 1. Received: batch_size=0."),
         (
             {"data": "photos"},
-            "`data` must be a part of kertl's data, a finite PyDataset or tf.data.Dataset, or arrays (x, y) or "
-            "(x, y, weights). Received: data='str'.",
+            (
+                "`data` must be a part of kertl's data, a finite PyDataset or tf.data.Dataset, or arrays (x, y) or "
+                "(x, y, weights). Received: data='str'."
+            ),
         ),
         (
             {"data": (np.zeros((3, 8)), np.zeros(2))},
@@ -276,13 +278,13 @@ def test_a_wrong_argument_is_refused(options, message):
 def test_a_model_without_weights_is_refused():
     model = keras.Sequential([keras.layers.Dense(2)], name="empty")
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="Received: model='empty'. Call `compile`, and the model once on a batch"):
+    with pytest.raises(ValueError, match=r"Received: model='empty'\. Call `compile`, and the model once on a batch"):
         kertl.lr_range_test(model, examples())
 
 
 def test_what_draws_from_the_global_generators_is_as_before(monkeypatch):
     def drawn():
-        return float(keras.random.uniform(())), float(np.random.random()), random.random()
+        return float(keras.random.uniform(())), float(np.random.random()), random.random()  # noqa: NPY002
 
     kept = Ramp.on_train_batch_end
     monkeypatch.setattr(Ramp, "on_train_batch_end", lambda *args, **logs: (drawn(), kept(*args, **logs)))

@@ -75,6 +75,10 @@ def test_valley_is_the_middle_of_a_fall_without_noise():
     assert valley(RATES, losses) == pytest.approx(RATES[54], rel=0.2)
 
 
+def test_valley_says_nothing_of_a_curve_that_rises():
+    assert valley(RATES, np.linspace(1, 2, 100)) is None
+
+
 def test_slide_says_nothing_of_a_curve_shorter_than_its_window():
     assert slide(RATES[:15], np.linspace(1, 0, 15)) is None
 
