@@ -84,4 +84,5 @@ def _sentence(found: "RangeTest") -> str:
     if found.suggestion is None or found.spread is None:
         return "The loss does not fall at any of these rates, so none is suggested."
     low, high = found.spread
-    return f"Suggested: {found.suggestion:.1e} (valley; {low:.1e} to {high:.1e} in {len(found.runs)} runs)."
+    runs = f"; {low:.1e} to {high:.1e} in {len(found.runs)} runs" if len(found.runs) > 1 else ""
+    return f"Suggested: {found.suggestion:.1e} (valley{runs})."

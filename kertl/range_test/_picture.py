@@ -13,7 +13,7 @@ _LOOKS = {"valley": ("#D55E00", "o"), "steep": ("#009E73", "^"), "minimum": ("#C
 
 
 def draw(test: Any, path: Path | None) -> Figure:
-    """The smoothed losses over the rates, the batches' own behind them, and a mark for each suggestion.
+    """The smoothed losses over the rates, those of single steps behind them, and a mark for each suggestion.
 
     Args:
         test: A `RangeTest`.
@@ -23,19 +23,20 @@ def draw(test: Any, path: Path | None) -> Figure:
     axes = figure.add_subplot()
     rates, losses = test.learning_rates, test.losses
     for run in test.runs:
-        axes.plot(run.learning_rates, run.raw_losses, color="0.8", linewidth=0.8, zorder=1)
+        axes.plot(run.learning_rates, run.learnt, color="0.75", linewidth=0.8, zorder=1)
         if len(test.runs) > 1:
             axes.plot(run.learning_rates, run.losses, color="#56B4E9", linewidth=0.8, zorder=2)
+    alone = ", without its batch's luck" if any(run.standing is not None for run in test.runs) else ""
+    axes.plot([], [], color="0.75", linewidth=0.8, label=f"each step{alone}")
     axes.plot(rates, losses, color="#0072B2", linewidth=2, zorder=3, label="smoothed loss")
     for name, rate in test.suggestions.items():
         if rate is not None:
             colour, mark = _LOOKS[name]
             place = abs(rates - rate).argmin()
-            axes.plot(rate, losses[place], mark, color=colour, markersize=8, zorder=4, label=f"{name} {rate:.2g}")
-    if len(losses):
-        room = 0.6 * (losses.max() - losses.min()) or abs(losses[0]) or 1
-        top = min(losses.max(), losses[0] + room)
-        axes.set_ylim(losses.min() - room / 4, top + room / 4)  # a divergence would flatten all else
+            axes.plot(rate, losses[place], mark, color=colour, markersize=8, zorder=4, label=f"{name} {rate:.1e}")
+    if len(losses):  # a divergence would flatten all else
+        room = max(losses[0] - losses.min(), abs(losses[0]) / 5) or 1.0
+        axes.set_ylim(losses.min() - room, losses[0] + room)
     even = len(rates) > 2 and np.allclose(np.diff(rates), rates[1] - rates[0], atol=0)
     axes.set_xscale("linear" if even else "log")
     axes.set_xlabel("learning rate")

@@ -53,7 +53,7 @@ class Ramp(keras.callbacks.Callback):
         """The rates and their losses, beside what another run over the same batches lost."""
         rates, raw, losses = np.array(self._points).reshape(-1, 3).T
         lost = [loss for _, loss, _ in standing._points[: len(raw)]] if standing else []
-        return Curve(rates, raw, losses, self.steps, np.array(lost) if len(lost) == len(raw) else None)
+        return Curve(rates, raw, losses, self.steps, np.array(lost) if lost and len(lost) == len(raw) else None)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Begin at the lowest rate."""

@@ -32,9 +32,14 @@ class Curve:
     standing: np.ndarray | None = None
 
     @property
+    def learnt(self) -> np.ndarray:
+        """The raw losses without the luck of the batch, as far as `standing` tells it."""
+        return self.raw_losses if self.standing is None else self.raw_losses - self.standing + np.mean(self.standing)
+
+    @property
     def suggestions(self) -> dict[str, float | None]:
         """A rate by each rule, as in `RangeTest`."""
-        return suggest(self.learning_rates, self.raw_losses, self.losses, self.steps, self.standing)
+        return suggest(self.learning_rates, self.learnt, self.losses, self.steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +75,8 @@ class RangeTest:
         is lowest. "slide": the last place, seen from the end, where the slope is still what it is 15 steps later.
 
         All are None where no fall stands out from the noise: where the lowest mean over a tenth of the steps is not
-        below the first by five times the noise of such a difference and by a hundredth. How hard each batch is is no
-        noise where `standing` tells it. Of several runs, at least half must fall.
+        below the first by five times the noise of such a difference and by a hundredth. What `standing` tells
+        is no noise. Of several runs, at least half must fall.
         """
         return {name: _median(rates) for name, rates in self._found().items()}
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-# What a fall must have to be one: so many times the noise, and such a share of the loss at the start.
+# What a fall must be to count: so many times the noise, and such a share of the loss at the start.
 TIMES_THE_NOISE = 5.0
 SHARE_OF_START = 0.01
 
-_LAST = 5
-_FEWEST = 5
+_LAST = 5  # steps that are passed over at the end
+_FEWEST = 5  # losses that a mean is taken of
 
 
 def passed_over(steps: int) -> int:
@@ -22,37 +22,33 @@ def passed_over(steps: int) -> int:
     return max(1, steps // 10)
 
 
-def suggest(
-    rates: np.ndarray, raw: np.ndarray, losses: np.ndarray, steps: int, standing: np.ndarray | None = None
-) -> dict[str, float | None]:
+def suggest(rates: np.ndarray, learnt: np.ndarray, losses: np.ndarray, steps: int) -> dict[str, float | None]:
     """A rate by each rule; None by all of them where the loss does not fall.
 
     Args:
         rates: Learning rate of each step that was made, rising.
-        raw: Loss of each step.
-        losses: The same, smoothed.
+        learnt: Loss of each step, as far as known without the luck of the batch.
+        losses: Loss of each step, smoothed.
         steps: Number of steps that were planned.
-        standing: What the same batches lose where nothing is learnt. Without it the curve of two classes in batches of
-            32 is mostly the luck of the batch, in which a fall does not stand out.
     """
     first = passed_over(steps)
     kept = slice(first, len(losses) - _LAST)
-    learnt = raw if standing is None else raw - standing + np.mean(standing)
-    if len(losses[kept]) < 2 or not falls(learnt[:-_LAST], max(first, _FEWEST)):
+    window = max(first, _FEWEST)
+    if len(losses) < 2 * window + _LAST or not falls(learnt[:-_LAST], window):
         return dict.fromkeys(RULES)
-    scale = abs(float(np.mean(raw[:first])))
-    return {name: rule(rates[kept], losses[kept] / scale if scale else losses[kept]) for name, rule in RULES.items()}
+    scale = abs(float(np.mean(learnt[:first]))) or 1.0
+    return {name: rule(rates[kept], losses[kept] / scale) for name, rule in RULES.items()}
 
 
-def falls(raw: np.ndarray, window: int) -> bool:
+def falls(losses: np.ndarray, window: int) -> bool:
     """Whether the lowest mean of so many neighbouring losses lies below that of the first ones by more than noise.
 
     The noise of one loss is taken from the differences of neighbours (von Neumann, 1941), in which a slow fall does not
     show; a difference of two means then has a standard deviation of `noise * sqrt(2 / window)`.
     """
-    means = np.convolve(raw, np.ones(window) / window, mode="valid")
+    means = np.convolve(losses, np.ones(window) / window, mode="valid")
     lowest = int(np.argmin(means))
-    noise = math.sqrt(float(np.mean(np.diff(raw[: lowest + window]) ** 2)) / 2)
+    noise = math.sqrt(float(np.mean(np.diff(losses[: lowest + window]) ** 2)) / 2)
     least = max(SHARE_OF_START * abs(means[0]), TIMES_THE_NOISE * noise * math.sqrt(2 / window))
     return bool(means[0] - means[lowest] > least)
 
@@ -76,6 +72,8 @@ def valley(rates: np.ndarray, losses: np.ndarray) -> float | None:
         tails[length : length + 1] = [-float(loss)]
         if length + 1 > best:
             best, end = length + 1, place
+    if best < 3:  # all of it smoothed away
+        return None
     third = best / 3
     return float(rates[end - best + int(third) + int(third / 2)])
 
