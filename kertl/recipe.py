@@ -78,7 +78,8 @@ class Stage:
     """How often the training images are gone through; >= 1."""
     learning_rate: float | tuple[float, float] | str = 1e-3
     """The highest learning rate, > 0; or `(low, high)` for the first layer group that trains and for the head, those
-    between them in a geometric row; or "auto", what a range test at the start of the stage suggests."""
+    between them in a geometric row; or "auto", what a range test at the start of the stage suggests, or where that
+    finds no fall, the rate of the named recipes."""
     layer_decay: float = 1.0
     """The rate of each layer group over that of the group behind it; 0 < decay <= 1."""
     schedule: str = "one_cycle"

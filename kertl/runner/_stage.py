@@ -20,7 +20,7 @@ from kertl.hardware import scope_of
 from kertl.model import at_size, computing_in, model_info, stage_model, target_spreads
 from kertl.optimizers import carry_moments, discriminative, optimizer_named, unbuilt
 from kertl.range_test import lr_range_test
-from kertl.recipe import Recipe, Stage
+from kertl.recipe import NAMED, Recipe, Stage
 from kertl.runner._checkpoints import Checkpoints
 from kertl.runner._journal import Journal, Snapshot
 from kertl.runner._kept import Kept, kept
@@ -30,9 +30,6 @@ from kertl.schedules import schedule_named
 from kertl.tasks import loss_named, task_named
 
 _logger = logging.getLogger(__name__)
-
-# Where the range test finds none.
-_USUAL_RATE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,14 +223,23 @@ def _found_rate(
     """What a range test suggests, written down before it is acted on; a run that goes on keeps to it."""
     choice: dict[str, Any] = journal.choices.get(str(number), {})
     if "learning_rate" not in choice:
-        plain = dataclasses.replace(recipe.stages[number], learning_rate=_USUAL_RATE, schedule="constant")
+        usual = _usual_rate(model, recipe.stages[number])
+        plain = dataclasses.replace(recipe.stages[number], learning_rate=usual, schedule="constant")
         _compile(training, model, data, recipe, plain, None)
         found = lr_range_test(training, features.train if features else data.train, seed=recipe.seed).suggestion
-        reason = "the valley of the range test" if found else "no rate made the loss fall in the range test"
-        choice = {**choice, "learning_rate": found or _USUAL_RATE, "learning_rate_reason": reason}
+        reason = "the valley of the range test" if found else "the named recipes' own: in the range test no loss fell"
+        choice = {**choice, "learning_rate": found or usual, "learning_rate_reason": reason}
         journal.choose(number, choice)
         _logger.info("Learning rate of stage %d: %.1e, %s.", number + 1, choice["learning_rate"], reason)
     return float(choice["learning_rate"])
+
+
+def _usual_rate(model: keras.Model, stage: Stage) -> float:
+    """The rate that the named recipes have for a stage of that depth; after a good one, no test finds a fall."""
+    chain = find_chain(model)
+    first = chain.first_trained(stage.at)
+    name = "full" if first == 0 else "mid" if first < len(chain.backbone_groups) else "deep"
+    return float(NAMED[name][-1].peak)
 
 
 def _optimizer(

@@ -237,7 +237,7 @@ def test_the_rate_is_found_at_the_start_of_a_stage_written_down_and_kept_to(tmp_
     run = train(classifier(), *stages, run_dir=tmp_path / "whole")
     (found,) = asked
     written = json.loads((tmp_path / "whole" / "choices.json").read_text())["0"]
-    assert written["learning_rate"] == (found.suggestion or 1e-3)
+    assert written["learning_rate"] == (found.suggestion or 3e-3)
     assert run.history["learning_rate"] == pytest.approx([written["learning_rate"]] * 3)
     with pytest.raises(Killed):
         train(
@@ -254,8 +254,12 @@ def test_the_rate_is_found_at_the_start_of_a_stage_written_down_and_kept_to(tmp_
     assert digest(again.model) == digest(run.model)
 
 
-def test_where_no_rate_is_found_the_usual_one_is_taken_and_the_reason_written_down(tmp_path, monkeypatch):
+def test_where_no_rate_is_found_that_of_the_named_recipes_is_taken_and_the_reason_written_down(tmp_path, monkeypatch):
     monkeypatch.setattr(_stage, "lr_range_test", lambda *a, **k: SimpleNamespace(suggestion=None))
-    train(classifier(), quick("deep", learning_rate="auto"), run_dir=tmp_path)
-    written = json.loads((tmp_path / "choices.json").read_text())["0"]
-    assert written == {"learning_rate": 1e-3, "learning_rate_reason": "no rate made the loss fall in the range test"}
+    train(classifier(), *(quick(at, learning_rate="auto") for at in ("deep", "block4", "full")), run_dir=tmp_path)
+    written = json.loads((tmp_path / "choices.json").read_text())
+    reason = "the named recipes' own: in the range test no loss fell"
+    assert written == {
+        str(number): {"learning_rate": rate, "learning_rate_reason": reason}
+        for number, rate in enumerate([3e-3, 1e-4, 3e-5])
+    }
