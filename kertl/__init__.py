@@ -52,6 +52,7 @@ _MODULES = (
     "optimizers",
     "recipe",
     "schedules",
+    "search",
     "tasks",
 )
 

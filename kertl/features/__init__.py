@@ -4,5 +4,17 @@ from kertl.features._batches import EpochFitter, FeatureBatches, feature_batches
 from kertl.features._extract import extract
 from kertl.features._features import Features
 from kertl.features._plan import Plan, plan
+from kertl.features._versions import all_versions, judged_batches, training_batches
 
-__all__ = ["EpochFitter", "FeatureBatches", "Features", "Plan", "extract", "feature_batches", "plan"]
+__all__ = [
+    "EpochFitter",
+    "FeatureBatches",
+    "Features",
+    "Plan",
+    "all_versions",
+    "extract",
+    "feature_batches",
+    "judged_batches",
+    "plan",
+    "training_batches",
+]

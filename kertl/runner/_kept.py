@@ -2,18 +2,18 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from kertl.data import ImageData, ImageDataset, one_hot
-from kertl.features import FeatureBatches, Features, extract, plan
+from kertl.data import ImageData, ImageDataset
+from kertl.features import FeatureBatches, Features, all_versions, extract, judged_batches, plan, training_batches
 from kertl.groups import find_chain
 from kertl.hardware import replicas
 from kertl.model import cut
-from kertl.recipe import Recipe, Stage
+from kertl.recipe import Recipe
 from kertl.runner._journal import Journal
 
 _logger = logging.getLogger(__name__)
@@ -39,29 +39,6 @@ class Kept:
         judged = self.data.validation
         asked = self.validation if judged is not None and part.files == judged.files else self.batches_of(part)
         return np.asarray(self.suffix.predict(asked, verbose=0))
-
-
-class _Versions(FeatureBatches):
-    """Feature batches with several augmented versions of each image one after the other, another one each epoch."""
-
-    def order(self, epoch: int) -> np.ndarray:
-        """The examples in the order of an epoch, as indices into all versions."""
-        versions = len(self.labels) // self.num_examples
-        return super().order(epoch) + epoch % versions * self.num_examples
-
-
-class _OneAfterTheOther:
-    """The versions of features in files as if they were one array, which is read batch by batch."""
-
-    def __init__(self, features: Features) -> None:
-        self._features = features
-
-    def __len__(self) -> int:
-        return len(self._features) * max(1, self._features.views)
-
-    def __getitem__(self, rows: np.ndarray) -> Any:
-        view = int(rows[0]) // len(self._features)  # the rows of a batch are of one version
-        return self._features.take(rows % len(self._features), view)
 
 
 def kept(model: keras.Model, data: ImageData, recipe: Recipe, number: int, journal: Journal) -> Kept | None:
@@ -117,52 +94,10 @@ def kept(model: keras.Model, data: ImageData, recipe: Recipe, number: int, journ
         choice = {**choice, "engine": trained.engine, "engine_reason": trained.reason}
         journal.choose(number, choice)
     in_memory = choice["features"] == "memory"
-    labels = np.asarray(data.train.labels)
-    if stage.mixup and data.task == "single_label":
-        labels = one_hot(labels, data.num_classes)
-    train = _batches(trained, data.train, labels, _weights(data, stage), in_memory, stage.mixup)
-    if data.train.balance is not None:
-        train = train.oversampled(data.train.balance)
+    train = training_batches(all_versions(trained, in_memory), data, stage)
 
     def batches_of(part: ImageDataset) -> FeatureBatches:
-        return _batches(features_of(part, 0), part.in_order(), np.asarray(part.labels), None, in_memory)
+        return judged_batches(all_versions(features_of(part, 0), in_memory), part)
 
     judged = None if data.validation is None else batches_of(data.validation)
     return Kept(data, suffix, train, judged, batches_of)
-
-
-def _batches(
-    features: Features,
-    images: ImageDataset,
-    labels: np.ndarray,
-    weights: np.ndarray | None,
-    in_memory: bool,
-    mixup: float = 0.0,
-) -> FeatureBatches:
-    versions = range(max(1, features.views))
-
-    def repeated(array: Any) -> Any:
-        return None if array is None else np.concatenate([array for _ in versions])
-
-    def joined(*parts: Any) -> np.ndarray:
-        return np.concatenate([np.asarray(part) for part in parts])
-
-    return _Versions(
-        keras.tree.map_structure(joined, *map(features.view, versions)) if in_memory else _OneAfterTheOther(features),
-        repeated(labels),
-        repeated(weights),
-        np.arange(len(features)),
-        images.batch_size,
-        images.seed,
-        images.shuffle,
-        mixup,
-    )
-
-
-def _weights(data: ImageData, stage: Stage) -> np.ndarray | None:
-    """The weight of each training image in the loss, which is that of its class."""
-    if not stage.class_weights:
-        return None
-    by_class = data.weights_by_class(stage.class_weights)
-    labels: Sequence[int] = np.asarray(data.train.labels).astype(np.int64).ravel().tolist()
-    return np.array([by_class[label] for label in labels], np.float32)

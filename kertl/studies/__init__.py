@@ -3,9 +3,11 @@
 from kertl.studies._cross_validate import cross_validate
 from kertl.studies._cross_validation import CrossValidation, Fold
 from kertl.studies._curve import LearningCurve, Point
+from kertl.studies._folds import folds_of
 from kertl.studies._learning_curve import learning_curve
 from kertl.studies._power_law import PowerLaw
 from kertl.studies._range_test import stage_range_test
+from kertl.studies._trainee import drawing_from, with_head
 
 __all__ = [
     "CrossValidation",
@@ -14,6 +16,9 @@ __all__ = [
     "Point",
     "PowerLaw",
     "cross_validate",
+    "drawing_from",
+    "folds_of",
     "learning_curve",
     "stage_range_test",
+    "with_head",
 ]

@@ -13,10 +13,9 @@ from kertl.data import ImageData, balanced_weights, effective_weights, one_hot
 from kertl.features import extract, feature_batches
 from kertl.groups import find_chain
 from kertl.heads import Head
-from kertl.probes import classes_of
 from kertl.recipe import Stage
 from kertl.studies._cross_validation import CrossValidation, Fold
-from kertl.studies._folds import deal
+from kertl.studies._folds import folds_of
 from kertl.studies._trainee import Trainee, with_head
 
 _STAGE = Stage("deep", epochs=20, learning_rate=3e-3, augment="none")
@@ -84,8 +83,7 @@ def cross_validate(
     """
     _check(data, folds, stage, seed)
     parts = [part for part in (data.train, data.validation) if part is not None]
-    labels = np.concatenate([classes_of(part) for part in parts])
-    fold_of = deal(labels, _together(data), folds, seed, data.class_names)
+    labels, fold_of = folds_of(data, folds, seed)
     whole = with_head(model, data, head)
     if find_chain(whole).first_trained(stage.at) == 0:
         raise complain("stage", "one with a boundary behind which something is left frozen", stage.at)
@@ -141,12 +139,6 @@ def _check(data: ImageData, folds: int, stage: Stage, seed: int) -> None:
         if getattr(stage, name) != getattr(Stage, name):
             accepted = f"a kertl.Stage with {name}={getattr(Stage, name)!r}, since folds share their features"
             raise complain("stage", accepted, stage)
-
-
-def _together(data: ImageData) -> list[int]:
-    """The numbers of what stays together, for the training and then the validation part."""
-    numbered = list(zip(data.together, data.records, strict=True))
-    return [number for part in ("train", "validation") for number, record in numbered if record.split == part]
 
 
 def _joined(*arrays: Any) -> np.ndarray:

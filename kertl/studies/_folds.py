@@ -5,7 +5,23 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from kertl.data import ImageData
 from kertl.errors import DataError
+from kertl.probes import classes_of
+
+
+def folds_of(data: ImageData, folds: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The class and the fold of each image of the training and then the validation part, as `deal` says.
+
+    Raises:
+        ValueError: If images have no single class each.
+        DataError: If a class has fewer images than there are folds.
+    """
+    parts = [part for part in (data.train, data.validation) if part is not None]
+    labels = np.concatenate([classes_of(part) for part in parts])
+    numbered = list(zip(data.together, data.records, strict=True))
+    together = [number for part in ("train", "validation") for number, record in numbered if record.split == part]
+    return labels, deal(labels, together, folds, seed, data.class_names)
 
 
 def deal(labels: np.ndarray, together: Sequence[int], folds: int, seed: int, class_names: Sequence[str]) -> np.ndarray:

@@ -1,0 +1,108 @@
+"""What a stage trains on where features are kept: their versions, labels and weights in batches."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl.data import ImageData, ImageDataset, one_hot
+from kertl.features._batches import FeatureBatches
+from kertl.features._features import Features
+from kertl.features._room import MEMORY_SHARE, free_memory
+from kertl.recipe import Stage
+
+
+class _Versions(FeatureBatches):
+    """Feature batches with several augmented versions of each image one after the other, another one each epoch."""
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The examples in the order of an epoch, as indices into all versions."""
+        versions = len(self.labels) // self.num_examples
+        return super().order(epoch) + epoch % versions * self.num_examples
+
+
+class _OneAfterTheOther:
+    """The versions of features in files as if they were one array, which is read batch by batch."""
+
+    def __init__(self, features: Features) -> None:
+        self._features = features
+
+    def __len__(self) -> int:
+        return len(self._features) * max(1, self._features.views)
+
+    def __getitem__(self, rows: np.ndarray) -> Any:
+        view = int(rows[0]) // len(self._features)  # the rows of a batch are of one version
+        return self._features.take(rows % len(self._features), view)
+
+
+def all_versions(features: Features, in_memory: bool | None = None) -> Any:
+    """All versions one after the other, `views` times as many rows as images, for the functions below.
+
+    Args:
+        features: What `extract` gave.
+        in_memory: Whether they become arrays in memory; None makes them so if they take at most half of what is free.
+    """
+    versions = range(max(1, features.views))
+    if in_memory is None:
+        arrays = keras.tree.flatten(features.values)
+        needed = sum(4 * int(np.prod(array.shape)) for array in arrays) * len(versions)
+        in_memory = needed <= free_memory() * MEMORY_SHARE
+    if not in_memory:
+        return _OneAfterTheOther(features)
+    if len(versions) == 1:
+        return keras.tree.map_structure(np.asarray, features.values)
+    return keras.tree.map_structure(_joined, *map(features.view, versions))
+
+
+def training_batches(values: Any, data: ImageData, stage: Stage) -> FeatureBatches:
+    """The training part as a stage trains on it: labels, class weights, MixUp and oversampling as it says.
+
+    Args:
+        values: What `all_versions` made of the features of `data.train`.
+        data: The images; a batch is as large as theirs.
+        stage: The stage.
+    """
+    labels = np.asarray(data.train.labels)
+    if stage.mixup and data.task == "single_label":
+        labels = one_hot(labels, data.num_classes)
+    batches = _batches(values, data.train, labels, _weights(data, stage), stage.mixup)
+    balance = np.asarray(data.train.labels).ravel() if stage.oversample else data.train.balance
+    return batches if balance is None else batches.oversampled(balance)
+
+
+def judged_batches(values: Any, part: ImageDataset) -> FeatureBatches:
+    """Images that are only judged, in data order."""
+    return _batches(values, part.in_order(), np.asarray(part.labels), None)
+
+
+def _batches(
+    values: Any, images: ImageDataset, labels: np.ndarray, weights: np.ndarray | None, mixup: float = 0.0
+) -> FeatureBatches:
+    versions = len(keras.tree.flatten(values)[0]) // len(labels)
+
+    def repeated(array: Any) -> Any:
+        return array if array is None or versions == 1 else np.concatenate([array] * versions)
+
+    return _Versions(
+        values,
+        repeated(labels),
+        repeated(weights),
+        np.arange(len(labels)),
+        images.batch_size,
+        images.seed,
+        images.shuffle,
+        mixup,
+    )
+
+
+def _joined(*parts: Any) -> np.ndarray:
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _weights(data: ImageData, stage: Stage) -> np.ndarray | None:
+    """The weight of each training image in the loss, which is that of its class."""
+    if not stage.class_weights:
+        return None
+    by_class = data.weights_by_class(stage.class_weights)
+    labels = np.asarray(data.train.labels).astype(np.int64).ravel().tolist()
+    return np.array([by_class[label] for label in labels], np.float32)

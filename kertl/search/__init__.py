@@ -1,0 +1,22 @@
+"""Search: KerasTuner's tuners over the choices of transfer learning, on features extracted once."""
+
+from kertl.search._candidate import Candidate
+from kertl.search._hypermodel import TransferHyperModel
+from kertl.search._importance import Importance
+from kertl.search._oracles import STRATEGIES
+from kertl.search._result import SearchResult, Trial, described, read
+from kertl.search._space import default_space
+from kertl.search._tune import tune
+
+__all__ = [
+    "STRATEGIES",
+    "Candidate",
+    "Importance",
+    "SearchResult",
+    "TransferHyperModel",
+    "Trial",
+    "default_space",
+    "described",
+    "read",
+    "tune",
+]

@@ -1,0 +1,191 @@
+"""`TransferHyperModel`: the choices of transfer learning in KerasTuner's terms, on features extracted once."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from kertl._checks import complain, integer
+from kertl.data import ImageData
+from kertl.recipe import Stage
+from kertl.search._candidate import Candidate
+from kertl.search._shared import Shared
+from kertl.search._space import default_space
+from kertl.search._training import Training, folds, parts
+from kertl.search._trial_model import head_on_features, trains_on_features, trial_model
+
+SPREAD = "_spread"
+"""What the name of a figure's standard deviation over folds ends in."""
+
+
+class TransferHyperModel(keras_tuner.HyperModel):
+    """What to train of a backbone, with which head and how fast, for any tuner of KerasTuner.
+
+    `build` gives a compiled model, `fit` puts in what it trains on: features, which are extracted once for each
+    backbone, boundary, size and augmentation and shared by all trials, or the images where nothing is kept. So
+    `tuner.search(epochs=10)` needs no data. Stages before the last train the head alone, in front of the `fit` that the
+    tuner sees; the schedule of the last lasts for the epochs of that `fit`. A tuner's later round (Hyperband's) loads
+    the weights of the earlier one and trains the last stage on, with a schedule for the epochs that are left.
+
+    Each trial draws its head, order and dropout from the same seed, so that trials differ by what is searched alone.
+
+    Args:
+        backbones: Names for `kertl.load_backbone`, and Keras models, which go by their own names; no trial changes
+            them.
+        data: The images, with a validation part, or with `folds`.
+        space: A function of KerasTuner's `HyperParameters` and the names of the backbones that gives a
+            `kertl.search.Candidate`.
+        weights: Of the backbones that are names, as in `kertl.load_backbone`.
+        folds: Above 1, each trial is trained so many times without one fold of the training and the validation part,
+            as in `kertl.cross_validate`; `fit` then gives the mean of every figure at the end of the last epoch, and
+            its standard deviation as `..._spread`. Callbacks watch the first of the trainings. Features are then of
+            plain images. None trains on the training part and judges by the validation part.
+        seed: Of heads, order, dropout, folds and augmented versions; >= 0.
+        cache_dir: Where features are kept for other processes and later searches; None keeps them in memory alone.
+
+    Raises:
+        ValueError: If an argument is outside its range, or there is nothing to judge by.
+
+    Example:
+        >>> import keras_tuner, kertl, numpy as np
+        >>> pictures = np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), dtype="uint8")
+        >>> data = kertl.data.from_arrays(pictures, [0, 1] * 12, validation=0.25, test=0.25)
+        >>> hypermodel = kertl.search.TransferHyperModel(["MobileNetV2"], data, weights=None)
+        >>> hypermodel.build(keras_tuner.HyperParameters()).output_shape
+        (None, 2)
+
+    Reference:
+        O'Malley et al., "KerasTuner", 2019. https://github.com/keras-team/keras-tuner
+    """
+
+    def __init__(
+        self,
+        backbones: Sequence[str | keras.Model],
+        data: ImageData,
+        *,
+        space: Callable[[Any, Sequence[str]], Candidate] = default_space,
+        weights: str | Path | None = "imagenet",
+        folds: int | None = None,
+        seed: int = 0,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        super().__init__(name="transfer")
+        if not isinstance(data, ImageData):
+            raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
+        if folds is None and data.validation is None:
+            raise complain("folds", "a whole number >= 2 where the data have no validation part", folds)
+        if folds is not None:
+            integer("folds", folds, at_least=2)
+        integer("seed", seed, at_least=0)
+        self.data, self.space, self.folds, self.seed = data, space, folds, seed
+        self._shared = Shared(backbones, data, weights, cache_dir, seed)
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """The names of the backbones."""
+        return self._shared.names
+
+    def candidate(self, hp: keras_tuner.HyperParameters) -> Candidate:
+        """What the space makes of a trial's hyperparameters.
+
+        Raises:
+            TypeError: If it is no `kertl.search.Candidate`; this ends a search.
+        """
+        found = self.space(hp, self.backbones)
+        if not isinstance(found, Candidate):
+            raise keras_tuner.errors.FatalTypeError(
+                f"`space` must give a kertl.search.Candidate. Received: {found!r} from space={self.space!r}."
+            )
+        return found
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """The compiled model of a trial's last stage, which takes features where it trains on features."""
+        candidate = self.candidate(hp)
+        return trial_model(self._shared, candidate, self._data_for(candidate.recipe.stages[-1]), self.seed)
+
+    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+        """Train a model that `build` made.
+
+        Args:
+            hp: The hyperparameters that it was built from.
+            model: The model.
+            *args: None: the data are those of this object.
+            **kwargs: Of `keras.Model.fit`: epochs (by default those of the last stage), initial_epoch, callbacks,
+                verbose.
+
+        Returns:
+            The history of the last stage; with folds, a mapping of figures.
+
+        Raises:
+            ValueError: If other arguments are given, or an objective's direction is neither "min" nor "max"; this ends
+                a search.
+            FailedTrialError: If the loss became NaN or infinite.
+        """
+        other = set(kwargs) - {"epochs", "initial_epoch", "callbacks", "verbose"}
+        if args or other:
+            raise keras_tuner.errors.FatalValueError(
+                "`search` must be given epochs, callbacks and verbose alone, since the data are those of the "
+                f"TransferHyperModel. Received: {[*map(type, args), *sorted(other)]}."
+            )
+        _check_direction(kwargs.get("callbacks") or ())
+        candidate = self.candidate(hp)
+        begin, callbacks = kwargs.pop("initial_epoch", 0), kwargs.pop("callbacks", None) or ()
+        epochs = kwargs.pop("epochs", candidate.recipe.stages[-1].epochs)
+        if self.folds and begin:
+            raise keras_tuner.errors.FatalValueError(
+                "`folds` must be None with a tuner whose later rounds go on with the weights of earlier ones. "
+                f"Received: folds={self.folds} and initial_epoch={begin}."
+            )
+        *before, last = self._trainings(candidate, model)
+        start = model.get_weights()
+        figures = []
+        for fold in range(self.folds or 1):
+            model.set_weights(start)
+            for training, stage in zip(before, candidate.recipe.stages, strict=False):
+                if begin == 0:  # else the weights are those of a round before which the head was trained already
+                    training.run(fold, stage.epochs, verbose=0)
+            watching = callbacks if fold == 0 else ()
+            history = last.run(fold, epochs, initial_epoch=begin, callbacks=watching, **kwargs)
+            figures.append({name: values[-1] for name, values in history.history.items()})
+        return _means(figures) if self.folds else history
+
+    def _data_for(self, stage: Stage) -> ImageData:
+        return self.data.changed(image_size=stage.image_size, batch_size=stage.batch_size)
+
+    def _trainings(self, candidate: Candidate, model: keras.Model) -> list[Training]:
+        """The training of each stage."""
+        shared, stages, found = self._shared, candidate.recipe.stages, []
+        for number, stage in enumerate(stages, start=1):
+            data = self._data_for(stage)
+            trained = model if number == len(stages) else head_on_features(shared, candidate, data, model, stage)
+            chain = shared.pooled(candidate.backbone, data.image_size, candidate.head.pooling).chain
+            what = (shared, candidate.backbone, candidate.head.pooling, stage, data)
+            pairs = None
+            if trains_on_features(chain, stage):
+                pairs = folds(*what, self.folds, self.seed) if self.folds else parts(*what)
+            elif self.folds:
+                raise complain("stage", "one that trains on kept features where there are folds", stage)
+            elif stage.oversample:
+                data = data.oversampled()
+            found.append(Training(trained, stage, data, pairs, self.seed))
+        return found
+
+
+def _means(figures: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of every figure over the folds, and its standard deviation with one degree of freedom less."""
+    means = {}
+    for name in figures[0]:
+        values = [one[name] for one in figures]
+        means[name], means[name + SPREAD] = float(np.mean(values)), float(np.std(values, ddof=1))
+    return means
+
+
+def _check_direction(callbacks: Sequence[Any]) -> None:
+    """Find an objective, which a tuner's callback knows, in whose direction KerasTuner finds nothing better."""
+    for objective in (getattr(callback, "objective", None) for callback in callbacks):
+        if getattr(objective, "direction", "min") not in ("min", "max"):
+            accepted = "a keras_tuner.Objective with direction 'min' or 'max'"
+            raise keras_tuner.errors.FatalValueError(str(complain("objective", accepted, str(objective))))

@@ -1,0 +1,229 @@
+"""KerasTuner's oracles, such that a search that was killed, or whose files were damaged, goes on with the same trials.
+
+What they suggest is a function of the seed and of what is known of the trials before; all files are replaced as a
+whole; what cannot be read is named, and as much as can be known of it comes from the other files.
+"""
+
+import functools
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import numpy as np
+from keras_tuner.engine.trial import Trial
+
+from kertl._checks import one_of
+from kertl.run_files import write_json
+
+_logger = logging.getLogger(__name__)
+
+FAILED_IN_A_ROW = 10
+"""So many failed trials in a row stop a search."""
+# More than the random numbers that one trial's values are drawn with.
+_STRIDE = 10_000
+_OVER = ("COMPLETED", "FAILED")
+
+
+class Durable(keras_tuner.Oracle):
+    """What all oracles have in common here; the other class that each derives from suggests the values.
+
+    Args:
+        keep: How many checkpoints of the best trials are kept.
+        **options: Of KerasTuner's oracle.
+    """
+
+    def __init__(self, keep: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.keep = keep
+        self.max_trials: Any
+        self._retry_queue: list[str]
+        self.end_order: list[str]
+        self._over_before = 0
+
+    @property
+    def too_many_failed(self) -> list[str]:
+        """The last trials, where as many in a row as stop a search have failed since it began or went on."""
+        last = self.end_order[self._over_before :][-FAILED_IN_A_ROW:]
+        failed = all(self.trials[name].status == "FAILED" for name in last)
+        return last if failed and len(last) == FAILED_IN_A_ROW else []
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        """KerasTuner's, but that too many failures in a row end the search by ending what is suggested."""
+        limit: int = self.max_trials
+        if self.too_many_failed:
+            self.max_trials, self._retry_queue = len(self.trials), []
+        try:
+            return super().create_trial(tuner_id)
+        finally:
+            self.max_trials = limit
+
+    @keras_tuner.synchronized
+    def end_trial(self, trial: Trial) -> None:
+        """KerasTuner's; then the checkpoints are removed that are neither of the best nor trained on."""
+        super().end_trial(trial)
+        kept = {best.trial_id for best in self.get_best_trials(self.keep)} | self.trained_on()
+        for name, one in self.trials.items():
+            if one.status in _OVER and name not in kept:
+                Path(self._get_trial_dir(name), "checkpoint.weights.h5").unlink(missing_ok=True)
+
+    def trained_on(self) -> set[str]:
+        """The trials whose checkpoints another trial may begin with."""
+        return set()
+
+    def _check_consecutive_failures(self) -> None:
+        """Nothing: KerasTuner raises here, while it holds its lock, and before the trial is written."""
+
+    def _random_values(self) -> dict[str, Any] | None:
+        self._seed_state = self.seed + _STRIDE * len(self.trials)
+        return super()._random_values()
+
+    def get_state(self) -> dict[str, Any]:
+        """KerasTuner's, and the values of all trials, for those whose own file is damaged."""
+        values = {name: trial.hyperparameters.values for name, trial in self.trials.items()}
+        return {**super().get_state(), "values": values}
+
+    def save(self) -> None:
+        """Write oracle.json."""
+        write_json(Path(self._get_oracle_fname()), self.get_state())
+
+    def _save_trial(self, trial: Trial) -> None:
+        write_json(Path(self._get_trial_dir(trial.trial_id), "trial.json"), trial.get_state())
+
+    def reload(self) -> None:
+        """Take up what the files say; a trial that was being trained, or cannot be read, is trained again."""
+        state = _read(Path(self._get_oracle_fname()), json.loads)
+        files = sorted(Path(self._project_dir).glob("trial_*/trial.json"))
+        found = {file.parent.name.removeprefix("trial_"): _read(file, _trial_of) for file in files}
+        values = state["values"] if state else {name: {} for name in found}
+        state = state or self._state_from([trial for trial in found.values() if trial])
+        space = keras_tuner.HyperParameters.from_config(state["hyperparameters"])
+        # A trial that oracle.json does not know had not begun; it is suggested again.
+        for name in sorted(values, key=int):
+            trial = found.get(name) or _without_file(name, space, values[name])
+            if trial.status not in _OVER and trial.metrics.exists(self.objective.name):
+                trial.status = "COMPLETED"  # killed between the last epoch and the end
+                self.score_trial(trial)
+            self.trials[name] = trial
+        self.set_state({**state, "ongoing_trials": {}, "retry_queue": []})
+        self.start_order = list(self.trials)
+        over = [name for name, trial in self.trials.items() if trial.status in _OVER]
+        self.end_order = [*(name for name in self.end_order if name in over), *(set(over) - set(self.end_order))]
+        self._over_before = len(self.end_order)
+        self._retry_queue = [name for name in reversed(self.trials) if name not in over]
+        for name in self._retry_queue:
+            self._run_times[name] = 0
+
+    def _state_from(self, trials: list[Trial]) -> dict[str, Any]:
+        """A state for where oracle.json is damaged, from the trials that are known."""
+        state = self.get_state()
+        if trials:
+            state["hyperparameters"] = {**trials[-1].hyperparameters.get_config(), "values": {}}
+        hashes = {one.trial_id: self._compute_values_hash(one.hyperparameters.values) for one in trials}
+        return {**state, "id_to_hash": hashes, "tried_so_far": list(hashes.values())}
+
+
+def _without_file(name: str, space: keras_tuner.HyperParameters, values: dict[str, Any]) -> Trial:
+    """A trial whose file is damaged: to be trained again where its values are known."""
+    hyperparameters = space.copy()
+    hyperparameters.values = dict(values)
+    if values or not space.space:
+        return Trial(hyperparameters, name)
+    return Trial(hyperparameters, name, status="FAILED", message="Its trial.json and the oracle.json are damaged.")
+
+
+def _trial_of(text: str) -> Trial:
+    return Trial.from_state(json.loads(text))
+
+
+def _read(path: Path, read: Callable[[str], Any]) -> Any:
+    """What a file holds; None where it is not there, or damaged, which is said and whose content is put aside."""
+    try:
+        return read(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        aside = path.with_suffix(".damaged")
+        path.replace(aside)
+        _logger.warning("%s is damaged (%s: %s) and now called %s.", path, type(error).__name__, error, aside.name)
+        return None
+
+
+class RandomOracle(Durable, keras_tuner.oracles.RandomSearchOracle):
+    """Values drawn at random."""
+
+
+class GridOracle(Durable, keras_tuner.oracles.GridSearchOracle):
+    """All combinations in order."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take up a state; where the grid stands, which KerasTuner does not write down, follows from the trials.
+
+        Those in the queue whose next combination has been tried are passed over.
+        """
+        super().set_state(state)
+        values = {name: trial.hyperparameters.values for name, trial in self.trials.items()}
+        in_order = functools.cmp_to_key(lambda one, other: self._compare(values[one], values[other]))
+        for name in sorted((name for name in values if values[name]), key=in_order):
+            self._ordered_ids.insert(name)
+            self._populate_next.append(name)
+
+
+class BayesianOracle(Durable, keras_tuner.oracles.BayesianOptimizationOracle):
+    """What a Gaussian process of the trials so far holds to be best."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """KerasTuner's, with random numbers that follow from the number of the trial."""
+        self._random_state = np.random.RandomState((self.seed + _STRIDE * len(self.trials)) % 2**32)
+        with warnings.catch_warnings():
+            # of scikit-learn, on a length scale that the few trials do not settle
+            warnings.filterwarnings("ignore", message="The optimal value found for dimension")
+            warnings.filterwarnings("ignore", message="lbfgs failed to converge")
+            return super().populate_space(trial_id)
+
+
+class HyperbandOracle(Durable, keras_tuner.oracles.HyperbandOracle):
+    """Many short trainings, of which the best go on."""
+
+    def __init__(self, keep: int, *, max_trials: int, **options: Any) -> None:
+        super().__init__(keep, hyperband_iterations=None, **options)
+        self.max_trials = max_trials
+
+    def trained_on(self) -> set[str]:
+        """The trials of the rounds that are not over."""
+        return {entry["id"] for bracket in self._brackets for entries in bracket["rounds"] for entry in entries}
+
+
+_ORACLES: dict[str, Any] = {
+    "random": RandomOracle,
+    "grid": GridOracle,
+    "bayesian": BayesianOracle,
+    "hyperband": HyperbandOracle,
+}
+STRATEGIES = tuple(_ORACLES)
+
+
+def oracle_for(
+    strategy: str, objective: keras_tuner.Objective, *, max_trials: int, epochs: int, seed: int, keep: int
+) -> Durable:
+    """The oracle of a strategy.
+
+    Args:
+        strategy: "random", "grid", "bayesian" or "hyperband".
+        objective: What is to become small or large.
+        max_trials: How many trials at most.
+        epochs: Of a whole training.
+        seed: >= 0.
+        keep: How many checkpoints are kept.
+    """
+    one_of("strategy", strategy, STRATEGIES)
+    # KerasTuner takes a seed of 0 for none.
+    options: dict[str, Any] = {"objective": objective, "seed": seed + 1, "max_trials": max_trials}
+    if strategy == "hyperband":
+        options["max_epochs"] = epochs
+    if strategy == "bayesian":  # by default KerasTuner draws three times as many at random as there are dimensions
+        options["num_initial_points"] = max(3, max_trials // 3)
+    return _ORACLES[strategy](keep, **options)

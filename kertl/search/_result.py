@@ -1,0 +1,202 @@
+"""What a search has found so far, read from its folder."""
+
+import dataclasses
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from kertl.errors import RunError
+from kertl.heads import Head
+from kertl.recipe import Recipe
+from kertl.run_files import write_text
+from kertl.search._candidate import Candidate
+from kertl.search._hypermodel import SPREAD
+from kertl.search._importance import Importance, importance_of
+from kertl.search._tuner import CANDIDATE
+
+SETTINGS = "search.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One trial of a search."""
+
+    name: str
+    """Its number, counted from 0; its folder is called `trial_` and this."""
+    values: dict[str, Any]
+    """Its hyperparameters, those that mattered."""
+    status: str
+    """"COMPLETED", "FAILED" or "RUNNING"."""
+    value: float | None
+    """The objective at its best epoch, or its mean over folds; None where it is not known."""
+    spread: float | None
+    """The standard deviation of that over folds; None without folds."""
+    seconds: float | None
+    """What building and training took."""
+    reason: str
+    """Why it failed, in one line; else empty."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SearchResult:
+    """What `tune` found.
+
+    Attributes:
+        trials: The trials, best first; those without a value come last, in their order.
+        objective: What was to become small or large, by name.
+        direction: "min" or "max".
+        folder: Where the files are.
+    """
+
+    trials: tuple[Trial, ...]
+    objective: str
+    direction: str
+    folder: Path
+
+    @property
+    def completed(self) -> tuple[Trial, ...]:
+        """The trials that have a value, best first."""
+        return tuple(trial for trial in self.trials if trial.value is not None)
+
+    @property
+    def best(self) -> Candidate:
+        """What the best trial trained, for the epochs that it did.
+
+        Raises:
+            RunError: If no trial has a value.
+        """
+        return self.candidate(self._best_trial.name)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the best trial, for `kertl.fine_tune`."""
+        return self.best.recipe
+
+    @property
+    def head(self) -> Head:
+        """The head of the best trial, for `kertl.build`."""
+        return self.best.head
+
+    def candidate(self, name: str) -> Candidate:
+        """What a trial trained.
+
+        Raises:
+            RunError: If it was not trained, or its file is damaged.
+        """
+        path = self.folder / f"trial_{name}" / CANDIDATE
+        try:
+            return Candidate.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{str(path)!r} must tell what trial {name} trained, and cannot be read: {error}") from error
+
+    def importance(self, seed: int = 0) -> Importance:
+        """How much each hyperparameter says about the objective.
+
+        Args:
+            seed: Of the forest.
+
+        Raises:
+            ValueError: If fewer than five trials have a value.
+        """
+        return importance_of([trial.values for trial in self.completed], self._all_values(), seed)
+
+    def table(self, most: int = 10) -> str:
+        """The best trials as text, and why others failed."""
+        table = Table(box=box.SIMPLE)
+        table.add_column("trial", justify="right")
+        table.add_column(self.objective, justify="right")
+        table.add_column("spread", justify="right")
+        table.add_column("values", overflow="fold")
+        for trial in self.completed[:most]:
+            spread = "" if trial.spread is None else f"{trial.spread:.4f}"
+            table.add_row(trial.name, f"{trial.value:.4f}", spread, described(trial.values))
+        text = io.StringIO()
+        Console(file=text, width=120, markup=False, highlight=False).print(table)
+        failed = [f"Trial {trial.name} failed: {trial.reason}" for trial in self.trials if trial.status == "FAILED"]
+        counts = f"{len(self.completed)} of {len(self.trials)} trials have a value."
+        return "\n".join([text.getvalue().rstrip(), counts, *failed])
+
+    def to_json(self) -> str:
+        """All of it as JSON text."""
+        values = {
+            "objective": self.objective,
+            "direction": self.direction,
+            "trials": [dataclasses.asdict(trial) for trial in self.trials],
+            "best": json.loads(self.best.to_json()) if self.completed else None,
+        }
+        return json.dumps(values, indent=2, ensure_ascii=False)
+
+    def write(self) -> None:
+        """Write leaderboard.json, and the picture of importance once five trials have a value, into the folder."""
+        write_text(self.folder / "leaderboard.json", self.to_json() + "\n")
+        if len(self.completed) >= Importance.FEWEST:
+            self.importance().plot(self.folder / "importance.png")
+
+    @property
+    def _best_trial(self) -> Trial:
+        if not self.completed:
+            raise RunError(f"No trial in {str(self.folder)!r} has a value yet.")
+        return self.completed[0]
+
+    def _all_values(self) -> list[float]:
+        return [trial.value for trial in self.completed if trial.value is not None]
+
+
+def read(folder: str | Path) -> SearchResult:
+    """What a search has found so far, whether it is running or over; a trial whose file is damaged is left out.
+
+    Args:
+        folder: The `out` of `tune`.
+
+    Raises:
+        RunError: If there is no search.
+    """
+    folder = Path(folder)
+    try:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        objective, direction = settings["objective"], settings["direction"]
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{str(folder)!r} must hold a search: its {SETTINGS} cannot be read ({error}).") from error
+    trials = [_trial(path, objective) for path in folder.glob("trial_*/trial.json")]
+    sign = 1 if direction == "min" else -1
+
+    def rank(trial: Trial) -> tuple[float, int]:
+        return (math.inf if trial.value is None else sign * trial.value, int(trial.name))
+
+    return SearchResult(tuple(sorted((one for one in trials if one), key=rank)), objective, direction, folder)
+
+
+def described(values: dict[str, Any]) -> str:
+    """Hyperparameters in one line."""
+    return ", ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items()
+    )
+
+
+def _trial(path: Path, objective: str) -> Trial | None:
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        metrics = state["metrics"]["metrics"]
+        spreads = metrics.get(objective + SPREAD, {"observations": []})["observations"]
+        status = state["status"]
+        beside = path.with_name(CANDIDATE)
+        seconds = json.loads(beside.read_text(encoding="utf-8"))["seconds"] if beside.exists() else None
+        values = state["hyperparameters"]["values"]
+        lines = (state["message"] or "its objective is not a number").strip().splitlines()
+        return Trial(
+            name=state["trial_id"],
+            values={name: value for name, value in values.items() if not name.startswith("tuner/")},
+            status=status,
+            value=state["score"] if status == "COMPLETED" else None,
+            spread=spreads[0]["value"][0] if spreads else None,
+            seconds=seconds,
+            reason=lines[-1].partition("FailedTrialError: ")[2] or lines[-1] if status == "FAILED" else "",
+        )
+    except (ValueError, KeyError, TypeError):  # damaged; the search says so when it goes on
+        return None

@@ -1,0 +1,237 @@
+"""`tune`: a search from its first trial, or from where it stood, to its best."""
+
+import contextlib
+import gc
+import hashlib
+import importlib.util
+import io
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+
+from kertl._checks import complain, integer, one_of
+from kertl.data import ImageData
+from kertl.errors import RunError
+from kertl.run_files import write_json
+from kertl.search._candidate import Candidate
+from kertl.search._hypermodel import TransferHyperModel
+from kertl.search._oracles import FAILED_IN_A_ROW, STRATEGIES, oracle_for
+from kertl.search._result import SETTINGS, SearchResult, read
+from kertl.search._space import default_space
+from kertl.search._tuner import SearchTuner
+from kertl.tasks import task_named
+
+_logger = logging.getLogger(__name__)
+
+_OBJECTIVES = {
+    "single_label": "val_accuracy",
+    "binary": "val_accuracy",
+    "multi_label": "val_auc",
+    "regression": "val_loss",
+}
+_LOWER_IS_BETTER = ("loss", "mae", "rmse")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+
+
+def tune(
+    data: ImageData,
+    *,
+    backbones: Sequence[str | keras.Model],
+    out: str | Path,
+    strategy: str = "random",
+    max_trials: int = 30,
+    epochs: int = 10,
+    objective: str | keras_tuner.Objective | None = None,
+    folds: int | None = None,
+    space: Callable[[Any, Sequence[str]], Candidate] = default_space,
+    weights: str | Path | None = "imagenet",
+    seed: int = 0,
+    keep_checkpoints: int = 3,
+    cache_dir: str | Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    on_trial: Callable[[SearchResult], None] | None = None,
+) -> SearchResult:
+    """Search for the choices that do best on the validation part; the test part is not touched.
+
+    A search that was broken off, called again with the same arguments, goes on with the same trials; those that are
+    over are not trained again. A trial that runs out of memory, diverges or raises is marked as failed, with the
+    reason, and the search goes on; ten in a row stop it. The same call in another folder makes the same trials.
+
+    Where KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are set, this is the chief of a search
+    (an id with "chief" in it) or one of its workers, in processes of the same call and the same `out`. The port has no
+    authentication: whoever reaches it can read and change the search, so that any other address than 127.0.0.1 belongs
+    behind a firewall. A chief waits for its workers; one that is killed in a trial is waited for until the chief is
+    stopped and started again with all of them.
+
+    Args:
+        data: The images, with a validation part, or with `folds`.
+        backbones: As in `kertl.search.TransferHyperModel`, as are `folds`, `space` and `weights`.
+        out: The folder of the search: a folder per trial, search.json, leaderboard.json, importance.png, features/ and
+            tensorboard/ with HParams.
+        strategy: "random"; "grid", every combination in order, of a range of numbers ten values; "bayesian", a third of
+            the trials at random and the others where a Gaussian process expects most; "hyperband", many short
+            trainings, of which the best third goes on three times as long, and so on, where each round is a trial.
+        max_trials: How many trials at most; >= 1. It may be raised when a search goes on.
+        epochs: Of the last stage of each trial, in "hyperband" of those that go through all rounds; >= 1.
+        objective: A figure of the history by name ("val_accuracy", "val_loss", ...), or a `keras_tuner.Objective`; by
+            default the validation part's accuracy, for "multi_label" its AUC, for a regression its loss. Losses of
+            different kinds or label smoothing cannot be compared.
+        folds: As in `TransferHyperModel`; not with "hyperband".
+        space: What is searched.
+        weights: Of the backbones that are names.
+        seed: Of trials, heads, order, dropout and folds; >= 0.
+        keep_checkpoints: Of how many of the best trials the weights are kept; >= 1.
+        cache_dir: Where features are kept; features/ in `out` by default.
+        callbacks: More callbacks for each trial, which gets copies of them.
+        on_trial: Called after each trial with what was found so far.
+
+    Raises:
+        ValueError: If an argument is outside its range or an objective's direction is neither "min" nor "max".
+        RunError: If `out` holds another search, or ten trials in a row have failed.
+
+    Example:
+        >>> import tempfile, kertl, numpy as np
+        >>> pictures = np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), dtype="uint8")
+        >>> data = kertl.data.from_arrays(pictures, [0, 1] * 12, validation=0.25, test=0.25)
+        >>> def space(hp, backbones):
+        ...     rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log")
+        ...     stage = kertl.Stage("deep", learning_rate=rate, augment="none")
+        ...     return kertl.search.Candidate(backbones[0], kertl.Recipe(stages=[stage]), kertl.Head())
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     found = kertl.search.tune(
+        ...         data, backbones=["MobileNetV2"], weights=None, space=space, max_trials=2, epochs=1, out=out
+        ...     )
+        ...     [stage.at for stage in found.recipe.stages], len(found.completed)
+        (['deep'], 2)
+
+    Reference:
+        Bergstra & Bengio, "Random Search for Hyper-Parameter Optimization", 2012. https://jmlr.org/papers/v13/
+        Li et al., "Hyperband", 2018. https://arxiv.org/abs/1603.06560
+    """
+    one_of("strategy", strategy, STRATEGIES)
+    for name, value in (("max_trials", max_trials), ("epochs", epochs), ("keep_checkpoints", keep_checkpoints)):
+        integer(name, value, at_least=1)
+    if folds is not None and strategy == "hyperband":
+        raise complain("folds", "None with strategy='hyperband', whose rounds go on with one training", folds)
+    folder = Path(out).absolute()
+    kept = folder / "features" if cache_dir is None else cache_dir
+    hypermodel = TransferHyperModel(
+        backbones, data, space=space, weights=weights, folds=folds, seed=seed, cache_dir=kept
+    )
+    sought = _objective(objective, data.task)
+    _same_search(
+        folder,
+        {
+            "objective": sought.name,
+            "direction": sought.direction,
+            "strategy": strategy,
+            "epochs": epochs,
+            "folds": folds,
+            "seed": seed,
+            "backbones": list(hypermodel.backbones),
+            "data": hashlib.sha256(data.csv_text().encode("utf-8", "surrogateescape")).hexdigest(),
+        },
+    )
+    _word_on_the_port()
+    oracle = oracle_for(strategy, sought, max_trials=max_trials, epochs=epochs, seed=seed, keep=keep_checkpoints)
+
+    def tell() -> None:
+        if on_trial is not None:
+            on_trial(read(folder))
+
+    with contextlib.redirect_stdout(io.StringIO()):  # on which KerasTuner says that it reloads
+        tuner = SearchTuner(oracle, hypermodel, folder, tell)
+    with _no_word_on_retracing(), _quick_collections():
+        tuner.search(epochs=epochs, callbacks=[*callbacks, *_tensorboard(folder)], verbose=0)
+    found = read(folder)
+    if oracle.too_many_failed:
+        reasons = dict.fromkeys(trial.reason for trial in found.trials if trial.name in oracle.too_many_failed)
+        raise RunError(
+            f"{FAILED_IN_A_ROW} trials in a row have failed, so that the search in {str(folder)!r} has stopped: "
+            f"{'; '.join(reasons)}. Called again, it goes on with other trials."
+        )
+    found.write()
+    return found
+
+
+def _objective(objective: Any, task: str) -> keras_tuner.Objective:
+    """The objective, with a direction in which KerasTuner finds what is better."""
+    if isinstance(objective, keras_tuner.Objective):
+        if objective.direction not in ("min", "max"):
+            accepted = "a figure by name, or a keras_tuner.Objective with direction 'min' or 'max'"
+            raise complain("objective", accepted, str(objective))
+        name, direction = objective.name, objective.direction
+    else:
+        name = _OBJECTIVES[task] if objective is None else objective
+        direction = "min" if str(name).removeprefix("val_") in _LOWER_IS_BETTER else "max"
+    figures = ["loss", *(metric.name for metric in task_named(task).metrics())]
+    one_of("objective", name, [*(f"val_{figure}" for figure in figures), *figures])
+    return keras_tuner.Objective(name, direction)
+
+
+def _same_search(folder: Path, settings: dict[str, Any]) -> None:
+    """Write down what is searched, or find that the folder holds another search."""
+    path = folder / SETTINGS
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        write_json(path, settings)
+        return
+    except ValueError as error:
+        raise RunError(f"{str(path)!r} is damaged ({error}). Remove it to go on with the search there.") from error
+    other = [
+        f"{name}: {before.get(name)!r} there, {value!r} here"
+        for name, value in settings.items()
+        if before.get(name) != value
+    ]
+    if other:
+        raise RunError(f"{str(folder)!r} holds another search ({'; '.join(other)}). Pass another `out`.")
+
+
+def _tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
+    """Keras' callback, beside which KerasTuner writes the hyperparameters; where there is TensorFlow to write with."""
+    if keras.backend.backend() != "tensorflow" or importlib.util.find_spec("tensorboard") is None:
+        return []
+    return [keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False)]
+
+
+def _word_on_the_port() -> None:
+    address = os.environ.get("KERASTUNER_ORACLE_IP")
+    if address and address not in _LOOPBACK:
+        _logger.warning(
+            "The chief of this search listens on %s without authentication: whoever reaches that port can read and "
+            "change the search. Keep it behind a firewall.",
+            address,
+        )
+
+
+@contextlib.contextmanager
+def _no_word_on_retracing() -> Iterator[None]:
+    """Keep TensorFlow from warning that functions are traced often: each trial is a model of its own."""
+    logger = logging.getLogger("tensorflow")
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
+
+
+@contextlib.contextmanager
+def _quick_collections() -> Iterator[None]:
+    """Have the garbage collections before each trial pass over all that is there already: a third of a second each."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -1,0 +1,96 @@
+"""KerasTuner's tuner, such that a trial that fails says why in one line, and each leaves what `fine_tune` needs."""
+
+import json
+import math
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+from kertl.run_files import write_json
+from kertl.search._hypermodel import TransferHyperModel
+from kertl.search._oracles import Durable
+
+CANDIDATE = "candidate.json"
+"""In the folder of a trial: what it trained, for how long."""
+
+
+class _SpaceAlone(keras_tuner.HyperModel):
+    """The hyperparameters of a hypermodel, without a model, whose building may fail."""
+
+    def __init__(self, whole: TransferHyperModel) -> None:
+        super().__init__()
+        self._whole = whole
+
+    def build(self, hp: keras_tuner.HyperParameters) -> None:
+        """Ask for the hyperparameters."""
+        self._whole.candidate(hp)
+
+
+class SearchTuner(keras_tuner.Hyperband):
+    """KerasTuner's tuner for any of the oracles; of Hyperband's it has what trials of later rounds need.
+
+    Args:
+        oracle: What suggests the trials.
+        hypermodel: What they train.
+        folder: Where their files are.
+        on_trial: Called after each trial.
+    """
+
+    def __init__(
+        self, oracle: Durable, hypermodel: TransferHyperModel, folder: Path, on_trial: Callable[[], None]
+    ) -> None:
+        self._on_trial = on_trial
+        self.hypermodel: Any
+        keras_tuner.Tuner.__init__(self, oracle, hypermodel, directory=str(folder.parent), project_name=folder.name)
+
+    def _populate_initial_space(self) -> None:
+        whole, self.hypermodel = self.hypermodel, _SpaceAlone(self.hypermodel)
+        try:
+            super()._populate_initial_space()
+        finally:
+            self.hypermodel = whole
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        """KerasTuner's; what goes wrong is said in one line, and what was trained is written down."""
+        start = time.perf_counter()
+        try:
+            (result,) = super().run_trial(trial, *args, **kwargs)
+            name = self.oracle.objective.name
+            figures = result if isinstance(result, dict) else {name: max(result.history[name], key=math.isfinite)}
+            if not math.isfinite(figures[name]):
+                raise keras_tuner.errors.FailedTrialError(f"{name} became {figures[name]}.")
+        except (keras_tuner.errors.FatalError, keras_tuner.errors.FailedTrialError):
+            raise
+        except Exception as error:  # out of memory, or whatever a backbone and a boundary cannot do
+            reason = re.sub(r"\s+", " ", str(error)).strip()[:300]
+            raise keras_tuner.errors.FailedTrialError(f"{type(error).__name__}: {reason}") from error
+        finally:
+            self._write_down(trial, time.perf_counter() - start, kwargs["epochs"])
+        return result
+
+    def on_trial_end(self, trial: Any) -> None:
+        """KerasTuner's; then whoever watches is told."""
+        super().on_trial_end(trial)
+        self._on_trial()
+
+    def save(self) -> None:
+        """Write the state; there is nothing in the tuner's own, but KerasTuner looks whether the file is there."""
+        if not self._is_worker():
+            self.oracle.save()
+        write_json(Path(self._get_tuner_fname()), {})
+
+    def reload(self) -> None:
+        """Take up the state."""
+        if not self._is_worker():
+            self.oracle.reload()
+
+    def _write_down(self, trial: Any, seconds: float, epochs: int) -> None:
+        """What was trained, as a candidate with the epochs that it was trained for."""
+        candidate = json.loads(self.hypermodel.candidate(trial.hyperparameters).to_json())
+        candidate["recipe"]["stages"][-1]["epochs"] = trial.hyperparameters.values.get("tuner/epochs", epochs)
+        candidate["recipe"]["seed"] = self.hypermodel.seed
+        write_json(Path(self.get_trial_dir(trial.trial_id), CANDIDATE), {**candidate, "seconds": round(seconds, 3)})

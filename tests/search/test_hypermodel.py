@@ -1,0 +1,240 @@
+import dataclasses
+import gc
+import weakref
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+import kertl
+from kertl.search import Candidate, TransferHyperModel, default_space
+from tests.runs import same, squares, values, weights
+from tests.search.spaces import backbone, fixed, heads, stage
+
+
+def searched(kind, hypermodel, folder, epochs=2, **options):
+    tuner = kind(hypermodel, objective="val_accuracy", directory=folder, project_name="search", seed=1, **options)
+    tuner.search(epochs=epochs, verbose=0)
+    return tuner
+
+
+@pytest.fixture(scope="module")
+def data():
+    return squares()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (keras_tuner.RandomSearch, {"max_trials": 2}),
+        (keras_tuner.BayesianOptimization, {"max_trials": 3, "num_initial_points": 2}),
+    ],
+)
+def test_a_tuner_of_keras_tuner_works_unchanged(kind, options, data, tmp_path):
+    tuner = searched(kind, TransferHyperModel([backbone()], data, space=heads), tmp_path, **options)
+    found = tuner.oracle.trials.values()
+    assert [trial.status for trial in found] == ["COMPLETED"] * options["max_trials"]
+    assert all(0 <= trial.score <= 1 for trial in found)
+    assert tuner.get_best_models()[0].output_shape == (None, 3)
+
+
+def test_the_default_space_asks_what_matters_under_its_condition_only(data):
+    hp = keras_tuner.HyperParameters()
+    default_space(hp, ["one", "other"])
+    assert not {"hidden_units", "fine_tuning_rate"} & set(hp.values)
+    hp.values.update(boundary="mid", hidden_layers=2)
+    hp.ensure_active_values()
+    candidate = default_space(hp, ["one", "other"])
+    assert [one.at for one in candidate.recipe.stages] == ["deep", "mid"]
+    assert len(candidate.head.hidden_units) == 2
+
+
+def test_features_are_extracted_once_for_all_trials_and_kinds_of_pooling(data, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("kertl.search._shared.extract", lambda *a, **o: asked.append(o["at"]) or kertl.extract(*a, **o))
+
+    def space(hp, names):
+        head = kertl.Head(pooling=hp.Choice("pooling", ["avg", "max"]), dropout=0.0)
+        at = hp.Choice("boundary", ["deep", "mid"])
+        return Candidate(names[0], kertl.Recipe(stages=[stage(at)]), head)
+
+    tuner = searched(keras_tuner.GridSearch, TransferHyperModel([backbone()], data, space=space), tmp_path, epochs=1)
+    assert len(tuner.oracle.trials) == 4
+    assert sorted(asked) == ["deep", "deep", "mid", "mid"]  # a training and a validation part each
+
+
+@pytest.mark.parametrize(
+    ("at", "pooling"),
+    [("deep", "avg"), ("deep", "max"), ("deep", "flatten"), ("mid", "max"), ("block2", "both"), ("full", "avg")],
+)
+def test_a_trial_answers_as_the_whole_model_with_its_head_would(at, pooling, data):
+    hypermodel = TransferHyperModel([backbone()], data, space=fixed(stage(at), pooling=pooling))
+    hp = keras_tuner.HyperParameters()
+    model = hypermodel.build(hp)
+    whole = kertl.build(backbone(), class_names=data.class_names, head=kertl.Head(pooling=pooling))
+    whole.layers[-1].set_weights(model.get_layer("head").get_weights())
+    history = hypermodel.fit(hp, model, epochs=1, verbose=0)
+    ours = hypermodel.build(hp)
+    assert np.isfinite(history.history["val_loss"][0])
+    if at == "full":
+        found = ours.predict(data.validation, verbose=0)
+    else:
+        source = kertl.build(backbone(), class_names=data.class_names, head=kertl.Head(pooling=pooling))
+        wider = pooling in ("avg", "max") and at == "deep"
+        if wider:
+            source = kertl.build(backbone(), class_names=data.class_names, head=kertl.Head(pooling="both"))
+        found = ours.predict(np.asarray(kertl.extract(source, data.validation, at=at).values), verbose=0)
+    np.testing.assert_allclose(found, whole.predict(data.validation, verbose=0), atol=1e-5)
+
+
+def test_a_trial_on_features_goes_as_one_on_the_images_does(data):
+    losses = []
+    for cache in ("auto", False):
+        space = fixed(stage("deep", 0.003, schedule="cosine", cache=cache))
+        hypermodel = TransferHyperModel([backbone()], data, space=space)
+        hp = keras_tuner.HyperParameters()
+        history = hypermodel.fit(hp, hypermodel.build(hp), epochs=3, verbose=0).history
+        losses.append(history["loss"] + history["val_loss"])
+    np.testing.assert_allclose(*losses, atol=1e-3)
+
+
+def test_no_trial_changes_the_backbone(data):
+    shared = backbone()
+    before = weights(shared)
+    hypermodel = TransferHyperModel([shared], data, space=fixed(stage("deep"), stage("mid", batch_norm="train")))
+    hp = keras_tuner.HyperParameters()
+    hypermodel.fit(hp, hypermodel.build(hp), epochs=2, verbose=0)
+    assert all(same(before, weights(shared)).values())
+
+
+def test_the_head_is_trained_before_the_last_stage(data):
+    first_losses = []
+    for stages in ([stage("mid", 1e-5)], [stage("deep", 0.03, epochs=8), stage("mid", 1e-5)]):
+        hypermodel = TransferHyperModel([backbone()], data, space=fixed(*stages))
+        hp = keras_tuner.HyperParameters()
+        first_losses.append(hypermodel.fit(hp, hypermodel.build(hp), epochs=1, verbose=0).history["loss"][0])
+    assert first_losses[1] < 0.8 * first_losses[0]
+
+
+def test_versions_and_mixed_examples_are_trained_on(data):
+    varied = stage("deep", views=2, augment="light", mixup=0.2, class_weights=True)
+    hypermodel = TransferHyperModel([backbone()], data, space=fixed(varied))
+    hp = keras_tuner.HyperParameters()
+    assert len(hypermodel.fit(hp, hypermodel.build(hp), epochs=3, verbose=0).history["loss"]) == 3
+
+
+def test_a_later_round_of_hyperband_begins_with_the_weights_of_the_round_before(data, tmp_path, monkeypatch):
+    begins = {}
+    fit = TransferHyperModel.fit
+
+    def watched(self, hp, model, **options):
+        begins[hp.values["tuner/epochs"], hp.values.get("tuner/trial_id")] = values(model.weights)
+        return fit(self, hp, model, **options)
+
+    monkeypatch.setattr(TransferHyperModel, "fit", watched)
+    hypermodel = TransferHyperModel([backbone()], data, space=heads)
+    tuner = keras_tuner.Hyperband(hypermodel, "val_accuracy", max_epochs=2, factor=2, directory=tmp_path, seed=1)
+    tuner.search(verbose=0)
+    (earlier,) = {trial for _, trial in begins if trial}
+    begun = begins[2, earlier]
+    kept = tuner.load_model(tuner.oracle.get_trial(earlier))
+    assert all(np.array_equal(one, other) for one, other in zip(begun, values(kept.weights), strict=True))
+
+
+def test_folds_give_the_mean_of_their_figures_and_their_spread(data):
+    hypermodel = TransferHyperModel([backbone()], data, space=fixed(stage("deep", 0.03)), folds=3)
+    hp = keras_tuner.HyperParameters()
+    figures = hypermodel.fit(hp, hypermodel.build(hp), epochs=4, verbose=0)
+    head = kertl.Head(dropout=0.0, batch_norm=False)
+    plain = dataclasses.replace(stage("deep", 0.03, epochs=4), batch_size=None)
+    asked = kertl.cross_validate(backbone(), data, folds=3, stage=plain, head=head)
+    assert figures["val_accuracy"] == pytest.approx(asked.mean, abs=0.15)
+    assert 0 <= figures["val_accuracy_spread"] < 0.5
+
+
+def test_models_of_trials_that_are_over_are_let_go(data, tmp_path):
+    made = []
+
+    class Watched(TransferHyperModel):
+        def build(self, hp):
+            model = super().build(hp)
+            made.append(weakref.ref(model))
+            return model
+
+    searched(keras_tuner.RandomSearch, Watched([backbone()], data, space=heads), tmp_path, max_trials=3)
+    gc.collect()
+    assert sum(reference() is not None for reference in made) == 0
+
+
+def test_regression_is_searched_in_the_units_of_the_data():
+    pictures, _ = squares().train[0]
+    data = kertl.data.from_arrays(
+        np.tile(pictures, (3, 1, 1, 1)), 1000.0 + np.arange(24), validation=0.25, test=0, task="regression"
+    )
+    hypermodel = TransferHyperModel([backbone()], data, space=fixed(stage("deep")))
+    hp = keras_tuner.HyperParameters()
+    history = hypermodel.fit(hp, hypermodel.build(hp), epochs=1, verbose=0).history
+    assert history["val_mae"][0] < 30
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda data: TransferHyperModel([], data), "`backbones` must be a list of at least one"),
+        (lambda data: TransferHyperModel("VGG16", data), "`backbones` must be a list of names and Keras models"),
+        (lambda data: TransferHyperModel(["VGG16"], data, folds=1), "`folds` must be a whole number >= 2"),
+        (lambda data: TransferHyperModel(["VGG16"], data.train), "`data` must be what"),
+        (
+            lambda data: TransferHyperModel(["VGG16"], dataclasses.replace(data, validation=None)),
+            "`folds` must be a whole number >= 2 where the data have no validation part",
+        ),
+        (
+            lambda data: Candidate("VGG16", kertl.Recipe(stages=[stage("mid"), stage("deep")]), kertl.Head()),
+            "kertl.Stage('deep', ...) on kept features (augment='none' or views > 0) before the last",
+        ),
+        (
+            lambda data: Candidate("VGG16", kertl.Recipe(stages=[stage("mid", "auto")]), kertl.Head()),
+            "with one number as learning_rate",
+        ),
+        (
+            lambda data: Candidate("VGG16", kertl.Recipe(stages=[stage("mid", ema=0.9)]), kertl.Head()),
+            "`stage` must be a kertl.Stage with ema=0.0 in a search",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(make, said, data):
+    with pytest.raises(ValueError, match=said.replace("(", r"\(").replace(")", r"\)").replace(".", r"\.")):
+        make(data)
+
+
+def test_a_search_is_ended_by_what_no_trial_can_mend(data, tmp_path):
+    hypermodel = TransferHyperModel([backbone()], data, space=heads)
+    objective = keras_tuner.Objective("val_accuracy", "maximize")
+    tuner = keras_tuner.RandomSearch(hypermodel, objective, max_trials=1, directory=tmp_path, project_name="a")
+    with pytest.raises(ValueError, match=r"must be a keras_tuner\.Objective with direction 'min' or 'max'"):
+        tuner.search(epochs=1, verbose=0)
+    tuner = keras_tuner.RandomSearch(hypermodel, "val_accuracy", max_trials=1, directory=tmp_path, project_name="b")
+    with pytest.raises(ValueError, match="`search` must be given epochs, callbacks and verbose alone"):
+        tuner.search(np.zeros(3), epochs=1, verbose=0)
+    with pytest.raises(TypeError, match=r"`space` must give a kertl\.search\.Candidate"):
+        keras_tuner.RandomSearch(
+            TransferHyperModel([backbone()], data, space=lambda hp, names: names[0]), "val_accuracy", directory=tmp_path
+        )
+
+
+def test_the_loss_of_a_trial_that_is_no_number_fails_it(data, tmp_path):
+    hypermodel = TransferHyperModel([backbone()], data, space=fixed(stage("deep", 1e30, optimizer="sgd")))
+    tuner = searched(keras_tuner.RandomSearch, hypermodel, tmp_path, max_trials=1)
+    (trial,) = tuner.oracle.trials.values()
+    assert trial.status == "FAILED"
+    assert "became NaN or infinite in epoch" in trial.message
+
+
+def test_a_tuners_own_optimizer_is_left_to_it(data, tmp_path):
+    hypermodel = TransferHyperModel([backbone()], data, space=heads)
+    tuner = searched(
+        keras_tuner.RandomSearch, hypermodel, tmp_path, max_trials=1, optimizer=keras.optimizers.SGD(0.125)
+    )
+    assert float(tuner.get_best_models()[0].optimizer.learning_rate) == 0.125

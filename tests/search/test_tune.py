@@ -1,0 +1,202 @@
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+
+import keras
+import keras_tuner
+import pytest
+
+import kertl
+from kertl.errors import RunError
+from kertl.search import TransferHyperModel, read, tune
+from tests.runs import REPOSITORY, squares
+from tests.search.spaces import backbone, fixed, heads, stage
+
+
+@pytest.fixture(scope="module")
+def data():
+    return squares()
+
+
+def search(data, out, **options):
+    return tune(
+        data, **{"backbones": [backbone()], "space": heads, "max_trials": 3, "epochs": 1, "out": out, **options}
+    )
+
+
+def told(found):
+    """What can be repeated of a search: each trial with its values and its objective."""
+    return {trial.name: (trial.values, trial.value) for trial in found.trials}
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The trials that are trained, by the values of their hyperparameters."""
+    trained, fit = [], TransferHyperModel.fit
+
+    def watched(self, hp, model, **options):
+        trained.append(dict(hp.values))
+        return fit(self, hp, model, **options)
+
+    monkeypatch.setattr(TransferHyperModel, "fit", watched)
+    return trained
+
+
+@pytest.mark.parametrize("strategy", ["random", "grid", "bayesian", "hyperband"])
+def test_a_search_that_goes_on_makes_the_trials_of_one_that_was_not_stopped(strategy, data, tmp_path, trained):
+    options = {"strategy": strategy, "epochs": 2 if strategy == "hyperband" else 1}
+    whole = search(data, tmp_path / "whole", max_trials=5, **options)
+    trained.clear()
+    search(data, tmp_path / "parts", max_trials=2, **options)
+    parts = search(data, tmp_path / "parts", max_trials=5, **options)
+    assert len(trained) == 5
+    assert told(parts) == told(whole)
+
+
+def test_the_result_is_a_leaderboard_and_what_fine_tune_takes(data, tmp_path):
+    seen = []
+    found = search(data, tmp_path, max_trials=6, epochs=2, on_trial=lambda so_far: seen.append(len(so_far.trials)))
+    assert seen == [1, 2, 3, 4, 5, 6]
+    scores = [trial.value for trial in found.trials]
+    assert scores == sorted(scores, reverse=True)
+    assert f"{scores[0]:.4f}" in found.table()
+    assert json.loads((tmp_path / "leaderboard.json").read_text())["trials"][0]["value"] == scores[0]
+    importance = found.importance()
+    assert set(importance.names) <= {"learning_rate", "units"}
+    assert (tmp_path / "importance.png").stat().st_size > 10_000
+    assert found.recipe.stages[0].epochs == 2
+    keras.utils.set_random_seed(0)
+    model = kertl.build(backbone(), class_names=data.class_names, head=found.head)
+    run = kertl.fine_tune(model, data, recipe=found.recipe, verbose=0)
+    assert 0 <= run.metrics["test"]["accuracy"] <= 1
+    assert told(read(tmp_path)) == told(found)
+
+
+def test_hyperparameters_and_figures_are_written_for_tensorboard(data, tmp_path):
+    search(data, tmp_path, max_trials=1)
+    written = b"".join(path.read_bytes() for path in tmp_path.glob("tensorboard/0/execution0/**/*tfevents*"))
+    assert b"_hparams_/session_start_info" in written
+    assert b"learning_rate" in written
+    assert b"epoch_accuracy" in written
+
+
+def test_only_the_best_checkpoints_are_kept(data, tmp_path):
+    found = search(data, tmp_path, max_trials=5, keep_checkpoints=2)
+    kept = {path.parent.name for path in tmp_path.glob("trial_*/checkpoint.weights.h5")}
+    assert len(kept) == 2
+    worse = sorted(trial.value for trial in found.trials)[:3]
+    values = {f"trial_{trial.name}": trial.value for trial in found.trials}
+    assert min(values[name] for name in kept) >= max(worse)
+
+
+def test_a_trial_that_fails_says_why_and_the_search_goes_on(data, tmp_path, monkeypatch):
+    build, calls = TransferHyperModel.build, []
+
+    def failing(self, hp):
+        calls.append(hp)
+        if len(calls) == 1:
+            raise MemoryError("no room\nfor the model")
+        return build(self, hp)
+
+    monkeypatch.setattr(TransferHyperModel, "build", failing)
+    found = search(data, tmp_path, max_trials=2)
+    assert [trial.status for trial in found.trials] == ["COMPLETED", "FAILED"]
+    assert found.trials[1].reason == "MemoryError: no room for the model"
+    assert "Trial 0 failed: MemoryError: no room for the model" in found.table()
+
+
+def test_ten_failures_in_a_row_stop_a_search_that_then_may_go_on(data, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(TransferHyperModel, "build", lambda self, hp: 1 / 0)
+        with pytest.raises(RunError, match=r"10 trials in a row have failed.*ZeroDivisionError: division by zero"):
+            search(data, tmp_path, max_trials=12)
+    assert len(read(tmp_path).trials) == 10
+    found = search(data, tmp_path, max_trials=11)
+    assert [trial.status for trial in found.trials] == ["COMPLETED"] + ["FAILED"] * 10
+
+
+def test_a_loss_that_is_no_number_is_a_reason(data, tmp_path):
+    found = search(data, tmp_path, max_trials=1, space=fixed(stage("deep", 1e30, optimizer="sgd")))
+    assert found.trials[0].reason.startswith("The loss became NaN or infinite in epoch 1")
+    with pytest.raises(RunError, match=r"No trial in .* has a value yet"):
+        _ = found.best
+
+
+@pytest.mark.parametrize("damaged", ["trial_1/trial.json", "oracle.json"])
+def test_a_damaged_file_is_named_and_the_others_are_kept(damaged, data, tmp_path, trained, caplog):
+    before = search(data, tmp_path, max_trials=3)
+    (tmp_path / damaged).write_text('{"trial_id": "1", "hyper')
+    trained.clear()
+    with caplog.at_level(logging.WARNING):
+        after = search(data, tmp_path, max_trials=4)
+    assert f"{damaged} is damaged" in caplog.text
+    again = 1 if damaged.startswith("trial") else 0
+    assert len(trained) == 1 + again
+    assert {name: told(after)[name] for name in told(before)} == told(before)
+
+
+def test_a_search_that_was_killed_goes_on_with_the_same_trials(data, tmp_path, trained):
+    code = "import sys; from tests.search.test_tune import killed; killed(sys.argv[1])"
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "killed")], cwd=REPOSITORY, env=environment)
+    assert done.returncode == -signal.SIGKILL
+    assert [trial.status for trial in read(tmp_path / "killed").trials].count("COMPLETED") == 1
+    found = search(data, tmp_path / "killed")
+    assert len(trained) == 2
+    assert told(found) == told(search(data, tmp_path / "whole"))
+
+
+def killed(folder):
+    """A search whose process ends in the middle of its second trial."""
+    fit, calls = TransferHyperModel.fit, []
+
+    def dying(self, hp, model, **options):
+        calls.append(hp)
+        result = fit(self, hp, model, **options)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    TransferHyperModel.fit = dying
+    search(squares(), folder)
+
+
+def test_the_mean_over_folds_may_be_the_objective(data, tmp_path):
+    found = search(data, tmp_path, max_trials=2, folds=3, objective="val_loss")
+    assert found.direction == "min"
+    assert all(trial.spread >= 0 for trial in found.trials)
+    assert found.trials[0].value <= found.trials[1].value
+
+
+def test_another_search_in_the_folder_is_refused(data, tmp_path):
+    search(data, tmp_path, max_trials=1)
+    with pytest.raises(RunError, match=r"holds another search \(epochs: 1 there, 2 here\)\. Pass another `out`\."):
+        search(data, tmp_path, epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"objective": keras_tuner.Objective("val_accuracy", "maximize")},
+            "`objective` must be a figure by name, or a keras_tuner.Objective with direction 'min' or 'max'",
+        ),
+        ({"objective": "val_acuracy"}, "Did you mean 'val_accuracy'"),
+        ({"strategy": "best"}, "`strategy` must be 'random' or 'grid' or 'bayesian' or 'hyperband'"),
+        ({"strategy": "hyperband", "folds": 3}, "`folds` must be None with strategy='hyperband'"),
+        ({"max_trials": 0}, "`max_trials` must be a whole number >= 1"),
+        ({"backbones": []}, "`backbones` must be a list of at least one"),
+    ],
+)
+def test_wrong_arguments_are_named(options, said, data, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        search(data, tmp_path, **options)
+    assert not (tmp_path / "oracle.json").exists()
+
+
+def test_a_folder_without_a_search_is_named(tmp_path):
+    with pytest.raises(RunError, match="must hold a search"):
+        read(tmp_path)
