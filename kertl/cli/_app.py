@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from kertl.cli import _ask, _augment, _demo, _look, _rates, _studies, _train
+from kertl.cli import _ask, _augment, _demo, _look, _rates, _search, _studies, _train
 
 app = typer.Typer(
     name="kertl",
@@ -26,6 +26,7 @@ app.command("lr-find")(_rates.lr_find)
 app.command("baselines")(_studies.baselines)
 app.command("cross-validate")(_studies.cross_validate)
 app.command("learning-curve")(_studies.learning_curve)
+app.command("search")(_search.search)
 app.command("augment-preview")(_augment.augment_preview)
 app.command("check-augmentation")(_augment.check_augmentation)
 app.command("backbones")(_look.backbones)

@@ -4,6 +4,7 @@ What they suggest is a function of the seed and of what is known of the trials b
 whole; what cannot be read is named, and as much as can be known of it comes from the other files.
 """
 
+import copy
 import functools
 import json
 import logging
@@ -100,7 +101,7 @@ class Durable(keras_tuner.Oracle):
         found = {file.parent.name.removeprefix("trial_"): _read(file, _trial_of) for file in files}
         values = state["values"] if state else {name: {} for name in found}
         state = state or self._state_from([trial for trial in found.values() if trial])
-        space = keras_tuner.HyperParameters.from_config(state["hyperparameters"])
+        space = keras_tuner.HyperParameters.from_config(copy.deepcopy(state["hyperparameters"]))  # which it changes
         # A trial that oracle.json does not know had not begun; it is suggested again.
         for name in sorted(values, key=int):
             trial = found.get(name) or _without_file(name, space, values[name])

@@ -14,9 +14,12 @@ def backbone():
 
 
 def heads(hp, names):
-    """The rate and the width of a head."""
+    """The rate, the width and, of wide ones, the dropout of a head."""
     rate = hp.Choice("learning_rate", [0.001, 0.003, 0.01, 0.03])
-    head = kertl.Head(hidden_units=(hp.Choice("units", [4, 8, 16]),), dropout=0.0)
+    units = hp.Choice("units", [4, 8, 16])
+    with hp.conditional_scope("units", [16]):
+        dropout = hp.Choice("dropout", [0.0, 0.2])
+    head = kertl.Head(hidden_units=(units,), dropout=dropout or 0.0)
     return Candidate(names[0], kertl.Recipe(stages=[stage("deep", rate)]), head)
 
 

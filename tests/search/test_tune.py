@@ -34,14 +34,23 @@ def told(found):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """The trials that are trained, by the values of their hyperparameters."""
-    trained, fit = [], TransferHyperModel.fit
+    """The trials that are trained, by the values of their hyperparameters; nothing is, but a figure is given."""
+    trained = []
 
-    def watched(self, hp, model, **options):
+    def fit(self, hp, model, *, callbacks, epochs, **options):
         trained.append(dict(hp.values))
-        return fit(self, hp, model, **options)
+        figures = {"val_accuracy": hp.values["learning_rate"] * hp.values["units"] + epochs / 100}
+        for callback in (one for one in callbacks if hasattr(one, "objective")):  # it writes the checkpoint
+            callback.set_model(model)
+            callback.on_epoch_end(0, figures)
+        return figures
 
-    monkeypatch.setattr(TransferHyperModel, "fit", watched)
+    def build(self, hp):
+        self.candidate(hp)
+        return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+    monkeypatch.setattr(TransferHyperModel, "fit", fit)
+    monkeypatch.setattr(TransferHyperModel, "build", build)
     return trained
 
 
@@ -51,21 +60,22 @@ def test_a_search_that_goes_on_makes_the_trials_of_one_that_was_not_stopped(stra
     whole = search(data, tmp_path / "whole", max_trials=5, **options)
     trained.clear()
     search(data, tmp_path / "parts", max_trials=2, **options)
+    search(data, tmp_path / "parts", max_trials=4, **options)
     parts = search(data, tmp_path / "parts", max_trials=5, **options)
-    assert len(trained) == 5
+    assert len(trained) == len(parts.completed) == 5
     assert told(parts) == told(whole)
 
 
 def test_the_result_is_a_leaderboard_and_what_fine_tune_takes(data, tmp_path):
     seen = []
-    found = search(data, tmp_path, max_trials=6, epochs=2, on_trial=lambda so_far: seen.append(len(so_far.trials)))
-    assert seen == [1, 2, 3, 4, 5, 6]
+    found = search(data, tmp_path, max_trials=5, epochs=2, on_trial=lambda so_far: seen.append(len(so_far.trials)))
+    assert seen == [1, 2, 3, 4, 5]
     scores = [trial.value for trial in found.trials]
     assert scores == sorted(scores, reverse=True)
     assert f"{scores[0]:.4f}" in found.table()
     assert json.loads((tmp_path / "leaderboard.json").read_text())["trials"][0]["value"] == scores[0]
     importance = found.importance()
-    assert set(importance.names) <= {"learning_rate", "units"}
+    assert set(importance.names) <= {"learning_rate", "units", "dropout"}
     assert (tmp_path / "importance.png").stat().st_size > 10_000
     assert found.recipe.stages[0].epochs == 2
     keras.utils.set_random_seed(0)
@@ -83,7 +93,7 @@ def test_hyperparameters_and_figures_are_written_for_tensorboard(data, tmp_path)
     assert b"epoch_accuracy" in written
 
 
-def test_only_the_best_checkpoints_are_kept(data, tmp_path):
+def test_only_the_best_checkpoints_are_kept(data, tmp_path, trained):
     found = search(data, tmp_path, max_trials=5, keep_checkpoints=2)
     kept = {path.parent.name for path in tmp_path.glob("trial_*/checkpoint.weights.h5")}
     assert len(kept) == 2
@@ -108,7 +118,7 @@ def test_a_trial_that_fails_says_why_and_the_search_goes_on(data, tmp_path, monk
     assert "Trial 0 failed: MemoryError: no room for the model" in found.table()
 
 
-def test_ten_failures_in_a_row_stop_a_search_that_then_may_go_on(data, tmp_path, monkeypatch):
+def test_ten_failures_in_a_row_stop_a_search_that_then_may_go_on(data, tmp_path, trained, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(TransferHyperModel, "build", lambda self, hp: 1 / 0)
         with pytest.raises(RunError, match=r"10 trials in a row have failed.*ZeroDivisionError: division by zero"):
@@ -138,15 +148,16 @@ def test_a_damaged_file_is_named_and_the_others_are_kept(damaged, data, tmp_path
     assert {name: told(after)[name] for name in told(before)} == told(before)
 
 
-def test_a_search_that_was_killed_goes_on_with_the_same_trials(data, tmp_path, trained):
+def test_a_search_that_was_killed_goes_on_with_the_same_trials(data, tmp_path):
     code = "import sys; from tests.search.test_tune import killed; killed(sys.argv[1])"
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "killed")], cwd=REPOSITORY, env=environment)
     assert done.returncode == -signal.SIGKILL
     assert [trial.status for trial in read(tmp_path / "killed").trials].count("COMPLETED") == 1
-    found = search(data, tmp_path / "killed")
-    assert len(trained) == 2
-    assert told(found) == told(search(data, tmp_path / "whole"))
+    written = (tmp_path / "killed" / "trial_0" / "trial.json").stat().st_mtime_ns
+    found = search(data, tmp_path / "killed", max_trials=2)
+    assert (tmp_path / "killed" / "trial_0" / "trial.json").stat().st_mtime_ns == written
+    assert told(found) == told(search(data, tmp_path / "whole", max_trials=2))
 
 
 def killed(folder):
@@ -161,7 +172,7 @@ def killed(folder):
         return result
 
     TransferHyperModel.fit = dying
-    search(squares(), folder)
+    search(squares(), folder, max_trials=2)
 
 
 def test_the_mean_over_folds_may_be_the_objective(data, tmp_path):
@@ -171,10 +182,10 @@ def test_the_mean_over_folds_may_be_the_objective(data, tmp_path):
     assert found.trials[0].value <= found.trials[1].value
 
 
-def test_another_search_in_the_folder_is_refused(data, tmp_path):
-    search(data, tmp_path, max_trials=1)
+def test_another_search_in_the_folder_is_refused(data, tmp_path, trained):
+    search(data, tmp_path, max_trials=1, strategy="grid")
     with pytest.raises(RunError, match=r"holds another search \(epochs: 1 there, 2 here\)\. Pass another `out`\."):
-        search(data, tmp_path, epochs=2)
+        search(data, tmp_path, strategy="grid", epochs=2)
 
 
 @pytest.mark.parametrize(

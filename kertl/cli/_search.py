@@ -1,0 +1,159 @@
+"""`kertl search`: which backbone, boundary, head and rates do best; and what a search has found so far."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from kertl.cli import _options as options
+from kertl.cli._quiet import start_keras
+
+if TYPE_CHECKING:
+    from kertl.search import SearchResult
+
+REPORT = "report"
+
+What = Annotated[
+    str,
+    typer.Argument(
+        metavar="DIR_OR_CSV", help="A folder with one folder of images per class, or a CSV table; or the word `report`."
+    ),
+]
+Directory = Annotated[
+    Path | None, typer.Argument(metavar="[DIR]", help="After `report`: the folder of a search, running or over.")
+]
+
+
+def search(
+    data: What,
+    directory: Directory = None,
+    strategy: Annotated[str, typer.Option(help="random, grid, bayesian or hyperband.")] = "random",
+    trials: Annotated[int, typer.Option(help="How many trials at most.")] = 30,
+    backbone: Annotated[
+        list[str] | None, typer.Option(help="As in `kertl train`, EfficientNetV2B0 by default; repeatable.")
+    ] = None,
+    weights: options.Weights = "imagenet",
+    image_size: Annotated[int, typer.Option(help="Side in pixels.")] = 224,
+    epochs: Annotated[int, typer.Option(help="Epochs of each trial's last stage.")] = 10,
+    objective: Annotated[str | None, typer.Option(help="A figure such as val_loss; accuracy by default.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Judge by the mean over so many folds.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split, the trials and what is drawn.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the search; the same command again goes on.")] = Path(
+        "searches/1"
+    ),
+    batch_size: options.BatchSize = 32,
+    validation: options.Validation = 0.15,
+    test: Annotated[float, typer.Option(help="Share of the images that is kept for the end.")] = 0.15,
+    image_column: options.ImageColumn = "file",
+    label_column: options.LabelColumn = None,
+    group_column: options.GroupColumn = None,
+    split_column: options.SplitColumn = None,
+    root: options.Root = None,
+    cache_dir: Annotated[Path | None, typer.Option(help="Where features are kept; in --out by default.")] = None,
+    tuner_id: Annotated[
+        str | None, typer.Option(help="Several processes: `chief` for one of them, other names for the workers.")
+    ] = None,
+    oracle_ip: Annotated[str, typer.Option(help="Several processes: where the chief listens.")] = "127.0.0.1",
+    oracle_port: Annotated[int, typer.Option(help="Several processes: its port, which asks for no password.")] = 8000,
+) -> None:
+    """Search for the backbone, boundary, head and rates that do best; `kertl search report DIR` shows one so far."""
+    console = Console()
+    if data == REPORT:
+        if directory is None:
+            raise typer.BadParameter("`kertl search report` must be followed by the folder of a search.")
+        _report(directory, console)
+        return
+    if directory is not None:
+        raise typer.BadParameter(f"DIR must come after `report` alone. Received: {directory}.")
+    if not Path(data).exists():
+        raise typer.BadParameter(f"DIR_OR_CSV must be a folder or a CSV table. Received: {data!r}, which is not there.")
+    if tuner_id is not None:
+        address = {"TUNER_ID": tuner_id, "ORACLE_IP": oracle_ip, "ORACLE_PORT": str(oracle_port)}
+        os.environ.update({f"KERASTUNER_{name}": value for name, value in address.items()})
+    start_keras()
+    import kertl
+
+    images = options.read_data(
+        Path(data),
+        (image_size, image_size),
+        validation=validation,
+        test=test,
+        seed=seed,
+        batch_size=batch_size,
+        image_column=image_column,
+        label_columns=label_column,
+        group_column=group_column,
+        split_column=split_column,
+        root=root,
+    )
+    with Live(_progress(trials, None), console=console, refresh_per_second=2) as live:
+        found = kertl.search.tune(
+            images,
+            backbones=backbone or ["EfficientNetV2B0"],
+            weights=None if weights == "none" else weights,
+            out=out,
+            strategy=strategy,
+            max_trials=trials,
+            epochs=epochs,
+            objective=objective,
+            folds=folds,
+            seed=seed,
+            cache_dir=cache_dir,
+            on_trial=lambda so_far: live.update(_progress(trials, so_far)),
+        )
+    _print_best(found, console)
+
+
+def _report(folder: Path, console: Console) -> None:
+    """The leaderboard of a search, and what its hyperparameters are worth."""
+    import kertl
+
+    found = kertl.search.read(folder)
+    console.print(found.table(most=20), markup=False, highlight=False)
+    _print_best(found, console)
+    found.write()
+
+
+def _print_best(found: "SearchResult", console: Console) -> None:
+    from kertl.search import Importance, described
+
+    if len(found.completed) >= Importance.FEWEST:
+        importance = found.importance()
+        console.print(f"Importance (out-of-bag R² of the forest {importance.explained:.2f}):")
+        for name, mean in zip(importance.names, importance.means, strict=True):
+            console.print(f"  {name}: {mean:.3f}", highlight=False)
+    if found.completed:
+        best = found.completed[0]
+        console.print(f"Best: trial {best.name}, {found.objective} {best.value:.4f}: {described(best.values)}.")
+        console.print(f"{found.folder} holds leaderboard.json.", highlight=False)
+
+
+def _progress(trials: int, found: "SearchResult | None") -> Table:
+    """The table of a running search: the last trials in order, their values, the best so far, and the time left."""
+    rows = sorted(found.trials, key=lambda trial: int(trial.name)) if found else []
+    spent = [trial.seconds for trial in rows if trial.seconds is not None]
+    left = sum(spent) / len(spent) * max(0, trials - len(spent)) if spent else 0.0
+    title = f"{len(spent)} of at most {trials} trials" + (f", about {_span(left)} left" if left else "")
+    table = Table(title=title, title_justify="left")
+    for heading in ("trial", found.objective if found else "value", "best", "seconds"):
+        table.add_column(heading, justify="right")
+    better = min if found and found.direction == "min" else max
+    best: float | None = None
+    cells = []
+    for trial in rows:
+        if trial.value is not None:
+            best = trial.value if best is None else better(best, trial.value)
+        value = trial.status.lower() if trial.value is None else f"{trial.value:.4f}"
+        seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
+        cells.append((trial.name, value, "" if best is None else f"{best:.4f}", seconds))
+    for row in cells[-15:]:
+        table.add_row(*row)
+    return table
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

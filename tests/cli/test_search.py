@@ -1,0 +1,57 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from kertl.cli import run
+from tests.families import lively, small_classifier
+from tests.runs import unwrapped
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    """Red, green and blue pictures, a folder of each, and somebody's model."""
+    folder = tmp_path_factory.mktemp("pictures")
+    noise = np.random.default_rng(0)
+    for channel, name in enumerate(("red", "green", "blue")):
+        (folder / name).mkdir()
+        for number in range(12):
+            pixels = noise.integers(0, 60, (32, 32, 3), dtype="uint8")
+            pixels[..., channel] += 100
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    path = tmp_path_factory.mktemp("model") / "theirs.keras"
+    keras.utils.set_random_seed(0)
+    lively(small_classifier(), noise.integers(0, 255, (16, 32, 32, 3)).astype("float32")).save(path)
+    options = ["--image-size", "32", "--epochs", "1", "--batch-size", "8", "--validation", "0.25", "--test", "0.25"]
+    return [str(folder), "--backbone", str(path), *options]
+
+
+def test_search_shows_its_trials_and_goes_on_and_report_shows_the_best(arguments, tmp_path, capsys):
+    command = ["search", *arguments, "--strategy", "bayesian", "--out", str(tmp_path)]
+    assert run([*command, "--trials", "1"]) == 0
+    assert run([*command, "--trials", "2"]) == 0
+    printed = unwrapped(capsys.readouterr().out)
+    best = json.loads((tmp_path / "leaderboard.json").read_text())["trials"][0]
+    assert "2 of at most 2 trials" in printed
+    assert f"val_accuracy {best['value']:.4f}" in printed
+    assert run(["search", "report", str(tmp_path)]) == 0
+    printed = unwrapped(capsys.readouterr().out)
+    assert "2 of 2 trials have a value" in printed
+    assert f"Best: trial {best['name']}" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["report"], 2, "must be followed by the folder of a search"),
+        (["report", "nowhere"], 1, "must hold a search"),
+        (["nowhere"], 2, "DIR_OR_CSV must be a folder or a CSV table. Received: 'nowhere'"),
+        (["nowhere", "else"], 2, "DIR must come after `report` alone"),
+    ],
+)
+def test_wrong_usage_is_one_readable_block(arguments, status, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["search", *arguments]) == status
+    assert said in unwrapped(capsys.readouterr().err)

@@ -1,0 +1,65 @@
+import logging
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from kertl.search import TransferHyperModel, read
+from tests.runs import REPOSITORY, squares
+from tests.search.spaces import backbone, heads
+from tests.search.test_tune import search
+
+
+def take_part(folder):
+    """What each process of a search does: the same call."""
+    fit = TransferHyperModel.fit
+
+    def watched(self, hp, model, **options):
+        print("trained", sorted(hp.values.items()), flush=True)
+        return fit(self, hp, model, **options)
+
+    TransferHyperModel.fit = watched
+    search(squares(), folder, max_trials=6)
+
+
+@pytest.mark.slow
+@pytest.mark.promise
+def test_a_chief_and_two_workers_share_a_search_and_its_features(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = "import sys; from tests.search.test_workers import take_part; take_part(sys.argv[1])"
+    shared = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
+    processes = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)],
+            cwd=REPOSITORY,
+            env={**os.environ, **shared, "KERASTUNER_TUNER_ID": name},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("chief", "worker0", "worker1")
+    }
+    try:
+        said = {name: process.communicate(timeout=180) for name, process in processes.items()}
+    finally:
+        for process in processes.values():
+            process.kill()
+    assert {name: process.returncode for name, process in processes.items()} == dict.fromkeys(processes, 0), said
+    trained = {name: out.count("trained") for name, (out, _) in said.items()}
+    assert trained["chief"] == 0
+    assert trained["worker0"] + trained["worker1"] == 6
+    found = read(tmp_path)
+    assert len(found.completed) == 6
+    assert len({tuple(sorted(trial.values.items())) for trial in found.trials}) == 6
+    assert (tmp_path / "leaderboard.json").exists()
+
+
+def test_an_address_that_others_reach_is_warned_of(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "192.0.2.1")
+    with caplog.at_level(logging.WARNING), pytest.raises(RuntimeError, match="KERASTUNER_ORACLE_PORT"):
+        search(squares(), tmp_path, backbones=[backbone()], space=heads)
+    assert "listens on 192.0.2.1 without authentication" in caplog.text
