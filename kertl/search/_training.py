@@ -86,6 +86,7 @@ class Training:
         set_length(self._model, self._stage, self._steps * (epochs - initial_epoch))
         for variable, value in zip(self._model.optimizer.variables, self._start, strict=True):
             variable.assign(value)
+        self._model.optimizer.iterations.assign(0)  # where a later round began with moments of the one before
         divergence = StopOnDivergence()
         self._fit(
             fold,

@@ -80,8 +80,9 @@ def test_mixup_trains_on_mixed_labels_and_is_judged_by_plain_ones(cache):
 
 def test_versions_take_turns_and_validation_is_plain(monkeypatch):
     seen = []
-    batches = _kept._batches
-    monkeypatch.setattr(_kept, "_batches", lambda *args: seen.append(batches(*args)) or seen[-1])
+    for name in ("training_batches", "judged_batches"):
+        make = getattr(_kept, name)
+        monkeypatch.setattr(_kept, name, lambda *args, make=make: seen.append(make(*args)) or seen[-1])
     go(recipe=recipe(quick(epochs=3, cache=True, augment="strong", views=2)))
     train, validation, _ = seen
     assert len(train.values) == 2 * 24

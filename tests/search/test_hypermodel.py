@@ -124,7 +124,9 @@ def test_a_later_round_of_hyperband_begins_with_the_weights_of_the_round_before(
 
     def watched(self, hp, model, **options):
         begins[hp.values["tuner/epochs"], hp.values.get("tuner/trial_id")] = values(model.weights)
-        return fit(self, hp, model, **options)
+        result = fit(self, hp, model, **options)
+        assert int(model.optimizer.iterations) == 3 * (hp.values["tuner/epochs"] - hp.values["tuner/initial_epoch"])
+        return result
 
     monkeypatch.setattr(TransferHyperModel, "fit", watched)
     hypermodel = TransferHyperModel([backbone()], data, space=heads)
@@ -132,6 +134,7 @@ def test_a_later_round_of_hyperband_begins_with_the_weights_of_the_round_before(
     tuner.search(verbose=0)
     (earlier,) = {trial for _, trial in begins if trial}
     begun = begins[2, earlier]
+    assert [trial.status for trial in tuner.oracle.trials.values()] == ["COMPLETED"] * len(tuner.oracle.trials)
     kept = tuner.load_model(tuner.oracle.get_trial(earlier))
     assert all(np.array_equal(one, other) for one, other in zip(begun, values(kept.weights), strict=True))
 
