@@ -4,8 +4,8 @@ On the photos and the MobileNetV2 of `kertl demo`, where nothing else is said.
 
 speed: 30 random trials of 10 epochs over width, dropout and rate of a head. Plain KerasTuner has the frozen backbone in
 the model of each trial, and the images decoded once; two of its trials are measured and multiplied. kertl's time is
-that of all its trials, decoding and extraction included. Two trials with the same values, head and order of the images are
-held against each other: their objectives may differ by 0.01.
+that of all its trials, decoding and extraction included. Two trials with the same values, head and order of the images
+are held against each other: their objectives may differ by 0.01.
 
 strategies: the best value after n trials of random, grid and Bayesian search, five seeds each, 24 trials; the mean and
 the range over the seeds in results/search_strategies.png.

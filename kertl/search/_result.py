@@ -71,7 +71,9 @@ class SearchResult:
         Raises:
             RunError: If no trial has a value.
         """
-        return self.candidate(self._best_trial.name)
+        if not self.completed:
+            raise RunError(f"No trial in {str(self.folder)!r} has a value yet.")
+        return self.candidate(self.completed[0].name)
 
     @property
     def recipe(self) -> Recipe:
@@ -104,7 +106,8 @@ class SearchResult:
         Raises:
             ValueError: If fewer than five trials have a value.
         """
-        return importance_of([trial.values for trial in self.completed], self._all_values(), seed)
+        found = {trial.name: trial.value for trial in self.trials if trial.value is not None}
+        return importance_of([trial.values for trial in self.completed], list(found.values()), seed)
 
     def table(self, most: int = 10) -> str:
         """The best trials as text, and why others failed."""
@@ -137,15 +140,6 @@ class SearchResult:
         write_text(self.folder / "leaderboard.json", self.to_json() + "\n")
         if len(self.completed) >= Importance.FEWEST:
             self.importance().plot(self.folder / "importance.png")
-
-    @property
-    def _best_trial(self) -> Trial:
-        if not self.completed:
-            raise RunError(f"No trial in {str(self.folder)!r} has a value yet.")
-        return self.completed[0]
-
-    def _all_values(self) -> list[float]:
-        return [trial.value for trial in self.completed if trial.value is not None]
 
 
 def read(folder: str | Path) -> SearchResult:
