@@ -32,7 +32,7 @@ def train_backbone(epochs: int = 3) -> None:
     y = np.repeat(np.arange(4), len(x))
     inputs = keras.Input((32, 32, 3))
     z = keras.layers.Rescaling(1 / 127.5, -1)(inputs)
-    for filters in (32, 64, 128):
+    for filters in (16, 32, 64):
         z = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(z)
         z = keras.layers.BatchNormalization(momentum=0.9)(z)
         z = keras.layers.MaxPooling2D()(keras.layers.ReLU()(z))

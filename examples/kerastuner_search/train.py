@@ -29,7 +29,7 @@ def space(hp: keras_tuner.HyperParameters, backbones: Sequence[str]) -> kertl.se
         label_smoothing=0.0,
         augment="none",
     )
-    head = kertl.Head(hidden_units=(units,), dropout=dropout, batch_norm=False)
+    head = kertl.Head(hidden_units=(units,), dropout=dropout, batch_norm=False, initializer="glorot_uniform")
     return kertl.search.Candidate(backbones[0], kertl.Recipe(stages=[stage]), head)
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
     if not INITIAL_BACKBONE.exists():
-        train_backbone()
+        train_backbone(min(3, options.epochs))
     x, y = pictures()
     data = kertl.data.from_arrays(x, y, validation=300 / len(y), test=497 / len(y), seed=0)
     backbone = kertl.load_backbone(keras.saving.load_model(INITIAL_BACKBONE))

@@ -112,7 +112,7 @@ class Durable(keras_tuner.Oracle):
         self.set_state({**state, "ongoing_trials": {}, "retry_queue": []})
         self.start_order = list(self.trials)
         over = [name for name, trial in self.trials.items() if trial.status in _OVER]
-        self.end_order = [*(name for name in self.end_order if name in over), *(set(over) - set(self.end_order))]
+        self.end_order = [*(name for name in self.end_order if name in over), *sorted(set(over) - set(self.end_order))]
         self._over_before = len(self.end_order)
         self._retry_queue = [name for name in reversed(self.trials) if name not in over]
         for name in self._retry_queue:
