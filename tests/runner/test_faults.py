@@ -198,8 +198,8 @@ def test_a_callback_that_sets_the_rate_of_a_schedule_is_found_before_training(un
         go(None, recipe=plan, callbacks=[keras.callbacks.ReduceLROnPlateau()])
     assert str(caught.value) == (
         "`recipe`, `model`, `data` and `callbacks` must go together. Received:\n"
-        "error: ReduceLROnPlateau sets the rate of stage 2 (at='mid'), which has schedule='cosine'. Keras raises when the "
-        "callback first sets the rate, which may be hours in. Take schedule='constant', or leave the callback out. "
+        "error: ReduceLROnPlateau sets the rate of stage 2 (at='mid'), which has schedule='cosine'. Keras raises when "
+        "the callback first sets the rate, which may be hours in. Take schedule='constant', or leave the callback out. "
         "[rate-set-twice; measured with Keras 3.15]"
     )
 
