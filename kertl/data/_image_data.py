@@ -203,7 +203,8 @@ class ImageData:
         Example:
             >>> import kertl
             >>> import numpy as np
-            >>> data = kertl.data.from_arrays(np.zeros((20, 8, 8, 3), np.uint8), [0, 1] * 10)
+            >>> x = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8)
+            >>> data = kertl.data.from_arrays(x, [0, 1] * 10)
             >>> data.changed(image_size=(16, 16), batch_size=4).train[0][0].shape
             (4, 16, 16, 3)
         """

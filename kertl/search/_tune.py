@@ -96,7 +96,9 @@ def tune(
         RunError: If `out` holds another search, or ten trials in a row have failed.
 
     Example:
-        >>> import tempfile, kertl, numpy as np
+        >>> import tempfile, keras, kertl, numpy as np
+        >>> layers = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3, strides=2, activation="relu")]
+        >>> small = keras.Sequential([keras.Input((32, 32, 3)), *layers, keras.layers.Conv2D(4, 3, strides=2)])
         >>> pictures = np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), dtype="uint8")
         >>> data = kertl.data.from_arrays(pictures, [0, 1] * 12, validation=0.25, test=0.25)
         >>> def space(hp, backbones):
@@ -105,7 +107,7 @@ def tune(
         ...     return kertl.search.Candidate(backbones[0], kertl.Recipe(stages=[stage]), kertl.Head())
         >>> with tempfile.TemporaryDirectory() as out:
         ...     found = kertl.search.tune(
-        ...         data, backbones=["MobileNetV2"], weights=None, space=space, max_trials=2, epochs=1, out=out
+        ...         data, backbones=[small], space=space, max_trials=2, epochs=1, out=out
         ...     )
         ...     [stage.at for stage in found.recipe.stages], len(found.completed)
         (['deep'], 2)

@@ -30,7 +30,9 @@ def pair(name, channels, side=64):
     return three, other
 
 
-@pytest.mark.parametrize("name", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, id=kind, marks=[pytest.mark.slow] * (kind == "torch")) for kind, name in KINDS.items()]
+)
 def test_a_grey_picture_gives_what_its_three_equal_channels_give(name):
     three, grey = pair(name, 1)
     x = images(1)
