@@ -132,6 +132,27 @@ def initializer_for(activation: str) -> str:
     return "he_normal" if activation in _RECTIFIERS else "glorot_uniform"
 
 
+def initializer_reason(activation: str) -> str:
+    """Why `initializer_for` chooses what it does for an activation, in a sentence.
+
+    Raises:
+        ValueError: If the activation is not known to the rule.
+
+    Example:
+        >>> from kertl.heads import initializer_reason
+        >>> initializer_reason("relu")
+        'he_normal: relu lets about half of the values through, so that weights have a variance of 2 / inputs.'
+    """
+    name = initializer_for(activation)
+    why = {
+        "he_normal": "lets about half of the values through, so that weights have a variance of 2 / inputs",
+        "lecun_normal": "normalises itself, if weights have a variance of 1 / inputs",
+        "glorot_uniform": "is about straight near zero, where a variance of 2 / (inputs + outputs) keeps values and "
+        "gradients alike",
+    }[name]
+    return f"{name}: {activation} {why}."
+
+
 def _known_initializer(name: str) -> None:
     try:
         keras.initializers.get(name)

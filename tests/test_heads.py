@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import kertl
-from kertl.heads import initializer_for
+from kertl.heads import initializer_for, initializer_reason
 from kertl.tasks import TASKS
 
 MAPS, TOKENS, VECTORS = (3, 4, 5), (6, 5), (5,)
@@ -167,3 +167,10 @@ def test_a_value_out_of_range_is_refused_when_the_head_is_made(argument, value, 
 def test_an_activation_without_a_rule_is_refused():
     with pytest.raises(ValueError, match=r"`activation` must be .* Received: activation='exponential'"):
         initializer_for("exponential")
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "selu", "tanh", "linear"])
+def test_the_reason_names_the_initialiser_that_is_chosen(activation):
+    assert initializer_reason(activation).startswith(f"{initializer_for(activation)}: {activation} ")
+    with pytest.raises(ValueError, match="`activation` must be"):
+        initializer_reason("rel")
