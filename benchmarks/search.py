@@ -10,9 +10,10 @@ are held against each other: their objectives may differ by 0.01.
 strategies: the best value after n trials of random, grid and Bayesian search, five seeds each, 24 trials; the mean and
 the range over the seeds in results/search_strategies.png.
 
-worth: the best found, trained again by `fine_tune` from three seeds, against the default recipe's head ("deep"), on the
-validation part; the test part is asked once, for the first seed. Also on the digits that come with scikit-learn, with a
-backbone that was trained to say by how much they are turned.
+worth: the best that 30 random trials of `default_space` found, trained again by `fine_tune` from three seeds, against
+`fine_tune` as it is by default ("gradual", with the default head), on the validation part; the test part is asked once,
+for the first seed. Also on the digits that come with scikit-learn, with a backbone that was trained to say by how much
+they are turned.
 
     python benchmarks/search.py [--work speed strategies worth] [--trials 30] [--epochs 10] [--seeds 5] [--size 160]
 """
@@ -194,7 +195,7 @@ def strategies(arguments, folder):
 
 
 def worth(name, data, backbone, arguments, folder):
-    """The best found against the default recipe for a head, three seeds each."""
+    """The best found against the defaults, three seeds each."""
     found = kertl.search.tune(
         data, backbones=[backbone], max_trials=arguments.trials, epochs=arguments.epochs, out=folder / name
     )
@@ -202,7 +203,7 @@ def worth(name, data, backbone, arguments, folder):
     for seed in range(min(3, arguments.seeds)):
         for which, accuracies in scores.items():
             keras.utils.set_random_seed(seed)
-            head, recipe = (found.head, found.recipe) if which == "best found" else (kertl.Head(), "deep")
+            head, recipe = (found.head, found.recipe) if which == "best found" else (kertl.Head(), "gradual")
             model = kertl.build(backbone, class_names=data.class_names, head=head)
             run = kertl.fine_tune(model, data, recipe=recipe, cache_dir=folder / name / "features", verbose=0)
             accuracies.append(run.metrics["validation"]["accuracy"])

@@ -66,8 +66,8 @@ def tune(
     Where KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are set, this is the chief of a search
     (an id with "chief" in it) or one of its workers, in processes of the same call and the same `out`. The port has no
     authentication: whoever reaches it can read and change the search, so that any other address than 127.0.0.1 belongs
-    behind a firewall. A chief waits for its workers; one that is killed in a trial is waited for until the chief is
-    stopped and started again with all of them.
+    behind a firewall. A chief waits for its workers; one that is killed in a trial is waited for, and takes that trial
+    up where it is started again with the id that it had.
 
     Args:
         data: The images, with a validation part, or with `folds`.

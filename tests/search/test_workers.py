@@ -1,5 +1,6 @@
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,11 +13,13 @@ from tests.search.spaces import backbone, heads
 from tests.search.test_tune import search
 
 
-def take_part(folder):
-    """What each process of a search does: the same call."""
+def take_part(folder, killed=False):
+    """What each process of a search does: the same call; in its first trial it may be killed."""
     fit = TransferHyperModel.fit
 
     def watched(self, hp, model, **options):
+        if killed:
+            os.kill(os.getpid(), signal.SIGKILL)
         print("trained", sorted(hp.values.items()), flush=True)
         return fit(self, hp, model, **options)
 
@@ -26,24 +29,28 @@ def take_part(folder):
 
 @pytest.mark.slow
 @pytest.mark.promise
-def test_a_chief_and_two_workers_share_a_search_and_its_features(tmp_path):
+def test_a_chief_and_two_workers_share_a_search_and_one_that_was_killed_takes_its_trial_up_again(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    code = "import sys; from tests.search.test_workers import take_part; take_part(sys.argv[1])"
-    shared = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
-    processes = {
-        name: subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path)],
+
+    def begin(name, **options):
+        code = f"from tests.search.test_workers import take_part; take_part({str(tmp_path)!r}, **{options!r})"
+        shared = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
+        return subprocess.Popen(
+            [sys.executable, "-c", code],
             cwd=REPOSITORY,
             env={**os.environ, **shared, "KERASTUNER_TUNER_ID": name},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for name in ("chief", "worker0", "worker1")
-    }
+
+    processes = {"chief": begin("chief"), "worker0": begin("worker0", killed=True), "worker1": begin("worker1")}
     try:
+        complaints = processes["worker0"].communicate(timeout=180)
+        assert processes["worker0"].returncode == -signal.SIGKILL, complaints
+        processes["worker0"] = begin("worker0")
         said = {name: process.communicate(timeout=180) for name, process in processes.items()}
     finally:
         for process in processes.values():
@@ -51,6 +58,7 @@ def test_a_chief_and_two_workers_share_a_search_and_its_features(tmp_path):
     assert {name: process.returncode for name, process in processes.items()} == dict.fromkeys(processes, 0), said
     trained = {name: out.count("trained") for name, (out, _) in said.items()}
     assert trained["chief"] == 0
+    assert trained["worker0"] >= 1
     assert trained["worker0"] + trained["worker1"] == 6
     found = read(tmp_path)
     assert len(found.completed) == 6
