@@ -21,6 +21,11 @@ LabelColumn = Annotated[
     list[str] | None,
     typer.Option(help="CSV: the column with the labels, `label` by default; repeatable for several labels or targets."),
 ]
+Task = Annotated[str, typer.Option(help="single_label, binary, multi_label or regression.")]
+ClassName = Annotated[
+    list[str] | None,
+    typer.Option(help="All the classes in the order wanted, repeatable; of two the second is the positive one."),
+]
 Separator = Annotated[str | None, typer.Option(help="CSV: what stands between several labels in one column.")]
 StratifyColumn = Annotated[list[str] | None, typer.Option(help="CSV: also split evenly by this column; repeatable.")]
 GroupColumn = Annotated[str | None, typer.Option(help="CSV: images alike here stay on one side of the split.")]

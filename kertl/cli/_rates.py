@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def lr_find(
     data: options.DataPath,
     backbone: options.Backbone = "EfficientNetV2B0",
-    task: Annotated[str, typer.Option(help="single_label, binary, multi_label or regression.")] = "single_label",
+    task: options.Task = "single_label",
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
     at: Annotated[str, typer.Option(help="Boundary: deep, mid, full, or the name of a layer group.")] = "deep",

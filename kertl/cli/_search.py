@@ -1,6 +1,9 @@
 """`kertl search`: which backbone, boundary, head and rates do best; and what a search has found so far."""
 
+import dataclasses
+import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +39,7 @@ def search(
     backbone: Annotated[
         list[str] | None, typer.Option(help="As in `kertl train`, EfficientNetV2B0 by default; repeatable.")
     ] = None,
+    task: options.Task = "single_label",
     weights: options.Weights = "imagenet",
     image_size: Annotated[int, typer.Option(help="Side in pixels.")] = 224,
     epochs: Annotated[int, typer.Option(help="Epochs of each trial's last stage.")] = 10,
@@ -50,6 +54,9 @@ def search(
     test: Annotated[float, typer.Option(help="Share of the images that is kept for the end.")] = 0.15,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
+    separator: options.Separator = None,
+    class_name: options.ClassName = None,
+    stratify_column: options.StratifyColumn = None,
     group_column: options.GroupColumn = None,
     split_column: options.SplitColumn = None,
     root: options.Root = None,
@@ -85,7 +92,11 @@ def search(
         seed=seed,
         batch_size=batch_size,
         image_column=image_column,
+        task=task,
+        class_names=class_name,
         label_columns=label_column,
+        separator=separator,
+        stratify_columns=stratify_column,
         group_column=group_column,
         split_column=split_column,
         root=root,
@@ -129,7 +140,23 @@ def _print_best(found: "SearchResult", console: Console) -> None:
     if found.completed:
         best = found.completed[0]
         console.print(f"Best: trial {best.name}, {found.objective} {best.value:.4f}: {described(best.values)}.")
-        console.print(f"{found.folder} holds leaderboard.json.", highlight=False)
+        console.print(f"{found.folder} holds leaderboard.json and recipe.json.", highlight=False)
+        console.print("To train it, with the options of this search for images, split and weights:")
+        console.print(f"  {_command(found)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _command(found: "SearchResult") -> str:
+    """What trains the best candidate."""
+    import kertl
+    from kertl.search import RECIPE
+
+    best = found.best
+    words = ["kertl", "train", "DIR_OR_CSV", "--out", "RUN", "--backbone", best.backbone]
+    words += ["--recipe", str(found.folder / RECIPE)]
+    for name, value in dataclasses.asdict(best.head).items():
+        if value != getattr(kertl.Head(), name):
+            words += ["--head", f"{name}={json.dumps(value)}"]
+    return shlex.join(words)
 
 
 def _progress(trials: int, found: "SearchResult | None") -> Table:

@@ -17,7 +17,7 @@ def train(
     data: options.DataPath,
     out: Annotated[Path, typer.Option(help="Run directory, made if there is none.")],
     backbone: options.Backbone = "EfficientNetV2B0",
-    task: Annotated[str, typer.Option(help="single_label, binary, multi_label or regression.")] = "single_label",
+    task: options.Task = "single_label",
     weights: options.Weights = "imagenet",
     recipe: Annotated[
         str, typer.Option(help="auto, deep, mid, full, gradual, unfreezing, or a recipe.json.")
@@ -42,10 +42,7 @@ def train(
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
     separator: options.Separator = None,
-    class_name: Annotated[
-        list[str] | None,
-        typer.Option(help="All the classes in the order wanted, repeatable; of two the second is the positive one."),
-    ] = None,
+    class_name: options.ClassName = None,
     stratify_column: options.StratifyColumn = None,
     group_column: options.GroupColumn = None,
     split_column: options.SplitColumn = None,

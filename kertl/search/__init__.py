@@ -4,11 +4,12 @@ from kertl.search._candidate import Candidate
 from kertl.search._hypermodel import TransferHyperModel
 from kertl.search._importance import Importance
 from kertl.search._oracles import STRATEGIES
-from kertl.search._result import SearchResult, Trial, described, read
+from kertl.search._result import RECIPE, SearchResult, Trial, described, read
 from kertl.search._space import default_space
 from kertl.search._tune import tune
 
 __all__ = [
+    "RECIPE",
     "STRATEGIES",
     "Candidate",
     "Importance",

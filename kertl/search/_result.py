@@ -21,6 +21,8 @@ from kertl.search._importance import Importance, importance_of
 from kertl.search._tuner import CANDIDATE
 
 SETTINGS = "search.json"
+RECIPE = "recipe.json"
+"""In the folder of a search: the recipe of the best trial."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,8 +138,10 @@ class SearchResult:
         return json.dumps(values, indent=2, ensure_ascii=False)
 
     def write(self) -> None:
-        """Write leaderboard.json, and the picture of importance once five trials have a value, into the folder."""
+        """Write leaderboard.json, the best recipe, and once five trials have a value the picture of importance."""
         write_text(self.folder / "leaderboard.json", self.to_json() + "\n")
+        if self.completed:
+            write_text(self.folder / RECIPE, self.recipe.to_json() + "\n")
         if len(self.completed) >= Importance.FEWEST:
             self.importance().plot(self.folder / "importance.png")
 

@@ -72,8 +72,8 @@ def tune(
     Args:
         data: The images, with a validation part, or with `folds`.
         backbones: As in `kertl.search.TransferHyperModel`, as are `folds`, `space` and `weights`.
-        out: The folder of the search: a folder per trial, search.json, leaderboard.json, importance.png, features/ and
-            tensorboard/ with HParams.
+        out: The folder of the search: a folder per trial, search.json, leaderboard.json, recipe.json (the best's),
+            importance.png, features/ and tensorboard/ with HParams.
         strategy: "random"; "grid", every combination in order, of a range of numbers ten values; "bayesian", a third of
             the trials at random and the others where a Gaussian process expects most; "hyperband", many short
             trainings, of which the best third goes on three times as long, and so on, where each round is a trial.

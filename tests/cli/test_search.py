@@ -1,10 +1,12 @@
 import json
+import shlex
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+import kertl
 from kertl.cli import run
 from tests.families import lively, small_classifier
 from tests.runs import unwrapped
@@ -40,6 +42,24 @@ def test_search_shows_its_trials_and_goes_on_and_report_shows_the_best(arguments
     printed = unwrapped(capsys.readouterr().out)
     assert "2 of 2 trials have a value" in printed
     assert f"Best: trial {best['name']}" in printed
+
+
+def test_the_command_that_a_search_ends_with_trains_the_best(arguments, tmp_path, capsys):
+    folder, *options = arguments
+    given = ["--trials", "2", "--seed", "3", "--out", str(tmp_path / "search")]
+    assert run(["search", folder, *options, *given]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("  kertl train"))
+    _, *words = shlex.split(line)
+    filled = [{"DIR_OR_CSV": folder, "RUN": str(tmp_path / "run")}.get(word, word) for word in words]
+    assert run([*filled, *options, "--seed", "3"]) == 0
+    best = kertl.search.read(tmp_path / "search").best
+    written = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert [stage["learning_rate"] for stage in written["stages"]] == [
+        stage.learning_rate for stage in best.recipe.stages
+    ]
+    trained = keras.saving.load_model(tmp_path / "run" / "model.keras")
+    hidden = [layer.units for layer in trained.layers if isinstance(layer, keras.layers.Dense)][:-1]
+    assert hidden == list(best.head.hidden_units)
 
 
 @pytest.mark.parametrize(
