@@ -4,12 +4,12 @@ import logging
 import traceback
 
 import typer
-from rich.console import Console
 from rich.logging import RichHandler
 from rich.panel import Panel
 from rich.text import Text
 from typer.exceptions import TyperException
 
+from kertl._terminal import CONSOLE
 from kertl.cli import _ask, _augment, _demo, _look, _rates, _search, _studies, _train
 
 app = typer.Typer(
@@ -38,7 +38,7 @@ app.command("demo")(_demo.demo)
 def _common(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False, show_level=False)
+    handler = RichHandler(console=CONSOLE, show_time=False, show_path=False, show_level=False)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s", force=True)
     logging.getLogger("kertl").setLevel(logging.DEBUG if debug else logging.INFO)
 
@@ -68,4 +68,4 @@ def run(arguments: list[str]) -> int:
 
 def _show_error(message: str, title: str) -> None:
     panel = Panel(Text(message), title=title, title_align="left", border_style="red")
-    Console(stderr=True).print(panel)
+    CONSOLE.print(panel)

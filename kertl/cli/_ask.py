@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from kertl._terminal import CONSOLE
 from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
 
@@ -79,7 +80,7 @@ def predict(
     loaded, task, _ = read_model(model)
     dataset = kertl.data.images(images, image_size=loaded.input_shape[1:3], batch_size=batch_size)
     for issue in dataset.issues:
-        Console(stderr=True).print(f"left out: {issue}", markup=False, highlight=False)
+        CONSOLE.print(f"left out: {issue}", markup=False, highlight=False)
     predictions = kertl.predict(loaded, dataset, views=views, augment=options.read_augment(augment) or "light")
     answers = kertl.answers(loaded, predictions, top=top)
     if as_json:

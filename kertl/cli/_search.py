@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
@@ -101,21 +99,20 @@ def search(
         split_column=split_column,
         root=root,
     )
-    with Live(_progress(trials, None), console=console, refresh_per_second=2) as live:
-        found = kertl.search.tune(
-            images,
-            backbones=backbone or ["EfficientNetV2B0"],
-            weights=None if weights == "none" else weights,
-            out=out,
-            strategy=strategy,
-            max_trials=trials,
-            epochs=epochs,
-            objective=objective,
-            folds=folds,
-            seed=seed,
-            cache_dir=cache_dir,
-            on_trial=lambda so_far: live.update(_progress(trials, so_far)),
-        )
+    found = kertl.search.tune(
+        images,
+        backbones=backbone or ["EfficientNetV2B0"],
+        weights=None if weights == "none" else weights,
+        out=out,
+        strategy=strategy,
+        max_trials=trials,
+        epochs=epochs,
+        objective=objective,
+        folds=folds,
+        seed=seed,
+        cache_dir=cache_dir,
+        verbose=True,
+    )
     _print_best(found, console)
 
 
@@ -157,30 +154,3 @@ def _command(found: "SearchResult") -> str:
         if value != getattr(kertl.Head(), name):
             words += ["--head", f"{name}={json.dumps(value)}"]
     return shlex.join(words)
-
-
-def _progress(trials: int, found: "SearchResult | None") -> Table:
-    """The table of a running search: the last trials in order, their values, the best so far, and the time left."""
-    rows = sorted(found.trials, key=lambda trial: int(trial.name)) if found else []
-    spent = [trial.seconds for trial in rows if trial.seconds is not None]
-    left = sum(spent) / len(spent) * max(0, trials - len(spent)) if spent else 0.0
-    title = f"{len(spent)} of at most {trials} trials" + (f", about {_span(left)} left" if left else "")
-    table = Table(title=title, title_justify="left")
-    for heading in ("trial", found.objective if found else "value", "best", "seconds"):
-        table.add_column(heading, justify="right")
-    better = min if found and found.direction == "min" else max
-    best: float | None = None
-    cells = []
-    for trial in rows:
-        if trial.value is not None:
-            best = trial.value if best is None else better(best, trial.value)
-        value = trial.status.lower() if trial.value is None else f"{trial.value:.4f}"
-        seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
-        cells.append((trial.name, value, "" if best is None else f"{best:.4f}", seconds))
-    for row in cells[-15:]:
-        table.add_row(*row)
-    return table
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,15 +1,14 @@
 """`check_augmentation`: which transformations of the images a model's answers stand, and which they do not."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
 from kertl._checks import complain, integer, one_of
+from kertl._terminal import CONSOLE, shown
 from kertl._transformations import TRANSFORMATIONS, transformations_of
 from kertl.data._dataset import ImageDataset
 from kertl.data._effects import AugmentationCheck, Effect
@@ -41,7 +40,7 @@ def check_augmentation(
             pairs of name and amount, as in `kertl.data.augment.layers`; or a strength, "strong" say. All names by
             default.
         seed: Of what is drawn; >= 0.
-        verbose: Whether to show progress on stderr; "auto" shows it on a terminal.
+        verbose: Whether to show progress on stderr; "auto" shows it on a terminal and in a notebook.
 
     Raises:
         ValueError: If an argument is outside its range, no part is held out, images have no single class each, or the
@@ -64,13 +63,12 @@ def check_augmentation(
     part, dataset = _held_out(data)
     _check(model, dataset)
     checks = [(name, amount, layers([(name, amount)])) for name, amount in _checks(transformations)]
-    shown = sys.stderr.isatty() if verbose == "auto" else verbose
     numbers = track(
         range(len(dataset)),
         description="Checking augmentation",
-        console=Console(stderr=True),
+        console=CONSOLE,
         transient=True,
-        disable=not shown,
+        disable=not shown(verbose),
     )
     found = []
     for number in numbers:

@@ -8,15 +8,14 @@ import dataclasses
 import hashlib
 import os
 import re
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
-from rich.console import Console
 from rich.progress import track
 
+from kertl._terminal import CONSOLE, shown
 from kertl.data._decode import Stamp, count_images, opened, read_file, upright
 from kertl.data._issues import Issue
 from kertl.data._kinds import IMAGE_SUFFIXES, KINDS
@@ -65,9 +64,9 @@ def inspect(paths: Sequence[str]) -> list[Verdict]:
                     verdicts,
                     description="Checking images",
                     total=len(paths),
-                    console=Console(stderr=True),
+                    console=CONSOLE,
                     transient=True,
-                    disable=not sys.stderr.isatty(),
+                    disable=not shown("auto"),
                 )
             )
         finally:

@@ -57,7 +57,7 @@ def extract(
         precision: What they are computed in, as in `kertl.Recipe`.
         cache_dir: The folder of the files; made if it is not there. None keeps features in memory.
         cache_bytes: The most that the features of `data` may take; None sets no bound but what is free.
-        verbose: Whether to show progress on stderr; "auto" shows it on a terminal.
+        verbose: Whether to show progress on stderr; "auto" shows it on a terminal and in a notebook.
 
     Returns:
         The features, in the data's own order.

@@ -1,14 +1,14 @@
 """A bar with images per second and the time left, on stderr, for work that takes more than a moment."""
 
-import sys
 import time
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
+
+from kertl._terminal import CONSOLE, shown
 
 _PATIENCE_SECONDS = 2.0
 
@@ -23,11 +23,11 @@ class Progress:
 
     Args:
         total: Images to do.
-        verbose: Whether to show anything; "auto" where stderr is a terminal.
+        verbose: Whether to show anything; "auto" on a terminal and in a notebook.
     """
 
     def __init__(self, total: int, verbose: str | bool) -> None:
-        self._shown = sys.stderr.isatty() if verbose == "auto" else bool(verbose)
+        self._shown = shown(verbose)
         self._started = time.monotonic()
         self._done, self._total = 0, total
         self._bar: Bar | None = None
@@ -49,6 +49,6 @@ class Progress:
             self._bar.update(self._task, completed=self._done)
         elif self._shown and time.monotonic() - self._started > _PATIENCE_SECONDS:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed())
-            self._bar = Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+            self._bar = Bar(*columns, TimeRemainingColumn(), console=CONSOLE, transient=True)
             self._task = self._bar.add_task("Extracting features", total=self._total, completed=self._done)
             self._bar.start()

@@ -116,7 +116,6 @@ class Shared:
                     views=views,
                     seed=self._seed,
                     cache_dir=self._cache_dir,
-                    verbose=False,
                 )
                 for part in parts
             ]

@@ -21,6 +21,7 @@ from kertl.errors import RunError
 from kertl.run_files import write_json
 from kertl.search._candidate import Candidate
 from kertl.search._hypermodel import TransferHyperModel
+from kertl.search._live import watched
 from kertl.search._oracles import FAILED_IN_A_ROW, STRATEGIES, oracle_for
 from kertl.search._result import SETTINGS, SearchResult, read
 from kertl.search._space import default_space
@@ -55,7 +56,7 @@ def tune(
     keep_checkpoints: int = 3,
     cache_dir: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    on_trial: Callable[[SearchResult], None] | None = None,
+    verbose: str | bool = "auto",
 ) -> SearchResult:
     """Search for the choices that do best on the validation part; the test part is not touched.
 
@@ -89,7 +90,8 @@ def tune(
         keep_checkpoints: Of how many of the best trials the weights are kept; >= 1.
         cache_dir: Where features are kept; features/ in `out` by default.
         callbacks: More callbacks for each trial, which gets copies of them.
-        on_trial: Called after each trial with what was found so far.
+        verbose: Whether to show a table of the trials on stderr, or a line for each where that is no terminal; "auto"
+            shows the table on a terminal and in a notebook.
 
     Raises:
         ValueError: If an argument is outside its range or an objective's direction is neither "min" nor "max".
@@ -117,6 +119,7 @@ def tune(
         Li et al., "Hyperband", 2018. https://arxiv.org/abs/1603.06560
     """
     one_of("strategy", strategy, STRATEGIES)
+    one_of("verbose", verbose, ("auto", True, False))
     for name, value in (("max_trials", max_trials), ("epochs", epochs), ("keep_checkpoints", keep_checkpoints)):
         integer(name, value, at_least=1)
     if folds is not None and strategy == "hyperband":
@@ -143,13 +146,9 @@ def tune(
     _word_on_the_port()
     oracle = oracle_for(strategy, sought, max_trials=max_trials, epochs=epochs, seed=seed, keep=keep_checkpoints)
 
-    def tell() -> None:
-        if on_trial is not None:
-            on_trial(read(folder))
-
     with contextlib.redirect_stdout(io.StringIO()):  # on which KerasTuner says that it reloads
-        tuner = SearchTuner(oracle, hypermodel, folder, tell)
-    with _no_word_on_retracing(), _quick_collections():
+        tuner = SearchTuner(oracle, hypermodel, folder)
+    with _no_word_on_retracing(), _quick_collections(), watched(folder, max_trials, verbose) as tuner.tell:
         tuner.search(epochs=epochs, callbacks=[*callbacks, *_tensorboard(folder)], verbose=0)
     found = read(folder)
     if oracle.too_many_failed:

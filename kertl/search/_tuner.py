@@ -37,13 +37,11 @@ class SearchTuner(keras_tuner.Hyperband):
         oracle: What suggests the trials.
         hypermodel: What they train.
         folder: Where their files are.
-        on_trial: Called after each trial.
     """
 
-    def __init__(
-        self, oracle: Durable, hypermodel: TransferHyperModel, folder: Path, on_trial: Callable[[], None]
-    ) -> None:
-        self._on_trial = on_trial
+    def __init__(self, oracle: Durable, hypermodel: TransferHyperModel, folder: Path) -> None:
+        self.tell: Callable[[str], None] | None = None
+        """Called with the name of each trial that is over."""
         self.hypermodel: Any
         keras_tuner.Tuner.__init__(self, oracle, hypermodel, directory=str(folder.parent), project_name=folder.name)
 
@@ -75,7 +73,8 @@ class SearchTuner(keras_tuner.Hyperband):
     def on_trial_end(self, trial: Any) -> None:
         """KerasTuner's; then whoever watches is told."""
         super().on_trial_end(trial)
-        self._on_trial()
+        if self.tell is not None:
+            self.tell(trial.trial_id)
 
     def save(self) -> None:
         """Write the state; there is nothing in the tuner's own, but KerasTuner looks whether the file is there."""

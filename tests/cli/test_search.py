@@ -34,10 +34,10 @@ def test_search_shows_its_trials_and_goes_on_and_report_shows_the_best(arguments
     command = ["search", *arguments, "--strategy", "bayesian", "--out", str(tmp_path)]
     assert run([*command, "--trials", "1"]) == 0
     assert run([*command, "--trials", "2"]) == 0
-    printed = unwrapped(capsys.readouterr().out)
+    printed = capsys.readouterr()
     best = json.loads((tmp_path / "leaderboard.json").read_text())["trials"][0]
-    assert "2 of at most 2 trials" in printed
-    assert f"val_accuracy {best['value']:.4f}" in printed
+    assert "2 of at most 2 trials" in printed.err
+    assert f"val_accuracy {best['value']:.4f}" in unwrapped(printed.out)
     assert run(["search", "report", str(tmp_path)]) == 0
     printed = unwrapped(capsys.readouterr().out)
     assert "2 of 2 trials have a value" in printed

@@ -2,6 +2,7 @@ import re
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import kertl
 from kertl.features import _progress
@@ -18,7 +19,7 @@ def said(capsys, **options):
 def test_progress_is_shown_on_stderr_with_images_per_second_and_the_time_left(capsys, monkeypatch):
     monkeypatch.setattr(_progress, "_PATIENCE_SECONDS", -1)
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(_progress, "CONSOLE", Console(stderr=True, force_terminal=True))
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said(capsys, verbose=True))
     assert "Extracting features" in shown
     assert "70/70" in shown

@@ -1,6 +1,8 @@
+import io
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,10 +10,12 @@ import sys
 import keras
 import keras_tuner
 import pytest
+from rich.console import Console
 
 import kertl
 from kertl.errors import RunError
-from kertl.search import TransferHyperModel, read, tune
+from kertl.search import SearchResult, TransferHyperModel, Trial, read, tune
+from kertl.search._live import table
 from tests.runs import REPOSITORY, squares
 from tests.search.spaces import backbone, fixed, heads, stage
 
@@ -66,10 +70,11 @@ def test_a_search_that_goes_on_makes_the_trials_of_one_that_was_not_stopped(stra
     assert told(parts) == told(whole)
 
 
-def test_the_result_is_a_leaderboard_and_what_fine_tune_takes(data, tmp_path):
-    seen = []
-    found = search(data, tmp_path, max_trials=5, epochs=2, on_trial=lambda so_far: seen.append(len(so_far.trials)))
-    assert seen == [1, 2, 3, 4, 5]
+def test_the_result_is_a_leaderboard_and_what_fine_tune_takes(data, tmp_path, capsys):
+    found = search(data, tmp_path, max_trials=5, epochs=2, verbose=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" trials")[0] for line in lines] == [f"{number} of at most 5" for number in range(1, 6)]
+    assert f"best {found.completed[0].value:.4f} in trial {found.completed[0].name}. Trial 4: val_accuracy" in lines[-1]
     scores = [trial.value for trial in found.trials]
     assert scores == sorted(scores, reverse=True)
     assert f"{scores[0]:.4f}" in found.table()
@@ -85,6 +90,29 @@ def test_the_result_is_a_leaderboard_and_what_fine_tune_takes(data, tmp_path):
     assert told(read(tmp_path)) == told(found)
 
 
+def test_a_running_search_shows_its_trials_the_best_so_far_and_the_time_left(tmp_path):
+    values = {"units": 8}
+    trials = [
+        Trial("2", values, "RUNNING", None, None, None, ""),
+        Trial("1", values, "FAILED", None, None, 50.0, "no room"),
+        Trial("0", values, "COMPLETED", 0.25, None, 150.0, ""),
+        Trial("3", values, "COMPLETED", 0.125, None, 100.0, ""),
+    ]
+    found = SearchResult(tuple(trials), "val_loss", "min", tmp_path)
+    console = Console(file=io.StringIO(), width=100)
+    console.print(table(found, 5, 30.0))
+    shown = re.sub(r"[^\S\n]+", " ", re.sub(r"[│┃]", "", console.file.getvalue()))
+    assert "3 of at most 5 trials, 30 s, about 3 min left" in shown
+    rows = [line.strip() for line in shown.splitlines() if re.match(r" \d ", line)]
+    assert rows == [
+        "0 0.2500 0.2500 150.0 units=8",
+        "1 failed 0.2500 50.0 no room",
+        "2 running 0.2500 units=8",
+        "3 0.1250 0.1250 100.0 units=8",
+    ]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the event files are TensorFlow's")
 def test_hyperparameters_and_figures_are_written_for_tensorboard(data, tmp_path):
     search(data, tmp_path, max_trials=1)
     written = b"".join(path.read_bytes() for path in tmp_path.glob("tensorboard/0/execution0/**/*tfevents*"))

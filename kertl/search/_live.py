@@ -1,0 +1,92 @@
+"""What a running search shows: a table on a terminal, elsewhere a line for each trial."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.live import Live
+from rich.table import Table
+
+from kertl._terminal import CONSOLE, shown
+from kertl.search._result import SearchResult, described, read
+
+_ROWS = 15
+
+
+@contextlib.contextmanager
+def watched(folder: Path, most: int, verbose: str | bool) -> Iterator[Callable[[str], None]]:
+    """Show how a search goes.
+
+    Args:
+        folder: Where its files are.
+        most: How many trials there are at most.
+        verbose: Whether to show anything; "auto" on a terminal and in a notebook.
+
+    Yields:
+        What is to be called with the name of each trial that is over.
+    """
+    start = time.monotonic()
+
+    def now() -> Table:
+        # The files are read, since where several processes search the trials are those of others.
+        return table(read(folder), most, time.monotonic() - start)
+
+    if not shown(verbose):
+        yield lambda name: None
+    elif shown("auto"):
+        with Live(get_renderable=now, console=CONSOLE, refresh_per_second=0.5):
+            yield lambda name: None
+    else:
+        yield lambda name: CONSOLE.print(line(read(folder), most, name), markup=False, highlight=False, soft_wrap=True)
+
+
+def table(found: SearchResult, most: int, seconds: float) -> Table:
+    """The last trials in order, their values, the best so far, and the time left.
+
+    Args:
+        found: What was found so far.
+        most: How many trials there are at most.
+        seconds: For how long the search has been going on.
+    """
+    spent = [trial.seconds for trial in found.trials if trial.seconds is not None]
+    title = f"{_over(found, most)}, {_span(seconds)}"
+    if spent and len(spent) < most:
+        at_once = max(1, sum(trial.status == "RUNNING" for trial in found.trials))
+        title += f", about {_span(sum(spent) / len(spent) * (most - len(spent)) / at_once)} left"
+    rows = Table(title=title, title_justify="left", expand=True)
+    for heading in ("trial", found.objective, "best", "seconds"):
+        rows.add_column(heading, justify="right")
+    rows.add_column("values", no_wrap=True, ratio=1)
+    better, best = min if found.direction == "min" else max, None
+    for number, trial in enumerate(in_order := sorted(found.trials, key=lambda one: int(one.name)), start=1):
+        if trial.value is not None:
+            best = trial.value if best is None else better(best, trial.value)
+        if number > len(in_order) - _ROWS:
+            value = trial.status.lower() if trial.value is None else f"{trial.value:.4f}"
+            taken = "" if trial.seconds is None else f"{trial.seconds:.1f}"
+            what = trial.reason or described(trial.values)
+            rows.add_row(trial.name, value, "" if best is None else f"{best:.4f}", taken, what)
+    return rows
+
+
+def line(found: SearchResult, most: int, name: str) -> str:
+    """What became of one trial.
+
+    Args:
+        found: What was found so far.
+        most: How many trials there are at most.
+        name: The trial.
+    """
+    (trial,) = (one for one in found.trials if one.name == name)
+    value = f"failed ({trial.reason})" if trial.value is None else f"{found.objective} {trial.value:.4f}"
+    best = f"best {found.completed[0].value:.4f} in trial {found.completed[0].name}" if found.completed else "no value"
+    return f"{_over(found, most)}, {best}. Trial {name}: {value}, {described(trial.values)}."
+
+
+def _over(found: SearchResult, most: int) -> str:
+    return f"{sum(trial.status != 'RUNNING' for trial in found.trials)} of at most {most} trials"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
