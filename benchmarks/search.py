@@ -163,14 +163,11 @@ def speed(arguments, folder):
 
 def strategies(arguments, folder):
     """The best value after n trials, by strategy and seed."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    data, found = cells.data(size=arguments.size), {}
+    data, curves = cells.data(size=arguments.size), {}
     backbone = load(arguments.size)
     trials = min(24, arguments.trials)
-    looks = {"random": ("#0072B2", "-"), "grid": ("#E69F00", "--"), "bayesian": ("#009E73", "-.")}
-    for strategy, (colour, line) in looks.items():
-        curves = []
+    for strategy in ("random", "grid", "bayesian"):
+        found = []
         for seed in range(arguments.seeds):
             result = kertl.search.tune(
                 data,
@@ -184,20 +181,32 @@ def strategies(arguments, folder):
                 cache_dir=folder / "features",
             )
             in_order = sorted(result.completed, key=lambda trial: int(trial.name))
-            curves.append(np.maximum.accumulate([trial.value for trial in in_order]))
-        shortest = min(map(len, curves))
-        curves = np.array([curve[:shortest] for curve in curves])
-        found[strategy] = curves[:, -1]
-        numbers = np.arange(1, shortest + 1)
-        axes.plot(numbers, curves.mean(axis=0), line, color=colour, label=strategy)
-        axes.fill_between(numbers, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.12, linewidth=0)
-    axes.set_xlabel("trials")
-    axes.set_ylabel(f"best validation accuracy so far (mean and range, {arguments.seeds} seeds)")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    replace_file(RESULTS / "search_strategies.png", lambda beside: figure.savefig(beside, dpi=150))
-    best = "; ".join(f"{name} {last.mean():.4f} ({last.min():.4f} to {last.max():.4f})" for name, last in found.items())
+            found.append(np.maximum.accumulate([trial.value for trial in in_order]))
+        curves[strategy] = np.array([curve[: min(map(len, found))] for curve in found])
+    draw(curves)
+    last = {strategy: curve[:, -1] for strategy, curve in curves.items()}
+    best = "; ".join(f"{name} {one.mean():.4f} ({one.min():.4f} to {one.max():.4f})" for name, one in last.items())
     return {"what": f"best of {trials} trials, {arguments.seeds} seeds", "kertl": "", "other": "", "result": best}
+
+
+def draw(curves):
+    """Each strategy's mean and range beside the means of the others."""
+    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
+    panels = figure.subplots(1, len(curves), sharex=True, sharey=True)
+    for axes, (strategy, own) in zip(panels, curves.items(), strict=True):
+        for curve in curves.values():
+            axes.step(range(1, curve.shape[1] + 1), curve.mean(axis=0), where="post", color="0.75", linewidth=1)
+        numbers = range(1, own.shape[1] + 1)
+        axes.fill_between(numbers, own.min(axis=0), own.max(axis=0), step="post", color="#0072B2", alpha=0.15, lw=0)
+        axes.step(numbers, own.mean(axis=0), where="post", color="#0072B2", linewidth=2)
+        axes.set_title(strategy, loc="left", fontsize=10)
+        axes.set_xlabel("trials")
+        axes.grid(axis="y", color="0.92")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("best validation accuracy so far")
+    seeds = len(next(iter(curves.values())))
+    figure.suptitle(f"Mean and range of {seeds} seeds; grey: the means of the others", x=0.01, ha="left", fontsize=10)
+    replace_file(RESULTS / "search_strategies.png", lambda beside: figure.savefig(beside, dpi=150))
 
 
 def worth(name, data, backbone, arguments, folder):

@@ -58,6 +58,7 @@ def table(found: SearchResult, most: int, seconds: float) -> Table:
     for heading in ("trial", found.objective, "best", "seconds"):
         rows.add_column(heading, justify="right")
     rows.add_column("values", no_wrap=True, ratio=1)
+    searched = {name for trial in found.trials for name in trial.values if not _same(name, found)}
     better, best = min if found.direction == "min" else max, None
     for number, trial in enumerate(in_order := sorted(found.trials, key=lambda one: int(one.name)), start=1):
         if trial.value is not None:
@@ -65,7 +66,7 @@ def table(found: SearchResult, most: int, seconds: float) -> Table:
         if number > len(in_order) - _ROWS:
             value = trial.status.lower() if trial.value is None else f"{trial.value:.4f}"
             taken = "" if trial.seconds is None else f"{trial.seconds:.1f}"
-            what = trial.reason or described(trial.values)
+            what = trial.reason or described({name: trial.values[name] for name in trial.values if name in searched})
             rows.add_row(trial.name, value, "" if best is None else f"{best:.4f}", taken, what)
     return rows
 
@@ -82,6 +83,11 @@ def line(found: SearchResult, most: int, name: str) -> str:
     value = f"failed ({trial.reason})" if trial.value is None else f"{found.objective} {trial.value:.4f}"
     best = f"best {found.completed[0].value:.4f} in trial {found.completed[0].name}" if found.completed else "no value"
     return f"{_over(found, most)}, {best}. Trial {name}: {value}, {described(trial.values)}."
+
+
+def _same(name: str, found: SearchResult) -> bool:
+    """Whether a hyperparameter says nothing, since it has one value in several trials."""
+    return len(found.trials) > 1 and len({repr(trial.values.get(name)) for trial in found.trials}) == 1
 
 
 def _over(found: SearchResult, most: int) -> str:

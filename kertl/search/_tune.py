@@ -148,8 +148,13 @@ def tune(
 
     with contextlib.redirect_stdout(io.StringIO()):  # on which KerasTuner says that it reloads
         tuner = SearchTuner(oracle, hypermodel, folder)
-    with _no_word_on_retracing(), _quick_collections(), watched(folder, max_trials, verbose) as tuner.tell:
-        tuner.search(epochs=epochs, callbacks=[*callbacks, *_tensorboard(folder)], verbose=0)
+    try:
+        with _no_word_on_retracing(), _quick_collections(), watched(folder, max_trials, verbose) as tuner.tell:
+            tuner.search(epochs=epochs, callbacks=[*callbacks, *_tensorboard(folder)], verbose=0)
+    except KeyboardInterrupt:
+        over = sum(trial.status != "RUNNING" for trial in read(folder).trials)
+        _logger.warning("Stopped after %d trials. The same call goes on with the search in %s.", over, folder)
+        raise
     found = read(folder)
     if oracle.too_many_failed:
         reasons = dict.fromkeys(trial.reason for trial in found.trials if trial.name in oracle.too_many_failed)

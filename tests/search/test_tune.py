@@ -91,12 +91,12 @@ def test_the_result_is_a_leaderboard_and_what_fine_tune_takes(data, tmp_path, ca
 
 
 def test_a_running_search_shows_its_trials_the_best_so_far_and_the_time_left(tmp_path):
-    values = {"units": 8}
+    values = {"backbone": "ResNet50", "units": 8}
     trials = [
         Trial("2", values, "RUNNING", None, None, None, ""),
         Trial("1", values, "FAILED", None, None, 50.0, "no room"),
         Trial("0", values, "COMPLETED", 0.25, None, 150.0, ""),
-        Trial("3", values, "COMPLETED", 0.125, None, 100.0, ""),
+        Trial("3", {**values, "units": 16}, "COMPLETED", 0.125, None, 100.0, ""),
     ]
     found = SearchResult(tuple(trials), "val_loss", "min", tmp_path)
     console = Console(file=io.StringIO(), width=100)
@@ -108,7 +108,7 @@ def test_a_running_search_shows_its_trials_the_best_so_far_and_the_time_left(tmp
         "0 0.2500 0.2500 150.0 units=8",
         "1 failed 0.2500 50.0 no room",
         "2 running 0.2500 units=8",
-        "3 0.1250 0.1250 100.0 units=8",
+        "3 0.1250 0.1250 100.0 units=16",
     ]
 
 
@@ -201,6 +201,22 @@ def killed(folder):
 
     TransferHyperModel.fit = dying
     search(squares(), folder, max_trials=2)
+
+
+def test_ctrl_c_says_how_to_go_on(data, tmp_path, trained, monkeypatch, caplog):
+    fit = TransferHyperModel.fit
+
+    def interrupted(self, hp, model, **options):
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return fit(self, hp, model, **options)
+
+    monkeypatch.setattr(TransferHyperModel, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(data, tmp_path)
+    assert f"Stopped after 2 trials. The same call goes on with the search in {tmp_path}." in caplog.text
+    monkeypatch.setattr(TransferHyperModel, "fit", fit)
+    assert len(search(data, tmp_path).completed) == len(trained) == 3
 
 
 def test_the_mean_over_folds_may_be_the_objective(data, tmp_path):
