@@ -131,7 +131,7 @@ def _print_best(found: "SearchResult", console: Console) -> None:
 
     if len(found.completed) >= Importance.FEWEST:
         importance = found.importance()
-        console.print(f"Importance (out-of-bag R² of the forest {importance.explained:.2f}):")
+        console.print(f"Importance ({importance.note}):", highlight=False)
         for name, mean in zip(importance.names, importance.means, strict=True):
             console.print(f"  {name}: {mean:.3f}", highlight=False)
     if found.completed:

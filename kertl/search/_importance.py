@@ -23,6 +23,8 @@ class Importance:
 
     FEWEST: ClassVar[int] = 5
     """So many trials at least."""
+    LITTLE: ClassVar[float] = 0.1
+    """Up to such an R² the order of the names may be chance."""
 
     names: tuple[str, ...]
     """The hyperparameters, the most important first."""
@@ -35,15 +37,15 @@ class Importance:
     explained: float
     """R² of the forest on trials that a tree was not fitted to; near 0 or below, the rest says nothing."""
 
+    @property
+    def note(self) -> str:
+        """What it was computed from, and whether it says anything."""
+        text = f"{self.trials} trials, out-of-bag R² {self.explained:.2f}"
+        return text if self.explained > self.LITTLE else f"{text}: too little to rely on"
+
     def plot(self, path: str | Path) -> None:
         """Write a picture; the suffix is its format."""
-        draw(
-            self.names,
-            self.means,
-            self.spreads,
-            f"{self.trials} trials, out-of-bag R² {self.explained:.2f}",
-            Path(path),
-        )
+        draw(self.names, self.means, self.spreads, self.note, Path(path))
 
 
 def importance_of(values: Sequence[dict[str, Any]], objective: Sequence[float], seed: int) -> Importance:
