@@ -12,6 +12,7 @@ SMALLER = {
     '"EfficientNetV2B0"': '"MobileNetV3Small"',
     'weights="imagenet"': "weights=None",
     "224": "32",
+    "max_trials=30": "max_trials=1, epochs=1",
     'recipe="auto"': 'recipe="auto", verbose=0',
     "shuffle=False)": "shuffle=False, verbose=0)",
 }

@@ -1,6 +1,7 @@
 """Pretrained backbones without their top, with their preprocessing inside: pictures of 0..255 in, features out."""
 
 from kertl.backbones._applications import APPLICATIONS, Application, recognise
+from kertl.backbones._files import MODEL_SUFFIXES
 from kertl.backbones._load import load_backbone
 from kertl.backbones._packages import import_packages_of
 from kertl.backbones._preprocessing import KINDS
@@ -10,6 +11,7 @@ from kertl.backbones._resize import store_positions
 __all__ = [
     "APPLICATIONS",
     "KINDS",
+    "MODEL_SUFFIXES",
     "Application",
     "import_packages_of",
     "load_backbone",

@@ -14,7 +14,7 @@ from kertl.recipe import Stage
 from kertl.search._candidate import Candidate
 from kertl.search._shared import Shared
 from kertl.search._space import default_space
-from kertl.search._training import Training, folds, parts
+from kertl.search._training import Training, folds, gradients_forgotten, parts
 from kertl.search._trial_model import head_on_features, trains_on_features, trial_model
 
 SPREAD = "_spread"
@@ -142,14 +142,15 @@ class TransferHyperModel(keras_tuner.HyperModel):
         *before, last = self._trainings(candidate, model)
         start = model.get_weights()
         figures = []
-        for fold in range(self.folds or 1):
-            model.set_weights(start)
-            for training, stage in zip(before, candidate.recipe.stages, strict=False):
-                if begin == 0:  # else the weights are those of a round before which the head was trained already
-                    training.run(fold, stage.epochs, verbose=0)
-            watching = callbacks if fold == 0 else ()
-            history = last.run(fold, epochs, initial_epoch=begin, callbacks=watching, **kwargs)
-            figures.append({name: values[-1] for name, values in history.history.items()})
+        with gradients_forgotten():
+            for fold in range(self.folds or 1):
+                model.set_weights(start)
+                for training, stage in zip(before, candidate.recipe.stages, strict=False):
+                    if begin == 0:  # else the weights are those of a round before which the head was trained already
+                        training.run(fold, stage.epochs, verbose=0)
+                watching = callbacks if fold == 0 else ()
+                history = last.run(fold, epochs, initial_epoch=begin, callbacks=watching, **kwargs)
+                figures.append({name: values[-1] for name, values in history.history.items()})
         return _means(figures) if self.folds else history
 
     def _data_for(self, stage: Stage) -> ImageData:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kertl._checks import complain
-from kertl.backbones import load_backbone
+from kertl.backbones import MODEL_SUFFIXES, load_backbone
 from kertl.data import ImageData, ImageDataset
 from kertl.features import all_versions, extract
 from kertl.groups import Chain, find_chain
@@ -50,7 +50,7 @@ class Shared:
     Args:
         backbones: Names for `kertl.load_backbone`, or models, whose own names are taken.
         data: The images.
-        weights: Of the backbones that are names.
+        weights: Of the backbones that are names of pretrained ones.
         cache_dir: Where features are kept for other processes and searches; None keeps them in memory alone.
         seed: Of augmented versions.
     """
@@ -70,9 +70,12 @@ class Shared:
         )
         if not self.names or len(set(self.names)) < len(self.names):
             raise complain("backbones", "a list of at least one, each with a name of its own", list(self.names))
-        self._sources = dict(zip(self.names, backbones, strict=True))
-        self._data, self._weights, self._cache_dir, self._seed = data, weights, cache_dir, seed
-        self._backbones: dict[str, keras.Model] = {}
+        self._data, self._cache_dir, self._seed = data, cache_dir, seed
+        # All at the start, so that a name that there is not, or weights that cannot be had, do not come up hours later.
+        self._backbones = {
+            name: source if hasattr(source, "backbone_name") else self._loaded(source, weights)
+            for name, source in zip(self.names, backbones, strict=True)
+        }
         self._pooled: dict[tuple[Any, ...], Pooled] = {}
         self._values: dict[tuple[Any, ...], Any] = {}
 
@@ -80,7 +83,9 @@ class Shared:
         """A backbone with a pooling behind it."""
         key = (name, image_size, pooling)
         if key not in self._pooled:
-            backbone = at_size(self._backbone(name), image_size)
+            if name not in self._backbones:
+                raise complain("backbone", f"one of {list(self.names)}", name)
+            backbone = at_size(self._backbones[name], image_size)
             self._pooled[key] = Pooled(with_head(backbone, self._data, Head(pooling=pooling)))
         return self._pooled[key]
 
@@ -123,17 +128,11 @@ class Shared:
             self._values[key] = keras.tree.map_structure(_joined, *arrays) if len(parts) > 1 else arrays[0]
         return self._values[key]
 
-    def _backbone(self, name: str) -> keras.Model:
-        if name not in self._backbones:
-            if name not in self._sources:
-                raise complain("backbone", f"one of {list(self.names)}", name)
-            source = self._sources[name]
-            if not hasattr(source, "backbone_name"):
-                shape = (*self._data.image_size, 3)
-                with drawing_from(self._seed):  # weights that are drawn are the same in every process
-                    source = load_backbone(source, weights=self._weights, input_shape=shape)
-            self._backbones[name] = source
-        return self._backbones[name]
+    def _loaded(self, source: str | keras.Model, weights: str | Path | None) -> keras.Model:
+        trained = isinstance(source, keras.Model) or source.endswith(MODEL_SUFFIXES)
+        given: dict[str, Any] = {} if trained else {"weights": weights}
+        with drawing_from(self._seed):  # weights that are drawn are the same in every process
+            return load_backbone(source, input_shape=(*self._data.image_size, 3), **given)
 
 
 def _joined(*arrays: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What a trial's stages are trained on, and the training of one of them."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -51,6 +52,27 @@ def folds(
         train = train.oversampled(labels[given]) if stage.oversample else train
         pairs.append((train, feature_batches(values, targets, data.batch_size, seed, rows=judged, shuffle=False)))
     return pairs
+
+
+@contextlib.contextmanager
+def gradients_forgotten() -> Iterator[None]:
+    """Let go of what is trained meanwhile, which TensorFlow would keep for ever, graph, weights and all.
+
+    The sum over replicas in Keras' optimizers has a custom gradient, as `silu` has, and TensorFlow's registry of these
+    keeps every one that was ever traced.
+    """
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    from tensorflow.python.framework.ops import gradient_registry
+
+    before = set(gradient_registry.list())
+    try:
+        yield
+    finally:
+        for name in set(gradient_registry.list()) - before:
+            if name.startswith("CustomGradient-"):
+                getattr(gradient_registry, "_registry", {}).pop(name, None)
 
 
 class Training:

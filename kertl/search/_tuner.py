@@ -4,6 +4,7 @@ import json
 import math
 import re
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,14 @@ class SearchTuner(keras_tuner.Hyperband):
             super()._populate_initial_space()
         finally:
             self.hypermodel = whole
+
+    def _try_run_and_update_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
+        """KerasTuner's, without the traceback on stderr; it is in trial.json."""
+        try:
+            self._run_and_update_trial(trial, *args, **kwargs)
+            trial.status = "COMPLETED"
+        except keras_tuner.errors.FailedTrialError:
+            trial.status, trial.message = "FAILED", traceback.format_exc()
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
         """KerasTuner's; what goes wrong is said in one line, and what was trained is written down."""

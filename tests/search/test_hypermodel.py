@@ -9,6 +9,7 @@ import pytest
 
 import kertl
 from kertl.search import Candidate, TransferHyperModel, default_space
+from tests.families import small_classifier
 from tests.runs import same, squares, values, weights
 from tests.search.spaces import backbone, fixed, heads, stage
 
@@ -159,9 +160,17 @@ def test_models_of_trials_that_are_over_are_let_go(data, tmp_path):
             made.append(weakref.ref(model))
             return model
 
-    searched(keras_tuner.RandomSearch, Watched([backbone()], data, space=heads), tmp_path, max_trials=3)
-    gc.collect()
+    searched(keras_tuner.RandomSearch, Watched([backbone()], data, space=heads), tmp_path / "1", max_trials=1)
+    before = graphs()
+    searched(keras_tuner.RandomSearch, Watched([backbone()], data, space=heads), tmp_path / "3", max_trials=3)
+    assert graphs() < before + 3
     assert sum(reference() is not None for reference in made) == 0
+
+
+def graphs():
+    """How many graphs of TensorFlow are alive."""
+    gc.collect()
+    return sum(type(one).__name__ == "FuncGraph" for one in gc.get_objects())
 
 
 def test_regression_is_searched_in_the_units_of_the_data():
@@ -180,6 +189,7 @@ def test_regression_is_searched_in_the_units_of_the_data():
     [
         (lambda data: TransferHyperModel([], data), "`backbones` must be a list of at least one"),
         (lambda data: TransferHyperModel("VGG16", data), "`backbones` must be a list of names and Keras models"),
+        (lambda data: TransferHyperModel(["ResNet5"], data), "Received: source='ResNet5'"),
         (lambda data: TransferHyperModel(["VGG16"], data, folds=1), "`folds` must be a whole number >= 2"),
         (lambda data: TransferHyperModel(["VGG16"], data.train), "`data` must be what"),
         (
@@ -203,6 +213,13 @@ def test_regression_is_searched_in_the_units_of_the_data():
 def test_wrong_arguments_are_named(make, said, data):
     with pytest.raises(ValueError, match=said.replace("(", r"\(").replace(")", r"\)").replace(".", r"\.")):
         make(data)
+
+
+def test_weights_are_for_names_and_a_model_brings_its_own(data):
+    theirs = small_classifier()
+    hypermodel = TransferHyperModel([theirs, "MobileNetV3Small"], data, space=heads, weights=None)
+    assert hypermodel.backbones == (theirs.name, "MobileNetV3Small")
+    assert hypermodel.build(keras_tuner.HyperParameters()).output_shape == (None, data.num_classes)
 
 
 def test_a_search_is_ended_by_what_no_trial_can_mend(data, tmp_path):

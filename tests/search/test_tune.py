@@ -130,7 +130,7 @@ def test_only_the_best_checkpoints_are_kept(data, tmp_path, trained):
     assert min(values[name] for name in kept) >= max(worse)
 
 
-def test_a_trial_that_fails_says_why_and_the_search_goes_on(data, tmp_path, monkeypatch):
+def test_a_trial_that_fails_says_why_and_the_search_goes_on(data, tmp_path, monkeypatch, capsys):
     build, calls = TransferHyperModel.build, []
 
     def failing(self, hp):
@@ -144,6 +144,8 @@ def test_a_trial_that_fails_says_why_and_the_search_goes_on(data, tmp_path, monk
     assert [trial.status for trial in found.trials] == ["COMPLETED", "FAILED"]
     assert found.trials[1].reason == "MemoryError: no room for the model"
     assert "Trial 0 failed: MemoryError: no room for the model" in found.table()
+    assert "Traceback" not in capsys.readouterr().err
+    assert "Traceback" in json.loads((tmp_path / "trial_0" / "trial.json").read_text())["message"]
 
 
 def test_ten_failures_in_a_row_stop_a_search_that_then_may_go_on(data, tmp_path, trained, monkeypatch):
