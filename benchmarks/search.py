@@ -10,12 +10,12 @@ are held against each other: their objectives may differ by 0.01.
 strategies: the best value after n trials of random, grid and Bayesian search, five seeds each, 24 trials; the mean and
 the range over the seeds in results/search_strategies.png. The grid has just 24 points, over the same ranges.
 
-worth: the best that 30 random trials of `default_space` found, trained again by `fine_tune` from three seeds, against
-`fine_tune` as it is by default ("gradual", with the default head), on the validation part; the test part is asked once,
-for the first seed. Also on the digits that come with scikit-learn, with a backbone that was trained to say by how much
-they are turned.
+worth: the best that 30 random trials of `default_space` found, judged by three folds (--folds), trained again by
+`fine_tune` from three seeds, against `fine_tune` as it is by default ("gradual", with the default head), on the
+validation part; the test part is asked once, for the first seed. Also on the digits that come with scikit-learn, with
+a backbone that was trained to say by how much they are turned.
 
-    python benchmarks/search.py [--work speed strategies worth] [--trials 30] [--epochs 10] [--seeds 5] [--size 160]
+    python benchmarks/search.py [--work speed strategies worth] [--trials 30] [--epochs 10] [--folds 3] [--seeds 5]
 """
 
 import argparse
@@ -211,9 +211,8 @@ def draw(curves):
 
 def worth(name, data, backbone, arguments, folder):
     """The best found against the defaults, three seeds each."""
-    found = kertl.search.tune(
-        data, backbones=[backbone], max_trials=arguments.trials, epochs=arguments.epochs, out=folder / name
-    )
+    options = {"max_trials": arguments.trials, "epochs": arguments.epochs, "folds": arguments.folds or None}
+    found = kertl.search.tune(data, backbones=[backbone], out=folder / name, **options)
     scores, tests = {"best found": [], "default": []}, {}
     for seed in range(min(3, arguments.seeds)):
         for which, accuracies in scores.items():
@@ -228,7 +227,8 @@ def worth(name, data, backbone, arguments, folder):
         for which, one in scores.items()
     }
     won = statistics.mean(scores["best found"]) - statistics.mean(scores["default"])
-    return {"what": name, "kertl": shown["best found"], "other": shown["default"], "result": f"{won:+.4f}"}
+    what = f"{name}, {arguments.folds} folds" if arguments.folds else f"{name}, judged by the validation part"
+    return {"what": what, "kertl": shown["best found"], "other": shown["default"], "result": f"{won:+.4f}"}
 
 
 def load(size):
@@ -252,6 +252,7 @@ def main():
     parser.add_argument("--work", nargs="+", choices=works, default=works)
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--size", type=int, default=160)
     arguments = parser.parse_args()

@@ -33,7 +33,8 @@ class FeatureBatches(Epochs):
         values: The features, an array with one row per example, or a list of such arrays.
         labels: The labels of all rows of `values`.
         weights: The weight of each row of `values` in the loss, or None.
-        rows: Which rows of `values` the examples are.
+        rows: Which rows of the first version the examples are.
+        versions: How many versions of every example `values` holds, one after the other; each epoch takes another.
         batch_size: Examples per batch.
         seed: Seed of the order.
         shuffle: Whether the order changes from epoch to epoch.
@@ -51,6 +52,7 @@ class FeatureBatches(Epochs):
         seed: int,
         shuffle: bool,
         mixup: float = 0.0,
+        versions: int = 1,
     ) -> None:
         super().__init__(batch_size, seed, shuffle=shuffle)
         self.values = values
@@ -58,6 +60,7 @@ class FeatureBatches(Epochs):
         self.weights = weights
         self.rows = rows
         self.mixup = mixup
+        self.versions = versions
 
     @property
     def num_examples(self) -> int:
@@ -76,7 +79,7 @@ class FeatureBatches(Epochs):
 
     def order(self, epoch: int) -> np.ndarray:
         """The examples in the order of an epoch, as indices into `values` and `labels`."""
-        return self.rows[super().order(epoch)]
+        return self.rows[super().order(epoch)] + epoch % self.versions * (len(self.labels) // self.versions)
 
     def batch(self, epoch: int, index: int) -> tuple[Any, ...]:
         """Batch `index` of an epoch."""
@@ -106,20 +109,23 @@ def feature_batches(
     shuffle: bool = True,
     rows: Sequence[int] | np.ndarray | None = None,
     mixup: float = 0.0,
+    versions: int = 1,
 ) -> FeatureBatches:
     """Features in batches for `fit(..., shuffle=False)`, or faster for `EpochFitter(model).fit`.
 
     Args:
         values: Array with one row per example, or a list of such arrays where two tensors cross the boundary.
-        labels: One label, or row of labels, per row of `values`.
+        labels: One label, or row of labels, per example.
         batch_size: Examples per batch; >= 1. The last batch may be smaller.
         seed: Seed of the order; >= 0.
-        weights: Weight of each row in the loss. (`class_weight` of `fit` cannot be used with `EpochFitter`.)
+        weights: Weight of each example in the loss. (`class_weight` of `fit` cannot be used with `EpochFitter`.)
         shuffle: Whether the order changes from epoch to epoch; else it is that of `rows`.
-        rows: Which rows of `values` are used; all by default.
+        rows: Which examples are used; all by default.
         mixup: Above 0, each example is mixed with another of its batch, features, labels and weights alike, its own
             share drawn from Beta(mixup, mixup); labels must then be numbers that can be mixed, so that several classes
             come as one-hot rows.
+        versions: How many versions of every example `values` holds, all of the first one, then all of the second one,
+            and so on; each epoch takes the next.
 
     Raises:
         ValueError: If the lengths differ, or an argument is outside its range.
@@ -138,11 +144,14 @@ def feature_batches(
     integer("batch_size", batch_size, at_least=1)
     integer("seed", seed, at_least=0)
     number("mixup", mixup, at_least=0)
+    integer("versions", versions, at_least=1)
+    labels = np.concatenate([labels] * versions)
+    weights = None if weights is None else np.concatenate([weights] * versions)
     lengths = [len(array) for array in (*_listed(values), labels, *([] if weights is None else [weights]))]
     if len(set(lengths)) > 1:
         raise complain("values", "as many rows of features as there are labels and weights", lengths)
-    chosen = np.arange(lengths[0]) if rows is None else np.asarray(rows)
-    return FeatureBatches(values, labels, weights, chosen, batch_size, seed, shuffle, mixup)
+    chosen = np.arange(lengths[0] // versions) if rows is None else np.asarray(rows)
+    return FeatureBatches(values, labels, weights, chosen, batch_size, seed, shuffle, mixup, versions)
 
 
 class EpochFitter:

@@ -6,19 +6,10 @@ import keras
 import numpy as np
 
 from kertl.data import ImageData, ImageDataset, one_hot
-from kertl.features._batches import FeatureBatches
+from kertl.features._batches import FeatureBatches, feature_batches
 from kertl.features._features import Features
 from kertl.features._room import MEMORY_SHARE, free_memory
 from kertl.recipe import Stage
-
-
-class _Versions(FeatureBatches):
-    """Feature batches with several augmented versions of each image one after the other, another one each epoch."""
-
-    def order(self, epoch: int) -> np.ndarray:
-        """The examples in the order of an epoch, as indices into all versions."""
-        versions = len(self.labels) // self.num_examples
-        return super().order(epoch) + epoch % versions * self.num_examples
 
 
 class _OneAfterTheOther:
@@ -78,20 +69,15 @@ def judged_batches(values: Any, part: ImageDataset) -> FeatureBatches:
 def _batches(
     values: Any, images: ImageDataset, labels: np.ndarray, weights: np.ndarray | None, mixup: float = 0.0
 ) -> FeatureBatches:
-    versions = len(keras.tree.flatten(values)[0]) // len(labels)
-
-    def repeated(array: Any) -> Any:
-        return array if array is None or versions == 1 else np.concatenate([array] * versions)
-
-    return _Versions(
+    return feature_batches(
         values,
-        repeated(labels),
-        repeated(weights),
-        np.arange(len(labels)),
+        labels,
         images.batch_size,
         images.seed,
-        images.shuffle,
-        mixup,
+        weights=weights,
+        shuffle=images.shuffle,
+        mixup=mixup,
+        versions=len(keras.tree.flatten(values)[0]) // len(labels),
     )
 
 

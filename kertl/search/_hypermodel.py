@@ -41,8 +41,8 @@ class TransferHyperModel(keras_tuner.HyperModel):
         weights: Of the backbones that are names, as in `kertl.load_backbone`.
         folds: Above 1, each trial is trained so many times without one fold of the training and the validation part,
             as in `kertl.cross_validate`; `fit` then gives the mean of every figure at the end of the last epoch, and
-            its standard deviation as `..._spread`. Callbacks watch the first of the trainings. Features are then of
-            plain images. None trains on the training part and judges by the validation part.
+            its standard deviation as `..._spread`. Callbacks watch the first of the trainings. None trains on the
+            training part and judges by the validation part.
         seed: Of heads, order, dropout, folds and augmented versions; >= 0.
         cache_dir: Where features are kept for other processes and later searches; None keeps them in memory alone.
 

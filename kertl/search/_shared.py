@@ -1,8 +1,8 @@
 """What all trials share: backbones, which none of them changes, and features, which are extracted once."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Pooled:
     model: keras.Model
     """All of it; its layers are the shared ones."""
 
-    @cached_property
+    @functools.cached_property
     def chain(self) -> Chain:
         """Its layer groups."""
         return find_chain(self.model)
@@ -103,7 +103,7 @@ class Shared:
             pooling: The head's pooling.
             stage: The boundary and the augmentation.
             parts: The images, at the stage's size.
-            views: How many augmented versions of each, of one part; 0 for the plain images.
+            views: How many augmented versions of each; 0 for the plain images.
         """
         source = self.frozen(name, parts[0].image_size, pooling, stage)
         first = source.chain.first_trained(stage.at)
@@ -125,7 +125,8 @@ class Shared:
                 for part in parts
             ]
             arrays = [all_versions(features, in_memory=True if len(parts) > 1 else None) for features in found]
-            self._values[key] = keras.tree.map_structure(_joined, *arrays) if len(parts) > 1 else arrays[0]
+            together = functools.partial(_joined, versions=max(1, views))
+            self._values[key] = keras.tree.map_structure(together, *arrays) if len(parts) > 1 else arrays[0]
         return self._values[key]
 
     def _loaded(self, source: str | keras.Model, weights: str | Path | None) -> keras.Model:
@@ -135,5 +136,7 @@ class Shared:
             return load_backbone(source, input_shape=(*self._data.image_size, 3), **given)
 
 
-def _joined(*arrays: np.ndarray) -> np.ndarray:
-    return np.concatenate(arrays)
+def _joined(*arrays: np.ndarray, versions: int) -> np.ndarray:
+    """The images of several parts, all in the first version, then all in the second one, and so on."""
+    apart = [array.reshape(versions, -1, *array.shape[1:]) for array in arrays]
+    return np.concatenate(apart, axis=1).reshape(-1, *arrays[0].shape[1:])

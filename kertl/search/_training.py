@@ -32,11 +32,10 @@ def parts(shared: Shared, backbone: str, pooling: str, stage: Stage, data: Image
 def folds(
     shared: Shared, backbone: str, pooling: str, stage: Stage, data: ImageData, count: int, seed: int
 ) -> list[Batches]:
-    """Features of the training and the validation part, without each fold and of that fold."""
-    if stage.views:
-        raise ValueError(f"`views` must be 0 where there are folds. Received: views={stage.views}.")
+    """Features of the training and the validation part, without each fold and, of the plain images, of that fold."""
     found = [part for part in (data.train, data.validation) if part is not None]
-    values = shared.values(backbone, pooling, stage, found)
+    plain = shared.values(backbone, pooling, stage, found)
+    values = shared.values(backbone, pooling, stage, found, views=stage.views) if stage.views else plain
     labels, fold_of = folds_of(data, count, seed)
     targets = np.concatenate([np.asarray(part.labels) for part in found])
     mixable = one_hot(targets, data.num_classes) if stage.mixup and data.task == "single_label" else targets
@@ -48,9 +47,18 @@ def folds(
             counts = np.bincount(labels[given], minlength=data.num_classes)
             by_class = effective_weights(counts) if stage.class_weights == "effective" else balanced_weights(counts)
             weights = by_class[labels].astype(np.float32)
-        train = feature_batches(values, mixable, data.batch_size, seed, rows=given, weights=weights, mixup=stage.mixup)
+        train = feature_batches(
+            values,
+            mixable,
+            data.batch_size,
+            seed,
+            rows=given,
+            weights=weights,
+            mixup=stage.mixup,
+            versions=max(1, stage.views),
+        )
         train = train.oversampled(labels[given]) if stage.oversample else train
-        pairs.append((train, feature_batches(values, targets, data.batch_size, seed, rows=judged, shuffle=False)))
+        pairs.append((train, feature_batches(plain, targets, data.batch_size, seed, rows=judged, shuffle=False)))
     return pairs
 
 

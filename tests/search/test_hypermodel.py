@@ -9,6 +9,7 @@ import pytest
 
 import kertl
 from kertl.search import Candidate, TransferHyperModel, default_space
+from kertl.search._training import folds
 from tests.families import small_classifier
 from tests.runs import same, squares, values, weights
 from tests.search.spaces import backbone, fixed, heads, stage
@@ -149,6 +150,24 @@ def test_folds_give_the_mean_of_their_figures_and_their_spread(data):
     asked = kertl.cross_validate(backbone(), data, folds=3, stage=plain, head=head)
     assert figures["val_accuracy"] == pytest.approx(asked.mean, abs=0.15)
     assert 0 <= figures["val_accuracy_spread"] < 0.5
+
+
+def test_folds_train_on_versions_and_are_judged_by_the_images_themselves(data):
+    hypermodel = TransferHyperModel([backbone()], data, folds=3, space=heads)
+    (name,), shared = hypermodel.backbones, hypermodel._shared
+    varied = stage("deep", augment="light", views=2)
+    apart = [shared.values(name, "avg", varied, [part], views=2) for part in (data.train, data.validation)]
+    counts = [data.train.num_examples, data.validation.num_examples]
+    for train, judged in folds(shared, name, "avg", varied, data, 3, seed=0):
+        assert not set(train.rows) & set(judged.rows)
+        for epoch in range(3):
+            images = train.order(epoch) - epoch % 2 * sum(counts)
+            assert sorted(images) == sorted(train.rows)
+            for row, image in zip(train.order(epoch)[:9], images, strict=False):
+                part, place = (0, image) if image < counts[0] else (1, image - counts[0])
+                np.testing.assert_array_equal(train.values[row], apart[part][epoch % 2 * counts[part] + place])
+                assert train.labels[row] == np.concatenate([data.train.labels, data.validation.labels])[image]
+        np.testing.assert_array_equal(judged.values, shared.values(name, "avg", varied, [data.train, data.validation]))
 
 
 def test_models_of_trials_that_are_over_are_let_go(data, tmp_path):
