@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ def tune(
     with contextlib.redirect_stdout(io.StringIO()):  # on which KerasTuner says that it reloads
         tuner = SearchTuner(oracle, hypermodel, folder)
     try:
-        with _no_word_on_retracing(), _quick_collections(), watched(folder, max_trials, verbose) as tuner.tell:
+        with _few_words(), _quick_collections(), watched(folder, max_trials, verbose) as tuner.tell:
             tuner.search(epochs=epochs, callbacks=[*callbacks, *_tensorboard(folder)], verbose=0)
     except KeyboardInterrupt:
         over = sum(trial.status != "RUNNING" for trial in read(folder).trials)
@@ -208,7 +209,13 @@ def _tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
 
 
 def _word_on_the_port() -> None:
-    address = os.environ.get("KERASTUNER_ORACLE_IP")
+    """Say what a process of several waits for, and whether others can reach the search."""
+    name, address = os.environ.get("KERASTUNER_TUNER_ID"), os.environ.get("KERASTUNER_ORACLE_IP")
+    where = f"{address}:{os.environ.get('KERASTUNER_ORACLE_PORT')}"
+    if name and "chief" in name:
+        _logger.info("The chief of this search listens on %s and waits for workers.", where)
+    elif name:
+        _logger.info("Worker %s asks the chief on %s for trials, and waits an hour for it at most.", name, where)
     if address and address not in _LOOPBACK:
         _logger.warning(
             "The chief of this search listens on %s without authentication: whoever reaches that port can read and "
@@ -218,18 +225,25 @@ def _word_on_the_port() -> None:
 
 
 @contextlib.contextmanager
-def _no_word_on_retracing() -> Iterator[None]:
-    """Keep TensorFlow from warning that functions are traced often: each trial is a model of its own."""
+def _few_words() -> Iterator[None]:
+    """Keep TensorFlow from warning of what is as it should be, and KerasTuner from printing what nobody needs.
+
+    Functions are traced often, since each trial is a model of its own. And KerasTuner 1.4.8 prints a value of every
+    condition that it sends to another process.
+    """
     logger = logging.getLogger("tensorflow")
+    conditions = getattr(sys.modules.get("keras_tuner.src.engine.conditions"), "__dict__", {})
 
     def wanted(record: logging.LogRecord) -> bool:
         return "triggered tf.function retracing" not in record.getMessage()
 
     logger.addFilter(wanted)
+    conditions["print"] = lambda *values: None
     try:
         yield
     finally:
         logger.removeFilter(wanted)
+        del conditions["print"]
 
 
 @contextlib.contextmanager

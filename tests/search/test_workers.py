@@ -56,6 +56,7 @@ def test_a_chief_and_two_workers_share_a_search_and_one_that_was_killed_takes_it
         for process in processes.values():
             process.kill()
     assert {name: process.returncode for name, process in processes.items()} == dict.fromkeys(processes, 0), said
+    assert {line.split()[0] for out, _ in said.values() for line in out.splitlines()} == {"trained"}
     trained = {name: out.count("trained") for name, (out, _) in said.items()}
     assert trained["chief"] == 0
     assert trained["worker0"] >= 1
