@@ -10,12 +10,12 @@ are held against each other: their objectives may differ by 0.01.
 strategies: the best value after n trials of random, grid and Bayesian search, five seeds each, 24 trials; the mean and
 the range over the seeds in results/search_strategies.png. The grid has just 24 points, over the same ranges.
 
-worth: the best that 30 random trials of `default_space` found, judged by three folds (--folds), trained again by
-`fine_tune` from three seeds, against `fine_tune` as it is by default ("gradual", with the default head), on the
-validation part; the test part is asked once, for the first seed. Also on the digits that come with scikit-learn, with
-a backbone that was trained to say by how much they are turned.
+worth: what 30 random trials of `default_space` find, the best three trained again from other seeds and ranked by that,
+is trained by `fine_tune` from three seeds, against `fine_tune` as it is by default ("gradual", with the default head),
+on the validation part; the test part is asked once, for the first seed. Also on the digits that come with scikit-
+learn, with a backbone that was trained to say by how much they are turned.
 
-    python benchmarks/search.py [--work speed strategies worth] [--trials 30] [--epochs 10] [--folds 3] [--seeds 5]
+    python benchmarks/search.py [--work speed strategies worth] [--trials 30] [--epochs 10] [--seeds 5] [--folder F]
 """
 
 import argparse
@@ -25,6 +25,7 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -132,7 +133,7 @@ def speed(arguments, folder):
     start = time.perf_counter()
     data = cells.data(size=arguments.size)
     backbone = load(arguments.size)
-    options = {"weights": None, "space": space, "max_trials": arguments.trials, "epochs": arguments.epochs}
+    options = {"space": space, "max_trials": arguments.trials, "epochs": arguments.epochs, "confirm": 0}
     kertl.search.tune(data, backbones=[backbone], out=folder / "speed", **options)
     ours = time.perf_counter() - start
 
@@ -177,6 +178,7 @@ def strategies(arguments, folder):
                 max_trials=trials,
                 epochs=arguments.epochs,
                 seed=seed,
+                confirm=0,
                 out=folder / f"{strategy}{seed}",
                 cache_dir=folder / "features",
             )
@@ -211,15 +213,18 @@ def draw(curves):
 
 def worth(name, data, backbone, arguments, folder):
     """The best found against the defaults, three seeds each."""
-    options = {"max_trials": arguments.trials, "epochs": arguments.epochs, "folds": arguments.folds or None}
-    found = kertl.search.tune(data, backbones=[backbone], out=folder / name, **options)
+    found = kertl.search.tune(
+        data, backbones=[backbone], max_trials=arguments.trials, epochs=arguments.epochs, out=folder / name
+    )
     scores, tests = {"best found": [], "default": []}, {}
     for seed in range(min(3, arguments.seeds)):
         for which, accuracies in scores.items():
             keras.utils.set_random_seed(seed)
             head, recipe = (found.head, found.recipe) if which == "best found" else (kertl.Head(), "gradual")
             model = kertl.build(backbone, class_names=data.class_names, head=head)
-            run = kertl.fine_tune(model, data, recipe=recipe, cache_dir=folder / name / "features", verbose=0)
+            cache = folder / name / "features"
+            run_dir = folder / f"{name}_{found.completed[0].name if which == 'best found' else 'default'}_{seed}"
+            run = kertl.fine_tune(model, data, recipe=recipe, run_dir=run_dir, cache_dir=cache, verbose=0)
             accuracies.append(run.metrics["validation"]["accuracy"])
             tests.setdefault(which, run.metrics["test"]["accuracy"])
     shown = {
@@ -227,8 +232,7 @@ def worth(name, data, backbone, arguments, folder):
         for which, one in scores.items()
     }
     won = statistics.mean(scores["best found"]) - statistics.mean(scores["default"])
-    what = f"{name}, {arguments.folds} folds" if arguments.folds else f"{name}, judged by the validation part"
-    return {"what": what, "kertl": shown["best found"], "other": shown["default"], "result": f"{won:+.4f}"}
+    return {"what": name, "kertl": shown["best found"], "other": shown["default"], "result": f"{won:+.4f}"}
 
 
 def load(size):
@@ -252,12 +256,12 @@ def main():
     parser.add_argument("--work", nargs="+", choices=works, default=works)
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--folder", help="Where searches and runs are kept, so that what was stopped goes on.")
     arguments = parser.parse_args()
     rows = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() if arguments.folder is None else nullcontext(arguments.folder) as name:
         folder = Path(name)
         if "speed" in arguments.work:
             rows.append(speed(arguments, folder))

@@ -43,6 +43,7 @@ def search(
     epochs: Annotated[int, typer.Option(help="Epochs of each trial's last stage.")] = 10,
     objective: Annotated[str | None, typer.Option(help="A figure such as val_loss; accuracy by default.")] = None,
     folds: Annotated[int | None, typer.Option(help="Judge by the mean over so many folds.")] = None,
+    confirm: Annotated[int, typer.Option(help="Train so many of the best three times more, and rank by that.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the split, the trials and what is drawn.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the search; the same command again goes on.")] = Path(
         "searches/1"
@@ -110,6 +111,7 @@ def search(
         objective=objective,
         folds=folds,
         seed=seed,
+        confirm=confirm,
         cache_dir=cache_dir,
         verbose=True,
     )
@@ -127,7 +129,7 @@ def _report(folder: Path, console: Console) -> None:
 
 
 def _print_best(found: "SearchResult", console: Console) -> None:
-    from kertl.search import Importance, described
+    from kertl.search import Importance, again, described
 
     if len(found.completed) >= Importance.FEWEST:
         importance = found.importance()
@@ -136,7 +138,9 @@ def _print_best(found: "SearchResult", console: Console) -> None:
             console.print(f"  {name}: {mean:.3f}", highlight=False)
     if found.completed:
         best = found.completed[0]
-        console.print(f"Best: trial {best.name}, {found.objective} {best.value:.4f}: {described(best.values)}.")
+        twice = f", trained again {again(best)}" if best.again else ""
+        figures = f"{found.objective} {best.value:.4f}{twice}"
+        console.print(f"Best: trial {best.name}, {figures}: {described(best.values)}.")
         console.print(f"{found.folder} holds leaderboard.json and recipe.json.", highlight=False)
         console.print("To train it, with the options of this search for images, split and weights:")
         console.print(f"  {_command(found)}", markup=False, highlight=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from kertl._terminal import CONSOLE, shown
-from kertl.search._result import SearchResult, described, read
+from kertl.search._result import SearchResult, again, described, read
 
 _ROWS = 15
 
@@ -55,7 +55,7 @@ def table(found: SearchResult, most: int, seconds: float) -> Table:
         at_once = max(1, sum(trial.status == "RUNNING" for trial in found.trials))
         title += f", about {_span(sum(spent) / len(spent) * (most - len(spent)) / at_once)} left"
     rows = Table(title=title, title_justify="left", expand=True)
-    for heading in ("trial", found.objective, "best", "seconds"):
+    for heading in ("trial", found.objective, "best", "again", "seconds"):
         rows.add_column(heading, justify="right")
     rows.add_column("values", no_wrap=True, ratio=1)
     searched = {name for trial in found.trials for name in trial.values if not _same(name, found)}
@@ -67,7 +67,7 @@ def table(found: SearchResult, most: int, seconds: float) -> Table:
             value = trial.status.lower() if trial.value is None else f"{trial.value:.4f}"
             taken = "" if trial.seconds is None else f"{trial.seconds:.1f}"
             what = trial.reason or described({name: trial.values[name] for name in trial.values if name in searched})
-            rows.add_row(trial.name, value, "" if best is None else f"{best:.4f}", taken, what)
+            rows.add_row(trial.name, value, "" if best is None else f"{best:.4f}", again(trial), taken, what)
     return rows
 
 
@@ -81,7 +81,8 @@ def line(found: SearchResult, most: int, name: str) -> str:
     """
     (trial,) = (one for one in found.trials if one.name == name)
     value = f"failed ({trial.reason})" if trial.value is None else f"{found.objective} {trial.value:.4f}"
-    best = f"best {found.completed[0].value:.4f} in trial {found.completed[0].name}" if found.completed else "no value"
+    value += f" (again {again(trial)})" if trial.again else ""
+    best = f"best {found.completed[0].judged:.4f} in trial {found.completed[0].name}" if found.completed else "no value"
     return f"{_over(found, most)}, {best}. Trial {name}: {value}, {described(trial.values)}."
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import json
-import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from kertl.search._tuner import CANDIDATE
 SETTINGS = "search.json"
 RECIPE = "recipe.json"
 """In the folder of a search: the recipe of the best trial."""
+AGAIN = "again.json"
+"""In the folder of a trial: its objective each time that it was trained again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,19 @@ class Trial:
     """What building and training took."""
     reason: str
     """Why it failed, in one line; else empty."""
+    again: tuple[float | None, ...] = ()
+    """The objective each time that it was trained again, from another seed; None where that failed."""
+
+    @property
+    def confirmed(self) -> float | None:
+        """The mean of `again`; None where there is nothing in it, or one failed."""
+        known = [value for value in self.again if value is not None]
+        return statistics.fmean(known) if known and len(known) == len(self.again) else None
+
+    @property
+    def judged(self) -> float | None:
+        """What it is ranked by: `confirmed` where it was trained again, else `value`."""
+        return self.value if self.confirmed is None else self.confirmed
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,7 +65,8 @@ class SearchResult:
     """What `tune` found.
 
     Attributes:
-        trials: The trials, best first; those without a value come last, in their order.
+        trials: The trials, best first: those that were trained again by the mean of that, then the others by their
+            value; those that failed when they were trained again, or have no value, come last.
         objective: What was to become small or large, by name.
         direction: "min" or "max".
         folder: Where the files are.
@@ -117,10 +133,11 @@ class SearchResult:
         table.add_column("trial", justify="right")
         table.add_column(self.objective, justify="right")
         table.add_column("spread", justify="right")
+        table.add_column("again", justify="right")
         table.add_column("values", overflow="fold")
         for trial in self.completed[:most]:
             spread = "" if trial.spread is None else f"{trial.spread:.4f}"
-            table.add_row(trial.name, f"{trial.value:.4f}", spread, described(trial.values))
+            table.add_row(trial.name, f"{trial.value:.4f}", spread, again(trial), described(trial.values))
         text = io.StringIO()
         Console(file=text, width=120, markup=False, highlight=False).print(table)
         failed = [f"Trial {trial.name} failed: {trial.reason}" for trial in self.trials if trial.status == "FAILED"]
@@ -164,10 +181,21 @@ def read(folder: str | Path) -> SearchResult:
     trials = [_trial(path, objective) for path in folder.glob("trial_*/trial.json")]
     sign = 1 if direction == "min" else -1
 
-    def rank(trial: Trial) -> tuple[float, int]:
-        return (math.inf if trial.value is None else sign * trial.value, int(trial.name))
+    def rank(trial: Trial) -> tuple[int, float, int]:
+        order = 0 if trial.confirmed is not None else 3 if trial.value is None else 2 if trial.again else 1
+        return (order, sign * (trial.judged or 0.0), int(trial.name))
 
     return SearchResult(tuple(sorted((one for one in trials if one), key=rank)), objective, direction, folder)
+
+
+def again(trial: Trial) -> str:
+    """How a trial did when it was trained again: mean and standard deviation."""
+    if not trial.again:
+        return ""
+    if trial.confirmed is None:
+        return "failed"
+    known = [value for value in trial.again if value is not None]
+    return f"{trial.confirmed:.4f}" + (f" ± {statistics.stdev(known):.4f}" if len(known) > 1 else "")
 
 
 def described(values: dict[str, Any]) -> str:
@@ -183,7 +211,7 @@ def _trial(path: Path, objective: str) -> Trial | None:
         metrics = state["metrics"]["metrics"]
         spreads = metrics.get(objective + SPREAD, {"observations": []})["observations"]
         status = state["status"]
-        beside = path.with_name(CANDIDATE)
+        beside, retrained = path.with_name(CANDIDATE), path.with_name(AGAIN)
         seconds = json.loads(beside.read_text(encoding="utf-8"))["seconds"] if beside.exists() else None
         values = state["hyperparameters"]["values"]
         lines = (state["message"] or "its objective is not a number").strip().splitlines()
@@ -194,6 +222,7 @@ def _trial(path: Path, objective: str) -> Trial | None:
             value=state["score"] if status == "COMPLETED" else None,
             spread=spreads[0]["value"][0] if spreads else None,
             seconds=seconds,
+            again=tuple(json.loads(retrained.read_text(encoding="utf-8"))) if retrained.exists() else (),
             reason=lines[-1].partition("FailedTrialError: ")[2] or lines[-1] if status == "FAILED" else "",
         )
     except (ValueError, KeyError, TypeError):  # damaged; the search says so when it goes on

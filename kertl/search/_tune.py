@@ -21,6 +21,7 @@ from kertl.data import ImageData
 from kertl.errors import RunError
 from kertl.run_files import write_json
 from kertl.search._candidate import Candidate
+from kertl.search._confirm import confirm as confirm_best
 from kertl.search._hypermodel import TransferHyperModel
 from kertl.search._live import watched
 from kertl.search._oracles import FAILED_IN_A_ROW, STRATEGIES, oracle_for
@@ -55,6 +56,7 @@ def tune(
     weights: str | Path | None = "imagenet",
     seed: int = 0,
     keep_checkpoints: int = 3,
+    confirm: int = 3,
     cache_dir: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | bool = "auto",
@@ -89,6 +91,9 @@ def tune(
         weights: Of the backbones that are names.
         seed: Of trials, heads, order, dropout and folds; >= 0.
         keep_checkpoints: Of how many of the best trials the weights are kept; >= 1.
+        confirm: How many of the best trials are trained three times more, from other seeds, and then ranked by the mean
+            of these: of many trials the first is often the luckiest. 0 for none. Where several processes search, it is
+            left to a call of one process afterwards.
         cache_dir: Where features are kept; features/ in `out` by default.
         callbacks: More callbacks for each trial, which gets copies of them.
         verbose: Whether to show a table of the trials on stderr, or a line for each where that is no terminal; "auto"
@@ -120,6 +125,7 @@ def tune(
         Li et al., "Hyperband", 2018. https://arxiv.org/abs/1603.06560
     """
     one_of("strategy", strategy, STRATEGIES)
+    integer("confirm", confirm, at_least=0)
     one_of("verbose", verbose, ("auto", True, False))
     for name, value in (("max_trials", max_trials), ("epochs", epochs), ("keep_checkpoints", keep_checkpoints)):
         integer(name, value, at_least=1)
@@ -152,6 +158,8 @@ def tune(
     try:
         with _few_words(), _quick_collections(), watched(folder, max_trials, verbose) as tuner.tell:
             tuner.search(epochs=epochs, callbacks=[*callbacks, *_tensorboard(folder)], verbose=0)
+            if "KERASTUNER_TUNER_ID" not in os.environ:
+                confirm_best(hypermodel, oracle, folder, confirm, epochs, tuner.tell)
     except KeyboardInterrupt:
         over = sum(trial.status != "RUNNING" for trial in read(folder).trials)
         _logger.warning("Stopped after %d trials. The same call goes on with the search in %s.", over, folder)

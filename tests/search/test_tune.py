@@ -27,7 +27,16 @@ def data():
 
 def search(data, out, **options):
     return tune(
-        data, **{"backbones": [backbone()], "space": heads, "max_trials": 3, "epochs": 1, "out": out, **options}
+        data,
+        **{
+            "backbones": [backbone()],
+            "space": heads,
+            "max_trials": 3,
+            "epochs": 1,
+            "out": out,
+            "confirm": 0,
+            **options,
+        },
     )
 
 
@@ -219,6 +228,47 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path, trained, monkeypatch, caplog):
     assert f"Stopped after 2 trials. The same call goes on with the search in {tmp_path}." in caplog.text
     monkeypatch.setattr(TransferHyperModel, "fit", fit)
     assert len(search(data, tmp_path).completed) == len(trained) == 3
+
+
+def test_the_best_are_trained_again_and_ranked_by_that(data, tmp_path, monkeypatch):
+    fit, luck, made = TransferHyperModel.fit, {}, []
+
+    def lucky(self, hp, model, **options):
+        result = fit(self, hp, model, **options)
+        made.append((self.seed, hp.values["learning_rate"], hp.values["units"]))
+        first = luck.setdefault(made[-1][1:], 0.9 - len(luck) / 10)
+        result.history["val_accuracy"] = [first if self.seed == 0 else 0.5 - first / 5 + self.seed / 100]
+        return result
+
+    monkeypatch.setattr(TransferHyperModel, "fit", lucky)
+    found = search(data, tmp_path, max_trials=4)
+    assert [trial.name for trial in found.trials] == ["0", "1", "2", "3"]
+    made.clear()
+    found = search(data, tmp_path, max_trials=4, confirm=2)
+    assert [seed for seed, *_ in made] == [1, 2, 3, 1, 2, 3]
+    assert [trial.name for trial in found.trials] == ["1", "0", "2", "3"]
+    assert found.trials[0].again == pytest.approx((0.35, 0.36, 0.37))
+    assert "0.3600 ± 0.0100" in found.table()
+    assert found.best == found.candidate("1")
+    made.clear()
+    assert told(search(data, tmp_path, max_trials=4, confirm=2)) == told(found)
+    assert made == []
+
+
+def test_a_trial_that_fails_when_it_is_trained_again_comes_last(data, tmp_path, monkeypatch, caplog):
+    fit = TransferHyperModel.fit
+
+    def failing(self, hp, model, **options):
+        if self.seed == 2:
+            raise MemoryError("no room")
+        return fit(self, hp, model, **options)
+
+    monkeypatch.setattr(TransferHyperModel, "fit", failing)
+    found = search(data, tmp_path, max_trials=2, confirm=1)
+    assert [len(trial.again) for trial in found.trials] == [0, 3]
+    assert found.trials[1].again[1] is None
+    assert found.trials[1].confirmed is None
+    assert f"Trial {found.trials[1].name} could not be trained again (MemoryError: no room)" in caplog.text
 
 
 def test_the_mean_over_folds_may_be_the_objective(data, tmp_path):
