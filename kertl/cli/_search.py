@@ -129,7 +129,7 @@ def _report(folder: Path, console: Console) -> None:
 
 
 def _print_best(found: "SearchResult", console: Console) -> None:
-    from kertl.search import Importance, again, described
+    from kertl.search import Importance, confirmation, described
 
     if len(found.completed) >= Importance.FEWEST:
         importance = found.importance()
@@ -138,7 +138,7 @@ def _print_best(found: "SearchResult", console: Console) -> None:
             console.print(f"  {name}: {mean:.3f}", highlight=False)
     if found.completed:
         best = found.completed[0]
-        twice = f", trained again {again(best)}" if best.again else ""
+        twice = f", trained again {confirmation(best)}" if best.again else ""
         figures = f"{found.objective} {best.value:.4f}{twice}"
         console.print(f"Best: trial {best.name}, {figures}: {described(best.values)}.")
         console.print(f"{found.folder} holds leaderboard.json and recipe.json.", highlight=False)

@@ -4,7 +4,7 @@ from kertl.search._candidate import Candidate
 from kertl.search._hypermodel import TransferHyperModel
 from kertl.search._importance import Importance
 from kertl.search._oracles import STRATEGIES
-from kertl.search._result import RECIPE, SearchResult, Trial, again, described, read
+from kertl.search._result import RECIPE, SearchResult, Trial, confirmation, described, read
 from kertl.search._space import default_space
 from kertl.search._tune import tune
 
@@ -16,7 +16,7 @@ __all__ = [
     "SearchResult",
     "TransferHyperModel",
     "Trial",
-    "again",
+    "confirmation",
     "default_space",
     "described",
     "read",

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from kertl._terminal import CONSOLE, shown
-from kertl.search._result import SearchResult, again, described, read
+from kertl.search._result import SearchResult, confirmation, described, read
 
 _ROWS = 15
 
@@ -67,7 +67,7 @@ def table(found: SearchResult, most: int, seconds: float) -> Table:
             value = trial.status.lower() if trial.value is None else f"{trial.value:.4f}"
             taken = "" if trial.seconds is None else f"{trial.seconds:.1f}"
             what = trial.reason or described({name: trial.values[name] for name in trial.values if name in searched})
-            rows.add_row(trial.name, value, "" if best is None else f"{best:.4f}", again(trial), taken, what)
+            rows.add_row(trial.name, value, "" if best is None else f"{best:.4f}", confirmation(trial), taken, what)
     return rows
 
 
@@ -81,7 +81,7 @@ def line(found: SearchResult, most: int, name: str) -> str:
     """
     (trial,) = (one for one in found.trials if one.name == name)
     value = f"failed ({trial.reason})" if trial.value is None else f"{found.objective} {trial.value:.4f}"
-    value += f" (again {again(trial)})" if trial.again else ""
+    value += f" (again {confirmation(trial)})" if trial.again else ""
     best = f"best {found.completed[0].judged:.4f} in trial {found.completed[0].name}" if found.completed else "no value"
     return f"{_over(found, most)}, {best}. Trial {name}: {value}, {described(trial.values)}."
 

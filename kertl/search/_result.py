@@ -137,7 +137,7 @@ class SearchResult:
         table.add_column("values", overflow="fold")
         for trial in self.completed[:most]:
             spread = "" if trial.spread is None else f"{trial.spread:.4f}"
-            table.add_row(trial.name, f"{trial.value:.4f}", spread, again(trial), described(trial.values))
+            table.add_row(trial.name, f"{trial.value:.4f}", spread, confirmation(trial), described(trial.values))
         text = io.StringIO()
         Console(file=text, width=120, markup=False, highlight=False).print(table)
         failed = [f"Trial {trial.name} failed: {trial.reason}" for trial in self.trials if trial.status == "FAILED"]
@@ -188,7 +188,7 @@ def read(folder: str | Path) -> SearchResult:
     return SearchResult(tuple(sorted((one for one in trials if one), key=rank)), objective, direction, folder)
 
 
-def again(trial: Trial) -> str:
+def confirmation(trial: Trial) -> str:
     """How a trial did when it was trained again: mean and standard deviation."""
     if not trial.again:
         return ""
@@ -205,13 +205,21 @@ def described(values: dict[str, Any]) -> str:
     )
 
 
+def _again(path: Path) -> tuple[float | None, ...]:
+    """The values in again.json; none where it is not there or damaged, so that the trial is trained again."""
+    try:
+        return tuple(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return ()
+
+
 def _trial(path: Path, objective: str) -> Trial | None:
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
         metrics = state["metrics"]["metrics"]
         spreads = metrics.get(objective + SPREAD, {"observations": []})["observations"]
         status = state["status"]
-        beside, retrained = path.with_name(CANDIDATE), path.with_name(AGAIN)
+        beside = path.with_name(CANDIDATE)
         seconds = json.loads(beside.read_text(encoding="utf-8"))["seconds"] if beside.exists() else None
         values = state["hyperparameters"]["values"]
         lines = (state["message"] or "its objective is not a number").strip().splitlines()
@@ -222,7 +230,7 @@ def _trial(path: Path, objective: str) -> Trial | None:
             value=state["score"] if status == "COMPLETED" else None,
             spread=spreads[0]["value"][0] if spreads else None,
             seconds=seconds,
-            again=tuple(json.loads(retrained.read_text(encoding="utf-8"))) if retrained.exists() else (),
+            again=_again(path.with_name(AGAIN)),
             reason=lines[-1].partition("FailedTrialError: ")[2] or lines[-1] if status == "FAILED" else "",
         )
     except (ValueError, KeyError, TypeError):  # damaged; the search says so when it goes on

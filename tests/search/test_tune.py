@@ -253,6 +253,8 @@ def test_the_best_are_trained_again_and_ranked_by_that(data, tmp_path, monkeypat
     made.clear()
     assert told(search(data, tmp_path, max_trials=4, confirm=2)) == told(found)
     assert made == []
+    (tmp_path / "trial_0" / "again.json").write_text("[0.3")
+    assert search(data, tmp_path, max_trials=4, confirm=2).trials[1].again == pytest.approx((0.33, 0.34, 0.35))
 
 
 def test_a_trial_that_fails_when_it_is_trained_again_comes_last(data, tmp_path, monkeypatch, caplog):
