@@ -19,6 +19,7 @@ learn, with a backbone that was trained to say by how much they are turned.
 """
 
 import argparse
+import functools
 import math
 import os
 import statistics
@@ -212,16 +213,17 @@ def draw(curves):
 
 
 def worth(name, data, backbone, arguments, folder):
-    """The best found against the defaults, three seeds each."""
+    """The best found against the defaults, three seeds each; `backbone` gives a new one, since training changes it."""
     found = kertl.search.tune(
-        data, backbones=[backbone], max_trials=arguments.trials, epochs=arguments.epochs, out=folder / name
+        data, backbones=[backbone()], max_trials=arguments.trials, epochs=arguments.epochs, out=folder / name
     )
     scores, tests = {"best found": [], "default": []}, {}
     for seed in range(min(3, arguments.seeds)):
         for which, accuracies in scores.items():
+            network = backbone()
             keras.utils.set_random_seed(seed)
             head, recipe = (found.head, found.recipe) if which == "best found" else (kertl.Head(), "gradual")
-            model = kertl.build(backbone, class_names=data.class_names, head=head)
+            model = kertl.build(network, class_names=data.class_names, head=head)
             cache = folder / name / "features"
             run_dir = folder / f"{name}_{found.completed[0].name if which == 'best found' else 'default'}_{seed}"
             run = kertl.fine_tune(model, data, recipe=recipe, run_dir=run_dir, cache_dir=cache, verbose=0)
@@ -247,7 +249,7 @@ def digits():
     if not setting.INITIAL_BACKBONE.exists():
         setting.train_backbone()
     data = kertl.data.from_arrays(*setting.pictures(), validation=0.2, test=0.25)
-    return data, kertl.load_backbone(keras.saving.load_model(setting.INITIAL_BACKBONE))
+    return data, lambda: kertl.load_backbone(keras.saving.load_model(setting.INITIAL_BACKBONE))
 
 
 def main():
@@ -268,7 +270,8 @@ def main():
         if "strategies" in arguments.work:
             rows.append(strategies(arguments, folder))
         if "worth" in arguments.work:
-            rows.append(worth("cells", cells.data(size=arguments.size), load(arguments.size), arguments, folder))
+            backbone = functools.partial(load, arguments.size)
+            rows.append(worth("cells", cells.data(size=arguments.size), backbone, arguments, folder))
             rows.append(worth("digits", *digits(), arguments, folder))
     print("\n| what | kertl | other | result |\n|---|---|---|---|")
     for row in rows:
