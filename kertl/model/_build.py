@@ -32,7 +32,8 @@ def build(
     weights follow `keras.utils.set_random_seed`.
 
     Args:
-        backbone: A name, preset, file or model for `kertl.load_backbone`, or what that gave.
+        backbone: A name, preset, file or model for `kertl.load_backbone`, or what that gave. A backbone that was loaded
+            already is shared: what trains the model trains it, so load it anew for a second model.
         num_classes: Number of classes or targets; > 1 for a single label, 2 for "binary".
         class_names: The classes or targets by name, in the order of the outputs, in place of `num_classes`. For
             "binary" the second is the positive class, whose probability the one output is.
