@@ -35,6 +35,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/input_pipeline.py
 	$(BIN)/python benchmarks/extraction.py
 	$(BIN)/python benchmarks/extract_once.py
+	$(BIN)/python benchmarks/search.py --work speed
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
