@@ -120,10 +120,11 @@ def search(
 
 def _report(folder: Path, console: Console) -> None:
     """The leaderboard of a search, and what its hyperparameters are worth."""
+    start_keras()
     import kertl
 
     found = kertl.search.read(folder)
-    console.print(found.table(most=20), markup=False, highlight=False)
+    console.print(found.table(most=20, width=console.width), markup=False, highlight=False, soft_wrap=True)
     _print_best(found, console)
     found.write()
 

@@ -127,8 +127,8 @@ class SearchResult:
         found = {trial.name: trial.value for trial in self.trials if trial.value is not None}
         return importance_of([trial.values for trial in self.completed], list(found.values()), seed)
 
-    def table(self, most: int = 10) -> str:
-        """The best trials as text, and why others failed."""
+    def table(self, most: int = 10, width: int = 120) -> str:
+        """The best trials as text, `width` characters wide, and why others failed."""
         table = Table(box=box.SIMPLE)
         table.add_column("trial", justify="right")
         table.add_column(self.objective, justify="right")
@@ -139,7 +139,7 @@ class SearchResult:
             spread = "" if trial.spread is None else f"{trial.spread:.4f}"
             table.add_row(trial.name, f"{trial.value:.4f}", spread, confirmation(trial), described(trial.values))
         text = io.StringIO()
-        Console(file=text, width=120, markup=False, highlight=False).print(table)
+        Console(file=text, width=width, markup=False, highlight=False).print(table)
         failed = [f"Trial {trial.name} failed: {trial.reason}" for trial in self.trials if trial.status == "FAILED"]
         counts = f"{len(self.completed)} of {len(self.trials)} trials have a value."
         return "\n".join([text.getvalue().rstrip(), counts, *failed])
