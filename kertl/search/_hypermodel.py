@@ -47,7 +47,8 @@ class TransferHyperModel(keras_tuner.HyperModel):
         cache_dir: Where features are kept for other processes and later searches; None keeps them in memory alone.
 
     Raises:
-        ValueError: If an argument is outside its range, or there is nothing to judge by.
+        ValueError: If an argument is outside its range, there is no such backbone, or nothing to judge by.
+        WeightsError: If the weights of a backbone cannot be had; all are loaded at the start.
 
     Example:
         >>> import keras_tuner, kertl, numpy as np

@@ -101,6 +101,7 @@ def tune(
 
     Raises:
         ValueError: If an argument is outside its range or an objective's direction is neither "min" nor "max".
+        WeightsError: If the weights of a backbone cannot be had; all are loaded at the start.
         RunError: If `out` holds another search, or ten trials in a row have failed.
 
     Example:
