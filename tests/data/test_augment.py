@@ -86,14 +86,14 @@ def each(request):
 
 def test_each_transformation_keeps_shape_dtype_and_range_and_is_off_in_inference(each):
     keras.utils.set_random_seed(0)
-    x = images(16)
+    x = images(64)
     x[0], x[1] = 0, 255
     np.testing.assert_array_equal(apply(each, x, training=False), x)
     varied = apply(each, x)
     assert (varied.shape, varied.dtype) == (x.shape, np.float32)
     assert varied.min() >= 0
     assert varied.max() <= 255 + 1e-3
-    assert np.mean([np.abs(a - b).max() > 0.5 for a, b in zip(x, varied, strict=True)]) > 0.1
+    assert np.mean([np.abs(a - b).max() > 0.5 for a, b in zip(x, varied, strict=True)]) > 0.2
 
 
 def test_each_transformation_survives_json_and_its_layer_its_config(each):
