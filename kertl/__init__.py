@@ -37,7 +37,7 @@ _HOMES: dict[str, str] = {
     "split": "kertl.model",
     "stage_model": "kertl.model",
     "tune_thresholds": "kertl.evaluation",
-    "verify_cached": "kertl.runner",
+    "verify_cached": "kertl.studies",
 }
 
 # modules that are public themselves

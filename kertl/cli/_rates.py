@@ -42,7 +42,7 @@ def lr_find(
     """Suggest a learning rate: a short training at ever higher rates, after which the model is as before."""
     start_keras()
     import kertl
-    from kertl.studies import stage_range_test
+    from kertl.range_test import stage_range_test
 
     loaded = options.read_backbone(backbone, weights, image_size, seed)
     images = options.read_data(
@@ -68,7 +68,7 @@ def lr_find(
         target_scaling=images.target_scaling,
     )
     found = stage_range_test(
-        model, images, at=at, repeats=repeats, seed=seed, cache_dir=cache_dir, start=start, end=end, steps=steps
+        model, images, at, repeats=repeats, seed=seed, cache_dir=cache_dir, start=start, end=end, steps=steps
     )
     found.plot(out)
     table = Table(title=f"Learning rates for AdamW at {at!r}", title_justify="left")

@@ -94,7 +94,7 @@ def cross_validate(
         root=root,
     )
     head = kertl.Head(dropout=dropout)
-    found = kertl.cross_validate(loaded, images, folds=folds, stage=stage, head=head, seed=seed, cache_dir=cache_dir)
+    found = kertl.cross_validate(loaded, images, folds=folds, recipe=stage, head=head, seed=seed, cache_dir=cache_dir)
     _show(found, out, "cross_validation")
 
 

@@ -93,10 +93,16 @@ def cut(chain: Chain, first: int) -> tuple[keras.Model, keras.Model]:
 
 def set_trainable(model: keras.Model, chain: Chain, first: int, batch_norm: str) -> None:
     """Let exactly the groups from `first` on train, but for the backbone's BatchNorm unless asked."""
-    one_of("batch_norm", batch_norm, ("frozen", "train"))
     _set_trainable(model, True)
-    for layer in chain.layers(0, first):
-        _set_trainable(layer, False)
+    train_groups(chain, first, batch_norm)
+
+
+def train_groups(chain: Chain, first: int, batch_norm: str) -> None:
+    """The same for the layers of a chain, whatever the models that they are in say."""
+    one_of("batch_norm", batch_norm, ("frozen", "train"))
+    for trains, layers in ((False, chain.layers(0, first)), (True, chain.layers(first, len(chain.groups)))):
+        for layer in layers:
+            _set_trainable(layer, trains)
     if batch_norm == "frozen":
         for layer in _leaves(chain, first, len(chain.backbone_groups)):
             if isinstance(layer, keras.layers.BatchNormalization):

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from rich import box
@@ -27,6 +28,8 @@ class Fold:
     """Mean over the classes of the share of their images that are answered rightly."""
     crossentropy: float
     """Mean of minus the logarithm of the right class's probability, in nats."""
+    history: tuple[dict[str, Any], ...] = ()
+    """One mapping per epoch, as in `kertl.Run.rows`: stage, boundary, epoch and metrics; `val_` is of the fold."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
