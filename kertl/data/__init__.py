@@ -15,6 +15,7 @@ from kertl.data._failures import data_errors
 from kertl.data._image_data import ImageData, Record
 from kertl.data._imbalance import balanced_weights, effective_weights
 from kertl.data._issues import Issue
+from kertl.data._joined import joined
 from kertl.data._mixing import MixedBatches, mixed, mixing, one_hot
 from kertl.data._sources import from_arrays, from_csv, from_directory
 from kertl.data._unlabelled import images
@@ -36,6 +37,7 @@ __all__ = [
     "from_csv",
     "from_directory",
     "images",
+    "joined",
     "mixed",
     "mixing",
     "one_hot",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kertl import _checks
 from kertl.data._epochs import Epochs
 from kertl.data._issues import Issue
 from kertl.data._readers import Reader
@@ -132,6 +133,45 @@ class ImageDataset(Epochs):
         size = image_size or self.image_size
         reader = self.reader if size == self.image_size else self.reader.at_size(size)
         return self._with(reader=reader, batch_size=batch_size or self.batch_size)
+
+    def subset(self, rows: np.ndarray, *, seed: int | None = None, shuffle: bool | None = None) -> "ImageDataset":
+        """The examples `rows` alone, a fold's say, in batches of the same size; no image is read or copied for it.
+
+        A cache in memory is shared, and of an oversampled dataset the classes are again drawn equally often unless
+        `shuffle` is False. The new dataset begins with epoch 0.
+
+        Args:
+            rows: Places in data order, whole numbers from 0 to `num_examples - 1`, at least one; the examples come in
+                this order.
+            seed: Seed of the order; None for the dataset's own.
+            shuffle: Whether the order changes from epoch to epoch; None for as it is in the dataset.
+
+        Raises:
+            ValueError: If `rows` or `seed` is not as described above.
+
+        Example:
+            >>> import kertl, numpy as np
+            >>> x = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8)
+            >>> data = kertl.data.from_arrays(x, [0, 1] * 10, validation=0, test=0)
+            >>> fold = data.train.subset(np.arange(5, 15), shuffle=False)
+            >>> fold.num_examples, fold.files[0], fold[0][1].tolist()
+            (10, 'array:5', [1, 0, 1, 0, 1, 0, 1, 0, 1, 0])
+        """
+        chosen = np.asarray(rows)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not chosen.size:
+            raise _checks.complain("rows", "a one-dimensional array of at least one whole number", rows)
+        if not (chosen.min() >= 0 and chosen.max() < self.num_examples):
+            received = [int(chosen.min()), int(chosen.max())]
+            raise _checks.complain("rows", f"places from 0 to {self.num_examples - 1}", received)
+        smaller = self._with(
+            reader=self.reader.subset(chosen),
+            labels=None if self.labels is None else self.labels[chosen],
+            files=[self.files[row] for row in chosen],
+            digests=None if self.digests is None else [self.digests[row] for row in chosen],
+            seed=self.seed if seed is None else _checks.integer("seed", seed, at_least=0),
+            shuffle=self.shuffle if shuffle is None else _checks.one_of("shuffle", shuffle, (False, True)),
+        )
+        return smaller if self.balance is None or shuffle is False else smaller.oversampled(self.balance[chosen])
 
     def _unshuffled(self, labels: np.ndarray | None, class_names: Sequence[str], task: str) -> "ImageDataset":
         return self._with(labels=labels, class_names=class_names, task=task, shuffle=False)

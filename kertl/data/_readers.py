@@ -1,6 +1,7 @@
 """Where the pixels of a batch come from: files, or memory.
 
-A reader has a `shape`, that of one image, and `take(rows)`, which gives those images as one `uint8` array.
+A reader has a `shape`, that of one image, and `take(rows)`, which gives those images as one `uint8` array. Its
+`file_resize` says how files come to that shape, and is None where the pixels do not come from files.
 """
 
 import concurrent.futures
@@ -22,12 +23,16 @@ class Reader(Protocol):
     """What an `ImageDataset` reads images from."""
 
     shape: tuple[int, int, int]
+    file_resize: str | None
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The images `rows`, of shape `(len(rows), height, width, 3)`."""
 
     def at_size(self, image_size: tuple[int, int]) -> "Reader":
         """A reader of the same images at another size."""
+
+    def subset(self, rows: np.ndarray) -> "Reader":
+        """A reader of the images `rows` alone; nothing is read or copied for it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class FileReader:
         self.files = list(files)
         self.shape = (*image_size, 3)
         self.resize = resize
+        self.file_resize: str | None = resize
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The images `rows`."""
@@ -77,6 +83,10 @@ class FileReader:
         """A reader of the same files at another size."""
         return FileReader(self.files, image_size, self.resize)
 
+    def subset(self, rows: np.ndarray) -> "FileReader":
+        """A reader of the files `rows`."""
+        return FileReader([self.files[row] for row in rows], self.shape[:2], self.resize)
+
     def _pixels(self, file: KnownFile) -> np.ndarray:
         try:
             return pixels_of(file.read(), self.shape[:2], self.resize)
@@ -85,20 +95,28 @@ class FileReader:
 
 
 class ArrayReader:
-    """Images that are in memory at their final size."""
+    """Images that are in memory at their final size; those at `chosen`, or all of them."""
 
-    def __init__(self, images: np.ndarray, resize: str = "stretch") -> None:
+    file_resize: str | None = None
+
+    def __init__(self, images: np.ndarray, resize: str = "stretch", chosen: np.ndarray | None = None) -> None:
         self.images = images
         self.shape = images.shape[1:]
         self.resize = resize
+        self.chosen = chosen
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The images `rows`."""
-        return self.images[rows]
+        return self.images[rows if self.chosen is None else self.chosen[rows]]
 
     def at_size(self, image_size: tuple[int, int]) -> "ArrayReader":
         """The same images at another size."""
-        return ArrayReader(resized(self.images, image_size, self.resize), self.resize)
+        images = self.images if self.chosen is None else self.images[self.chosen]
+        return ArrayReader(resized(images, image_size, self.resize), self.resize)
+
+    def subset(self, rows: np.ndarray) -> "ArrayReader":
+        """The images `rows` in the same memory."""
+        return ArrayReader(self.images, self.resize, rows if self.chosen is None else self.chosen[rows])
 
 
 class MemoryReader:
@@ -110,6 +128,7 @@ class MemoryReader:
     def __init__(self, reader: Reader, size: int) -> None:
         self.reader = reader
         self.shape = reader.shape
+        self.file_resize: str | None = reader.file_resize
         self.images = np.empty((size, *reader.shape), np.uint8)
         self.known = np.zeros(size, bool)
 
@@ -124,6 +143,75 @@ class MemoryReader:
     def at_size(self, image_size: tuple[int, int]) -> "MemoryReader":
         """A reader of the same images at another size, which keeps those."""
         return MemoryReader(self.reader.at_size(image_size), len(self.known))
+
+    def subset(self, rows: np.ndarray) -> "RowsReader":
+        """The images `rows` in the same memory: what one of the two readers has read the other does not read again."""
+        return RowsReader(self, rows)
+
+
+class RowsReader:
+    """Some of the images of another reader."""
+
+    def __init__(self, reader: Reader, rows: np.ndarray) -> None:
+        self.reader = reader
+        self.rows = rows
+        self.shape = reader.shape
+        self.file_resize: str | None = reader.file_resize
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """The images `rows` of the chosen ones."""
+        return self.reader.take(self.rows[rows])
+
+    def at_size(self, image_size: tuple[int, int]) -> "RowsReader":
+        """The same images at another size."""
+        return RowsReader(self.reader.at_size(image_size), self.rows)
+
+    def subset(self, rows: np.ndarray) -> "RowsReader":
+        """The images `rows` of the chosen ones."""
+        return RowsReader(self.reader, self.rows[rows])
+
+
+class JoinedReader:
+    """The images of several readers, one reader after the other."""
+
+    def __init__(self, readers: Sequence[Reader], sizes: Sequence[int]) -> None:
+        self.readers = list(readers)
+        self.sizes = list(sizes)
+        self.shape = self.readers[0].shape
+        modes = {reader.file_resize for reader in self.readers}
+        self.file_resize: str | None = self.readers[0].file_resize if len(modes) == 1 else None
+        self._ends = np.cumsum(self.sizes)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """The images `rows`."""
+        images = np.empty((len(rows), *self.shape), np.uint8)
+        owners = np.searchsorted(self._ends, rows, side="right")
+        for owner, reader in enumerate(self.readers):
+            places = np.flatnonzero(owners == owner)
+            if len(places):
+                images[places] = reader.take(rows[places] - (self._ends[owner] - self.sizes[owner]))
+        return images
+
+    def at_size(self, image_size: tuple[int, int]) -> "JoinedReader":
+        """The same images at another size."""
+        return JoinedReader([reader.at_size(image_size) for reader in self.readers], self.sizes)
+
+    def subset(self, rows: np.ndarray) -> "RowsReader":
+        """The images `rows`."""
+        return RowsReader(self, rows)
+
+
+def joined_reader(readers: Sequence[Reader], sizes: Sequence[int]) -> Reader:
+    """A reader of the images of several, one reader after the other; of files, again one that reads them at once.
+
+    Args:
+        readers: What gives images of one size.
+        sizes: Number of images of each reader.
+    """
+    files = [reader for reader in readers if isinstance(reader, FileReader)]
+    if len(files) == len(readers) and len({reader.resize for reader in files}) == 1:
+        return FileReader([file for reader in files for file in reader.files], files[0].shape[:2], files[0].resize)
+    return JoinedReader(readers, sizes)
 
 
 def resized(images: np.ndarray, image_size: tuple[int, int], resize: str) -> np.ndarray:

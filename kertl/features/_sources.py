@@ -9,7 +9,6 @@ import keras
 import numpy as np
 
 from kertl.data import ImageData, ImageDataset
-from kertl.data._readers import FileReader
 from kertl.errors import DataError
 
 _BLOCK = 256
@@ -92,14 +91,14 @@ class _Dataset:
 
     def __init__(self, dataset: ImageDataset) -> None:
         self._reader = dataset.reader
-        files = _file_reader(dataset.reader)
-        self._known = dataset.digests if files is not None else None
+        resize = dataset.reader.file_resize
+        self._known = dataset.digests if resize is not None else None
         self.labels = dataset.labels
         self.count, self.dtype = dataset.num_examples, np.dtype(np.uint8)
         self.shape: tuple[int, ...] = dataset.reader.shape
         self.identity = _pixels(self.shape, self.dtype)
-        if files is not None and self._known is not None:
-            self.identity = {"content": "file", "image_size": self.shape[:2], "resize": files.resize}
+        if resize is not None and self._known is not None:
+            self.identity = {"content": "file", "image_size": self.shape[:2], "resize": resize}
 
     def digests(self) -> np.ndarray:
         if self._known is not None:
@@ -160,12 +159,6 @@ class _Stream:
                 f"`data` must give the same images at each pass. Received: {sum(map(len, wanted.values()))} of "
                 f"{self.count} images did not come again. Leave augmentation to `augment=`."
             )
-
-
-def _file_reader(reader: Any) -> FileReader | None:
-    """The reader that reads files, and sees that they are what they were; behind a cache in memory perhaps."""
-    reader = getattr(reader, "reader", reader)
-    return reader if isinstance(reader, FileReader) else None
 
 
 def _is_tf_dataset(data: Any) -> bool:

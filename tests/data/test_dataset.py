@@ -167,3 +167,49 @@ def test_the_tf_dataset_gives_the_same_batches_and_each_pass_is_the_next_epoch(d
         batches = list(dataset.as_numpy_iterator())
         assert all(equal(batch, data.train.batch(epoch, i)) for i, batch in enumerate(batches))
     small_model().fit(dataset, epochs=2, shuffle=False, verbose=0)
+
+
+def test_a_subset_has_the_same_images_labels_files_and_digests(data):
+    rows = np.array([7, 3, 30])
+    fold = data.train.subset(rows, shuffle=False)
+    np.testing.assert_array_equal(fold[0][0], data.train.reader.take(rows))
+    np.testing.assert_array_equal(fold[0][1], data.train.labels[rows])
+    assert fold.files == [data.train.files[row] for row in rows]
+    assert fold.digests == [data.train.digests[row] for row in rows]
+    assert (fold.batch_size, fold.seed, fold.class_names, fold.task) == (4, 0, ["cat", "dog"], "single_label")
+
+
+def test_a_subset_is_shuffled_by_its_seed_and_the_epoch(data):
+    rows = np.arange(5, 15)
+    fold = data.train.subset(rows, seed=3)
+    for epoch in range(3):
+        order = rows[np.random.default_rng((3, epoch)).permutation(10)]
+        np.testing.assert_array_equal(fold.batch(epoch, 1)[1], data.train.labels[order[4:8]])
+    assert data.validation.subset(np.arange(4)).shuffle is False
+    assert data.train.subset(rows).seed == data.train.seed
+
+
+def test_a_subset_of_an_oversampled_dataset_draws_its_classes_equally_often(photos):
+    for k in range(12):
+        (photos / "dog" / f"{k}.png").unlink()
+    train = kertl.data.from_directory(photos, image_size=(4, 4), validation=0, test=0).oversampled().train
+    fold = train.subset(np.arange(14, 24))
+    assert np.bincount(fold.labels).tolist() == [6, 4]
+    assert np.bincount(fold.labels[fold.order(0)]).tolist() == [6, 6]
+    assert train.subset(np.arange(14, 24), shuffle=False).order(0).tolist() == list(range(10))
+
+
+def test_a_subset_shares_the_cache_in_memory(photos):
+    train = kertl.data.from_directory(photos, image_size=(4, 4), validation=0, test=0, cache="memory").train
+    before = train.subset(np.arange(10), shuffle=False)[0][0]
+    for file in train.files:
+        Path(file).unlink()
+    np.testing.assert_array_equal(train.subset(np.arange(3, 8), shuffle=False)[0][0], before[3:8])
+    with pytest.raises(DataError, match=r"cannot be opened"):
+        train.subset(np.arange(8, 12))[0]
+
+
+@pytest.mark.parametrize("rows", [[], [0.5], [True] * 32, [[1]], [-1], [32]])
+def test_rows_that_the_dataset_does_not_have_are_refused(data, rows):
+    with pytest.raises(ValueError, match="`rows` must be"):
+        data.train.subset(np.array(rows))
