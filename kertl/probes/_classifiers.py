@@ -24,12 +24,12 @@ Probe = Callable[[np.ndarray, np.ndarray, np.ndarray, int], Iterator[tuple[str, 
 
 
 class Standardiser:
-    """Moves each feature to mean 0 and spread 1, as measured on training rows; a constant one becomes 0."""
+    """Moves each feature to mean 0 and standard deviation 1, as measured on training rows; a constant one becomes 0."""
 
     def __init__(self, rows: np.ndarray) -> None:
         self._mean = rows.mean(axis=0, dtype=np.float64)
-        spread = rows.std(axis=0, dtype=np.float64)
-        self._scale = np.where(spread > 1e-12, spread, np.inf)
+        deviation = rows.std(axis=0, dtype=np.float64)
+        self._scale = np.where(deviation > 1e-12, deviation, np.inf)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         return ((rows - self._mean) / self._scale).astype(np.float32)
