@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import platformdirs
 from rich.console import Console
 from rich.table import Table
 
@@ -230,5 +231,4 @@ def _sha256(path: Path) -> str:
 
 def _cache() -> Path:
     """Where fetched files are kept: `KERTL_CACHE`, or the user's cache directory."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("KERTL_CACHE") or Path(base) / "kertl")
+    return Path(os.environ.get("KERTL_CACHE") or platformdirs.user_cache_dir("kertl", appauthor=False))

@@ -13,6 +13,7 @@ from kertl import _checks
 from kertl.data._epochs import Epochs
 from kertl.data._issues import Issue
 from kertl.data._readers import Reader
+from kertl.data._summary import kind_of
 from kertl.errors import DataError
 
 if TYPE_CHECKING:
@@ -70,6 +71,13 @@ class ImageDataset(Epochs):
         self.issues = tuple(issues)
         self.digests = None if digests is None else list(digests)
         self.failure: DataError | None = None
+
+    def __repr__(self) -> str:
+        labels = "no labels" if self.labels is None else kind_of(self.task, self.class_names)
+        return (
+            f"ImageDataset({self.num_examples} images, {labels}, image_size={self.image_size}, "
+            f"batch_size={self.batch_size}, shuffle={self.shuffle}, seed={self.seed}, epoch={self.epoch})"
+        )
 
     @property
     def num_examples(self) -> int:
