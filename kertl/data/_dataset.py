@@ -127,10 +127,22 @@ class ImageDataset(Epochs):
         places = np.array([names.index(name) for name in self.class_names], np.int32)
         return self._unshuffled(wanted.placed(self.labels, places, len(names)), names, task)
 
-    def changed(self, *, image_size: tuple[int, int] | None = None, batch_size: int | None = None) -> "ImageDataset":
-        """The same examples in the same order, at another size or in other batches; None leaves as it is."""
+    def changed(
+        self, *, image_size: tuple[int, int] | None = None, batch_size: int | None = None, resize: str | None = None
+    ) -> "ImageDataset":
+        """The same examples in the same order, at another size or in other batches; None leaves as it is.
+
+        Args:
+            image_size: `(height, width)`. Arrays are resized from the size that they have.
+            batch_size: Images per batch; >= 1.
+            resize: `"stretch"`, `"pad"` or `"crop"`; files are decoded anew for it.
+
+        Raises:
+            DataError: If the images are arrays that were resized in another way already.
+        """
         size = image_size or self.image_size
-        reader = self.reader if size == self.image_size else self.reader.at_size(size)
+        same = size == self.image_size and resize in (None, self.reader.fitted)
+        reader = self.reader if same else self.reader.at_size(size, resize)
         return self._with(reader=reader, batch_size=batch_size or self.batch_size)
 
     def subset(self, rows: np.ndarray, *, seed: int | None = None, shuffle: bool | None = None) -> "ImageDataset":

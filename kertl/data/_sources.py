@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from kertl._checks import complain
+from kertl.data._array_images import array_images
 from kertl.data._array_labels import read_labels
 from kertl.data._image_data import Entry, ImageData, Options, assemble
 from kertl.data._issues import Issue
 from kertl.data._kinds import IMAGE_SUFFIXES
 from kertl.data._labels import LabelColumns, Labelling, class_order
 from kertl.data._oddities import oddities
-from kertl.data._readers import ArrayReader, FileReader, KnownFile, resized
+from kertl.data._readers import ArrayReader, FileReader, KnownFile, fit_by, resized
 from kertl.data._scan import inspect, is_hidden, relative, walk
 from kertl.data._table import read_table
 from kertl.errors import DataError
@@ -254,10 +255,11 @@ def from_arrays(
         ((14, 8, 8, 3), {0: 1.0, 1: 1.0})
     """
     options = Options(image_size, validation, test, seed, batch_size, resize, None, strict)
-    images = _images(x)
+    images = array_images(x)
     labels, labelling = read_labels(y, len(images), task_named(task).name, class_names)
     digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     entries = [Entry(f"array:{k}", labels[k], digests[k]) for k in range(len(images))]
+    fitted = None if image_size is None else fit_by(images, image_size, resize)
     if image_size is not None and image_size != images.shape[1:3]:
         images = resized(images, image_size, resize)
     elif images.shape[-1] == 1:
@@ -268,7 +270,7 @@ def from_arrays(
         options,
         labelling=labelling,
         fractions=options.fractions,
-        reader_of=lambda rows: ArrayReader(images[rows], resize),
+        reader_of=lambda rows: ArrayReader(images[rows], resize, fitted=fitted),
         name_of=lambda row: f"array:{row}",
     )
 
@@ -344,25 +346,3 @@ def _entries(folders: Sequence[Path], split: str, issues: list[Issue], root: Pat
         for folder in folders
         for path in walk(folder, issues, root)
     ]
-
-
-def _images(x: Any) -> np.ndarray:
-    """`x` as `uint8`, of shape `(n, height, width, channels)`."""
-    x = np.asarray(x)
-    if x.ndim != 4 or x.shape[-1] not in (1, 3) or not x.size:
-        raise DataError(
-            f"`x` must be images of shape (n, height, width, 3) or (n, height, width, 1), at least one. "
-            f"Received: shape {x.shape}."
-        )
-    if x.dtype == np.uint8:
-        return x
-    if x.dtype.kind not in "fiu":
-        raise DataError(f"`x` must hold numbers from 0 to 255. Received: dtype {x.dtype}.")
-    low, high = float(x.min()), float(x.max())
-    if not (low >= 0 and high <= 255):
-        raise DataError(f"`x` must hold numbers from 0 to 255. Received: values from {low:g} to {high:g}.")
-    if x.dtype.kind == "f" and 0 < high <= 1:
-        raise DataError(
-            f"`x` must hold numbers from 0 to 255. Received: floats from {low:g} to {high:g}. Multiply them by 255."
-        )
-    return np.rint(x).astype(np.uint8)

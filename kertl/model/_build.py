@@ -7,8 +7,9 @@ from typing import Any
 import keras
 
 import kertl
-from kertl._checks import complain, integer, number
+from kertl._checks import complain, integer, number, one_of
 from kertl.backbones import load_backbone
+from kertl.data import RESIZE
 from kertl.heads import Head
 from kertl.model._info import ModelInfo, set_model_info
 from kertl.model._outputs import UNITS_LAYER
@@ -25,6 +26,7 @@ def build(
     task: str = "single_label",
     head: Head | None = None,
     target_scaling: tuple[Sequence[float], Sequence[float]] | None = None,
+    resize: str | None = None,
 ) -> keras.Model:
     """A classifier or regressor from a pretrained backbone: preprocessing, backbone (nested whole), head.
 
@@ -45,7 +47,9 @@ def build(
             `data.target_scaling` has them. The head then computes standardised targets, and a `Rescaling` layer without
             weights behind it, "original_units", turns them into the units of the data: answers start at the mean, the
             learning rate does not depend on the units, and `kertl.fine_tune` counts every target alike in the loss.
-            None leaves the head's answers as they are.
+            None leaves what the head computes as it is.
+        resize: How images come to the size of the model, "stretch", "pad" or "crop", see `kertl.data.read_image`, for
+            `kertl.predict`, `kertl.evaluate` and the command line. None leaves it to the data that it is trained on.
 
     Returns:
         A functional model with input `(batch, height, width, channels)` and float32 output `(batch, outputs)`.
@@ -62,6 +66,7 @@ def build(
         (None, 2)
     """
     chosen_task = task_named(task)
+    one_of("resize", resize, (None, *RESIZE))
     classes = _number_of_classes(num_classes, class_names, chosen_task)
     if target_scaling is not None:
         _check_scaling(target_scaling, classes, chosen_task)
@@ -71,7 +76,7 @@ def build(
         means, spreads = ([float(value) for value in values] for values in target_scaling)
         answers = keras.layers.Rescaling(spreads, means, dtype="float32", name=UNITS_LAYER)(answers)
     model = keras.Model(loaded.input, answers, name=f"{loaded.backbone_name}_{task}")
-    info = ModelInfo(task, tuple(class_names or ()), loaded.backbone_name, kertl.__version__)
+    info = ModelInfo(task, tuple(class_names or ()), loaded.backbone_name, kertl.__version__, resize=resize)
     return set_model_info(model, info)
 
 
