@@ -78,7 +78,7 @@ def read_image(
     try:
         if isinstance(source, Image.Image):
             _refuse_bombs(source)
-            return as_rgb(fit(upright(source.copy()), image_size, resize))
+            return as_rgb(fit(upright(source, in_place=False), image_size, resize))
         content = bytes(source) if isinstance(source, bytes | bytearray) else read_file(source)[0]
         return pixels_of(content, image_size, resize)
     except DataError as error:
@@ -133,12 +133,12 @@ def opened(content: bytes) -> Image.Image:
         return image
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """What `opened` gave, decoded to its last row."""
+def upright(image: Image.Image, *, in_place: bool = True) -> Image.Image:
+    """What `opened` gave, decoded to its last row; in place saves a copy."""
     with _reasons(b""):
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return _eight_bits(image)
+        turned = ImageOps.exif_transpose(image, in_place=True) if in_place else ImageOps.exif_transpose(image)
+        return _eight_bits(turned or image)
 
 
 def count_images(image: Image.Image, content: bytes) -> int:
