@@ -92,6 +92,7 @@ def read_data(
     *,
     validation: float,
     test: float,
+    resize: str = "stretch",
     seed: int = 0,
     batch_size: int = 32,
     task: str = "single_label",
@@ -108,7 +109,7 @@ def read_data(
     from kertl import data
 
     common: dict[str, Any] = {"validation": validation, "test": test, "seed": seed, "batch_size": batch_size}
-    common.update(task=task, class_names=class_names)
+    common.update(task=task, class_names=class_names, resize=resize)
     columns = label_columns or ["label"]
     if path.is_dir():
         return data.from_directory(path, image_size=image_size, **common)

@@ -14,6 +14,7 @@ from kertl.data._dataset import ImageDataset
 from kertl.data._effects import AugmentationCheck, Effect
 from kertl.data._image_data import ImageData
 from kertl.data.augment import layers, varied
+from kertl.tasks import task_named
 
 
 def check_augmentation(
@@ -98,9 +99,9 @@ def _held_out(data: Any) -> tuple[str, ImageDataset]:
 
 
 def _check(model: keras.Model, dataset: ImageDataset) -> None:
-    if dataset.labels is None or dataset.task not in ("single_label", "binary"):
+    if dataset.labels is None or not task_named(dataset.task).one_class:
         raise complain("data", "of images with one class each", dataset.task)
-    outputs = 1 if dataset.task == "binary" else len(dataset.class_names)
+    outputs = task_named(dataset.task).outputs(len(dataset.class_names))
     if model.output_shape[-1] != outputs:
         advice = f"It has {model.output_shape[-1]}."
         raise complain("model", f"one with {outputs} outputs for {dataset.class_names}", model.name, advice)

@@ -13,6 +13,7 @@ import keras
 
 from kertl._checks import one_of
 from kertl.groups import Chain, find_chain
+from kertl.model._info import keep_info
 
 _logger = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ def split(model: keras.Model, at: str | int) -> tuple[keras.Model, keras.Model]:
             number k: the last k groups of `kertl.layer_groups(model)` are the suffix.
 
     Returns:
-        `(prefix, suffix)`, both functional models. Where two tensors cross, the prefix gives a list of two.
+        `(prefix, suffix)`, both functional models. Where two tensors cross, the prefix gives a list of two. The suffix
+        has the task, the class names and the thresholds of the model; a prefix has no task.
 
     Raises:
         ValueError: If there is no such boundary; the message lists the groups.
@@ -41,7 +43,9 @@ def split(model: keras.Model, at: str | int) -> tuple[keras.Model, keras.Model]:
         ((None, 4, 4, 512), (None, 2, 2, 512))
     """
     chain = find_chain(model)
-    return cut(chain, chain.first_trained(at))
+    first = chain.first_trained(at)
+    prefix, suffix = cut(chain, first)
+    return prefix, keep_info(model, suffix, takes_pictures=first == 0)
 
 
 def freeze(model: keras.Model, at: str | int, *, batch_norm: str = "frozen") -> None:

@@ -11,14 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-import kertl
 from kertl._checks import complain, number, one_of
 from kertl.compatibility import Findings, check
 from kertl.data import ImageData
 from kertl.errors import DataError, DivergedError
 from kertl.evaluation import evaluate, tune_thresholds
 from kertl.groups import find_chain
-from kertl.model import ModelInfo, at_size, flags_kept, load, model_info, output_layer, set_model_info
+from kertl.model import at_size, flags_kept, load, model_info, note_data, output_layer, set_model_info
 from kertl.recipe import NAMED, PRECISIONS, Recipe, named_recipe
 from kertl.runner._auto import AutoRecipe, choose_recipe
 from kertl.runner._best_stage import BestStage
@@ -148,8 +147,7 @@ def fine_tune(
     _check(model, data, wanted)
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
     one_of("precision", precision, (None, *PRECISIONS))
-    if model_info(model) is None:
-        set_model_info(model, ModelInfo(data.task, tuple(data.class_names), model.name, kertl.__version__))
+    note_data(model, data)
     directory = RunDirectory(run_dir, cache_dir)
     with directory.in_use():
         recipe = wanted if isinstance(wanted, Recipe) else _chosen_recipe(model, data, directory)
