@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+__all__ = ["describe", "replicas", "scope_of"]
+
 _PACKAGES = (
     "kertl",
     "keras",

@@ -9,6 +9,8 @@ from kertl._checks import complain, integer, number, one_of
 from kertl.hardware import replicas
 from kertl.tasks import Task
 
+__all__ = ["Head", "initializer_for", "initializer_reason"]
+
 _RECTIFIERS = ("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "swish", "mish", "hard_silu", "softplus")
 _SATURATING = ("tanh", "sigmoid", "hard_sigmoid", "hard_tanh", "softsign", "linear", "softmax")
 

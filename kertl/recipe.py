@@ -12,6 +12,17 @@ from typing import Any
 from kertl._checks import complain, integer, number, one_of, pair
 from kertl._transformations import checked_augment
 
+__all__ = [
+    "LOSSES",
+    "NAMED",
+    "OPTIMIZERS",
+    "PRECISIONS",
+    "SCHEDULES",
+    "Recipe",
+    "Stage",
+    "named_recipe",
+]
+
 SCHEDULES = (
     "one_cycle",
     "cosine",

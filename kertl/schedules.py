@@ -10,6 +10,15 @@ import numpy as np
 
 from kertl._checks import complain, integer, number, one_of
 
+__all__ = [
+    "Cyclical",
+    "Join",
+    "OneCycle",
+    "SlantedTriangular",
+    "plot",
+    "schedule_named",
+]
+
 
 @keras.saving.register_keras_serializable(package="kertl")
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
