@@ -22,7 +22,7 @@ _LEAST = 1e-7
 class _Varied(keras.utils.PyDataset):
     """One augmented version of the images of a dataset; batch i is a function of (seed, version, i)."""
 
-    def __init__(self, dataset: ImageDataset, augmented: str, seed: int, version: int) -> None:
+    def __init__(self, dataset: ImageDataset, augmented: str | Sequence[Any], seed: int, version: int) -> None:
         super().__init__()
         self._dataset, self._first = dataset, version * len(dataset)
         self._layers = keras.Sequential([keras.Input((*dataset.image_size, 3)), *augmentation.layers(augmented)])
@@ -38,7 +38,7 @@ class _Varied(keras.utils.PyDataset):
 
 
 def predict(
-    model: keras.Model, dataset: ImageDataset, *, views: int = 0, augment: str = "light", seed: int = 0
+    model: keras.Model, dataset: ImageDataset, *, views: int = 0, augment: str | Sequence[Any] = "light", seed: int = 0
 ) -> np.ndarray:
     """What the model says about every image, in data order.
 
@@ -170,7 +170,7 @@ def evaluate(
     *,
     predictions: np.ndarray | None = None,
     views: int = 0,
-    augment: str = "light",
+    augment: str | Sequence[Any] = "light",
     seed: int = 0,
 ) -> dict[str, Any]:
     """How well a model does on a part of the data.

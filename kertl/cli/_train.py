@@ -53,7 +53,7 @@ def train(
     import kertl
 
     console = Console()
-    chosen_here = {"epochs": epochs, "augment": options.read_augment(augment)}
+    chosen_here: dict[str, Any] = {"epochs": epochs, "augment": options.read_augment(augment)}
     changes = {name: value for name, value in chosen_here.items() if value is not None}
     changes.update(_fields("stage", stage, kertl.Stage))
     chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, precision, seed)
