@@ -25,6 +25,7 @@ if _typing.TYPE_CHECKING:
     from kertl import probes as probes
     from kertl import range_test as range_test
     from kertl import recipe as recipe
+    from kertl import results as results
     from kertl import runner as runner
     from kertl import schedules as schedules
     from kertl import search as search
@@ -108,6 +109,7 @@ _MODULES = (
     "probes",
     "range_test",
     "recipe",
+    "results",
     "runner",
     "schedules",
     "search",
