@@ -49,7 +49,7 @@ def _loss_name(loss: Any) -> str:
                 "loss",
                 "a function that is registered with Keras",
                 loss,
-                "Put `@keras.saving.register_keras_serializable()` in front of it.",
+                "Put `@keras.saving.register_keras_serializable()` before it.",
             )
         return str(name)
     if not isinstance(loss, str) or ">" not in loss:

@@ -74,7 +74,7 @@ class Baselines(Result):
     def standard_error(self) -> float:
         """Of the best validation accuracy: differences below about twice as much mean little.
 
-        Two right and two wrong answers are added, so that it is above 0 where all are right (Agresti & Coull, 1998).
+        Two right and two wrong predictions are added, so that it is never 0 (Agresti & Coull, 1998).
         """
         count = self.images["validation"]
         share = (self.best.validation_accuracy * count + 2) / (count + 4)
@@ -129,17 +129,17 @@ def baselines(
 
     The images go through the backbone once. At each boundary, and at the last two and the last three joined, features
     are averaged over the picture and standardised; nearest class mean, nearest neighbours, ridge regression and
-    logistic regression are fitted to the training part, and each takes the setting that is best on the validation part.
+    logistic regression are fitted to the training set, and each takes the setting that is best on the validation set.
     The accuracies tell which depth carries the task, and what fine-tuning has to beat. The test part is asked once, by
     the best of all.
 
     Args:
         model: A backbone, or a classifier, whose head is left out.
-        data: Images with one class each, in a training and a validation part.
+        data: Images with one class each, in a training and a validation set.
         boundaries: Names of layer groups at whose ends to look, see `kertl.layer_groups`; by default those where a
             main boundary ends.
         seed: Which training images are taken where there are more than 20,000; >= 0.
-        cache_dir: Where features are kept, as in `kertl.extract`.
+        cache_dir: Where features are cached, as in `kertl.extract`.
 
     Raises:
         ValueError: If there is no such boundary, no validation part, or images have no single class each.
@@ -227,7 +227,7 @@ class _Trial:
         return self._accuracies(method, "test")[setting]
 
     def _accuracies(self, method: str, part: str) -> dict[str, float]:
-        """The share of right answers by setting."""
+        """The accuracy by setting."""
         train, asked = self._vectors["train"], self._vectors[part]
         answers = PROBES[method](train, self._labels["train"], asked, self._classes)
         return {setting: float(np.mean(answer == self._labels[part])) for setting, answer in answers}

@@ -74,7 +74,7 @@ class LearningCurve(Result):
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy with the most images; two right and two wrong answers added, as Agresti & Coull do."""
+        """Of the accuracy with the most images; two right and two wrong predictions added, as Agresti & Coull do."""
         share = (self.points[-1].mean * self.judged_on + 2) / (self.judged_on + 4)
         return math.sqrt(share * (1 - share) / (self.judged_on + 4))
 
