@@ -19,6 +19,11 @@ CHECKPOINT_STATE = ("_batches_seen_since_last_saving", "_last_batch_seen")
 NO_MOMENTS = ("_accumulated_gradients", "_trainable_variables", "_variables")
 """Lists of an optimizer with an item per trained variable, or by chance as many, that are not its moments."""
 
+STEPS = "_iterations"
+"""The attribute of an optimizer that its step count is read from."""
+MOMENTUM_PRODUCT = "_u_product"
+"""The attribute of Nadam with the product of its momenta so far, one for all variables."""
+
 
 def layers_inside(layer: Any) -> list[Any]:
     """A layer or model and all layers inside it, nested ones too; `Model.layers` has the outermost only."""
@@ -56,6 +61,16 @@ def put_learning_rate(optimizer: Any, rate: Any) -> None:
 def steps_taken(optimizer: Any) -> Any:
     """The variable that counts every step, which the public `iterations` divides where gradients accumulate."""
     return optimizer._iterations
+
+
+def trained_count(optimizer: Any) -> int:
+    """How many variables an optimizer was built for."""
+    return len(optimizer._trainable_variables)
+
+
+def place_of(optimizer: Any, variable: Any) -> int:
+    """The place of a variable among those that an optimizer was built for."""
+    return int(optimizer._get_variable_index(variable))
 
 
 def averages(optimizer: Any) -> Iterator[tuple[Any, Any]]:
@@ -140,6 +155,12 @@ def _optimizer() -> Any:
     return made
 
 
+def _nadam() -> Any:
+    made = keras.optimizers.Nadam()
+    made.build([keras.Variable([1.0])])
+    return made
+
+
 def _tuner(name: str) -> Callable[[], Any]:
     """A class of KerasTuner, or an oracle of that class."""
 
@@ -179,6 +200,7 @@ PRIVATE_NAMES: tuple[PrivateName, ...] = (
     PrivateName("_jax_state_synced", _in_source("backend/jax/trainer.py"), "whether JAX's variables are current"),
     PrivateName("_learning_rate", _optimizer, "the rate's variable or schedule"),
     PrivateName("_iterations", _optimizer, "the count of all steps"),
+    PrivateName("_u_product", _nadam, "the bias correction of Nadam's moments"),
     PrivateName("_trainable_variables", _optimizer, "what an optimizer trains"),
     PrivateName("_variables", _optimizer, "a list that holds no moments"),
     PrivateName("_accumulated_gradients", _optimizer, "a list that holds no moments"),

@@ -13,20 +13,6 @@ import kertl
 from kertl import _keras
 from kertl._keras import PRIVATE_NAMES, PrivateName, gone
 
-# Files that still have names of their own.
-OWED = {
-    "model/_architecture.py",
-    "model/_boundary.py",
-    "model/_outputs.py",
-    "model/_precision.py",
-    "optimizers/_discriminative.py",
-    "optimizers/_grouped.py",
-    "optimizers/_moments.py",
-    "search/_training.py",
-    "search/_trial_model.py",
-    "studies/_trainee.py",
-}
-
 ROOT = Path(kertl.__file__).parent
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != Path(_keras.__file__)]
 NAMES = {one.name for one in PRIVATE_NAMES}
@@ -78,11 +64,7 @@ def test_a_name_that_is_gone_is_said_with_what_it_is_for():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_private_names_of_others_are_used_in_one_place(path):
-    found = list(of_others(path))
-    if str(path.relative_to(ROOT)) in OWED:
-        assert found, "take it off the list"
-    else:
-        assert found == []
+    assert list(of_others(path)) == []
 
 
 def test_what_is_used_in_that_place_is_in_the_table():

@@ -14,8 +14,9 @@ from kertl.data import AugmentationCheck, Effect
 from kertl.probes import Baseline, Baselines
 from kertl.range_test import Curve, RangeTest
 from kertl.results import LEFT_OUT, Result, called
+from kertl.runner import Run, StageValue
 from kertl.search import Importance, SearchResult, Trial
-from kertl.studies import CrossValidation, Fold, LearningCurve, Point, PowerLaw
+from kertl.studies import CrossValidation, Fold, LearningCurve, Point, PowerLaw, Verification
 
 PUBLIC = [
     importlib.import_module(one.name)
@@ -79,6 +80,17 @@ def augmentation_check():
     return AugmentationCheck(rows, 0.875, "validation")
 
 
+def run(tmp_path):
+    recipe = kertl.Recipe([kertl.Stage("deep", augment="none"), kertl.Stage("mid")])
+    rows = [
+        {"stage": stage, "at": at, "epoch": epoch, "learning_rate": 0.5, "loss": 0.5 / epoch, "val_loss": 0.25}
+        for stage, at, epoch in ((0, "deep", 1), (0, "deep", 2), (1, "mid", 3))
+    ]
+    metrics = {"validation": {"accuracy": 0.75, "images": 20}, "test": {"accuracy": 0.5, "images": 30}}
+    ends = (StageValue(0, "deep", "val_loss", 0.25), StageValue(1, "mid", "val_loss", None))
+    return Run(None, recipe, tuple(rows), metrics, tmp_path, 0, ends)
+
+
 MADE = {
     AugmentationCheck: lambda _: augmentation_check(),
     Baselines: lambda _: baselines(),
@@ -86,7 +98,9 @@ MADE = {
     Importance: lambda _: Importance(("rate", "units"), (0.5, 0.25), (0.125, 0.0), 12, 0.75),
     LearningCurve: lambda _: learning_curve(),
     RangeTest: lambda _: range_test(),
+    Run: run,
     SearchResult: search_result,
+    Verification: lambda _: Verification("mid", "openvino", 12, 1e-6, 1e-3, 1e-4, 3e-2),
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from kertl._checks import one_of
+from kertl._keras import layers_inside
 from kertl.groups import Chain, find_chain
 from kertl.model._info import keep_info
 
@@ -116,7 +117,7 @@ def train_groups(chain: Chain, first: int, batch_norm: str) -> None:
 @contextmanager
 def flags_kept(model: keras.Model) -> Iterator[None]:
     """Give the model its `trainable` flags back afterwards."""
-    layers = model._flatten_layers()
+    layers = layers_inside(model)
     flags = [layer.trainable for layer in layers]
     try:
         yield
@@ -137,4 +138,4 @@ def _set_trainable(layer: Any, value: bool) -> None:
 
 def _leaves(chain: Chain, first: int, stop: int) -> list[Any]:
     """The layers of some groups and those inside them."""
-    return [leaf for layer in chain.layers(first, stop) for leaf in layer._flatten_layers()]
+    return [leaf for layer in chain.layers(first, stop) for leaf in layers_inside(layer)]

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from kertl._checks import complain, number
+from kertl._keras import is_decayed, learning_rate_of
 from kertl.groups import Chain, find_chain
 from kertl.optimizers._grouped import MANY_STEPS, Grouped, discriminative_class, plain_class
 from kertl.optimizers._named import decays, set_weight_decay, unbuilt
@@ -80,7 +81,7 @@ def discriminative(
         "learning_rate": _head_rate(optimizer, peak, rates),
         "group_multipliers": factors,
         "variable_groups": of_variables,
-        "undecayed": [k for k, one in enumerate(variables) if not (decays(one) and plain._use_weight_decay(one))],
+        "undecayed": [k for k, one in enumerate(variables) if not (decays(one) and is_decayed(plain, one))],
     }
     made = discriminative_class(plain_class(plain)).from_config(config)
     if weight_decay is not None:
@@ -116,7 +117,7 @@ def _groups_of(variables: Sequence[Any], chain: Chain) -> tuple[list[str], list[
 def _head_rate(optimizer: Any, peak: Any, rates: Any) -> Any:
     """The rate of the head: a number, or a schedule."""
     if not isinstance(optimizer, str) and peak is None:
-        own = optimizer._learning_rate
+        own = learning_rate_of(optimizer)
         peak = own if callable(own) else float(own) if rates is None else None
     if rates is None:
         return peak if callable(peak) else float(number("peak", peak, above=0))

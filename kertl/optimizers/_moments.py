@@ -6,11 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl._keras import NO_MOMENTS, steps_taken, trained_count
 from kertl.optimizers._grouped import plain_class
 from kertl.optimizers._steps import count_by_variable
-
-# The state of gradient accumulation ends with the step that it belongs to.
-_NOT_CARRIED = ("_accumulated_gradients",)
 
 
 def carry_moments(
@@ -63,9 +61,9 @@ def carry_moments(
 def _carry_steps(old: Any, new: Any, common: Iterable[tuple[int, int]]) -> None:
     """Note for each variable how many steps it was trained for."""
     before = np.array(keras.ops.convert_to_numpy(count_by_variable(new)))
-    trained = keras.ops.convert_to_numpy(getattr(old, "steps_before", 0)) + np.zeros(len(old._trainable_variables), int)
+    trained = keras.ops.convert_to_numpy(getattr(old, "steps_before", 0)) + np.zeros(trained_count(old), int)
     for old_place, new_place in common:
-        before[new_place] = trained[old_place] + int(old._iterations)
+        before[new_place] = trained[old_place] + int(steps_taken(old))
     new.steps_before.assign(before)
 
 
@@ -77,7 +75,7 @@ def _inner(optimizer: Any) -> Any:
 def _slots(optimizer: Any, count: int) -> Iterator[tuple[str, list[Any]]]:
     """The optimizer's lists with one variable per trained variable, by attribute name."""
     for name, value in vars(optimizer).items():
-        if name in _NOT_CARRIED or name in ("_trainable_variables", "_variables"):
+        if name in NO_MOMENTS:
             continue
         if isinstance(value, list) and len(value) == count and any(_holds(item) for item in value):
             yield name, value

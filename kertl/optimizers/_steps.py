@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 
+from kertl._keras import MOMENTUM_PRODUCT, STEPS, place_of, steps_taken, trained_count
+
 
 def count_by_variable(optimizer: keras.optimizers.Optimizer) -> Any:
     """Have a built optimizer correct the bias of each variable's moments by the steps of that variable.
@@ -27,7 +29,7 @@ def count_by_variable(optimizer: keras.optimizers.Optimizer) -> Any:
     """
     if hasattr(optimizer, "steps_before"):
         return optimizer.steps_before
-    count = len(optimizer._trainable_variables)
+    count = trained_count(optimizer)
     optimizer.steps_before = optimizer.add_variable(
         (count,), dtype="int32", aggregation="only_first_replica", name="steps_before"
     )
@@ -36,11 +38,11 @@ def count_by_variable(optimizer: keras.optimizers.Optimizer) -> Any:
 
     def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
         """The step of the class, which sees the variable's own count."""
-        before = optimizer.steps_before[optimizer._get_variable_index(variable)]
-        counted = optimizer._iterations
-        seen = {"_iterations": counted + keras.ops.cast(before, counted.dtype)}
+        before, counted = optimizer.steps_before[place_of(optimizer, variable)], steps_taken(optimizer)
+        steps = counted + keras.ops.cast(before, counted.dtype)
+        seen = {STEPS: steps}
         if nadam:
-            seen["_u_product"] = _momentum_product(optimizer, seen["_iterations"] + 1)
+            seen[MOMENTUM_PRODUCT] = _momentum_product(optimizer, steps + 1)
         kept = {name: own[name] for name in seen}
         own.update(seen)  # past the optimizer's own `__setattr__`, which would track them
         try:
@@ -55,8 +57,8 @@ def count_by_variable(optimizer: keras.optimizers.Optimizer) -> Any:
 def begin_schedule_again(optimizer: keras.optimizers.Optimizer) -> None:
     """Set the step count of an optimizer to zero; its moments go on as if it had not been."""
     before = count_by_variable(optimizer)
-    before.assign(before + keras.ops.cast(optimizer._iterations, before.dtype))
-    optimizer._iterations.assign(0)
+    before.assign(before + keras.ops.cast(steps_taken(optimizer), before.dtype))
+    steps_taken(optimizer).assign(0)
 
 
 def _momentum_product(optimizer: Any, step: Any) -> Any:

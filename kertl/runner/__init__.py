@@ -1,7 +1,8 @@
 """Running a recipe: stages one after the other, and a directory that tells what was done."""
 
 from kertl.runner._directory import RunDirectory
-from kertl.runner._fine_tune import Run, fine_tune
+from kertl.runner._fine_tune import fine_tune
+from kertl.runner._run import Run, StageValue
 from kertl.runner._unfreezing import gradual_unfreezing
 
-__all__ = ["Run", "RunDirectory", "fine_tune", "gradual_unfreezing"]
+__all__ = ["Run", "RunDirectory", "StageValue", "fine_tune", "gradual_unfreezing"]

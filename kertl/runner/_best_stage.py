@@ -1,6 +1,5 @@
 """The best of a run's stages: a later one that ends worse does not replace it."""
 
-import dataclasses
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -10,27 +9,10 @@ import numpy as np
 
 from kertl.data import ImageData, ImageDataset
 from kertl.recipe import Recipe, Stage
+from kertl.runner._run import StageValue
 from kertl.tasks import loss_named, task_named
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class StageValue:
-    """How a stage ended."""
-
-    stage: int
-    """Which, counted from 0."""
-    at: str | int
-    """Its boundary."""
-    metric: str
-    """What the stages are compared by; lower is better."""
-    value: float | None
-    """Its value; None where it was not finite, or there is nothing to compare by."""
-
-    def __str__(self) -> str:
-        how = f" with {self.metric} {self.value:.4f}" if self.value is not None else ""
-        return f"stage {self.stage + 1} (at={self.at!r}) ended{how}"
 
 
 class BestStage:

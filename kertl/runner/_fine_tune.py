@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,11 +18,13 @@ from kertl.evaluation import evaluate, tune_thresholds
 from kertl.groups import find_chain
 from kertl.model import at_size, flags_kept, load, model_info, note_data, output_layer, set_model_info
 from kertl.recipe import NAMED, PRECISIONS, Recipe, named_recipe
+from kertl.results import plain
 from kertl.runner._auto import AutoRecipe, choose_recipe
 from kertl.runner._best_stage import BestStage
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import MODEL, RunDirectory, read_metrics
 from kertl.runner._journal import Journal, Snapshot
+from kertl.runner._run import Run, StageValue
 from kertl.runner._signals import Stop, stopping
 from kertl.runner._stage import StageRunner
 from kertl.runner._unfreezing import gradual_unfreezing
@@ -31,42 +32,6 @@ from kertl.tasks import loss_named, task_named
 from kertl.training import Learner, refuse_unsupported
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """What a recipe came to.
-
-    Attributes:
-        model: The trained model.
-        recipe: The recipe.
-        rows: One mapping per epoch: stage, boundary, epoch (counted from 1 through all stages), rate, losses, metrics.
-        metrics: `validation` and `test`, each as `kertl.evaluate` gives it; empty parts are left out. Where the
-            best stage was trained on cached features in float32 they are computed from features, which rounds
-            otherwise.
-        run_dir: Where the files of the run are; None if it wrote none.
-        best_stage: The stage, counted from 0, whose weights the model has: that with the lowest validation loss. Where
-            the stages judge by different losses it is the loss of the task without smoothing and penalties; without a
-            validation part it is the last stage.
-        stages: One mapping per stage with how it ended: stage, at, metric, value.
-    """
-
-    model: keras.Model
-    recipe: Recipe
-    rows: Sequence[dict[str, Any]]
-    metrics: dict[str, Any]
-    run_dir: Path | None
-    best_stage: int = 0
-    stages: Sequence[dict[str, Any]] = ()
-
-    @property
-    def history(self) -> dict[str, list[Any]]:
-        """The rows by column, as Keras' `History.history` has them; the stages run through."""
-        columns: dict[str, list[Any]] = defaultdict(list)
-        for row in self.rows:
-            for name, value in row.items():
-                columns[name].append(value)
-        return dict(columns)
 
 
 def fine_tune(
@@ -173,9 +138,9 @@ def fine_tune(
             metrics = {
                 name: evaluate(model, getattr(data, name), predictions=found) for name, found in predictions.items()
             }
-            ends = [dataclasses.asdict(one) for one in stages.values]
+            ends = tuple(stages.values)
             directory.write_model(model)
-            directory.write_metrics({**metrics, "best_stage": stages.best, "stages": ends})
+            directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends)})
     return Run(model, recipe, journal.rows, metrics, directory.path, stages.best or 0, ends)
 
 
@@ -324,4 +289,5 @@ def _finished_run(model: keras.Model, recipe: Recipe, directory: RunDirectory) -
     metrics = read_metrics(path)
     parts: dict[str, Any] = {name: metrics[name] for name in ("validation", "test") if name in metrics}
     rows = directory.read_history(recipe)
-    return Run(model, recipe, rows, parts, path, metrics.get("best_stage") or 0, metrics.get("stages", ()))
+    ends = tuple(StageValue(**one) for one in metrics.get("stages", ()))
+    return Run(model, recipe, rows, parts, path, metrics.get("best_stage") or 0, ends)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import keras
 import keras_tuner
 
+from kertl._keras import gradient_registry
 from kertl.errors import DivergedError
 from kertl.training import Given, Trainee
 
@@ -93,12 +94,11 @@ def gradients_forgotten() -> Iterator[None]:
     if keras.backend.backend() != "tensorflow":
         yield
         return
-    from tensorflow.python.framework.ops import gradient_registry
-
-    before = set(gradient_registry.list())
+    registry = gradient_registry()
+    before = set(registry)
     try:
         yield
     finally:
-        for name in set(gradient_registry.list()) - before:
+        for name in set(registry) - before:
             if name.startswith("CustomGradient-"):
-                getattr(gradient_registry, "_registry", {}).pop(name, None)
+                registry.pop(name, None)

@@ -1,9 +1,9 @@
-"""`verify_cached`: training on kept features and training on the images are the same training."""
+"""`verify_cached`: training on cached features and training on the images are the same training."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ from kertl.data import ImageData
 from kertl.features import extract, feature_batches
 from kertl.model import flags_kept
 from kertl.recipe import Stage
+from kertl.results import Result
 from kertl.training import Learner, compile_with, loss_of
 
 # Differences that rounding explains, of losses and of gradients, where another engine than Keras computed the features.
@@ -22,9 +23,9 @@ from kertl.training import Learner, compile_with, loss_of
 _BOUNDS = {"float32": (1e-4, 3e-2), "mixed_float16": (0.01, 0.1), "mixed_bfloat16": (0.05, 0.3)}
 
 
-@dataclasses.dataclass(frozen=True)
-class Verification:
-    """How far training on kept features is from training on the images, over the batches of an epoch.
+@dataclasses.dataclass(frozen=True, repr=False)
+class Verification(Result):
+    """How far training on cached features is from training on the images, over the batches of an epoch.
 
     Attributes:
         at: The boundary.
@@ -45,12 +46,15 @@ class Verification:
     loss_bound: float
     gradient_bound: float
 
+    DERIVED: ClassVar[tuple[str, ...]] = ("same",)
+
     @property
     def same(self) -> bool:
         """Whether both differences are within their bounds."""
         return self.loss_difference <= self.loss_bound and self.gradient_difference <= self.gradient_bound
 
-    def __str__(self) -> str:
+    def table(self) -> str:
+        """The differences and the verdict, a line."""
         verdict = "the same training" if self.same else "NOT the same training"
         return (
             f"at={self.at!r}, features by {self.engine}, {self.batches} batches: losses differ by at most "
@@ -69,7 +73,7 @@ def verify_cached(
     precision: str = "float32",
     dtype: str = "float32",
 ) -> Verification:
-    """Hold training on kept features against training on the images, by loss and gradients of every batch of an epoch.
+    """Hold training on cached features against training on images, by loss and gradients of every batch of an epoch.
 
     Both sides see the batches of the first epoch in the same order, with the same weights and the same dropout; no
     weight moves. The images go through the model twice.
