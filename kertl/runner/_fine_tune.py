@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kertl._checks import complain, number, one_of
+from kertl._terminal import told
 from kertl.compatibility import Findings, check
 from kertl.data import ImageData
 from kertl.errors import DataError, DivergedError
@@ -29,7 +30,7 @@ from kertl.runner._signals import Stop, stopping
 from kertl.runner._stage import StageRunner
 from kertl.runner._unfreezing import gradual_unfreezing
 from kertl.tasks import loss_named, task_named
-from kertl.training import Learner, refuse_unsupported
+from kertl.training import WITHOUT_VALIDATION, Learner, refuse_unsupported
 
 _logger = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def fine_tune(
     one_of("precision", precision, (None, *PRECISIONS))
     note_data(model, data)
     directory = RunDirectory(run_dir, cache_dir)
-    with directory.in_use():
+    with told(), directory.in_use():
         recipe = wanted if isinstance(wanted, Recipe) else _chosen_recipe(model, data, directory)
         recipe = recipe if precision is None else dataclasses.replace(recipe, precision=precision)
         check_callbacks(callbacks)
@@ -221,7 +222,7 @@ def _check(model: keras.Model, data: ImageData, recipe: str | Recipe) -> None:
     _check_task(model, data)
     stages = recipe.stages if isinstance(recipe, Recipe) else ()
     if isinstance(recipe, Recipe) and data.validation is None:
-        refuse_unsupported(recipe, "fine_tune without a validation part")
+        refuse_unsupported(recipe, WITHOUT_VALIDATION)
     if any(stage.class_weights for stage in stages):
         _ = data.class_weights  # says so where the task has none
     if any(stage.oversample for stage in stages):

@@ -57,9 +57,9 @@ class Verification(Result):
         """The differences and the verdict, a line."""
         verdict = "the same training" if self.same else "NOT the same training"
         return (
-            f"at={self.at!r}, features by {self.engine}, {self.batches} batches: losses differ by at most "
-            f"{self.loss_difference:.1e} (bound {self.loss_bound:.0e}), gradients by {self.gradient_difference:.1e} "
-            f"(bound {self.gradient_bound:.0e}): {verdict}"
+            f"at={self.at!r}, features by {self.engine}, {self.batches} batches: {verdict}\n"
+            f"losses differ by at most {self.loss_difference:.1e} (bound {self.loss_bound:.0e}),\n"
+            f"gradients by at most {self.gradient_difference:.1e} (bound {self.gradient_bound:.0e})\n"
         )
 
 

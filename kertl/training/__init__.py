@@ -20,13 +20,21 @@ from kertl.training._pool import FeaturePool
 from kertl.training._pull import L2SP, pulled
 from kertl.training._rate import RateFinder, found_rate, trial_fit
 from kertl.training._stage import Attempt, StageFit, Trained
-from kertl.training._support import UNSUPPORTED, Unsupported, refuse_unsupported, unsupported
+from kertl.training._support import (
+    UNSUPPORTED,
+    WITHOUT_VALIDATION,
+    Unsupported,
+    refuse_unsupported,
+    support_table,
+    unsupported,
+)
 from kertl.training._trainee import Lesson, Trainee
 
 __all__ = [
     "L2SP",
     "LIVE",
     "UNSUPPORTED",
+    "WITHOUT_VALIDATION",
     "Attempt",
     "FeaturePool",
     "Given",
@@ -51,6 +59,7 @@ __all__ = [
     "rates_by_group",
     "refuse_unsupported",
     "schedule_of",
+    "support_table",
     "trial_fit",
     "unsupported",
     "usual_stage",

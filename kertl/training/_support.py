@@ -19,10 +19,11 @@ class Unsupported:
     """Why not."""
 
 
-_NOTHING_CHOOSES = "There is no validation part that a stage could be stopped by."
+WITHOUT_VALIDATION = "fine_tune without a validation set"
+_NOTHING_CHOOSES = "There is no validation set that a stage could be stopped by."
 
 UNSUPPORTED: tuple[Unsupported, ...] = (
-    Unsupported("until_below_validation", "fine_tune without a validation part", _NOTHING_CHOOSES),
+    Unsupported("until_below_validation", WITHOUT_VALIDATION, _NOTHING_CHOOSES),
     Unsupported("until_below_validation", "cross_validate", "A fold chooses nothing that it judges."),
     Unsupported("until_below_validation", "a search by folds", "A fold chooses nothing that it judges."),
 )
@@ -34,6 +35,12 @@ def unsupported(recipe: Recipe, where: str) -> Iterator[tuple[Stage, Unsupported
         for one in UNSUPPORTED:
             if one.where == where and getattr(stage, one.field) != getattr(Stage, one.field):
                 yield stage, one
+
+
+def support_table() -> str:
+    """The table in Markdown, as it stands in docs/compatibility.md."""
+    rows = [f"| `{one.field}` | {one.where} | {one.why} |" for one in UNSUPPORTED]
+    return "\n".join(["| field of `kertl.Stage` | not in | why |", "|---|---|---|", *rows])
 
 
 def refuse_unsupported(recipe: Recipe, where: str) -> None:

@@ -91,7 +91,7 @@ def test_a_stage_ends_when_its_training_loss_is_below_the_validation_loss():
     run = train(model, quick("full", epochs=30, learning_rate=0.02, until_below_validation=True))
     below = [loss < judged for loss, judged in zip(run.history["loss"], run.history["val_loss"], strict=True)]
     assert below == [False] * (len(below) - 1) + [True]
-    with pytest.raises(ValueError, match=r"^`until_below_validation` must be False .*without a validation part"):
+    with pytest.raises(ValueError, match=r"^`until_below_validation` must be False .*without a validation set"):
         kertl.fine_tune(
             classifier(), squares(8, validation=0), recipe=recipe(quick("deep", until_below_validation=True)), verbose=0
         )
