@@ -28,6 +28,15 @@ from kertl.model import build
 from kertl.recipe import NAMED, Recipe
 from kertl.runner import Run, fine_tune
 
+__all__ = [
+    "PUBLISHED",
+    "fetch_photos",
+    "fetch_weights",
+    "run_on_folder",
+    "run_on_solar_cells",
+    "write_table",
+]
+
 _logger = logging.getLogger(__name__)
 
 # Deitsch et al., "Automatic classification of defective photovoltaic module cells", 2019: VGG19, fine-tuned at 300 px.

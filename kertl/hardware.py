@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+__all__ = ["describe", "replicas", "scope_of"]
+
 _PACKAGES = (
     "kertl",
     "keras",

@@ -11,6 +11,8 @@ from typing import Any
 
 from kertl.errors import RunError
 
+__all__ = ["remove_partial", "replace_file", "write_json", "write_text"]
+
 _PARTIAL = ".partial-"
 
 

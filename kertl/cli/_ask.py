@@ -35,6 +35,7 @@ def evaluate(
     start_keras()
     import kertl
     from kertl.cli._tables import show_metrics
+    from kertl.evaluation import resize_of
 
     loaded, task, names = read_model(model)
     # A column that the model does not know by name holds its targets all the same.
@@ -42,6 +43,7 @@ def evaluate(
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
+        resize=resize_of(loaded),
         validation=0,
         test=0,
         batch_size=batch_size,
@@ -54,7 +56,7 @@ def evaluate(
         root=root,
     )
     metrics = kertl.evaluate(
-        loaded, images.train.relabelled(names, task), views=views, augment=options.read_augment(augment) or "light"
+        loaded, images, part="train", views=views, augment=options.read_augment(augment) or "light"
     )
     if as_json:
         typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
@@ -76,9 +78,11 @@ def predict(
     start_keras()
     import kertl
     from kertl.cli._answers import print_csv, print_json, print_table
+    from kertl.evaluation import resize_of
 
     loaded, task, _ = read_model(model)
-    dataset = kertl.data.images(images, image_size=loaded.input_shape[1:3], batch_size=batch_size)
+    size = loaded.input_shape[1:3]
+    dataset = kertl.data.images(images, image_size=size, resize=resize_of(loaded), batch_size=batch_size)
     for issue in dataset.issues:
         CONSOLE.print(f"left out: {issue}", markup=False, highlight=False)
     predictions = kertl.predict(loaded, dataset, views=views, augment=options.read_augment(augment) or "light")

@@ -61,11 +61,13 @@ def check_augmentation(
     """
     start_keras()
     import kertl
+    from kertl.evaluation import resize_of
 
     loaded, task, names = read_model(model)
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
+        resize=resize_of(loaded),
         validation=0,
         test=0,
         batch_size=batch_size,

@@ -1,14 +1,20 @@
 """Options that several commands share."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kertl.cli._fields import showing
+from kertl.recipe import Stage
+
 if TYPE_CHECKING:
     import keras
 
     from kertl.data import ImageData
+
+_FIELDS = f"They are {', '.join(field.name for field in dataclasses.fields(Stage))}."
 
 DataPath = Annotated[
     Path,
@@ -48,6 +54,24 @@ Augment = Annotated[
     typer.Option(
         metavar="NAME[=AMOUNT]",
         help="none, light or strong; or repeatable transformations such as flip, rotation=0.05, zoom, cutout=0.25.",
+    ),
+]
+StageFields = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD=VALUE",
+        help=f"A field of kertl.Stage, for all stages; repeatable: loss=focal. {_FIELDS} `--stage help` explains them.",
+        callback=showing("Stage"),
+        is_eager=True,
+    ),
+]
+HeadFields = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD=VALUE",
+        help="A field of kertl.Head; repeatable: hidden_units=[256]. `--head help` lists and explains them.",
+        callback=showing("Head"),
+        is_eager=True,
     ),
 ]
 Validation = Annotated[float, typer.Option(help="Share of the images to choose by.")]
@@ -92,6 +116,7 @@ def read_data(
     *,
     validation: float,
     test: float,
+    resize: str = "stretch",
     seed: int = 0,
     batch_size: int = 32,
     task: str = "single_label",
@@ -108,7 +133,7 @@ def read_data(
     from kertl import data
 
     common: dict[str, Any] = {"validation": validation, "test": test, "seed": seed, "batch_size": batch_size}
-    common.update(task=task, class_names=class_names)
+    common.update(task=task, class_names=class_names, resize=resize)
     columns = label_columns or ["label"]
     if path.is_dir():
         return data.from_directory(path, image_size=image_size, **common)

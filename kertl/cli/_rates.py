@@ -1,17 +1,12 @@
 """`kertl lr-find`: learning rates for a model and images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
-
-if TYPE_CHECKING:
-    from kertl.range_test import RangeTest
 
 
 def lr_find(
@@ -42,7 +37,7 @@ def lr_find(
     """Suggest a learning rate: a short training at ever higher rates, after which the model is as before."""
     start_keras()
     import kertl
-    from kertl.studies import stage_range_test
+    from kertl.range_test import stage_range_test
 
     loaded = options.read_backbone(backbone, weights, image_size, seed)
     images = options.read_data(
@@ -68,21 +63,7 @@ def lr_find(
         target_scaling=images.target_scaling,
     )
     found = stage_range_test(
-        model, images, at=at, repeats=repeats, seed=seed, cache_dir=cache_dir, start=start, end=end, steps=steps
+        model, images, at, repeats=repeats, seed=seed, cache_dir=cache_dir, start=start, end=end, steps=steps
     )
     found.plot(out)
-    table = Table(title=f"Learning rates for AdamW at {at!r}", title_justify="left")
-    table.add_column("rule")
-    table.add_column("rate", justify="right")
-    for name, rate in found.suggestions.items():
-        table.add_row(name, "-" if rate is None else f"{rate:.1e}")
-    Console().print(table)
-    typer.echo(f"{_sentence(found)} The curve is {out}.")
-
-
-def _sentence(found: "RangeTest") -> str:
-    if found.suggestion is None or found.spread is None:
-        return "The loss does not fall at any of these rates, so none is suggested."
-    low, high = found.spread
-    runs = f"; {low:.1e} to {high:.1e} in {len(found.runs)} runs" if len(found.runs) > 1 else ""
-    return f"Suggested: {found.suggestion:.1e} (valley{runs})."
+    typer.echo(f"Learning rates for AdamW at {at!r}\n{found.table()} The curve is {out}.")

@@ -9,9 +9,9 @@ from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
 
 Seed = Annotated[int, typer.Option(help="Seed of the split and of what is drawn.")]
-Test = Annotated[float, typer.Option(help="Share of the images that is kept for the end.")]
-CacheDir = Annotated[Path | None, typer.Option(help="Where features are kept for the next time.")]
-Out = Annotated[Path | None, typer.Option(help="Folder for the figures as JSON and the picture.")]
+Test = Annotated[float, typer.Option(help="Share of the images that is left for the end.")]
+CacheDir = Annotated[Path | None, typer.Option(help="Where features are cached for the next time.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for the results as JSON and the picture.")]
 
 
 def baselines(
@@ -19,7 +19,7 @@ def baselines(
     backbone: options.Backbone = "EfficientNetV2B0",
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
-    boundary: Annotated[list[str] | None, typer.Option(help="Layer group to look behind; repeatable.")] = None,
+    boundary: Annotated[list[str] | None, typer.Option(help="Layer group after which to look; repeatable.")] = None,
     batch_size: options.BatchSize = 32,
     seed: Seed = 0,
     validation: options.Validation = 0.15,
@@ -94,7 +94,7 @@ def cross_validate(
         root=root,
     )
     head = kertl.Head(dropout=dropout)
-    found = kertl.cross_validate(loaded, images, folds=folds, stage=stage, head=head, seed=seed, cache_dir=cache_dir)
+    found = kertl.cross_validate(loaded, images, folds=folds, recipe=stage, head=head, seed=seed, cache_dir=cache_dir)
     _show(found, out, "cross_validation")
 
 
@@ -140,7 +140,7 @@ def learning_curve(
 
 
 def _show(found: Any, out: Path | None, name: str) -> None:
-    """Print the table; write the figures, and the picture if there is one, where asked."""
+    """Print the table; write the JSON, and the picture if there is one, where asked."""
     from kertl.run_files import write_text
 
     typer.echo(found.table())

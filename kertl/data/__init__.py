@@ -9,7 +9,7 @@ say and show what varying images does.
 from kertl.data._augmentation_check import check_augmentation
 from kertl.data._augmentation_preview import preview_augmentation
 from kertl.data._dataset import ImageDataset
-from kertl.data._decode import read_image
+from kertl.data._decode import RESIZE, read_image
 from kertl.data._effects import AugmentationCheck, Effect
 from kertl.data._epochs import Epochs
 from kertl.data._failures import data_errors
@@ -23,6 +23,7 @@ from kertl.data._sources import from_arrays, from_csv, from_directory
 from kertl.data._unlabelled import images
 
 __all__ = [
+    "RESIZE",
     "AugmentationCheck",
     "Effect",
     "Epochs",

@@ -11,6 +11,7 @@ from kertl._transformations import transformations_of
 from kertl.data._image_data import ImageData
 from kertl.data.augment import layers, varied
 from kertl.run_files import replace_file
+from kertl.tasks import task_named
 
 
 def preview_augmentation(
@@ -66,7 +67,7 @@ def preview_augmentation(
 def _rows(data: ImageData, most: int) -> tuple[np.ndarray, list[str]]:
     """The numbers of training images, the first of each class where each has one class, and what stands beside them."""
     labels = np.asarray(data.train.labels)
-    if data.task in ("single_label", "binary"):
+    if task_named(data.task).one_class:
         found, firsts = np.unique(labels.ravel().astype(np.int64), return_index=True)
         return firsts[:most], [data.class_names[label] for label in found[:most]]
     rows = np.arange(min(most, len(labels)))

@@ -15,6 +15,7 @@ from kertl.data._issues import Issue
 from kertl.data._readers import Reader
 from kertl.data._summary import kind_of
 from kertl.errors import DataError
+from kertl.tasks import task_named
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -106,6 +107,8 @@ class ImageDataset(Epochs):
     def relabelled(self, class_names: Sequence[str], task: str | None = None) -> "ImageDataset":
         """The same examples in data order, their labels counted in another list of classes, a trained model's say.
 
+        Classes are matched by name, never by place. The list may have more of them than the dataset.
+
         Args:
             class_names: The classes, or the targets of a regression, in the order wanted.
             task: The task wanted; images of one class each also go with "binary".
@@ -115,31 +118,39 @@ class ImageDataset(Epochs):
                 the labels are of another task.
         """
         task = task or self.task
-        if self.labels is None or (task != self.task and {task, self.task} != {"single_label", "binary"}):
+        wanted, own = task_named(task), task_named(self.task)
+        if self.labels is None or not (wanted is own or (wanted.one_class and own.one_class)):
             raise DataError(
                 f"The labels of the images must be for task {task!r}. "
                 f"Received: {'no labels' if self.labels is None else self.task!r}."
             )
         names = list(class_names)
         strange = [name for name in self.class_names if name not in names]
-        lacking = [name for name in names if name not in self.class_names] if task == "regression" else []
+        lacking = [name for name in names if name not in self.class_names] if wanted.needs_every_name else []
         if strange or lacking:
             raise DataError(
-                f"The {'targets' if task == 'regression' else 'classes'} of the images must be among {names}. "
+                f"The {wanted.outputs_of} of the images must be {'all of' if lacking else 'among'} {names}. "
                 f"Received: {strange or self.class_names}."
             )
         places = np.array([names.index(name) for name in self.class_names], np.int32)
-        if task in ("multi_label", "regression"):
-            wider = np.zeros((self.num_examples, len(names)), np.float32)
-            wider[:, places] = self.labels
-            return self._unshuffled(wider, names, task)
-        ids = places[self.labels.astype(np.int32).ravel()]
-        return self._unshuffled(ids if task == "single_label" else ids.astype(np.float32)[:, None], names, task)
+        return self._unshuffled(wanted.placed(self.labels, places, len(names)), names, task)
 
-    def changed(self, *, image_size: tuple[int, int] | None = None, batch_size: int | None = None) -> "ImageDataset":
-        """The same examples in the same order, at another size or in other batches; None leaves as it is."""
+    def changed(
+        self, *, image_size: tuple[int, int] | None = None, batch_size: int | None = None, resize: str | None = None
+    ) -> "ImageDataset":
+        """The same examples in the same order, at another size or in other batches; None leaves as it is.
+
+        Args:
+            image_size: `(height, width)`. Arrays are resized from the size that they have.
+            batch_size: Images per batch; >= 1.
+            resize: `"stretch"`, `"pad"` or `"crop"`; files are decoded anew for it.
+
+        Raises:
+            DataError: If the images are arrays that were resized in another way already.
+        """
         size = image_size or self.image_size
-        reader = self.reader if size == self.image_size else self.reader.at_size(size)
+        same = size == self.image_size and resize in (None, self.reader.fitted)
+        reader = self.reader if same else self.reader.at_size(size, resize)
         return self._with(reader=reader, batch_size=batch_size or self.batch_size)
 
     def subset(self, rows: np.ndarray, *, seed: int | None = None, shuffle: bool | None = None) -> "ImageDataset":

@@ -41,15 +41,17 @@ _DAMAGED = (
 _ODD_METADATA = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)
 
 
-def read_image(path: str | Path, image_size: tuple[int, int], resize: str = "stretch") -> np.ndarray:
-    """The pixels of an image file as the models of kertl see them.
+def read_image(
+    source: str | Path | bytes | bytearray | Image.Image, image_size: tuple[int, int], resize: str = "stretch"
+) -> np.ndarray:
+    """The pixels of an image as the models of kertl see them.
 
     JPEG, PNG, BMP, GIF, WebP and TIFF are told apart by content, not by name. The EXIF orientation is applied,
     transparency is composited on white, 16-bit gray is scaled to 8 bits (65535 becomes 255), CMYK becomes RGB, and of
     an animation the first frame is read. Sizes change by bilinear interpolation with antialiasing.
 
     Args:
-        path: An image file of at most 89,478,485 pixels.
+        source: An image file of at most 89,478,485 pixels, the content of one, or a Pillow image, which stays as it is.
         image_size: `(height, width)` of the result.
         resize: `"stretch"` changes the aspect ratio, `"pad"` keeps it and adds black at the sides, `"crop"` keeps it
             and cuts off what juts out, equally on both sides.
@@ -58,7 +60,8 @@ def read_image(path: str | Path, image_size: tuple[int, int], resize: str = "str
         `uint8` array of shape `(height, width, 3)`.
 
     Raises:
-        DataError: If the file cannot be read as an image; the message names the file and the reason.
+        DataError: If the source cannot be read as an image; the message names the file, if there is one, and the
+            reason.
         ValueError: If `image_size` or `resize` is not as described.
 
     Example:
@@ -72,15 +75,15 @@ def read_image(path: str | Path, image_size: tuple[int, int], resize: str = "str
     """
     _checks.pair("image_size", image_size)
     _checks.one_of("resize", resize, RESIZE)
-    return pixels(path, image_size, resize)
-
-
-def pixels(path: str | Path, image_size: tuple[int, int], resize: str) -> np.ndarray:
-    """`read_image` for arguments that were checked before."""
     try:
-        return pixels_of(read_file(path)[0], image_size, resize)
+        if isinstance(source, Image.Image):
+            _refuse_bombs(source)
+            return as_rgb(fit(upright(source, in_place=False), image_size, resize))
+        content = bytes(source) if isinstance(source, bytes | bytearray) else read_file(source)[0]
+        return pixels_of(content, image_size, resize)
     except DataError as error:
-        raise DataError(f"The image {str(path)!r} {error}.") from error
+        named = repr(str(source)) if isinstance(source, str | Path) else f"in the {type(source).__name__}"
+        raise DataError(f"The image {named} {error}.") from error
 
 
 def pixels_of(content: bytes, image_size: tuple[int, int], resize: str) -> np.ndarray:
@@ -130,12 +133,12 @@ def opened(content: bytes) -> Image.Image:
         return image
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """What `opened` gave, decoded to its last row."""
+def upright(image: Image.Image, *, in_place: bool = True) -> Image.Image:
+    """What `opened` gave, decoded to its last row; in place saves a copy."""
     with _reasons(b""):
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return _eight_bits(image)
+        turned = ImageOps.exif_transpose(image, in_place=True) if in_place else ImageOps.exif_transpose(image)
+        return _eight_bits(turned or image)
 
 
 def count_images(image: Image.Image, content: bytes) -> int:

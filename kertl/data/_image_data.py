@@ -20,10 +20,11 @@ from kertl.data._labels import Labelling
 from kertl.data._look_alikes import look_alikes
 from kertl.data._readers import MemoryReader, Reader
 from kertl.data._scan import natural
-from kertl.data._split import assign, assign_many, bundle, quantile_bins
+from kertl.data._split import assign, assign_many, bundle
 from kertl.data._summary import kind_of, table_of
 from kertl.errors import DataError
 from kertl.run_files import write_text
+from kertl.tasks import task_named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +169,7 @@ class ImageData:
 
     def _classes(self, wanted: str, advice: str) -> np.ndarray:
         """The class of each training image."""
-        if self.task not in ("single_label", "binary"):
+        if not task_named(self.task).one_class:
             raise ValueError(
                 f"`{wanted}` must be asked of data with one class per image. Received: task={self.task!r}. {advice}"
             )
@@ -181,7 +182,7 @@ class ImageData:
         Raises:
             DataError: If a target is the same in all training images.
         """
-        if self.task != "regression":
+        if task_named(self.task).output_of != "target":
             return None
         values = np.asarray(self.train.labels, np.float64)
         for name, column in zip(self.class_names, values.T, strict=True):
@@ -276,8 +277,8 @@ def assemble(
         thumbnails: One of each image, to find those that look alike; none are looked for without.
     """
     class_names = list(labelling.class_names)
-    one_class = labelling.task in ("single_label", "binary")
-    found = [*issues, *_twins(entries, "of another class" if one_class else "with another label")]
+    task = task_named(labelling.task)
+    found = [*issues, *_twins(entries, "of another class" if task.one_class else "with another label")]
     if options.strict and found:
         raise DataError(_listed(found))
     texts = [entry.label for entry in entries]
@@ -320,7 +321,7 @@ def assemble(
 
 
 def _refuse_without_images(labelling: Labelling, texts: Sequence[str], found: Sequence[Issue]) -> None:
-    if labelling.task == "regression":
+    if task_named(labelling.task).output_of == "target":
         lacking = "" if texts else "There is no image that can be used."
     else:
         missing = set(labelling.class_names) - {name for text in texts for name in labelling.classes(text)}
@@ -343,15 +344,11 @@ def _parts(
     texts = [entry.label for entry in entries]
     together = _together(entries)
     given = [entry.split for entry in entries]
-    strata = [entry.stratum for entry in entries]
-    if labelling.task in ("single_label", "binary"):
+    task = task_named(labelling.task)
+    strata = [(*own, *entry.stratum) for own, entry in zip(task.strata(labels), entries, strict=True)]
+    if task.one_class:
         return assign(texts, together, given, strata, fractions, seed)
-    if labelling.task == "regression":
-        strata = [(*bins, *stratum) for bins, stratum in zip(quantile_bins(labels), strata, strict=True)]
-    classes = [labelling.classes(text) for text in texts]
-    if labelling.task == "multi_label":
-        strata = [("some" if names else "none", *stratum) for names, stratum in zip(classes, strata, strict=True)]
-    return assign_many(classes, together, given, strata, fractions, seed)
+    return assign_many([labelling.classes(text) for text in texts], together, given, strata, fractions, seed)
 
 
 def _twins(entries: Sequence[Entry], differing: str) -> list[Issue]:

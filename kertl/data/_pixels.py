@@ -20,6 +20,17 @@ def check_shape(x: np.ndarray, named: str) -> None:
         )
 
 
+def array_images(x: Any, named: str = "x") -> np.ndarray:
+    """Images in an array as `uint8`, rounded, of shape `(n, height, width, channels)`.
+
+    Raises:
+        DataError: If they are not images of 0..255 with one or three channels, or floats that fill 0..1 only.
+    """
+    images, span = as_bytes(x, named)
+    refuse_fractions(span, named)
+    return images
+
+
 def as_bytes(x: Any, named: str) -> tuple[np.ndarray, tuple[float, float] | None]:
     """Images as `uint8`, rounded, and their lowest and highest value where they were floats.
 
@@ -32,14 +43,29 @@ def as_bytes(x: Any, named: str) -> tuple[np.ndarray, tuple[float, float] | None
     """
     x = np.asarray(x)
     check_shape(x, named)
+    span = _span(x, named)
+    return x if x.dtype == np.uint8 else np.rint(x).astype(np.uint8), span
+
+
+def refuse_other_range(x: np.ndarray, named: str = "x") -> None:
+    """Raise if an array does not hold pixels of 0..255.
+
+    Raises:
+        DataError: If values are outside of it, or floats that fill 0..1 only.
+    """
+    refuse_fractions(_span(x, named), named)
+
+
+def _span(x: np.ndarray, named: str) -> tuple[float, float] | None:
+    """The lowest and highest of numbers from 0 to 255 that are floats; None of whole numbers."""
     if x.dtype == np.uint8:
-        return x, None
+        return None
     if x.dtype.kind not in "fiu":
         raise DataError(f"`{named}` must hold numbers from 0 to 255. Received: dtype {x.dtype}.")
     low, high = float(x.min()), float(x.max())
     if not (low >= 0 and high <= 255):
         raise DataError(f"`{named}` must hold numbers from 0 to 255. Received: values from {low:g} to {high:g}.")
-    return np.rint(x).astype(np.uint8), (low, high) if x.dtype.kind == "f" else None
+    return (low, high) if x.dtype.kind == "f" else None
 
 
 def refuse_fractions(span: tuple[float, float] | None, named: str) -> None:

@@ -24,12 +24,18 @@ class Reader(Protocol):
 
     shape: tuple[int, int, int]
     file_resize: str | None
+    fitted: str | None
+    """How the images came to their size, "stretch", "pad" or "crop"; None where they were not resized."""
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The images `rows`, of shape `(len(rows), height, width, 3)`."""
 
-    def at_size(self, image_size: tuple[int, int]) -> "Reader":
-        """A reader of the same images at another size."""
+    def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "Reader":
+        """A reader of the same images at another size, or resized in another way; None leaves the way.
+
+        Raises:
+            DataError: If the images were resized in another way already, and the originals are not known.
+        """
 
     def subset(self, rows: np.ndarray) -> "Reader":
         """A reader of the images `rows` alone; nothing is read or copied for it."""
@@ -65,6 +71,7 @@ class FileReader:
         self.shape = (*image_size, 3)
         self.resize = resize
         self.file_resize: str | None = resize
+        self.fitted: str | None = resize
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The images `rows`."""
@@ -79,9 +86,9 @@ class FileReader:
             pass
         return images
 
-    def at_size(self, image_size: tuple[int, int]) -> "FileReader":
-        """A reader of the same files at another size."""
-        return FileReader(self.files, image_size, self.resize)
+    def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "FileReader":
+        """A reader of the same files at another size, or resized in another way."""
+        return FileReader(self.files, image_size, resize or self.resize)
 
     def subset(self, rows: np.ndarray) -> "FileReader":
         """A reader of the files `rows`."""
@@ -95,28 +102,47 @@ class FileReader:
 
 
 class ArrayReader:
-    """Images that are in memory at their final size; those at `chosen`, or all of them."""
+    """Images that are in memory at their final size; those at `chosen`, or all of them.
+
+    `resize` is how they come to another size, and `fitted` how they came to this one, if they were resized.
+    """
 
     file_resize: str | None = None
 
-    def __init__(self, images: np.ndarray, resize: str = "stretch", chosen: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        images: np.ndarray,
+        resize: str = "stretch",
+        chosen: np.ndarray | None = None,
+        *,
+        fitted: str | None = None,
+    ) -> None:
         self.images = images
         self.shape = images.shape[1:]
         self.resize = resize
         self.chosen = chosen
+        self.fitted: str | None = fitted
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The images `rows`."""
         return self.images[rows if self.chosen is None else self.chosen[rows]]
 
-    def at_size(self, image_size: tuple[int, int]) -> "ArrayReader":
-        """The same images at another size."""
+    def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "ArrayReader":
+        """The same images at another size, or resized in another way if they were not resized before."""
+        resize = resize or self.resize
+        if self.fitted not in (None, resize):
+            raise DataError(
+                f"Images in memory that were resized with resize={self.fitted!r} cannot become those of "
+                f"resize={resize!r}. Make the data from the original images with resize={resize!r}."
+            )
         images = self.images if self.chosen is None else self.images[self.chosen]
-        return ArrayReader(resized(images, image_size, self.resize), self.resize)
+        fitted = self.fitted or fit_by(images, image_size, resize)
+        return ArrayReader(resized(images, image_size, resize), resize, fitted=fitted)
 
     def subset(self, rows: np.ndarray) -> "ArrayReader":
         """The images `rows` in the same memory."""
-        return ArrayReader(self.images, self.resize, rows if self.chosen is None else self.chosen[rows])
+        chosen = rows if self.chosen is None else self.chosen[rows]
+        return ArrayReader(self.images, self.resize, chosen, fitted=self.fitted)
 
 
 class MemoryReader:
@@ -129,6 +155,7 @@ class MemoryReader:
         self.reader = reader
         self.shape = reader.shape
         self.file_resize: str | None = reader.file_resize
+        self.fitted: str | None = reader.fitted
         self.images = np.empty((size, *reader.shape), np.uint8)
         self.known = np.zeros(size, bool)
 
@@ -140,9 +167,9 @@ class MemoryReader:
             self.known[missing] = True
         return self.images[rows]
 
-    def at_size(self, image_size: tuple[int, int]) -> "MemoryReader":
-        """A reader of the same images at another size, which keeps those."""
-        return MemoryReader(self.reader.at_size(image_size), len(self.known))
+    def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "MemoryReader":
+        """A reader of the same images at another size, or resized in another way, which keeps those."""
+        return MemoryReader(self.reader.at_size(image_size, resize), len(self.known))
 
     def subset(self, rows: np.ndarray) -> "RowsReader":
         """The images `rows` in the same memory: what one of the two readers has read the other does not read again."""
@@ -157,14 +184,15 @@ class RowsReader:
         self.rows = rows
         self.shape = reader.shape
         self.file_resize: str | None = reader.file_resize
+        self.fitted: str | None = reader.fitted
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The images `rows` of the chosen ones."""
         return self.reader.take(self.rows[rows])
 
-    def at_size(self, image_size: tuple[int, int]) -> "RowsReader":
-        """The same images at another size."""
-        return RowsReader(self.reader.at_size(image_size), self.rows)
+    def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "RowsReader":
+        """The same images at another size, or resized in another way."""
+        return RowsReader(self.reader.at_size(image_size, resize), self.rows)
 
     def subset(self, rows: np.ndarray) -> "RowsReader":
         """The images `rows` of the chosen ones."""
@@ -180,6 +208,7 @@ class JoinedReader:
         self.shape = self.readers[0].shape
         modes = {reader.file_resize for reader in self.readers}
         self.file_resize: str | None = self.readers[0].file_resize if len(modes) == 1 else None
+        self.fitted: str | None = next((reader.fitted for reader in self.readers if reader.fitted), None)
         self._ends = np.cumsum(self.sizes)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
@@ -192,9 +221,9 @@ class JoinedReader:
                 images[places] = reader.take(rows[places] - (self._ends[owner] - self.sizes[owner]))
         return images
 
-    def at_size(self, image_size: tuple[int, int]) -> "JoinedReader":
-        """The same images at another size."""
-        return JoinedReader([reader.at_size(image_size) for reader in self.readers], self.sizes)
+    def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "JoinedReader":
+        """The same images at another size, or resized in another way."""
+        return JoinedReader([reader.at_size(image_size, resize) for reader in self.readers], self.sizes)
 
     def subset(self, rows: np.ndarray) -> "RowsReader":
         """The images `rows`."""
@@ -221,6 +250,12 @@ def resized(images: np.ndarray, image_size: tuple[int, int], resize: str) -> np.
         return as_rgb(fit(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), image_size, resize))
 
     return np.stack(list(_pool(threads()).map(one, images)))
+
+
+def fit_by(images: np.ndarray, image_size: tuple[int, int], resize: str) -> str | None:
+    """How images in memory come to that size: `resize`, or None where every way gives the same pixels."""
+    height, width = images.shape[1:3]
+    return None if height * image_size[1] == width * image_size[0] else resize
 
 
 @functools.cache

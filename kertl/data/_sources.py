@@ -15,8 +15,8 @@ from kertl.data._issues import Issue
 from kertl.data._kinds import IMAGE_SUFFIXES
 from kertl.data._labels import LabelColumns, Labelling, class_order
 from kertl.data._oddities import oddities
-from kertl.data._pixels import as_bytes, refuse_fractions
-from kertl.data._readers import ArrayReader, FileReader, KnownFile, resized
+from kertl.data._pixels import array_images
+from kertl.data._readers import ArrayReader, FileReader, KnownFile, fit_by, resized
 from kertl.data._scan import inspect, is_hidden, relative, walk
 from kertl.data._table import read_table
 from kertl.errors import DataError
@@ -255,11 +255,11 @@ def from_arrays(
         ((14, 8, 8, 3), {0: 1.0, 1: 1.0})
     """
     options = Options(image_size, validation, test, seed, batch_size, resize, None, strict)
-    images, span = as_bytes(x, "x")
-    refuse_fractions(span, "x")
+    images = array_images(x)
     labels, labelling = read_labels(y, len(images), task_named(task).name, class_names)
     digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     entries = [Entry(f"array:{k}", labels[k], digests[k]) for k in range(len(images))]
+    fitted = None if image_size is None else fit_by(images, image_size, resize)
     if image_size is not None and image_size != images.shape[1:3]:
         images = resized(images, image_size, resize)
     elif images.shape[-1] == 1:
@@ -270,7 +270,7 @@ def from_arrays(
         options,
         labelling=labelling,
         fractions=options.fractions,
-        reader_of=lambda rows: ArrayReader(images[rows], resize),
+        reader_of=lambda rows: ArrayReader(images[rows], resize, fitted=fitted),
         name_of=lambda row: f"array:{row}",
     )
 

@@ -121,27 +121,6 @@ def assign_many(
     return parts
 
 
-def quantile_bins(values: np.ndarray) -> list[tuple[str, ...]]:
-    """For each row the bin of each of its numbers, at most ten per column, equal numbers in one bin.
-
-    Splitting evenly in the bins spreads small and large numbers alike over the parts.
-
-    Args:
-        values: Shape `(n, columns)`.
-
-    Example:
-        >>> quantile_bins(np.arange(40.0)[:, None])[::12]
-        [('0: 0',), ('0: 1',), ('0: 2',), ('0: 3',)]
-    """
-    # Bins of fewer than ten cannot be split into three parts near enough to their fractions.
-    count = max(1, min(10, len(values) // 10))
-    columns = []
-    for number, column in enumerate(values.T):
-        edges = np.unique(np.quantile(column, np.arange(1, count) / count))
-        columns.append([f"{number}: {place}" for place in np.searchsorted(edges, column, side="right")])
-    return list(zip(*columns, strict=True))
-
-
 def _free(bundles: Sequence[int], parts: list[str]) -> list[list[int]]:
     """The bundles of which no image has a part yet; the rest of the other bundles is set to follow."""
     members = defaultdict(list)

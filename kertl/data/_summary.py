@@ -12,6 +12,7 @@ from rich.text import Text
 
 from kertl.data._issues import printable
 from kertl.data._split import PARTS
+from kertl.tasks import Task, task_named
 
 
 def kind_of(task: str, class_names: Sequence[str]) -> str:
@@ -24,13 +25,14 @@ def kind_of(task: str, class_names: Sequence[str]) -> str:
 
 def table_of(task: str, class_names: Sequence[str], labels: Mapping[str, np.ndarray]) -> str:
     """The table that fits the task, from the labels of each part that has images."""
-    table = _targets(class_names, labels) if task == "regression" else _classes(task, class_names, labels)
+    asked = task_named(task)
+    table = _targets(class_names, labels) if asked.output_of == "target" else _classes(asked, class_names, labels)
     text = io.StringIO()
     Console(file=text, width=120, markup=False).print(table)
     return text.getvalue()
 
 
-def _classes(task: str, names: Sequence[str], labels: Mapping[str, np.ndarray]) -> Table:
+def _classes(task: Task, names: Sequence[str], labels: Mapping[str, np.ndarray]) -> Table:
     """The images of each class in each part, those without a class where there are any, and all."""
     table = Table(box=box.SIMPLE)
     table.add_column("class")
@@ -41,7 +43,7 @@ def _classes(task: str, names: Sequence[str], labels: Mapping[str, np.ndarray]) 
         row = [int(counts.get(part, 0)) for part in PARTS]
         table.add_row(Text(printable(name)), *map(str, row), str(sum(row)))
 
-    held = {part: _members(task, values, len(names)) for part, values in labels.items()}
+    held = {part: np.asarray(task.members(values, len(names))) for part, values in labels.items()}
     for number, name in enumerate(names):
         add(name, {part: rows[:, number].sum() for part, rows in held.items()})
     without = {part: (~rows.any(axis=1)).sum() for part, rows in held.items()}
@@ -50,13 +52,6 @@ def _classes(task: str, names: Sequence[str], labels: Mapping[str, np.ndarray]) 
     table.add_section()
     add("all", {part: len(rows) for part, rows in held.items()})
     return table
-
-
-def _members(task: str, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Whether each image has each class, shape `(n, classes)`."""
-    if task == "multi_label":
-        return labels > 0
-    return labels.astype(np.int64).reshape(-1, 1) == np.arange(classes)
 
 
 def _targets(names: Sequence[str], labels: Mapping[str, np.ndarray]) -> Table:

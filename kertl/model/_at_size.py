@@ -4,7 +4,7 @@ import keras
 
 from kertl._checks import complain, pair
 from kertl.groups import find_chain
-from kertl.model._info import model_info, set_model_info
+from kertl.model._info import keep_info
 
 
 def at_size(model: keras.Model, image_size: tuple[int, int]) -> keras.Model:
@@ -39,5 +39,4 @@ def at_size(model: keras.Model, image_size: tuple[int, int]) -> keras.Model:
         raise complain(
             "image_size", f"{own}, which is the only size for the layers of {model.name!r}", size, f"({error})"
         ) from error
-    info = model_info(model)
-    return other if info is None else set_model_info(other, info)
+    return keep_info(model, other)

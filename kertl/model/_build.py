@@ -7,8 +7,9 @@ from typing import Any
 import keras
 
 import kertl
-from kertl._checks import complain, integer, number
+from kertl._checks import complain, integer, number, one_of
 from kertl.backbones import load_backbone
+from kertl.data import RESIZE
 from kertl.heads import Head
 from kertl.model._info import ModelInfo, set_model_info
 from kertl.model._outputs import UNITS_LAYER
@@ -25,6 +26,7 @@ def build(
     task: str = "single_label",
     head: Head | None = None,
     target_scaling: tuple[Sequence[float], Sequence[float]] | None = None,
+    resize: str | None = None,
 ) -> keras.Model:
     """A classifier or regressor from a pretrained backbone: preprocessing, backbone (nested whole), head.
 
@@ -45,7 +47,9 @@ def build(
             `data.target_scaling` has them. The head then computes standardised targets, and a `Rescaling` layer without
             weights behind it, "original_units", turns them into the units of the data: answers start at the mean, the
             learning rate does not depend on the units, and `kertl.fine_tune` counts every target alike in the loss.
-            None leaves the head's answers as they are.
+            None leaves what the head computes as it is.
+        resize: How images come to the size of the model, "stretch", "pad" or "crop", see `kertl.data.read_image`, for
+            `kertl.predict`, `kertl.evaluate` and the command line. None leaves it to the data that it is trained on.
 
     Returns:
         A functional model with input `(batch, height, width, channels)` and float32 output `(batch, outputs)`.
@@ -62,16 +66,17 @@ def build(
         (None, 2)
     """
     chosen_task = task_named(task)
+    one_of("resize", resize, (None, *RESIZE))
     classes = _number_of_classes(num_classes, class_names, chosen_task)
     if target_scaling is not None:
-        _check_scaling(target_scaling, classes, task)
+        _check_scaling(target_scaling, classes, chosen_task)
     loaded = _loaded(backbone, weights, input_shape)
     answers = (head or Head())(loaded.output, chosen_task.outputs(classes), chosen_task)
     if target_scaling is not None:
         means, spreads = ([float(value) for value in values] for values in target_scaling)
         answers = keras.layers.Rescaling(spreads, means, dtype="float32", name=UNITS_LAYER)(answers)
     model = keras.Model(loaded.input, answers, name=f"{loaded.backbone_name}_{task}")
-    info = ModelInfo(task, tuple(class_names or ()), loaded.backbone_name, kertl.__version__)
+    info = ModelInfo(task, tuple(class_names or ()), loaded.backbone_name, kertl.__version__, resize=resize)
     return set_model_info(model, info)
 
 
@@ -90,24 +95,26 @@ def _number_of_classes(num_classes: int | None, class_names: Sequence[str] | Non
             "Exactly one of `num_classes` and `class_names` must be given. "
             f"Received: num_classes={num_classes!r}, class_names={class_names!r}."
         )
-    fewest = 2 if task.name in ("single_label", "binary") else 1
+    fewest, most = task.fewest, task.most
     if class_names is None:
         integer("num_classes", num_classes, at_least=fewest)
-        if task.name == "binary" and num_classes != 2:
-            raise complain("num_classes", "2 for task='binary'", num_classes, "Pass task='single_label' for more.")
+        if most is not None and num_classes != most:
+            advice = "Pass task='single_label' for more."
+            raise complain("num_classes", f"{most} for task={task.name!r}", num_classes, advice)
         return int(num_classes or 0)
     wrong = isinstance(class_names, str) or len(set(class_names)) < len(class_names)
-    if task.name == "binary" and (wrong or len(class_names) != 2):
+    if most is not None and (wrong or len(class_names) != most):
         advice = "The second is the positive one. Pass task='single_label' for more."
-        raise complain("class_names", "a list of exactly 2 different names for task='binary'", class_names, advice)
+        accepted = f"a list of exactly {most} different names for task={task.name!r}"
+        raise complain("class_names", accepted, class_names, advice)
     if wrong or len(class_names) < fewest:
         raise complain("class_names", f"a list of at least {fewest} different names", class_names)
     return len(class_names)
 
 
-def _check_scaling(scaling: Any, targets: int, task: str) -> None:
-    if task != "regression":
-        raise complain("target_scaling", f"left out for task={task!r}, which has no targets", scaling)
+def _check_scaling(scaling: Any, targets: int, task: Task) -> None:
+    if task.output_of != "target":
+        raise complain("target_scaling", f"left out for task={task.name!r}, which has no targets", scaling)
     whole = isinstance(scaling, tuple) and len(scaling) == 2 and all(len(values) == targets for values in scaling)
     if not whole:
         accepted = f"means and standard deviations of {targets} targets, such as `data.target_scaling`"

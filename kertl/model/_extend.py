@@ -8,9 +8,11 @@ import keras
 
 import kertl
 from kertl._checks import complain
+from kertl.groups import find_chain
 from kertl.hardware import scope_of
-from kertl.model._info import DEFAULT_THRESHOLD, ModelInfo, model_info, set_model_info
-from kertl.model._outputs import OutputLayer, graph_ends, output_layer
+from kertl.model._info import DEFAULT_THRESHOLD, ModelInfo, keep_info, model_info, set_model_info
+from kertl.model._outputs import OutputLayer, graph_ends, output_layer, task_of
+from kertl.tasks import task_named
 
 
 def extend_classes(
@@ -49,6 +51,10 @@ def extend_classes(
         ((None, 3), ('cat', 'dog', 'truck'))
     """
     last, task = _classifier(model)
+    if last.dense not in model.layers:  # in a nested head, whose graph is not that of the model
+        flat = find_chain(model).at_shape(model.input_shape[1:], name=model.name)
+        model = keep_info(model, flat)
+        last, task = _classifier(model)
     old = _old_names(model, last.dense.units, class_names)
     if isinstance(names, str) or not names or not all(isinstance(name, str) and name for name in names):
         raise complain("names", "a list of at least one name", names)
@@ -64,21 +70,22 @@ def extend_classes(
 
 def _classifier(model: keras.Model) -> tuple[OutputLayer, str]:
     """The last layer of a classifier that can be extended, and its task."""
-    info, last = model_info(model), output_layer(model)
+    last = output_layer(model)
     accepted = "a classifier that ends in a Dense layer with softmax or sigmoid"
-    if info is not None and info.task == "regression":
-        raise complain("model", accepted, model, "Its task is 'regression', which has no classes.")
-    binary = info.task == "binary" if info is not None else last is not None and last.dense.units == 1
-    if binary:
+    ends = last is not None and last.activation in ("softmax", "sigmoid")
+    task = task_named(task_of(model)) if ends or model_info(model) is not None else None
+    if task is not None and task.output_of == "target":
+        raise complain("model", accepted, model, f"Its task is {task.name!r}, which has no classes.")
+    if task is not None and task.most is not None:
         advice = (
             "It answers a yes-or-no question with its one output. For three classes build a new head on its backbone: "
             "`kertl.build(kertl.load_backbone(model), class_names=[...])`."
         )
         raise complain("model", accepted + " and has an output per class", model, advice)
-    if last is None or last.activation not in ("softmax", "sigmoid"):
+    if last is None or task is None or not ends:
         found = "no Dense layer" if last is None else f"a Dense layer with {last.activation!r}"
         raise complain("model", accepted, model, f"It ends in {found}.")
-    return last, "single_label" if last.activation == "softmax" else "multi_label"
+    return last, task.name
 
 
 def _old_names(model: keras.Model, outputs: int, given: Sequence[str] | None) -> tuple[str, ...]:

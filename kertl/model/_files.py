@@ -19,8 +19,8 @@ _MEMBER = "kertl.json"
 def save(model: keras.Model, path: str | Path) -> None:
     """Save a model as a `.keras` file that plain Keras loads; the old file stays until the new one is whole.
 
-    Optimizer, loss and metrics are left out. Task, class names, backbone and version go into the member `kertl.json`,
-    which Keras passes over.
+    Optimizer, loss and metrics are left out. Task, class names, backbone, version and what pictures the model takes go
+    into the member `kertl.json`, which Keras passes over.
 
     Args:
         model: A functional model, with or without what `kertl.build` noted.
@@ -71,8 +71,12 @@ def load(path: str | Path) -> keras.Model:
     import_packages_of(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            info = ModelInfo.from_json(json.loads(archive.read(_MEMBER))) if _MEMBER in archive.namelist() else None
+            noted = json.loads(archive.read(_MEMBER)) if _MEMBER in archive.namelist() else None
+        info = None if noted is None else ModelInfo.from_json(noted)
         model = keras.saving.load_model(path, compile=False)
     except (zipfile.BadZipFile, ValueError, TypeError, KeyError, OSError) as error:
         raise WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}") from error
-    return model if info is None else set_model_info(model, info)
+    if info is None or noted is None:
+        return model
+    # Files of before did not say what pictures the model takes; those of models that take features say null.
+    return set_model_info(model, info, takes_pictures=noted.get("channels", "unknown") is not None)

@@ -1,11 +1,14 @@
-"""What a model knows beyond its layers: its task, its classes, where it came from."""
+"""What a model knows beyond its layers: its task, its classes, what pictures it takes, where it came from."""
 
-from dataclasses import asdict, dataclass
+import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from kertl._checks import complain
+from kertl.data import RESIZE
+from kertl.tasks import TASKS
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -21,6 +24,11 @@ class ModelInfo:
         kertl: Version of kertl that built the model.
         thresholds: For "binary" and "multi_label", the probability from which on each output counts as an answer;
             empty before `kertl.tune_thresholds`, which means 0.5.
+        image_size: `(height, width)` of the pictures that the model takes; None where the size is open, or where it
+            takes no pictures but features.
+        channels: Of these pictures; None where the model takes no pictures.
+        resize: How images come to that size, "stretch", "pad" or "crop", see `kertl.data.read_image`; None where
+            that is not known.
     """
 
     task: str
@@ -28,10 +36,13 @@ class ModelInfo:
     backbone: str
     kertl: str
     thresholds: tuple[float, ...] = ()
+    image_size: tuple[int, int] | None = None
+    channels: int | None = None
+    resize: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; thresholds only where there are any."""
-        values = asdict(self)
+        values = dataclasses.asdict(self)
         return values if self.thresholds else {name: value for name, value in values.items() if name != "thresholds"}
 
     @classmethod
@@ -44,11 +55,25 @@ class ModelInfo:
         wanted = {"task": str, "class_names": list, "backbone": str, "kertl": str}
         if not isinstance(values, dict) or not all(isinstance(values.get(k), kind) for k, kind in wanted.items()):
             raise complain("kertl.json", f"an object with {', '.join(wanted)}", values)
+        if values["task"] not in TASKS:
+            raise complain("kertl.json", f"an object whose task is one of {', '.join(TASKS)}", values)
         thresholds = values.get("thresholds", [])
         if not isinstance(thresholds, list) or not all(map(_is_probability, thresholds)):
             raise complain("kertl.json", "an object whose thresholds are numbers from 0 to 1", values)
-        names = tuple(values["class_names"])
-        return cls(values["task"], names, values["backbone"], values["kertl"], tuple(map(float, thresholds)))
+        size, channels, resize = (values.get(name) for name in ("image_size", "channels", "resize"))
+        sized = size is None or (isinstance(size, list) and len(size) == 2 and all(map(_is_count, size)))
+        if not sized or not (channels is None or _is_count(channels)) or resize not in (None, *RESIZE):
+            raise complain("kertl.json", "an object with an image_size, channels and resize that pictures have", values)
+        return cls(
+            values["task"],
+            tuple(values["class_names"]),
+            values["backbone"],
+            values["kertl"],
+            tuple(map(float, thresholds)),
+            None if size is None else (size[0], size[1]),
+            channels,
+            resize,
+        )
 
 
 def model_info(model: keras.Model) -> ModelInfo | None:
@@ -57,11 +82,38 @@ def model_info(model: keras.Model) -> ModelInfo | None:
     return info if isinstance(info, ModelInfo) else None
 
 
-def set_model_info(model: keras.Model, info: ModelInfo) -> keras.Model:
-    """Note what is known about `model`, in memory; the same model."""
-    model._kertl_info = info
+def set_model_info(model: keras.Model, info: ModelInfo, *, takes_pictures: bool = True) -> keras.Model:
+    """Note what is known about `model`, in memory; the same model.
+
+    Args:
+        model: Any model.
+        info: Its image size and channels are replaced by those that the model has.
+        takes_pictures: False for a model that takes features; then nothing is noted about pictures.
+    """
+    size, channels = picture_shape(model) if takes_pictures else (None, None)
+    resize = info.resize if takes_pictures else None
+    model._kertl_info = dataclasses.replace(info, image_size=size, channels=channels, resize=resize)
     return model
+
+
+def keep_info(model: keras.Model, derived: keras.Model, *, takes_pictures: bool = True) -> keras.Model:
+    """Note about a model that was made from `model` what is known about that; the derived model."""
+    info = model_info(model)
+    return derived if info is None else set_model_info(derived, info, takes_pictures=takes_pictures)
+
+
+def picture_shape(model: keras.Model) -> tuple[tuple[int, int] | None, int | None]:
+    """`(height, width)` and channels of the pictures that a model takes; None for what is open or no picture's."""
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        return None, None
+    _, height, width, channels = shape
+    return (None if height is None or width is None else (height, width)), channels
 
 
 def _is_probability(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= 1
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value > 0

@@ -1,22 +1,28 @@
 """What the end of a model says: its last activation, its task, and the units of its targets."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
+from kertl._keras import call_of
 from kertl.model._info import model_info
+from kertl.tasks import TASKS
 
 UNITS_LAYER = "original_units"
+
+# What may come after the last activation without changing what the predictions are.
+_PASSED_OVER = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity, keras.layers.Dropout)
 
 
 @dataclass(frozen=True)
 class OutputLayer:
-    """The Dense layer that gives a model's answers, and what comes after it.
+    """The Dense layer that gives a model's predictions, and what comes after it.
 
     Attributes:
         dense: The layer.
-        inputs: The symbolic tensor that it is called on.
+        inputs: The symbolic tensor that it is called on, in the graph of the model that it is directly in.
         after: An activation layer of its own, or None.
     """
 
@@ -26,11 +32,8 @@ class OutputLayer:
 
     @property
     def activation(self) -> str:
-        """Keras' name of the activation of the answers."""
-        if isinstance(self.after, keras.layers.Softmax):
-            return "softmax"
-        function = (self.after or self.dense).activation
-        return str(getattr(function, "__name__", type(function).__name__))
+        """Keras' name of the activation of the predictions."""
+        return _activation(self.after or self.dense) or "linear"
 
 
 def graph_ends(model: keras.Model) -> tuple[Any, Any]:
@@ -40,48 +43,93 @@ def graph_ends(model: keras.Model) -> tuple[Any, Any]:
 
 
 def output_layer(model: keras.Model) -> OutputLayer | None:
-    """The Dense layer at the end of `model`, with an activation layer behind it or without; None if there is none."""
-    if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
-        return None
-    layer, inputs = _maker(model.outputs[0])
+    """The Dense layer at the end of `model` or of models nested in it, with an activation layer after it or without.
+
+    None if there is none.
+    """
     after = None
-    if isinstance(layer, keras.layers.Softmax | keras.layers.Activation):
+    for layer, inputs in _from_the_end(model):
+        if isinstance(layer, keras.layers.Dense):
+            return OutputLayer(layer, inputs, after)
+        if after is not None or not isinstance(layer, keras.layers.Softmax | keras.layers.Activation):
+            return None
         after = layer
-        layer, inputs = _maker(inputs)
-    return OutputLayer(layer, inputs, after) if isinstance(layer, keras.layers.Dense) else None
+    return None
 
 
-def task_of(model: keras.Model) -> str:
-    """The task of a model: what `kertl.build` noted, else what its last activation says, else "single_label".
+def task_of(model: keras.Model, expected: str | None = None) -> str:
+    """The task of a model: what kertl noted about it, else what its last activation says.
+
+    Args:
+        model: Any model.
+        expected: The task of the data that it is used with. It counts where nothing is noted and the end of the model
+            leaves it open: after an end that has no activation at all, or a linear one for a regression.
 
     Raises:
-        ValueError: If the model was not built by kertl and ends without an activation, which may mean a regression or
-            a classifier that gives logits.
+        ValueError: If the task cannot be told. A model from elsewhere that ends in a linear layer may be a regression
+            or a classifier that gives logits; the prefix of a model has no task.
     """
     info = model_info(model)
     if info is not None:
         return info.task
-    last = output_layer(model)
-    if last is None or last.activation == "softmax":
-        return "single_label"
-    if last.activation == "sigmoid":
-        return "binary" if last.dense.units == 1 else "multi_label"
+    activation = _last_activation(model)
+    if target_spreads(model) is not None:
+        return "regression"
+    if activation is not None:
+        told = [task.name for task in TASKS.values() if task.told_by(activation, model.output_shape[-1])]
+        if told:
+            return told[0]
+    if expected is not None and activation in (None, TASKS[expected].activation):
+        return expected
+    ends = "it ends in no activation" if activation is None else f"its last activation is {activation!r}"
     raise ValueError(
-        f"The task of {model.name!r} cannot be told: kertl has not built it, and its last activation is "
-        f"{last.activation!r}. A classifier must end in softmax (one class of several) or sigmoid."
+        f"The task of {model.name!r} cannot be told: kertl has not built it, and {ends}. "
+        f"A classifier must end in softmax (one class of several) or sigmoid."
     )
 
 
 def target_spreads(model: keras.Model) -> list[float] | None:
     """The standard deviations by which a model built with `target_scaling` multiplies what it computes; else None."""
-    last = model.layers[-1]
+    last = next((layer for layer, _ in _from_the_end(model)), None)
     if isinstance(last, keras.layers.Rescaling) and last.name == UNITS_LAYER:
         return [float(spread) for spread in last.scale]
     return None
 
 
-def _maker(tensor: Any) -> tuple[Any, Any]:
-    """The layer that gave a symbolic tensor, and what it was given."""
-    layer, node_index, _ = tensor._keras_history
-    inputs = layer._inbound_nodes[node_index].input_tensors
-    return layer, inputs[0] if inputs else None
+def _from_the_end(model: Any) -> Iterator[tuple[Any, Any]]:
+    """The layers that a model's first output came through, the last one first, and what each was given.
+
+    Nested models are looked into; of several inputs of a layer the first is followed.
+    """
+    if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
+        return
+    tensor = model.outputs[0]
+    while True:
+        call = call_of(tensor)
+        layer, given = call.operation, call.input_tensors
+        if not given:
+            return
+        if isinstance(layer, keras.Model) and getattr(layer, "outputs", None):
+            yield from _from_the_end(layer)
+        else:
+            yield layer, given[0]
+        tensor = given[0]
+
+
+def _last_activation(model: keras.Model) -> str | None:
+    """The activation that predictions come from; None where the last thing that is computed has none."""
+    for layer, _ in _from_the_end(model):
+        found = _activation(layer)
+        if found is not None and not (found == "linear" and isinstance(layer, keras.layers.Activation)):
+            return found
+        if found is None and not isinstance(layer, _PASSED_OVER):
+            return None
+    return None
+
+
+def _activation(layer: Any) -> str | None:
+    """Keras' name of the activation of a layer or operation; None where it has none."""
+    if type(layer).__name__ in ("Softmax", "Sigmoid"):  # layers, and operations of `keras.ops`
+        return type(layer).__name__.lower()
+    function = getattr(layer, "activation", None)
+    return None if function is None else str(getattr(function, "__name__", type(function).__name__))

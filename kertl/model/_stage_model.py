@@ -10,6 +10,7 @@ import keras
 
 from kertl.groups import find_chain
 from kertl.model._boundary import cut, set_trainable
+from kertl.model._info import keep_info
 
 
 @keras.saving.register_keras_serializable(package="kertl")
@@ -56,7 +57,7 @@ def stage_model(model: keras.Model, at: str | int, *, batch_norm: str = "frozen"
             mode, "train" trains them. BatchNorm in the head always trains.
 
     Returns:
-        A functional model with the input and output of `model`, not compiled.
+        A functional model with the input and output of `model`, its task, class names and thresholds, not compiled.
 
     Raises:
         ValueError: If there is no such boundary, or `batch_norm` is neither of the two.
@@ -73,7 +74,7 @@ def stage_model(model: keras.Model, at: str | int, *, batch_norm: str = "frozen"
     prefix, suffix = cut(chain, first)
     set_trainable(model, chain, first, batch_norm)
     if first == 0:
-        return suffix
+        return keep_info(model, suffix)
     inputs = keras.Input(prefix.input_shape[1:], dtype=chain.graph.input_dtype, name="input_images")
     features = FrozenPrefix(prefix, name="frozen_prefix")(inputs)
-    return keras.Model(inputs, suffix(features), name=f"{model.name}_stage")
+    return keep_info(model, keras.Model(inputs, suffix(features), name=f"{model.name}_stage"))

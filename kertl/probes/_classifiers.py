@@ -1,6 +1,6 @@
 """Classical classifiers of feature vectors: each is fitted once and tried at all its settings.
 
-A probe gives, for each setting, the answers to rows that it has not seen; what is chosen is chosen outside.
+A probe gives, for each setting, the predictions for rows that it has not seen; what is chosen is chosen outside.
 """
 
 import warnings
@@ -38,8 +38,8 @@ class Standardiser:
 class Ridge:
     """Least squares on one-hot classes with an L2 penalty, for all strengths from one eigendecomposition.
 
-    With n centred rows X and targets Y, the answers to z are those of `z @ (X'X + s n I)^-1 @ X'Y` for each strength s.
-    The smaller of X'X and XX' is decomposed.
+    With n centred rows X and targets Y, the scores of z are `z @ (X'X + s n I)^-1 @ X'Y` for each strength s. The
+    smaller of X'X and XX' is decomposed.
 
     Args:
         rows: X, of shape `(n, features)`; n >= 2.
@@ -75,7 +75,7 @@ class Ridge:
         return (rows - self._mean) @ weights + self._target_mean
 
     def accuracy_left_out(self, strength: float) -> float:
-        """The share of training rows that are answered rightly by the fit to all the others."""
+        """The share of training rows that are predicted rightly by the fit to all the others."""
         shrunk = self._values / (self._values + strength * self._count)
         fitted = (self._left * shrunk) @ (self._left.T @ self._targets)
         leverage = ((self._left**2) @ shrunk) + 1 / self._count
@@ -87,7 +87,7 @@ class Ridge:
 def nearest_mean(
     rows: np.ndarray, labels: np.ndarray, asked: np.ndarray, classes: int
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The class whose mean is nearest; classes without a row are never answered."""
+    """The class whose mean is nearest; classes without a row are never predicted."""
     present = np.unique(labels)
     means = np.stack([rows[labels == label].mean(axis=0) for label in present])
     # What `NearestCentroid` predicts by; its fit takes memory for standard deviations that are not needed here.
@@ -118,8 +118,8 @@ def logistic_regression(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Multinomial logistic regression at falling strengths, each begun where the stronger one ended.
 
-    Where all training rows are answered rightly, a weaker penalty would do little but make the answers louder: the row
-    of strengths ends there.
+    Where all training rows are predicted rightly, a weaker penalty would do little but make the predictions surer: the
+    row of strengths ends there.
     """
     model = LogisticRegression(solver="lbfgs", tol=1e-3, max_iter=300, warm_start=True)
     for strength in LOGISTIC_STRENGTHS:

@@ -343,7 +343,7 @@ def test_labels_are_counted_in_a_models_own_list():
     targets = kertl.data.from_arrays(pictures(), np.arange(40.0), task="regression", class_names=["x"]).train
     with pytest.raises(DataError) as caught:
         targets.relabelled(["x", "y"])
-    assert str(caught.value) == "The targets of the images must be among ['x', 'y']. Received: ['x']."
+    assert str(caught.value) == "The targets of the images must be all of ['x', 'y']. Received: ['x']."
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the method is about TensorFlow")

@@ -3,8 +3,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from kertl.data._split import assign, assign_many, bundle, quantile_bins
+from kertl.data._split import assign, assign_many, bundle
 from kertl.errors import DataError
+from kertl.tasks._regression import quantile_bins
 
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 

@@ -62,6 +62,9 @@ def test_the_member_kertl_json_holds_task_classes_backbone_and_version(model, tm
         "class_names": ["cat", "dog"],
         "backbone": "small",
         "kertl": kertl.__version__,
+        "image_size": [32, 32],
+        "channels": 3,
+        "resize": None,
     }
 
 
@@ -247,6 +250,47 @@ def test_thresholds_are_kept_in_the_file_and_wrong_ones_refused(tmp_path):
     for wrong in ([1.5], [float("nan")], ["0.5"], 0.5, [True]):
         with pytest.raises(ValueError, match="whose thresholds are numbers from 0 to 1"):
             ModelInfo.from_json({**values, "class_names": ["cat", "dog"], "thresholds": wrong})
+
+
+def renoted(path, other, change):
+    """A copy of a model file whose notes were changed."""
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(other, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            target.writestr(name, json.dumps(change(json.loads(content))) if name == "kertl.json" else content)
+    return other
+
+
+def test_what_pictures_a_model_takes_is_kept_in_the_file(tmp_path):
+    model = kertl.build(small_backbone(), num_classes=2, resize="pad")
+    kertl.save(model, tmp_path / "m.keras")
+    again = model_info(kertl.load(tmp_path / "m.keras"))
+    assert again == model_info(model)
+    assert (again.image_size, again.channels, again.resize) == ((32, 32), 3, "pad")
+    for wrong in ({"image_size": [32]}, {"image_size": [0, 32]}, {"channels": "3"}, {"resize": "padded"}):
+        other = renoted(tmp_path / "m.keras", tmp_path / "wrong.keras", lambda noted, wrong=wrong: {**noted, **wrong})
+        with pytest.raises(WeightsError, match="image_size, channels and resize"):
+            kertl.load(other)
+
+
+def test_a_file_of_before_that_says_nothing_of_pictures_is_loaded(model, tmp_path):
+    kertl.save(model, tmp_path / "m.keras")
+    new = ("image_size", "channels", "resize")
+    old = renoted(
+        tmp_path / "m.keras",
+        tmp_path / "old.keras",
+        lambda noted: {name: value for name, value in noted.items() if name not in new},
+    )
+    info = model_info(kertl.load(old))
+    assert (info.class_names, info.image_size, info.channels, info.resize) == (("cat", "dog"), (32, 32), 3, None)
+
+
+def test_a_suffix_from_a_file_still_takes_no_pictures(model, tmp_path):
+    _, suffix = kertl.split(model, "mid")
+    kertl.save(suffix, tmp_path / "suffix.keras")
+    info = model_info(kertl.load(tmp_path / "suffix.keras"))
+    assert info == model_info(suffix)
+    assert (info.task, info.image_size, info.channels) == ("single_label", None, None)
 
 
 def test_a_saved_model_is_called_on_a_bare_array_without_a_warning(tmp_path):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import kertl
-from kertl.runner import _fine_tune, _stage
+from kertl.runner import _stage
 from kertl.tasks import SmoothedCrossentropy
+from kertl.training import _stage as _training
 from tests.families import small_backbone
 from tests.runs import classifier, python, quick, recipe, same, squares, values, weights
 
@@ -24,13 +25,13 @@ def finished(tmp_path_factory):
         carried.append((old, list(old_variables), new, list(new_variables), values(new.variables), count))
         return count
 
-    carry, _stage.carry_moments = _stage.carry_moments, spy
+    carry, _training.carry_moments = _training.carry_moments, spy
     try:
         data = squares()
         plan = recipe(quick("deep", epochs=3, augment="light"), quick("mid", epochs=2, learning_rate=0.003))
         run = kertl.fine_tune(classifier(), data, recipe=plan, run_dir=tmp_path_factory.mktemp("run"), verbose=0)
     finally:
-        _stage.carry_moments = carry
+        _training.carry_moments = carry
     return run, data, carried
 
 
@@ -158,7 +159,7 @@ def test_the_metrics_are_those_of_evaluate_on_validation_and_test(finished):
 
 def test_a_finished_run_is_read_and_not_trained_again(finished, monkeypatch, caplog):
     run, data, _ = finished
-    monkeypatch.setattr(_fine_tune, "train_stage", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(_stage.StageRunner, "train", lambda *_, **__: pytest.fail("trained again"))
     other = classifier(seed=5)
     with caplog.at_level(logging.INFO, logger="kertl"):
         again = kertl.fine_tune(other, data, recipe=run.recipe, run_dir=run.run_dir)
@@ -390,7 +391,7 @@ def test_augmentation_is_not_in_the_model_afterwards(tmp_path):
 @pytest.fixture
 def untrained(monkeypatch):
     """Fails the test if a stage begins."""
-    monkeypatch.setattr(_fine_tune, "train_stage", lambda *_, **__: pytest.fail("a stage began"))
+    monkeypatch.setattr(_stage.StageRunner, "train", lambda *_, **__: pytest.fail("a stage began"))
 
 
 @pytest.mark.usefixtures("untrained")

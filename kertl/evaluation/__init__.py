@@ -1,0 +1,13 @@
+"""Judging a model on images that it has not been trained on, and asking it about new ones.
+
+`predict` and `evaluate` take the images in the form in which they are at hand, bring them to the size of the model in
+the way that the model was trained for, and match classes by name.
+"""
+
+from kertl.evaluation._answers import answers, output_names
+from kertl.evaluation._evaluate import evaluate
+from kertl.evaluation._pictures import images_for, resize_of
+from kertl.evaluation._predict import predict
+from kertl.evaluation._thresholds import tune_thresholds
+
+__all__ = ["answers", "evaluate", "images_for", "output_names", "predict", "resize_of", "tune_thresholds"]

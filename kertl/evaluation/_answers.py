@@ -1,0 +1,58 @@
+"""`answers`: predictions in words."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl._checks import integer
+from kertl.evaluation._thresholds import thresholds_of
+from kertl.model import model_info, task_of
+from kertl.tasks import task_named
+
+
+def answers(model: keras.Model, predictions: np.ndarray, *, top: int = 3) -> list[dict[str, Any]]:
+    """What predictions mean, image by image, in plain values that JSON takes.
+
+    Args:
+        model: The model that made them; its task, class names and thresholds count.
+        predictions: What `kertl.predict` gave.
+        top: How many classes to name for a single label, the likeliest first; >= 1.
+
+    Returns:
+        For each image, by task:
+        "single_label": `classes`, a list of `class` and `probability`;
+        "binary": `label`, the class predicted; `positive`, the second class, and `probability`, that of this class;
+        "multi_label": `labels`, a list of `class` and `probability` of those that reach their threshold, the likeliest
+        first;
+        "regression": `targets`, the values by name.
+
+    Raises:
+        ValueError: If `top` is out of range, or the task of the model cannot be told.
+
+    Example:
+        >>> import numpy as np, kertl
+        >>> model = kertl.build(
+        ...     "MobileNetV2", class_names=["no", "yes"], task="binary", weights=None, input_shape=(32, 32, 3)
+        ... )
+        >>> kertl.answers(model, np.array([[0.75]]))
+        [{'label': 'yes', 'positive': 'yes', 'probability': 0.75}]
+    """
+    integer("top", top, at_least=1)
+    task, names = task_named(task_of(model)), output_names(model)
+    thresholds = thresholds_of(model, predictions.shape[1])
+    return [task.answer(row, names, thresholds, top) for row in predictions]
+
+
+def output_names(model: keras.Model, expected: str | None = None) -> list[str]:
+    """The names of a model's classes or targets; numbers where it has none.
+
+    Args:
+        model: Any model.
+        expected: The task of the data, as in `kertl.model.task_of`.
+    """
+    info = model_info(model)
+    if info is not None and info.class_names:
+        return list(info.class_names)
+    task = task_named(task_of(model, expected))
+    return [str(number) for number in range(task.most or model.output_shape[-1])]

@@ -1,0 +1,56 @@
+"""Batches that somebody else makes: a `tf.data.Dataset` or a `keras.utils.PyDataset`."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl._checks import complain
+from kertl.data._pixels import refuse_other_range
+
+
+class ForeignBatches:
+    """Batches of images, with labels or without, that are read in one pass: a second one may have another order.
+
+    Args:
+        source: The dataset; it must end.
+        check_range: Whether the images must be of 0..255.
+
+    Raises:
+        ValueError: If the dataset has no end.
+    """
+
+    def __init__(self, source: Any, *, check_range: bool) -> None:
+        self._source, self._check_range = source, check_range
+        endless = source.num_batches is None if self._is_py_dataset else int(source.cardinality()) == -1
+        if endless:
+            raise complain("data", "a dataset that ends", source, "Take so many batches of it.")
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Images and labels, batch by batch; None for labels that there are not."""
+        for batch in self._batches():
+            images, labels, *_ = (*batch, None) if isinstance(batch, tuple | list) else (batch, None)
+            images = np.asarray(images)
+            if images.ndim != 4:
+                advice = "Batch it by `.batch(32)`." if images.ndim == 3 else ""
+                accepted = "batches of images of shape (batch, height, width, channels)"
+                raise complain("data", accepted, images.shape, advice)
+            if self._check_range:
+                refuse_other_range(images)
+            yield images, None if labels is None else np.asarray(labels)
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """All labels in the order of the batches; None if there are none."""
+        found = [labels for _, labels in self if labels is not None]
+        return np.concatenate(found) if found else None
+
+    @property
+    def _is_py_dataset(self) -> bool:
+        return isinstance(self._source, keras.utils.PyDataset)
+
+    def _batches(self) -> Iterable[Any]:
+        if self._is_py_dataset:
+            return (self._source[index] for index in range(self._source.num_batches))
+        return iter(self._source.as_numpy_iterator())

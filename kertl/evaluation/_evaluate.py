@@ -1,0 +1,112 @@
+"""`evaluate`: how well a model does."""
+
+import logging
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl._checks import complain
+from kertl.data import ImageDataset
+from kertl.evaluation._answers import output_names
+from kertl.evaluation._labels import matched, truth_of
+from kertl.evaluation._pictures import pictures_of
+from kertl.evaluation._predict import asked
+from kertl.evaluation._thresholds import thresholds_of
+from kertl.model import task_of
+from kertl.tasks import task_named
+
+_logger = logging.getLogger(__name__)
+
+
+def evaluate(
+    model: keras.Model,
+    data: Any,
+    *,
+    part: str = "test",
+    predictions: np.ndarray | None = None,
+    views: int = 0,
+    augment: Any = "light",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """How well a model does on images that it was not trained on.
+
+    Classes are matched by name, never by place: those of the data may be in another order than the model's, and may be
+    fewer. Sizes are the model's, and images come to them in the model's way, see `kertl.predict`.
+
+    Args:
+        model: A model whose task is that of the data, shape `(batch, outputs)`.
+        data: An `ImageData`, of which `part` is judged, or one part of it; a pair of arrays, images of 0..255 and
+            their labels; a `tf.data.Dataset` or `keras.utils.PyDataset` of batches of both. Class ids in arrays are
+            the numbers of the model's outputs.
+        part: "train", "validation" or "test".
+        predictions: What `kertl.predict` gives for the same images, where it has been asked already.
+        views: As in `kertl.predict`.
+        augment: As in `kertl.predict`.
+        seed: As in `kertl.predict`.
+
+    Returns:
+        Always `images` (count), and where there are classes `missing_classes`, those of the model without an image.
+        Means over the classes leave these out; a metric that is undefined is None.
+
+        For "single_label": `accuracy`, `balanced_accuracy` (mean recall over the classes), `macro_f1`, `crossentropy`
+        (mean, in nats), `majority` (share of the largest class, which is what predicting it always would score),
+        `classes` (precision, recall and count by name), and `confusion` (rows: truth, columns: prediction). For
+        "binary" also `f1` (of the second class), `auc` and `thresholds`.
+
+        For "multi_label": `exact` (share of images with all labels right), `accuracy` (share of the single yes-or-no
+        answers that are right), `micro_f1`, `macro_f1`, `auc` and `average_precision` (means over the classes),
+        `crossentropy`, `thresholds`, and `classes` (precision, recall, f1, auc, average_precision and count by name).
+
+        For "regression": `mae`, `rmse`, `r2` (means over the targets; 0 is what predicting the mean of the part would
+        score) and `targets` (the three by name).
+
+    Raises:
+        DataError: If the data have a class that the model does not know, lack a target, or are of another task, or
+            images cannot be brought to the form that the model takes.
+        ValueError: If the part is empty, there are no labels, or the model knows no class names and has another number
+            of outputs than the data have classes.
+
+    Example:
+        >>> import numpy as np, kertl
+        >>> model = kertl.build("MobileNetV2", num_classes=2, weights=None, input_shape=(32, 32, 3))
+        >>> pictures = np.random.default_rng(0).integers(0, 255, (8, 32, 32, 3), dtype="uint8")
+        >>> data = kertl.data.from_arrays(pictures, [0, 1] * 4, validation=0, test=0)
+        >>> sorted(kertl.evaluate(model, data, part="train"))[:3]
+        ['accuracy', 'balanced_accuracy', 'classes']
+    """
+    images, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+    pictures = pictures_of(model, images, part)
+    options: dict[str, Any] = {"views": views, "augment": augment, "seed": seed}
+    if isinstance(pictures, ImageDataset) and y is None:
+        labelled = matched(model, pictures)
+        task, names, truth = task_named(labelled.task), labelled.class_names, np.asarray(labelled.labels)
+        said = asked(model, pictures, **options)[0] if predictions is None else predictions
+    else:
+        if predictions is None:
+            said, found = asked(model, pictures, **options)
+        else:
+            said, found = predictions, pictures.labels
+        y = found if y is None else y
+        if y is None:
+            raise complain("data", "images with their labels", data)
+        task = task_named(task_of(model))
+        names = output_names(model)
+        truth = truth_of(task, y, names, len(said))
+    if len(said) != len(truth):
+        raise complain("predictions", f"one row for each of {len(truth)} images", said.shape)
+    return {
+        **task.judge(truth, said, names, thresholds_of(model, said.shape[1])),
+        **_missing(task.members(truth, len(names)), names),
+    }
+
+
+def _missing(members: np.ndarray | None, names: list[str]) -> dict[str, list[str]]:
+    """The classes without an image, which are logged; nothing where there are no classes."""
+    if members is None:
+        return {}
+    missing = [name for place, name in enumerate(names) if not members[:, place].any()]
+    if missing:
+        listed = ", ".join(map(repr, missing))
+        _logger.warning("No image is of class %s; means over the classes leave that out.", listed)
+    return {"missing_classes": missing}

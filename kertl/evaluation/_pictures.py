@@ -1,0 +1,179 @@
+"""What a model is asked about: images in any form, brought to the form that the model takes."""
+
+import logging
+import sys
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from PIL import Image
+
+from kertl._checks import complain, one_of
+from kertl.data import ImageData, ImageDataset, images, read_image
+from kertl.data._pixels import array_images, refuse_other_range
+from kertl.data._readers import ArrayReader, resized
+from kertl.errors import DataError
+from kertl.evaluation._batches import ForeignBatches
+from kertl.model import model_info, picture_shape
+
+_logger = logging.getLogger(__name__)
+_PARTS = ("train", "validation", "test")
+_FORMS = (
+    "a part of `kertl.data`, an ImageData, an array of images, a path, the bytes of an image file, a Pillow image, a "
+    "list of these, a tf.data.Dataset or a keras.utils.PyDataset"
+)
+
+# Models of which it was said that nobody knows how their images were resized.
+_told: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+def pictures_of(model: keras.Model, data: Any, part: str) -> ImageDataset | ForeignBatches:
+    """The images in data order, as the model takes them, with the labels that came with them.
+
+    Args:
+        model: What is asked.
+        data: See `kertl.predict`.
+        part: Of an `ImageData`.
+
+    Raises:
+        DataError: If images cannot be read or brought to the form that the model takes.
+        ValueError: If `data` is in no form that is known, or the part is empty.
+    """
+    if isinstance(data, ImageData):
+        data = _part(data, part)
+    if isinstance(data, ImageDataset):
+        return _as_taken(model, data.in_order())
+    tensorflow = sys.modules.get("tensorflow")
+    if isinstance(data, keras.utils.PyDataset) or (tensorflow and isinstance(data, tensorflow.data.Dataset)):
+        return ForeignBatches(data, check_range=model_info(model) is not None)
+    if isinstance(data, str | Path):
+        return images_for(model, [data])
+    if isinstance(data, bytes | bytearray | Image.Image):
+        return _decoded(model, [data])
+    if hasattr(data, "__array__"):
+        return _from_array(model, np.asarray(data))
+    if isinstance(data, Sequence) and len(data):
+        return _from_list(model, data)
+    raise complain("data", _FORMS, data)
+
+
+def images_for(model: keras.Model, paths: Iterable[str | Path], *, batch_size: int = 32) -> ImageDataset:
+    """Image files, or all those in folders, at the size of a model and resized in its way.
+
+    Args:
+        model: What they are for.
+        paths: Files or folders; of a folder, what cannot be read is left out, and is in `issues`.
+        batch_size: Images per batch; >= 1.
+
+    Raises:
+        DataError: If a file that is named cannot be read, or no file can.
+    """
+    given = [Path(path) for path in paths]
+    found = images(given, image_size=_size_of(model), resize=resize_of(model), batch_size=batch_size)
+    named = {str(path) for path in given if not path.is_dir()}
+    unread = [issue for issue in found.issues if issue.path in named]
+    if unread:
+        raise DataError(f"Every image that is named must be readable. Received: {'; '.join(map(str, unread[:3]))}.")
+    return found
+
+
+def resize_of(model: keras.Model) -> str:
+    """How images come to the size of a model; "stretch" where that is not known, which is said once."""
+    info = model_info(model)
+    if info is not None and info.resize is not None:
+        return info.resize
+    if model not in _told:
+        _told.add(model)
+        _logger.warning(
+            "%r does not know how the images that it was trained on came to their size; resize='stretch' is taken. "
+            "If that is wrong, make the images by `kertl.data.images(paths, image_size=..., resize=...)`.",
+            model.name,
+        )
+    return "stretch"
+
+
+def _part(data: ImageData, part: str) -> ImageDataset:
+    """The images of one part, at least one."""
+    one_of("part", part, _PARTS)
+    found: ImageDataset | None = getattr(data, part)
+    if found is None:
+        there = " or ".join(repr(name) for name in _PARTS if getattr(data, name) is not None)
+        raise complain("part", f"{there}, which have images", part, f"Make the data with `{part}=0.15`, say.")
+    return found
+
+
+def _as_taken(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
+    """A dataset of kertl with its images at the size of the model, resized in its way."""
+    info, fitted = model_info(model), dataset.reader.fitted
+    size = picture_shape(model)[0] or dataset.image_size
+    resize = info.resize if info is not None and fitted is not None else None
+    if size == dataset.image_size and resize in (None, fitted):
+        return dataset
+    changed = dataset.changed(image_size=size, resize=resize)
+    _logger.warning(
+        "The images are made anew as %r takes them: size %s and resize=%r, instead of %s and %r.",
+        model.name,
+        size,
+        changed.reader.fitted,
+        dataset.image_size,
+        fitted,
+    )
+    return changed
+
+
+def _from_list(model: keras.Model, data: Sequence[Any]) -> ImageDataset:
+    items = list(data)
+    if all(isinstance(item, str | Path) for item in items):
+        return images_for(model, items)
+    arrays = [item for item in items if hasattr(item, "__array__") and not isinstance(item, Image.Image)]
+    if len(arrays) == len(items) and len({np.shape(item) for item in items}) == 1:
+        return _from_array(model, np.stack([np.asarray(item) for item in items]))
+    return _decoded(model, items)
+
+
+def _decoded(model: keras.Model, items: Sequence[Any]) -> ImageDataset:
+    """Images of any size, each decoded or resized."""
+    size, resize = _size_of(model), resize_of(model)
+
+    def pixels(item: Any) -> np.ndarray:
+        if isinstance(item, str | Path | bytes | bytearray | Image.Image):
+            return read_image(item, size, resize)
+        if hasattr(item, "__array__"):
+            return resized(array_images(np.asarray(item)[None]), size, resize)[0]
+        raise complain("data", _FORMS, item)
+
+    return _dataset(np.stack([pixels(item) for item in items]), resize)
+
+
+def _from_array(model: keras.Model, x: np.ndarray) -> ImageDataset:
+    """One image or several; as they are if they have the model's shape, else resized."""
+    if x.ndim == 2:
+        x = x[..., None]
+    if x.ndim == 3:
+        x = x[None]
+    size, channels = picture_shape(model)
+    if x.ndim == 4 and x.size and size in (None, x.shape[1:3]) and channels in (None, x.shape[-1]):
+        if model_info(model) is not None:  # a model from elsewhere may take another range
+            refuse_other_range(x)
+        return _dataset(x, None)
+    pixels = array_images(x)
+    if channels not in (None, 3):
+        raise complain("data", f"images with {channels} channels, as {model.name!r} takes them", x.shape)
+    resize = resize_of(model)
+    return _dataset(resized(pixels, size or pixels.shape[1:3], resize), resize)
+
+
+def _dataset(x: np.ndarray, fitted: str | None) -> ImageDataset:
+    return ImageDataset(ArrayReader(x, fitted=fitted), None, [f"array:{k}" for k in range(len(x))])
+
+
+def _size_of(model: keras.Model) -> tuple[int, int]:
+    """The size of the pictures that a model takes, which has to be known."""
+    size = picture_shape(model)[0]
+    if size is None:
+        advice = "Pass `kertl.data.images(paths, image_size=...)` or arrays, which have a size."
+        raise complain("model", "one that takes pictures of one size, to decode images for it", model.name, advice)
+    return size

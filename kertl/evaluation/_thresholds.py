@@ -1,0 +1,75 @@
+"""`tune_thresholds`: from which probability on a class counts as an answer."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+import kertl
+from kertl._checks import complain
+from kertl.data import ImageData
+from kertl.evaluation._labels import matched
+from kertl.evaluation._predict import predict
+from kertl.model import DEFAULT_THRESHOLD, ModelInfo, model_info, set_model_info, task_of
+from kertl.tasks import task_named
+
+
+def tune_thresholds(model: keras.Model, data: ImageData, *, predictions: np.ndarray | None = None) -> dict[str, float]:
+    """Choose for each class the probability from which on it counts as an answer, and note it in the model.
+
+    The threshold with the highest F1 on the validation part is taken, in the middle between two probabilities that
+    occur there; among equals the one nearest to 0.5. A class without a positive image there keeps 0.5. The test part
+    is never looked at. On a small validation part the choice is uncertain, and what `kertl.evaluate` says of that part
+    afterwards is too good.
+
+    `kertl.answers` and `kertl.evaluate` go by these thresholds, and `kertl.save` keeps them. `kertl.fine_tune` calls
+    this at its end.
+
+    Args:
+        model: A model for "binary" or "multi_label".
+        data: Data with a validation part, whose classes are among the model's by name, in any order.
+        predictions: What `kertl.predict` gives for that part, where it has been asked already.
+
+    Returns:
+        The threshold of each class by name; for "binary" that of the second class alone.
+
+    Raises:
+        DataError: If the data have a class that the model does not know, or are of another task.
+        ValueError: If the task has no thresholds, or there is no validation part.
+
+    Reference:
+        Lipton, Elkan & Naryanaswamy, "Optimal Thresholding of Classifiers to Maximize F1 Measure", 2014.
+        https://arxiv.org/abs/1402.1892
+    """
+    task = task_named(task_of(model, data.task))
+    if not task.has_thresholds:
+        advice = f"Its task is {task.name!r}."
+        raise complain("model", "for 'binary' or 'multi_label', which have thresholds", model, advice)
+    if data.validation is None:
+        raise complain("data", "data with a validation part, which the thresholds are chosen on", data)
+    labelled = matched(model, data.validation)
+    truth, names = np.asarray(labelled.labels), labelled.class_names
+    probabilities = predict(model, data.validation) if predictions is None else predictions
+    chosen = [best_threshold(truth[:, k] > 0, probabilities[:, k]) for k in range(truth.shape[1])]
+    info = model_info(model) or ModelInfo(task.name, tuple(names), model.name, kertl.__version__)
+    set_model_info(model, dataclasses.replace(info, thresholds=tuple(chosen)))
+    return task.by_threshold(names, chosen)
+
+
+def thresholds_of(model: keras.Model, outputs: int) -> np.ndarray:
+    """The threshold of each output; 0.5 where none was chosen."""
+    info = model_info(model)
+    return np.array(info.thresholds if info is not None and info.thresholds else [DEFAULT_THRESHOLD] * outputs)
+
+
+def best_threshold(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """The threshold with the highest F1, `2 tp / (2 tp + fp + fn)`; 0.5 where nothing is positive."""
+    if not truth.any():
+        return DEFAULT_THRESHOLD
+    levels, places = np.unique(probabilities.astype(np.float64), return_inverse=True)
+    middles = (np.concatenate([[0.0], levels[:-1]]) + levels) / 2
+    answered = np.bincount(places)[::-1].cumsum()[::-1]
+    hits = np.bincount(places, weights=truth)[::-1].cumsum()[::-1]
+    f1 = 2 * hits / (answered + truth.sum())
+    best = middles[f1 == f1.max()]
+    return float(best[np.abs(best - DEFAULT_THRESHOLD).argmin()])

@@ -1,0 +1,21 @@
+"""What a model is asked: everything that depends on the kind of question, one file per task.
+
+A task owns the activation of the head, losses and metrics for training, how labels are split and matched, and how
+predictions are judged, put into words and printed. A new task is a new file beside these, and a line in the registry.
+"""
+
+from kertl.tasks._losses import SmoothedCrossentropy, StandardizedError
+from kertl.tasks._metrics import LabelAccuracy
+from kertl.tasks._registry import TASKS, loss_named, task_named
+from kertl.tasks._task import Answer, Task
+
+__all__ = [
+    "TASKS",
+    "Answer",
+    "LabelAccuracy",
+    "SmoothedCrossentropy",
+    "StandardizedError",
+    "Task",
+    "loss_named",
+    "task_named",
+]

@@ -1,0 +1,73 @@
+"""A yes-or-no question: two classes, of which the second is the positive one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from sklearn import metrics
+
+from kertl.tasks._losses import focal_binary_crossentropy
+from kertl.tasks._one_class import OneClass, class_ids, judge_classes
+from kertl.tasks._scores import defined
+from kertl.tasks._task import Answer, LossMaker
+
+
+class Binary(OneClass):
+    """Two classes: one sigmoid, the probability of the second; labels are a column of 0 and 1."""
+
+    name = "binary"
+    activation = "sigmoid"
+    most = 2
+    has_thresholds = True
+    losses: ClassVar[Mapping[str, LossMaker]] = {"focal": lambda smoothing, _: focal_binary_crossentropy(smoothing)}
+
+    def outputs(self, num_classes: int) -> int:
+        """One for both classes."""
+        return 1
+
+    def told_by(self, activation: str, outputs: int) -> bool:
+        """See `Task`."""
+        return activation == "sigmoid" and outputs == 1
+
+    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> keras.losses.Loss:
+        """Binary cross-entropy."""
+        return keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Accuracy and AUC."""
+        return [keras.metrics.BinaryAccuracy(name="accuracy"), keras.metrics.AUC(name="auc")]
+
+    def placed(self, labels: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
+        """See `Task`."""
+        return places[class_ids(labels)].astype(np.float32)[:, None]
+
+    def judge(
+        self, truth: np.ndarray, predictions: np.ndarray, names: Sequence[str], thresholds: np.ndarray
+    ) -> dict[str, Any]:
+        """See `Task`."""
+        positive, ids = predictions[:, 0], class_ids(truth)
+        guesses = (positive >= thresholds[0]).astype(int)
+        return {
+            **judge_classes(ids, np.stack([1 - positive, positive], axis=1), guesses, names),
+            "f1": float(metrics.f1_score(ids, guesses, zero_division=0)),
+            "auc": defined(metrics.roc_auc_score, ids, positive),
+            "thresholds": self.by_threshold(names, thresholds),
+        }
+
+    def by_threshold(self, names: Sequence[str], thresholds: Sequence[float] | np.ndarray) -> dict[str, float]:
+        """The one threshold belongs to the second class."""
+        return super().by_threshold(names[1:], thresholds)
+
+    def answer(self, row: np.ndarray, names: Sequence[str], thresholds: np.ndarray, top: int) -> Answer:
+        """The class, and the probability of the second one."""
+        label = names[int(row[0] >= thresholds[0])]
+        return {"label": label, "positive": names[1], "probability": float(row[0])}
+
+    def cells(self, answer: Answer) -> dict[str, str]:
+        """`label`, `positive` (the second class) and its `probability`."""
+        return {**answer, "probability": f"{answer['probability']:.6f}"}
+
+    def words(self, answer: Answer) -> dict[str, str]:
+        """The class, and the probability of the second one."""
+        return {"label": answer["label"], f"probability of {answer['positive']}": f"{answer['probability']:.4f}"}

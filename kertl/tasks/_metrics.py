@@ -1,0 +1,29 @@
+"""Metrics that Keras does not have in this form."""
+
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="kertl")
+class LabelAccuracy(keras.metrics.SparseCategoricalAccuracy):
+    """Share of right predictions, for labels as class ids or as one row per example, whose greatest entry is the label.
+
+    Example:
+        >>> import numpy as np
+        >>> from kertl.tasks import LabelAccuracy
+        >>> accuracy = LabelAccuracy()
+        >>> accuracy.update_state(np.array([[0.3, 0.7], [0.6, 0.4]]), np.array([[0.1, 0.9], [0.2, 0.8]]))
+        >>> accuracy.update_state(np.array([1, 1]), np.array([[0.1, 0.9], [0.2, 0.8]]))
+        >>> float(accuracy.result())
+        0.75
+    """
+
+    def __init__(self, name: str = "accuracy", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Count the right predictions of a batch."""
+        if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] != 1:
+            y_true = keras.ops.argmax(y_true, axis=-1)
+        return super().update_state(y_true, y_pred, sample_weight)

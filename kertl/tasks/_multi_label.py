@@ -1,0 +1,104 @@
+"""Any number of classes for each image, none included."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from sklearn import metrics
+
+from kertl.tasks._losses import focal_binary_crossentropy
+from kertl.tasks._scores import crossentropy, defined, mean
+from kertl.tasks._task import Answer, LossMaker, Task, listed, ranked
+
+
+class MultiLabel(Task):
+    """A yes-or-no question per class: a sigmoid for each; labels are rows of 0 and 1."""
+
+    name = "multi_label"
+    activation = "sigmoid"
+    has_thresholds = True
+    losses: ClassVar[Mapping[str, LossMaker]] = {"focal": lambda smoothing, _: focal_binary_crossentropy(smoothing)}
+    part_columns: ClassVar[Mapping[str, str]] = {
+        "all right": "exact",
+        "macro F1": "macro_f1",
+        "micro F1": "micro_f1",
+        "AUC": "auc",
+        "avg. precision": "average_precision",
+    }
+    row_columns: ClassVar[Mapping[str, str]] = {"precision": "precision", "recall": "recall", "F1": "f1", "AUC": "auc"}
+
+    def told_by(self, activation: str, outputs: int) -> bool:
+        """See `Task`."""
+        return activation == "sigmoid" and outputs > 1
+
+    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> keras.losses.Loss:
+        """Binary cross-entropy."""
+        return keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Accuracy of the single answers, AUC, and F1 averaged over the classes."""
+        return [
+            keras.metrics.BinaryAccuracy(name="accuracy"),
+            keras.metrics.AUC(name="auc"),
+            keras.metrics.F1Score(average="macro", threshold=0.5, name="macro_f1"),
+        ]
+
+    def members(self, labels: np.ndarray, count: int) -> np.ndarray:
+        """See `Task`."""
+        return np.asarray(labels) > 0
+
+    def strata(self, labels: np.ndarray) -> list[tuple[str, ...]]:
+        """Images without any class are spread evenly too."""
+        return [("some",) if row.any() else ("none",) for row in self.members(labels, 0)]
+
+    def judge(
+        self, truth: np.ndarray, predictions: np.ndarray, names: Sequence[str], thresholds: np.ndarray
+    ) -> dict[str, Any]:
+        """See `Task`."""
+        truth, guesses = truth > 0, predictions >= thresholds
+        classes = {name: _judge_one(truth[:, k], predictions[:, k], guesses[:, k]) for k, name in enumerate(names)}
+        seen = [row for row in classes.values() if row["images"]]
+        return {
+            "images": len(truth),
+            "exact": float((guesses == truth).all(axis=1).mean()),
+            "accuracy": float((guesses == truth).mean()),
+            "micro_f1": float(metrics.f1_score(truth.ravel(), guesses.ravel(), zero_division=0)),
+            "macro_f1": mean(row["f1"] for row in seen),
+            "auc": mean(row["auc"] for row in seen),
+            "average_precision": mean(row["average_precision"] for row in seen),
+            "crossentropy": crossentropy(np.where(truth, predictions, 1 - predictions)),
+            "classes": classes,
+            "thresholds": self.by_threshold(names, thresholds),
+        }
+
+    def answer(self, row: np.ndarray, names: Sequence[str], thresholds: np.ndarray, top: int) -> Answer:
+        """The classes that reach their threshold, the likeliest first."""
+        places = [k for k in (-row).argsort(kind="stable") if row[k] >= thresholds[k]]
+        return {"labels": ranked(row, places, names)}
+
+    def cells(self, answer: Answer) -> dict[str, str]:
+        """`labels` and `probabilities`, in one order, with ";" between."""
+        return {
+            "labels": ";".join(label["class"] for label in answer["labels"]),
+            "probabilities": ";".join(f"{label['probability']:.6f}" for label in answer["labels"]),
+        }
+
+    def words(self, answer: Answer) -> dict[str, str]:
+        """The classes with their probabilities."""
+        return {"labels": listed(answer["labels"]) or "(none)"}
+
+
+def _judge_one(truth: np.ndarray, probabilities: np.ndarray, guesses: np.ndarray) -> dict[str, Any]:
+    """The metrics of one class."""
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        truth, guesses, average="binary", zero_division=0
+    )
+    return {
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
+        "auc": defined(metrics.roc_auc_score, truth, probabilities),
+        "average_precision": defined(metrics.average_precision_score, truth, probabilities),
+        "images": int(truth.sum()),
+    }

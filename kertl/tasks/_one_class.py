@@ -1,0 +1,62 @@
+"""What the tasks have in common in which every image has exactly one class."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn import metrics
+
+from kertl.tasks._scores import crossentropy
+from kertl.tasks._task import Task
+
+
+class OneClass(Task):
+    """Every image has exactly one of the classes."""
+
+    fewest = 2
+    one_class = True
+    part_columns: ClassVar[Mapping[str, str]] = {
+        "accuracy": "accuracy",
+        "balanced": "balanced_accuracy",
+        "macro F1": "macro_f1",
+        "majority class": "majority",
+    }
+    row_columns: ClassVar[Mapping[str, str]] = {"precision": "precision", "recall": "recall"}
+
+    def members(self, labels: np.ndarray, count: int) -> np.ndarray:
+        """See `Task`."""
+        return class_ids(labels)[:, None] == np.arange(count)
+
+
+def class_ids(labels: np.ndarray) -> np.ndarray:
+    """Class ids of shape `(n,)` from labels as ids or as one column."""
+    return np.asarray(labels).astype(np.int64).ravel()
+
+
+def judge_classes(
+    truth: np.ndarray, probabilities: np.ndarray, guesses: np.ndarray, names: Sequence[str]
+) -> dict[str, Any]:
+    """How well guessed classes match the true ones, and how likely the true ones were held to be.
+
+    Args:
+        truth: Class ids, shape `(images,)`.
+        probabilities: Shape `(images, classes)`.
+        guesses: Class ids, shape `(images,)`.
+        names: The classes.
+    """
+    ids = list(range(len(names)))
+    precision, recall, f1, count = metrics.precision_recall_fscore_support(truth, guesses, labels=ids, zero_division=0)
+    seen = count > 0
+    return {
+        "images": len(truth),
+        "accuracy": float(np.mean(guesses == truth)),
+        "balanced_accuracy": float(recall[seen].mean()),
+        "macro_f1": float(f1[seen].mean()),
+        "crossentropy": crossentropy(probabilities[np.arange(len(truth)), truth]),
+        "majority": float(count.max() / len(truth)),
+        "classes": {
+            name: {"precision": float(precision[i]), "recall": float(recall[i]), "images": int(count[i])}
+            for i, name in enumerate(names)
+        },
+        "confusion": metrics.confusion_matrix(truth, guesses, labels=ids).tolist(),
+    }

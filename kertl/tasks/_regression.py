@@ -1,0 +1,101 @@
+"""One or several numbers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from kertl.tasks._losses import ERRORS, StandardizedError
+from kertl.tasks._scores import mean
+from kertl.tasks._task import Answer, LossMaker, Task
+
+
+def _named(kind: str) -> LossMaker:
+    return lambda _, spreads: StandardizedError(spreads or 1.0, kind)
+
+
+class Regression(Task):
+    """Numbers, called targets: a linear output for each; labels are rows of numbers."""
+
+    name = "regression"
+    activation = "linear"
+    output_of = "target"
+    outputs_of = "targets"
+    needs_every_name = True
+    losses: ClassVar[Mapping[str, LossMaker]] = {kind: _named(kind) for kind in ERRORS}
+    part_columns: ClassVar[Mapping[str, str]] = {"MAE": "mae", "RMSE": "rmse", "R²": "r2"}
+    row_columns: ClassVar[Mapping[str, str]] = {"MAE": "mae", "RMSE": "rmse", "R²": "r2"}
+
+    def told_by(self, activation: str, outputs: int) -> bool:
+        """Never: a linear output may be a classifier's logits as well."""
+        return False
+
+    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> keras.losses.Loss:
+        """Squared error in units of the standard deviations."""
+        return StandardizedError(spreads or 1.0)
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Mean absolute error and root of the mean squared error.
+
+        R² is left to `kertl.evaluate`: Keras sums squares of the targets in float32, which for a target of 100,000 ± 1
+        leaves nothing of it.
+        """
+        return [keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.RootMeanSquaredError(name="rmse")]
+
+    def members(self, labels: np.ndarray, count: int) -> None:
+        """There are no classes."""
+
+    def strata(self, labels: np.ndarray) -> list[tuple[str, ...]]:
+        """Small and large numbers are spread alike."""
+        return quantile_bins(labels)
+
+    def judge(
+        self, truth: np.ndarray, predictions: np.ndarray, names: Sequence[str], thresholds: np.ndarray
+    ) -> dict[str, Any]:
+        """See `Task`."""
+        truth, predictions = truth.astype(np.float64), predictions.astype(np.float64)
+        errors, total = predictions - truth, ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
+        targets = {
+            name: {
+                "mae": float(np.abs(errors[:, k]).mean()),
+                "rmse": float(np.sqrt((errors[:, k] ** 2).mean())),
+                "r2": float(1 - (errors[:, k] ** 2).sum() / total[k]) if total[k] > 0 else None,
+            }
+            for k, name in enumerate(names)
+        }
+        means = {metric: mean(row[metric] for row in targets.values()) for metric in ("mae", "rmse", "r2")}
+        return {"images": len(truth), **means, "targets": targets}
+
+    def answer(self, row: np.ndarray, names: Sequence[str], thresholds: np.ndarray, top: int) -> Answer:
+        """The targets by name."""
+        return {"targets": dict(zip(names, row.tolist(), strict=True))}
+
+    def cells(self, answer: Answer) -> dict[str, str]:
+        """A column per target."""
+        return {name: f"{value:.9g}" for name, value in answer["targets"].items()}
+
+    def words(self, answer: Answer) -> dict[str, str]:
+        """A column per target."""
+        return {name: f"{value:.6g}" for name, value in answer["targets"].items()}
+
+
+def quantile_bins(values: np.ndarray) -> list[tuple[str, ...]]:
+    """For each row the bin of each of its numbers, at most ten per column, equal numbers in one bin.
+
+    Splitting evenly in the bins spreads small and large numbers alike over the parts.
+
+    Args:
+        values: Shape `(n, columns)`.
+
+    Example:
+        >>> quantile_bins(np.arange(40.0)[:, None])[::12]
+        [('0: 0',), ('0: 1',), ('0: 2',), ('0: 3',)]
+    """
+    # Bins of fewer than ten cannot be split into three parts near enough to their fractions.
+    count = max(1, min(10, len(values) // 10))
+    columns = []
+    for number, column in enumerate(values.T):
+        edges = np.unique(np.quantile(column, np.arange(1, count) / count))
+        columns.append([f"{number}: {place}" for place in np.searchsorted(edges, column, side="right")])
+    return list(zip(*columns, strict=True))

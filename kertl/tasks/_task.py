@@ -1,0 +1,125 @@
+"""What every task has to say about itself."""
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+# What `kertl.answers` says of one image, in plain values.
+Answer = dict[str, Any]
+# Makes a loss from the amount of label smoothing and the standard deviations of the targets, of which it uses one.
+LossMaker = Callable[[float, Sequence[float] | None], keras.losses.Loss]
+
+
+class Task(abc.ABC):
+    """One kind of question, and what a model needs to answer it.
+
+    Attributes:
+        name: What arguments and files call it.
+        activation: Of the last layer.
+        output_of: What a name stands for, "class" or "target".
+        outputs_of: The same for several, and the key of the results by name.
+        fewest: Least number of classes or targets.
+        most: Greatest number of them; None for any number.
+        one_class: Whether every image has exactly one class.
+        has_thresholds: Whether a probability has to reach a threshold to become an answer.
+        needs_every_name: Whether data without labels for one of a model's outputs cannot be judged.
+        losses: The losses that a stage can name beside "auto".
+        part_columns: The metrics of a part of the data that a table shows, by heading.
+        row_columns: The metrics of one class or target that a table shows, by heading.
+    """
+
+    name: ClassVar[str]
+    activation: ClassVar[str]
+    output_of: ClassVar[str] = "class"
+    outputs_of: ClassVar[str] = "classes"
+    fewest: ClassVar[int] = 1
+    most: ClassVar[int | None] = None
+    one_class: ClassVar[bool] = False
+    has_thresholds: ClassVar[bool] = False
+    needs_every_name: ClassVar[bool] = False
+    losses: ClassVar[Mapping[str, LossMaker]]
+    part_columns: ClassVar[Mapping[str, str]]
+    row_columns: ClassVar[Mapping[str, str]]
+
+    def outputs(self, num_classes: int) -> int:
+        """Number of outputs of a model for so many classes or targets."""
+        return num_classes
+
+    @abc.abstractmethod
+    def told_by(self, activation: str, outputs: int) -> bool:
+        """Whether a model from elsewhere has this task if it ends in this activation and has so many outputs."""
+
+    @abc.abstractmethod
+    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> keras.losses.Loss:
+        """The usual loss.
+
+        Args:
+            smoothing: Label smoothing, where there is any; 0 <= smoothing < 1.
+            spreads: Standard deviation of each target, where there are targets.
+        """
+
+    @abc.abstractmethod
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """New metrics, named as they appear in the history."""
+
+    @abc.abstractmethod
+    def members(self, labels: np.ndarray, count: int) -> np.ndarray | None:
+        """Whether each image has each of `count` classes, shape `(images, count)`; None where there are no classes."""
+
+    def strata(self, labels: np.ndarray) -> list[tuple[str, ...]]:
+        """For each image what, beside its classes, is spread evenly over the parts of a split."""
+        return [()] * len(labels)
+
+    def placed(self, labels: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
+        """The same labels in another list of classes or targets.
+
+        Args:
+            labels: Of this task; where every image has one class, of any such task.
+            places: The place of each class in that list.
+            count: Length of that list.
+        """
+        wider = np.zeros((len(labels), count), np.float32)
+        wider[:, places] = labels
+        return wider
+
+    @abc.abstractmethod
+    def judge(
+        self, truth: np.ndarray, predictions: np.ndarray, names: Sequence[str], thresholds: np.ndarray
+    ) -> dict[str, Any]:
+        """How good predictions are, as `kertl.evaluate` gives it.
+
+        Args:
+            truth: The labels.
+            predictions: What a model gives, shape `(images, outputs)`.
+            names: The classes or targets.
+            thresholds: One per output; passed over where the task has none.
+        """
+
+    def by_threshold(self, names: Sequence[str], thresholds: Sequence[float] | np.ndarray) -> dict[str, float]:
+        """Thresholds by the name of the class that they belong to."""
+        return dict(zip(names, map(float, thresholds), strict=True))
+
+    @abc.abstractmethod
+    def answer(self, row: np.ndarray, names: Sequence[str], thresholds: np.ndarray, top: int) -> Answer:
+        """What the prediction for one image means, as `kertl.answers` gives it."""
+
+    @abc.abstractmethod
+    def cells(self, answer: Answer) -> dict[str, str]:
+        """An answer as the columns of a CSV file."""
+
+    @abc.abstractmethod
+    def words(self, answer: Answer) -> dict[str, str]:
+        """An answer as the columns of a table for people."""
+
+
+def ranked(row: np.ndarray, places: Sequence[int] | np.ndarray, names: Sequence[str]) -> list[Answer]:
+    """Some of the classes of a prediction, with their probabilities."""
+    return [{"class": names[place], "probability": float(row[place])} for place in places]
+
+
+def listed(places: Sequence[Answer]) -> str:
+    """Classes and probabilities in one line."""
+    return ", ".join(f"{place['class']} {place['probability']:.4f}" for place in places)
