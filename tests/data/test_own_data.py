@@ -9,7 +9,8 @@ import kertl
 import kertl.data
 from kertl.data import _given, from_arrays, from_dataset
 from kertl.errors import DataError
-from tests.data.test_backends import run
+from tests.data import test_backends
+from tests.runs import NAMES, classifier, recipe, squares
 
 tf = pytest.importorskip("tensorflow")
 
@@ -220,16 +221,19 @@ def test_images_that_do_not_fit_into_half_of_the_free_memory_are_refused_before_
         from_dataset(stream().filter(lambda x, y: True))  # of unknown length
 
 
-def test_own_data_go_where_other_data_go():
-    model = kertl.build("MobileNetV2", class_names=["a", "b"], weights=None, input_shape=(32, 32, 3))
-    x = np.random.default_rng(1).integers(0, 256, (16, 32, 32, 3), np.uint8)
-    y = np.arange(16) % 2
-    data = from_dataset(
-        (x[:8], y[:8]), validation=stream(x[8:12], y[8:12], 2), test=(x[12:], y[12:]), class_names=["a", "b"]
-    )
-    run_of = kertl.fine_tune(model, data, recipe=kertl.Recipe([kertl.Stage("deep", epochs=1)]))
-    assert "accuracy" in run_of.metrics["test"]
-    assert len(kertl.extract(model, data.train, at="deep").values) == 8
+def test_own_data_go_where_other_data_go_and_a_run_on_them_is_found_again(tmp_path):
+    squared = squares(8)
+    x, y = content(squared.train)
+    held_out = content(squared.validation)
+    theirs = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(4)
+    data = from_dataset(theirs, validation=stream(*held_out), test=content(squared.test), class_names=NAMES)
+    run = kertl.fine_tune(classifier(), data, recipe=recipe("deep"), run_dir=tmp_path)
+    assert kertl.evaluate(run.model, data.test)["accuracy"] == run.metrics["test"]["accuracy"]
+    assert kertl.baselines(classifier(), data).images == {"train": len(x), "validation": 6, "test": 6}
+    assert len(kertl.cross_validate(classifier(), data, folds=2).folds) == 2
+    again = from_dataset(theirs, validation=held_out, test=content(squared.test), class_names=NAMES)
+    assert again.csv_text() == data.csv_text()
+    assert kertl.fine_tune(classifier(), again, recipe=recipe("deep"), run_dir=tmp_path).metrics == run.metrics
 
 
 ON_JAX = """
@@ -250,4 +254,4 @@ assert len(data.issues) == 4
 
 
 def test_arrays_and_py_datasets_need_no_tensorflow():
-    run(ON_JAX, backend="jax")
+    test_backends.run(ON_JAX, backend="jax")
