@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import keras
 
     from kertl.data import ImageData
+    from kertl.recipe import Recipe
 
 _FIELDS = f"They are {', '.join(field.name for field in dataclasses.fields(Stage))}."
 
@@ -108,6 +109,16 @@ def _transformation(text: str) -> str | tuple[str, float | str]:
         return (name, float(amount)) if equals else name
     except ValueError:
         return name, amount
+
+
+def read_recipe(name: str, given: dict[str, Any]) -> "Recipe":
+    """The named recipe, or the one in a JSON file, with some fields of its stages changed."""
+    from kertl.recipe import Recipe, named_recipe
+
+    if not name.endswith(".json"):
+        return named_recipe(name, **given)
+    recipe = Recipe.from_json(Path(name).read_text(encoding="utf-8"))
+    return dataclasses.replace(recipe, stages=[dataclasses.replace(stage, **given) for stage in recipe.stages])
 
 
 def read_data(

@@ -1,11 +1,13 @@
 """`kertl lr-find`: learning rates for a model and images."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kertl.cli import _options as options
+from kertl.cli._fields import read_fields
 from kertl.cli._quiet import start_keras
 
 
@@ -16,6 +18,7 @@ def lr_find(
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
     at: Annotated[str, typer.Option(help="Boundary: deep, mid, full, or the name of a layer group.")] = "deep",
+    stage: options.StageFields = None,
     repeats: Annotated[int, typer.Option(help="How often the test is run.")] = 3,
     start: Annotated[float, typer.Option(help="Lowest learning rate.")] = 1e-7,
     end: Annotated[float, typer.Option(help="Highest learning rate.")] = 10.0,
@@ -34,10 +37,16 @@ def lr_find(
     cache_dir: Annotated[Path | None, typer.Option(help="Where features are kept for the next time.")] = None,
     out: Annotated[Path, typer.Option(help="The picture; its suffix is its format.")] = Path("lr.png"),
 ) -> None:
-    """Suggest a learning rate: a short training at ever higher rates, after which the model is as before."""
+    """Suggest a learning rate for a stage: a short training at ever higher rates, after which the model is as before.
+
+    What is tested is what `kertl train` would train there: the stage that the named recipes have at that depth, with
+    the fields that `--stage` changes.
+    """
     start_keras()
     import kertl
+    from kertl.groups import find_chain
     from kertl.range_test import stage_range_test
+    from kertl.training import usual_stage
 
     loaded = options.read_backbone(backbone, weights, image_size, seed)
     images = options.read_data(
@@ -62,8 +71,9 @@ def lr_find(
         head=kertl.Head(dropout=dropout),
         target_scaling=images.target_scaling,
     )
+    tested = dataclasses.replace(usual_stage(find_chain(model), at), **read_fields("stage", stage, kertl.Stage))
     found = stage_range_test(
-        model, images, at, repeats=repeats, seed=seed, cache_dir=cache_dir, start=start, end=end, steps=steps
+        model, images, tested, repeats=repeats, seed=seed, cache_dir=cache_dir, start=start, end=end, steps=steps
     )
     found.plot(out)
     typer.echo(f"Learning rates for AdamW at {at!r}\n{found.table()} The curve is {out}.")

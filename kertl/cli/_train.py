@@ -84,18 +84,13 @@ def train(
 
 
 def _recipe(name: str, given: dict[str, Any], precision: str, seed: int) -> Any:
-    """The named recipe, or the one in a JSON file, with the changes that were asked for."""
-    import kertl
-    from kertl.recipe import named_recipe
-
-    if name == "auto":
-        if given:
-            raise ValueError(
-                f"`--recipe auto` chooses {' and '.join(given)} itself. Received: "
-                f"{', '.join(f'--{field} {value}' for field, value in given.items())}. Leave it out, or name a recipe."
-            )
-        return "auto"
-    if not name.endswith(".json"):
-        return dataclasses.replace(named_recipe(name, **given), precision=precision, seed=seed)
-    recipe = kertl.Recipe.from_json(Path(name).read_text(encoding="utf-8"))
-    return dataclasses.replace(recipe, stages=[dataclasses.replace(stage, **given) for stage in recipe.stages])
+    """The recipe of that name or file, with the changes that were asked for; "auto" as it is."""
+    if name != "auto":
+        found = options.read_recipe(name, given)
+        return found if name.endswith(".json") else dataclasses.replace(found, precision=precision, seed=seed)
+    if given:
+        raise ValueError(
+            f"`--recipe auto` chooses {' and '.join(given)} itself. Received: "
+            f"{', '.join(f'--{field} {value}' for field, value in given.items())}. Leave it out, or name a recipe."
+        )
+    return "auto"
