@@ -1,0 +1,45 @@
+import csv
+import io
+import json
+
+import pytest
+
+import kertl
+from kertl.cli import run
+from tests.evaluation.pictures import by_padding, files
+
+
+@pytest.fixture(scope="module")
+def padded(tmp_path_factory):
+    """A model that takes padded pictures, and a folder of pictures."""
+    folder = tmp_path_factory.mktemp("asked")
+    kertl.save(by_padding(resize="pad"), folder / "m.keras")
+    return folder / "m.keras", files(folder / "pictures")
+
+
+def printed(arguments, capsys):
+    capsys.readouterr()
+    assert run([*map(str, arguments)]) == 0
+    return capsys.readouterr().out
+
+
+def test_evaluate_decodes_images_as_the_model_takes_them(padded, capsys):
+    model, folder = padded
+    found = json.loads(printed(["evaluate", model, folder, "--json"], capsys))
+    assert (found["accuracy"], found["images"]) == (1.0, 12)
+
+
+def test_predict_decodes_images_as_the_model_takes_them(padded, capsys):
+    model, folder = padded
+    rows = list(csv.DictReader(io.StringIO(printed(["predict", model, folder, "--csv"], capsys))))
+    assert len(rows) == 12
+    assert all(row["class_1"] in row["file"].replace("\\", "/").split("/")[-2] for row in rows)
+
+
+def test_evaluate_names_the_classes_that_have_no_image(padded, tmp_path, capsys):
+    model, folder = padded
+    (tmp_path / "wide").mkdir()
+    for file in (folder / "wide").iterdir():
+        (tmp_path / "wide" / file.name).write_bytes(file.read_bytes())
+    found = json.loads(printed(["evaluate", model, tmp_path, "--json"], capsys))
+    assert (found["accuracy"], found["missing_classes"]) == (1.0, ["tall"])
