@@ -10,11 +10,11 @@ import pytest
 import kertl
 from kertl.training import _choice, _material, _pool
 from tests.runner.test_resume import Kill, Killed
-from tests.runs import classifier, digest, quick, recipe, squares
+from tests.runs import digest, quick, recipe, squares, tiny
 
 
 def go(folder=None, callback=None, seed=1, **options):
-    model = classifier(seed=seed, dropout=0.3)
+    model = tiny(seed, dropout=0.3)
     options = {"callbacks": [callback or Kill()], "checkpoint_seconds": 0, "verbose": 0, **options}
     data = options.pop("data", None) or squares()
     return kertl.fine_tune(model, data, run_dir=folder, **options)
@@ -28,8 +28,7 @@ def on_disk(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("at", ["deep", "mid", 3])
-@pytest.mark.parametrize("class_weights", [False, True])
+@pytest.mark.parametrize(("at", "class_weights"), [("deep", True), ("mid", False), (3, True)])
 def test_training_on_features_gives_what_training_on_images_gives(at, class_weights):
     ends = []
     for cache in (True, False):
@@ -164,5 +163,5 @@ def test_features_and_their_model_are_keras_own():
     run = go(recipe=recipe(quick(epochs=2, cache=True)))
     assert isinstance(run.model, keras.Model)
     assert [layer.trainable for layer in run.model._flatten_layers()] == [
-        layer.trainable for layer in classifier(dropout=0.3)._flatten_layers()
+        layer.trainable for layer in tiny(dropout=0.3)._flatten_layers()
     ]
