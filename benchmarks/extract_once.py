@@ -67,7 +67,7 @@ class Ours:
         """The mean accuracy of five folds."""
         data = cells.data()
         model = cells.model(data.class_names, dropout=0.0)
-        return kertl.cross_validate(model, data, folds=5, stage=stage("deep", epochs, rate)).mean
+        return kertl.cross_validate(model, data, folds=5, recipe=stage("deep", epochs, rate)).mean
 
 
 class Theirs:

@@ -1,6 +1,11 @@
 """Where progress is shown: on stderr, or in a notebook."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
+from rich.logging import RichHandler
 
 CONSOLE = Console(stderr=True)
 """One for all, so that what is shown while something else is shown finds a place below it."""
@@ -9,3 +14,23 @@ CONSOLE = Console(stderr=True)
 def shown(verbose: str | bool) -> bool:
     """Whether to show progress; "auto" does on a terminal and in a notebook."""
     return CONSOLE.file.isatty() or CONSOLE.is_jupyter if verbose == "auto" else bool(verbose)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Show the messages of the library in a notebook meanwhile, as the command line does.
+
+    Elsewhere, and where somebody has set up logging, nothing changes.
+    """
+    logger = logging.getLogger("kertl")
+    if not CONSOLE.is_jupyter or logger.hasHandlers():
+        yield
+        return
+    handler, level = RichHandler(console=CONSOLE, show_time=False, show_path=False, show_level=False), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import platformdirs
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +27,15 @@ from kertl.heads import Head
 from kertl.model import build
 from kertl.recipe import NAMED, Recipe
 from kertl.runner import Run, fine_tune
+
+__all__ = [
+    "PUBLISHED",
+    "fetch_photos",
+    "fetch_weights",
+    "run_on_folder",
+    "run_on_solar_cells",
+    "write_table",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -230,5 +240,4 @@ def _sha256(path: Path) -> str:
 
 def _cache() -> Path:
     """Where fetched files are kept: `KERTL_CACHE`, or the user's cache directory."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("KERTL_CACHE") or Path(base) / "kertl")
+    return Path(os.environ.get("KERTL_CACHE") or platformdirs.user_cache_dir("kertl", appauthor=False))

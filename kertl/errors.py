@@ -3,6 +3,14 @@
 A wrong argument is a `ValueError` or `TypeError`. The classes here are for what a caller may want to catch by name.
 """
 
+__all__ = [
+    "DataError",
+    "DivergedError",
+    "KertlError",
+    "RunError",
+    "WeightsError",
+]
+
 
 class KertlError(Exception):
     """What every error class of kertl derives from."""

@@ -8,6 +8,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+__all__ = ["describe", "replicas", "scope_of"]
+
 _PACKAGES = (
     "kertl",
     "keras",
@@ -74,7 +78,5 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _memory_gib() -> float | None:
-    if not hasattr(os, "sysconf"):
-        return None
-    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+def _memory_gib() -> float:
+    return round(psutil.virtual_memory().total / 2**30, 1)

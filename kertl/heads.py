@@ -9,6 +9,8 @@ from kertl._checks import complain, integer, number, one_of
 from kertl.hardware import replicas
 from kertl.tasks import Task
 
+__all__ = ["Head", "initializer_for", "initializer_reason"]
+
 _RECTIFIERS = ("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "swish", "mish", "hard_silu", "softplus")
 _SATURATING = ("tanh", "sigmoid", "hard_sigmoid", "hard_tanh", "softsign", "linear", "softmax")
 
@@ -22,7 +24,7 @@ class Head:
     Attributes:
         hidden_units: Width of each hidden Dense layer; none by default.
         batch_norm: Whether each block normalises what goes into its activation.
-        dropout: Share of units dropped behind each block, or of the features if there is none; 0 <= dropout < 1.
+        dropout: Share of units dropped after each block, or of the features if there is none; 0 <= dropout < 1.
         pooling: "avg", "max", "both" (average and maximum side by side) or "flatten". Of a transformer, whose features
             are tokens, the average and maximum are over all of them; "token" takes the first, which is the class token
             of ViT, DeiT and DINO.

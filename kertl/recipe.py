@@ -1,7 +1,7 @@
 """What a run needs to be repeated: stages one after the other, each a boundary, a schedule and a length.
 
 Only dataclasses, to and from JSON; the same objects are what a script writes, what the command line fills, and what is
-kept beside the results.
+written beside the results. Their docstrings are the one text about their fields: `help` and the command line show it.
 """
 
 import dataclasses
@@ -11,6 +11,17 @@ from typing import Any
 
 from kertl._checks import complain, integer, number, one_of, pair
 from kertl._transformations import checked_augment
+
+__all__ = [
+    "LOSSES",
+    "NAMED",
+    "OPTIMIZERS",
+    "PRECISIONS",
+    "SCHEDULES",
+    "Recipe",
+    "Stage",
+    "named_recipe",
+]
 
 SCHEDULES = (
     "one_cycle",
@@ -38,7 +49,7 @@ def _loss_name(loss: Any) -> str:
                 "loss",
                 "a function that is registered with Keras",
                 loss,
-                "Put `@keras.saving.register_keras_serializable()` in front of it.",
+                "Put `@keras.saving.register_keras_serializable()` before it.",
             )
         return str(name)
     if not isinstance(loss, str) or ">" not in loss:
@@ -53,7 +64,7 @@ def _size(value: Any) -> tuple[int, int]:
             "image_size",
             "(height, width), multiples of 32",
             value,
-            "Convolutions with strides pad other sizes in another way than the one that the weights were trained with.",
+            "Convolutions with strides pad other sizes differently from how the weights were trained.",
         )
     return height, width
 
@@ -62,8 +73,59 @@ def _size(value: Any) -> tuple[int, int]:
 class Stage:
     """One stage of training: what trains, for how long, and how fast.
 
+    Attributes:
+        at: The boundary from which on the model trains: "deep", "mid", "full", the name of a layer group, or a number
+            of groups.
+        epochs: How often training goes through the images; >= 1.
+        learning_rate: The highest learning rate, > 0; or `(low, high)` for the first layer group that trains and for
+            the head, with a geometric progression between them; or "auto": what a range test at the start of the stage
+            suggests, or the rate of the named recipes where that test suggests nothing.
+        layer_decay: The rate of each layer group as a share of that of the next group towards the head;
+            0 < decay <= 1.
+        schedule: "one_cycle" (up for three tenths of the steps, then down to nearly zero), "cosine" (down to zero),
+            "warmup_cosine" (a linear warm-up for a tenth of the steps first), "cosine_restarts" (three times down to
+            zero, each time over twice as many steps), "step" (a tenth after half of the steps, a hundredth after three
+            quarters), "triangular" (four times up from a quarter of the rate and down again), "slanted_triangular" (up
+            for a tenth of the steps, then linearly down), "constant".
+        optimizer: "adamw", "adam", "sgd" or "sgd_nesterov" (momentum 0.9), "rmsprop", "lion" or "muon".
+        weight_decay: Share of each weight that a step at rate 1 takes away; >= 0. Biases and BatchNorm are left out.
+        loss: "auto": cross-entropy, or "mse" in a regression; "focal": cross-entropy in which an example that is
+            predicted well already counts less, by `(1 - p) ** 2`; "mse", "mae" or "huber" for a regression, each target
+            in units of its standard deviation; or a function of truth and predictions that is registered with Keras
+            (`@keras.saving.register_keras_serializable`), or its name there.
+        label_smoothing: Share of the target that is distributed over all classes; 0 <= smoothing < 1. Without effect in
+            a regression.
+        class_weights: True: every class counts alike in the loss, however many images it has, which is better for the
+            rare classes and worse for the accuracy over all images. "effective": by `kertl.data.effective_weights`,
+            which raises rare classes less. False: every image counts alike.
+        oversample: Whether every class is drawn equally often, as in `kertl.data.ImageData.oversampled`; not together
+            with class weights.
+        augment: How the training images are varied: "none", "light", "strong", or a list of names and of pairs of name
+            and amount such as `["flip", ("rotation", 0.02)]`; `kertl.data.augment.layers` lists them.
+        mixup: Above 0, each training image, or its features where they are cached, is mixed with another of its batch,
+            and the labels with them; its own share is drawn from Beta(mixup, mixup), usually with 0.1 to 0.4. The
+            training accuracy then compares the prediction with the label of the greater share.
+        cutmix: Above 0, a rectangle of each training image is replaced by that of another of its batch, and the labels
+            are mixed according to the area; the area that stays is drawn from Beta(cutmix, cutmix), usually with 1. Not
+            in a regression, nor on features. Where `mixup` is above 0 too, each batch gets one of the two, at random.
+        batch_norm: What the backbone's BatchNorm layers after the boundary do: "frozen" or "train".
+        cache: Whether the part before the boundary runs once and its features are cached for all epochs: True, False,
+            or "auto": if there is room for them, they serve more epochs than they have versions, and `augment` is
+            "none" or `views` > 0.
+        views: How many augmented versions of each training image are cached as features, another one for each epoch; 0
+            caches the plain image, which goes with `augment` "none"; >= 0.
+        patience_epochs: Stop after so many epochs without a better validation loss; >= 1. None goes through all epochs.
+        until_below_validation: Stop as soon as the training loss, which dropout and augmentation raise, is below the
+            validation loss.
+        ema: Above 0, the exponential moving average of the weights is validated and kept; each step keeps this share of
+            it, usually 0.98 to 0.999; 0 <= ema < 1.
+        l2_sp: Pull of the backbone's weights towards those that the run began with: half of it times the squared
+            distance is added to the loss; >= 0.
+        image_size: Train at `(height, width)`, multiples of 32, instead of the size of the data; None stays at that.
+        batch_size: Images per step, >= 1; "full" for all of them; None for the batch size of the data.
+
     Raises:
-        ValueError: If a value is outside the range stated with it.
+        ValueError: If a value is outside its range.
 
     Example:
         >>> import kertl
@@ -72,72 +134,29 @@ class Stage:
     """
 
     at: str | int
-    """The boundary behind which the model trains: "deep", "mid", "full", a group's name, or a number of groups."""
     _: dataclasses.KW_ONLY
     epochs: int = 5
-    """How often the training images are gone through; >= 1."""
     learning_rate: float | tuple[float, float] | str = 1e-3
-    """The highest learning rate, > 0; or `(low, high)` for the first layer group that trains and for the head, those
-    between them in a geometric row; or "auto", what a range test at the start of the stage suggests, or where that
-    finds no fall, the rate of the named recipes."""
     layer_decay: float = 1.0
-    """The rate of each layer group over that of the group behind it; 0 < decay <= 1."""
     schedule: str = "one_cycle"
-    """"one_cycle" (up for three tenths of the steps, then down to nearly zero), "cosine" (down to zero),
-    "warmup_cosine" (up in a straight line for a tenth of the steps first), "cosine_restarts" (three times down to zero,
-    each twice as long as the one before), "step" (a tenth after half of the steps, a hundredth after three quarters),
-    "triangular" (four times up from a quarter of the rate and down again), "slanted_triangular" (up for a tenth of the
-    steps, then straight down), "constant"."""
     optimizer: str = "adamw"
-    """"adamw", "adam", "sgd" or "sgd_nesterov" (momentum 0.9), "rmsprop", "lion" or "muon"."""
     weight_decay: float = 1e-4
-    """Share of each weight that a step at rate 1 takes away; >= 0. Biases and BatchNorm are left out."""
     loss: str | Callable[..., Any] = "auto"
-    """"auto": cross-entropy, in a regression "mse"; "focal": cross-entropy that counts what is answered well already
-    less, by `(1 - p) ** 2`; "mse", "mae" or "huber" for a regression, each target in units of its spread; or a function
-    of truth and answers that is registered with Keras (`@keras.saving.register_keras_serializable`), or its name
-    there."""
     label_smoothing: float = 0.1
-    """Share of the target that is spread over all classes; 0 <= smoothing < 1. Without effect in a regression."""
     class_weights: bool | str = False
-    """True: every class counts alike in the loss, however many images it has, which is better for the rare classes and
-    worse for the accuracy over all images. "effective": by `kertl.data.effective_weights`, which lifts rare classes
-    less. False: every image counts alike."""
     oversample: bool = False
-    """Whether every class is drawn equally often, as in `kertl.data.ImageData.oversampled`; without class weights."""
     augment: str | Sequence[Any] = "light"
-    """How the training images are varied: "none", "light", "strong", or a list of names and of pairs of name and amount
-    such as `["flip", ("rotation", 0.02)]`; `kertl.data.augment.layers` says what there is."""
     mixup: float = 0.0
-    """Above 0, each training image, or its features where they are kept, is mixed with another of its batch, and the
-    labels with them; its own share is drawn from Beta(mixup, mixup), 0.1 to 0.4 being usual. The training accuracy then
-    counts an answer as right that is the label of the greater share."""
     cutmix: float = 0.0
-    """Above 0, a rectangle of each training image is replaced by that of another of its batch, and its labels by theirs
-    according to the area; the area kept is drawn from Beta(cutmix, cutmix), 1 being usual. Not in a regression, nor on
-    features. Where `mixup` is above 0 too, each batch has one of the two, by the toss of a coin."""
     batch_norm: str = "frozen"
-    """What the backbone's BatchNorm layers behind the boundary do: "frozen" or "train"."""
     cache: str | bool = "auto"
-    """Whether the part in front of the boundary is run once and its features are kept for all epochs: True, False, or
-    "auto": where they find room, serve more epochs than they have versions, and `augment` is "none" or `views` > 0."""
     views: int = 0
-    """How many augmented versions of each training image are kept as features, another one each epoch; 0 keeps the
-    plain image, which goes with `augment` "none"."""
     patience_epochs: int | None = None
-    """Stop after so many epochs without a better validation loss; None goes through all epochs."""
     until_below_validation: bool = False
-    """Stop as soon as the training loss, which dropout and augmentation raise, is below the validation loss."""
     ema: float = 0.0
-    """Above 0, the exponential average of the weights is judged and kept, of which each step keeps this share, 0.98 to
-    0.999 being usual; 0 <= ema < 1."""
     l2_sp: float = 0.0
-    """Pull of the backbone's weights towards those that the run began with: half of it times the squared distance is
-    added to the loss; >= 0."""
     image_size: tuple[int, int] | None = None
-    """Train at `(height, width)`, multiples of 32, in the place of the size of the data; None stays at that."""
     batch_size: int | str | None = None
-    """Images per step, "full" for all of them, or None for the batch size of the data; >= 1."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.at, (str, int)) or isinstance(self.at, bool):
@@ -198,8 +217,13 @@ class Stage:
 class Recipe:
     """Stages one after the other, and what holds for all of them.
 
+    Attributes:
+        stages: What is trained, in order; at least one `Stage`.
+        precision: What the layers compute in while they train: "float32", "mixed_bfloat16" or "mixed_float16".
+        seed: Seed of augmentation and dropout; >= 0.
+
     Raises:
-        ValueError: If there is no stage, or a value is outside the range stated with it.
+        ValueError: If there is no stage, or a value is outside its range.
 
     Example:
         >>> import kertl
@@ -209,11 +233,8 @@ class Recipe:
     """
 
     stages: Sequence[Stage]
-    """What is trained, in order; at least one stage."""
     precision: str = "float32"
-    """What the layers compute in while training: "float32", "mixed_bfloat16" or "mixed_float16"."""
     seed: int = 0
-    """Seed of augmentation and dropout; >= 0."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
@@ -267,7 +288,7 @@ def named_recipe(name: str, **changes: Any) -> Recipe:
     return Recipe(stages=[dataclasses.replace(stage, **changes) for stage in NAMED[name]])
 
 
-# Where features are kept, epochs cost little; docs/design/features.md has what was measured.
+# Where features are cached, epochs cost little; docs/design/features.md has what was measured.
 _DEEP = Stage("deep", epochs=15, learning_rate=3e-3, augment="none")
 _MID = Stage("mid", epochs=15, learning_rate=1e-4, views=4)
 _FULL = Stage("full", epochs=8, learning_rate=3e-5)

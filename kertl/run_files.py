@@ -3,13 +3,15 @@
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kertl.errors import RunError
+
+__all__ = ["remove_partial", "replace_file", "write_json", "write_text"]
 
 _PARTIAL = ".partial-"
 
@@ -25,13 +27,12 @@ def replace_file(path: Path, write: Callable[[Path], Path | None]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=_PARTIAL, suffix=f"-{path.name}", dir=path.parent)
-        os.close(handle)
-        beside = Path(name)
+        beside = path.with_name(f"{_PARTIAL}{secrets.token_hex(8)}-{path.name}")
         try:
+            # Created as any new file, so the system gives it the permissions that the user's umask allows.
+            beside.touch(exist_ok=False)
             path = write(beside) or path
             _to_disk(beside)
-            beside.chmod(0o666 & ~_umask())
             beside.replace(path)
             _to_disk(path.parent)
         finally:
@@ -77,9 +78,3 @@ def _to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -10,6 +10,15 @@ import numpy as np
 
 from kertl._checks import complain, integer, number, one_of
 
+__all__ = [
+    "Cyclical",
+    "Join",
+    "OneCycle",
+    "SlantedTriangular",
+    "plot",
+    "schedule_named",
+]
+
 
 @keras.saving.register_keras_serializable(package="kertl")
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
@@ -17,7 +26,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         peak: Highest learning rate, reached at step `warmup_fraction * total_steps`; > 0.
-        total_steps: Length of the schedule in optimizer steps (not epochs); >= 1. The rate stays at its end behind it.
+        total_steps: Length of the schedule in optimizer steps (not epochs); >= 1. The rate stays at its end after it.
         warmup_fraction: Share of the steps on the way up; 0 <= fraction < 1.
         start_divisor: `peak` over the first rate; >= 1.
         end_divisor: `peak` over the last rate; >= 1.
@@ -32,7 +41,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         [4e-05, 0.001, 0.0]
 
     Reference:
-        Smith & Topin, "Super-Convergence", 2018. https://arxiv.org/abs/1708.07120. Cosines in the place of straight
+        Smith & Topin, "Super-Convergence", 2018. https://arxiv.org/abs/1708.07120. Cosines instead of straight
         lines, and the divisors, are fastai's choice.
     """
 
@@ -140,7 +149,7 @@ class SlantedTriangular(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         peak: Highest learning rate; > 0.
-        total_steps: Length in optimizer steps; >= 2. The rate stays at its end behind it.
+        total_steps: Length in optimizer steps; >= 2. The rate stays at its end after it.
         warmup_fraction: Share of the steps on the way up; 0 < fraction < 1.
         ratio: `peak` over the lowest rate; >= 1.
 

@@ -45,6 +45,22 @@ def small_backbone(side=32):
     return keras.Model(inputs, x, name="small")
 
 
+def tiny_backbone(side=32):
+    """A residual network of two blocks with BatchNorm and dropout: half the layers of the small one to trace."""
+    inputs = keras.Input((side, side, 3))
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="rescaling")(inputs)
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="stem_conv")(x)
+    shortcut = x
+    x = keras.layers.Conv2D(8, 3, padding="same", name="block1_conv")(x)
+    x = keras.layers.BatchNormalization(name="block1_bn")(x)
+    x = keras.layers.Dropout(0.2, name="block1_drop")(x)
+    x = keras.layers.Add(name="block1_add")([shortcut, x])
+    x = keras.layers.Conv2D(16, 3, strides=4, padding="same", activation="relu", name="block2_conv")(x)
+    x = keras.layers.BatchNormalization(name="block2_bn")(x)
+    x = keras.layers.Dropout(0.2, name="block2_drop")(x)
+    return keras.Model(inputs, x, name="tiny")
+
+
 def small_classifier(side=32, classes=3):
     """A head on the nested small backbone."""
     backbone = small_backbone(side)

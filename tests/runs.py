@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 import kertl
-from tests.families import small_backbone
+from tests.families import small_backbone, tiny_backbone
 
 COLOURS = {"blue": (40, 60, 200), "green": (40, 190, 60), "red": (210, 50, 40)}
 NAMES = list(COLOURS)
@@ -33,11 +33,17 @@ def squares(per_class=16, side=32, seed=0, **options):
     return kertl.data.from_arrays(np.array(x, "uint8"), y, **options)
 
 
-def classifier(seed=1, **head):
+def classifier(seed=1, backbone=small_backbone, **head):
+    """A new head, drawn by `seed`, on a backbone that is always the same."""
     keras.utils.set_random_seed(1)
-    backbone = small_backbone()
+    backbone = backbone()
     keras.utils.set_random_seed(seed)
     return kertl.build(backbone, class_names=NAMES, head=kertl.Head(**{"dropout": 0.1, **head}))
+
+
+def tiny(seed=1, **head):
+    """The same on a backbone of half as many layers, for tests that train again and again."""
+    return classifier(seed, tiny_backbone, **head)
 
 
 def recipe(*stages, **options):

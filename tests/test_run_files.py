@@ -109,3 +109,10 @@ def test_a_directory_that_cannot_be_written_to_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match=r"text\.txt' cannot be written: File exists\."):
         write_text(tmp_path / "file" / "text.txt", "text")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
+def test_the_umask_of_the_process_is_left_alone_while_a_file_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "umask", None)
+    write_text(tmp_path / "file.txt", "text")
+    assert (tmp_path / "file.txt").read_text() == "text"

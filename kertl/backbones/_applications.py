@@ -1,6 +1,6 @@
 """The image models of `keras.applications`, and how one is recognised inside somebody's trained model.
 
-The figures are checked against the models themselves by the tests.
+The numbers are checked against the models themselves by the tests.
 """
 
 import re

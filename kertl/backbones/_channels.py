@@ -1,4 +1,4 @@
-"""Pictures of another number of channels in front of a backbone that takes three."""
+"""Pictures with another number of channels for a backbone that takes three."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Preprocessing as part of a backbone: pictures come in as 0..255, and what the backbone wants goes on behind it."""
+"""Preprocessing as part of a backbone: pictures of 0..255 come in, and what the backbone expects goes on."""
 
 from typing import Any
 

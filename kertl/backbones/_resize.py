@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from kertl._checks import complain
+from kertl._keras import layers_inside
 from kertl.backbones._found import InputShape
 
 # What the constructors call the shape of the pictures.
@@ -76,7 +77,7 @@ def store_positions(model: keras.Model) -> None:
     KerasHub's layer does so itself only where the difference sums to more than nothing, sign and all, and so loses
     about half of what was trained.
     """
-    for layer in model._flatten_layers():
+    for layer in layers_inside(model):
         stored = getattr(layer, "position_embeddings", None)
         used = getattr(layer, "interpolated_position_embeddings", None)
         if used is not None and stored is not None and stored.shape == used.shape:

@@ -14,8 +14,8 @@ class StopBelowValidation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Stop if they have crossed."""
-        figures = logs or {}
-        if figures["loss"] < figures["val_loss"]:
+        metrics = logs or {}
+        if metrics["loss"] < metrics["val_loss"]:
             self.model.stop_training = True
 
     def get_state(self) -> dict[str, Any]:

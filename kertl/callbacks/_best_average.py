@@ -1,10 +1,11 @@
-"""The best of the averages of the weights, in the place of the best weights."""
+"""The best of the averages of the weights, instead of the best weights."""
 
 from typing import Any
 
 import keras
 import numpy as np
 
+from kertl._keras import averages
 from kertl.callbacks._best_weights import BestWeights
 
 
@@ -49,8 +50,7 @@ class BestAverage(BestWeights):
 
     def _exchange(self) -> None:
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        pairs = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
-        for variable, average in pairs:
+        for variable, average in averages(optimizer):
             value = np.array(keras.ops.convert_to_numpy(variable))
             variable.assign(average)
             average.assign(value)

@@ -1,5 +1,6 @@
 """Augmentation and dropout as functions of seed, epoch and batch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,15 +17,16 @@ class EpochSeeds(keras.callbacks.Callback):
 
     Args:
         seed: >= 0.
-        whole: The model whose generators are counted, where the one that trains is a part of it.
+        parts: The layers and models whose generators are set, in this order; None for the model that is fitted. A
+            model that is a part of another draws the same in both if it comes first.
     """
 
-    def __init__(self, seed: int, whole: keras.Model | None = None) -> None:
+    def __init__(self, seed: int, parts: Sequence[Any] | None = None) -> None:
         super().__init__()
-        self.seed, self.whole = seed, whole
+        self.seed, self.parts = seed, parts
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the generators."""
-        for place, state in enumerate(seed_states([self.whole or self.model])):
+        for place, state in enumerate(seed_states([self.model] if self.parts is None else self.parts)):
             (drawn,) = np.random.default_rng((self.seed, epoch, place)).integers(2**31, size=1)
             state.assign(np.array([drawn, 0]))

@@ -1,4 +1,4 @@
-"""The learning rate of each layer group among the figures of an epoch."""
+"""The learning rate of each layer group among the metrics of an epoch."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from kertl._checks import complain
 
 
 class GroupRates(keras.callbacks.Callback):
-    """Adds `learning_rate/<group>` to the figures of each epoch, as they are at its end.
+    """Adds `learning_rate/<group>` to the metrics of each epoch, as they are at its end.
 
-    It must come before whatever reads the figures: before Keras' `TensorBoard`, which draws a curve for each. The
+    It must come before whatever reads the metrics: before Keras' `TensorBoard`, which draws a curve for each. The
     optimizer must be one that `kertl.optimizers.discriminative` made.
 
     Raises:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from kertl._checks import complain, number
+from kertl._keras import steps_taken
 from kertl.schedules import OneCycle
 
 _NAMES = ("momentum", "beta_1", "adam_beta_1")
@@ -62,7 +63,8 @@ class MomentumCycle(keras.callbacks.Callback):
             accepted = "one with a momentum above 0, or a `beta_1` that is one"
             raise complain("optimizer", accepted, type(optimizer).__name__, "SGD(momentum=0.9), say.")
         vars(optimizer).pop("apply", None)  # of a `fit` that ended by an exception
-        apply, cycled = optimizer.apply, _OfStep(lambda: self.momentum(optimizer._iterations), self.high)
+        steps = steps_taken(optimizer)  # the variable itself: within a step each variable may have a count of its own
+        apply, cycled = optimizer.apply, _OfStep(lambda: self.momentum(steps), self.high)
 
         def apply_cycled(grads: Any, trainable_variables: Any = None) -> None:
             # Past the optimizer's own `__setattr__`, which would count `cycled` among its variables.

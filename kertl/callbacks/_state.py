@@ -9,10 +9,12 @@ from typing import Any
 
 import keras
 
+from kertl._keras import CHECKPOINT_STATE
+
 _KNOWN: dict[type, tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: ("best", "best_epoch", "best_weights", "stopped_epoch", "wait"),
     keras.callbacks.ReduceLROnPlateau: ("best", "cooldown_counter", "wait"),
-    keras.callbacks.ModelCheckpoint: ("best", "_batches_seen_since_last_saving", "_last_batch_seen"),
+    keras.callbacks.ModelCheckpoint: ("best", *CHECKPOINT_STATE),
 }
 
 

@@ -1,14 +1,21 @@
 """Options that several commands share."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kertl.cli._fields import showing
+from kertl.recipe import Stage
+
 if TYPE_CHECKING:
     import keras
 
     from kertl.data import ImageData
+    from kertl.recipe import Recipe
+
+_FIELDS = f"They are {', '.join(field.name for field in dataclasses.fields(Stage))}."
 
 DataPath = Annotated[
     Path,
@@ -50,6 +57,24 @@ Augment = Annotated[
         help="none, light or strong; or repeatable transformations such as flip, rotation=0.05, zoom, cutout=0.25.",
     ),
 ]
+StageFields = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD=VALUE",
+        help=f"A field of kertl.Stage, for all stages; repeatable: loss=focal. {_FIELDS} `--stage help` explains them.",
+        callback=showing("Stage"),
+        is_eager=True,
+    ),
+]
+HeadFields = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD=VALUE",
+        help="A field of kertl.Head; repeatable: hidden_units=[256]. `--head help` lists and explains them.",
+        callback=showing("Head"),
+        is_eager=True,
+    ),
+]
 Validation = Annotated[float, typer.Option(help="Share of the images to choose by.")]
 
 
@@ -84,6 +109,16 @@ def _transformation(text: str) -> str | tuple[str, float | str]:
         return (name, float(amount)) if equals else name
     except ValueError:
         return name, amount
+
+
+def read_recipe(name: str, given: dict[str, Any]) -> "Recipe":
+    """The named recipe, or the one in a JSON file, with some fields of its stages changed."""
+    from kertl.recipe import Recipe, named_recipe
+
+    if not name.endswith(".json"):
+        return named_recipe(name, **given)
+    recipe = Recipe.from_json(Path(name).read_text(encoding="utf-8"))
+    return dataclasses.replace(recipe, stages=[dataclasses.replace(stage, **given) for stage in recipe.stages])
 
 
 def read_data(

@@ -1,17 +1,14 @@
 """`kertl lr-find`: learning rates for a model and images."""
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from kertl.cli import _options as options
+from kertl.cli._fields import read_fields
 from kertl.cli._quiet import start_keras
-
-if TYPE_CHECKING:
-    from kertl.range_test import RangeTest
 
 
 def lr_find(
@@ -21,6 +18,7 @@ def lr_find(
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
     at: Annotated[str, typer.Option(help="Boundary: deep, mid, full, or the name of a layer group.")] = "deep",
+    stage: options.StageFields = None,
     repeats: Annotated[int, typer.Option(help="How often the test is run.")] = 3,
     start: Annotated[float, typer.Option(help="Lowest learning rate.")] = 1e-7,
     end: Annotated[float, typer.Option(help="Highest learning rate.")] = 10.0,
@@ -39,10 +37,16 @@ def lr_find(
     cache_dir: Annotated[Path | None, typer.Option(help="Where features are kept for the next time.")] = None,
     out: Annotated[Path, typer.Option(help="The picture; its suffix is its format.")] = Path("lr.png"),
 ) -> None:
-    """Suggest a learning rate: a short training at ever higher rates, after which the model is as before."""
+    """Suggest a learning rate for a stage: a short training at ever higher rates, after which the model is as before.
+
+    What is tested is what `kertl train` would train there: the stage that the named recipes have at that depth, with
+    the fields that `--stage` changes.
+    """
     start_keras()
     import kertl
-    from kertl.studies import stage_range_test
+    from kertl.groups import find_chain
+    from kertl.range_test import stage_range_test
+    from kertl.training import usual_stage
 
     loaded = options.read_backbone(backbone, weights, image_size, seed)
     images = options.read_data(
@@ -67,22 +71,9 @@ def lr_find(
         head=kertl.Head(dropout=dropout),
         target_scaling=images.target_scaling,
     )
+    tested = dataclasses.replace(usual_stage(find_chain(model), at), **read_fields("stage", stage, kertl.Stage))
     found = stage_range_test(
-        model, images, at=at, repeats=repeats, seed=seed, cache_dir=cache_dir, start=start, end=end, steps=steps
+        model, images, tested, repeats=repeats, seed=seed, cache_dir=cache_dir, start=start, end=end, steps=steps
     )
     found.plot(out)
-    table = Table(title=f"Learning rates for AdamW at {at!r}", title_justify="left")
-    table.add_column("rule")
-    table.add_column("rate", justify="right")
-    for name, rate in found.suggestions.items():
-        table.add_row(name, "-" if rate is None else f"{rate:.1e}")
-    Console().print(table)
-    typer.echo(f"{_sentence(found)} The curve is {out}.")
-
-
-def _sentence(found: "RangeTest") -> str:
-    if found.suggestion is None or found.spread is None:
-        return "The loss does not fall at any of these rates, so none is suggested."
-    low, high = found.spread
-    runs = f"; {low:.1e} to {high:.1e} in {len(found.runs)} runs" if len(found.runs) > 1 else ""
-    return f"Suggested: {found.suggestion:.1e} (valley{runs})."
+    typer.echo(f"Learning rates for AdamW at {at!r}\n{found.table()} The curve is {out}.")

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from kertl.cli import _options as options
+from kertl.cli._fields import read_fields
 from kertl.cli._quiet import start_keras
 
 Seed = Annotated[int, typer.Option(help="Seed of the split and of what is drawn.")]
-Test = Annotated[float, typer.Option(help="Share of the images that is kept for the end.")]
-CacheDir = Annotated[Path | None, typer.Option(help="Where features are kept for the next time.")]
-Out = Annotated[Path | None, typer.Option(help="Folder for the figures as JSON and the picture.")]
+Test = Annotated[float, typer.Option(help="Share of the images that is left for the end.")]
+CacheDir = Annotated[Path | None, typer.Option(help="Where features are cached for the next time.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for the results as JSON and the picture.")]
 
 
 def baselines(
@@ -19,7 +20,7 @@ def baselines(
     backbone: options.Backbone = "EfficientNetV2B0",
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
-    boundary: Annotated[list[str] | None, typer.Option(help="Layer group to look behind; repeatable.")] = None,
+    boundary: Annotated[list[str] | None, typer.Option(help="Layer group after which to look; repeatable.")] = None,
     batch_size: options.BatchSize = 32,
     seed: Seed = 0,
     validation: options.Validation = 0.15,
@@ -62,6 +63,11 @@ def cross_validate(
     at: Annotated[str, typer.Option(help="Boundary: deep, mid, or the name of a layer group.")] = "deep",
     epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 20,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 3e-3,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="deep, mid, full, gradual, or a recipe.json: all its stages, instead of --at and the like."),
+    ] = None,
+    stage: options.StageFields = None,
     dropout: Annotated[float, typer.Option(help="Share of units dropped in the head.")] = 0.3,
     batch_size: options.BatchSize = 32,
     seed: Seed = 0,
@@ -78,7 +84,9 @@ def cross_validate(
     start_keras()
     import kertl
 
-    stage = kertl.Stage(at, epochs=epochs, learning_rate=learning_rate, augment="none")
+    fields = read_fields("stage", stage, kertl.Stage)
+    alone = {"epochs": epochs, "learning_rate": learning_rate, "augment": "none", **fields}
+    plan = options.read_recipe(recipe, fields) if recipe else kertl.Stage(at, **alone)
     loaded = options.read_backbone(backbone, weights, image_size, seed=0)
     images = options.read_data(
         data,
@@ -94,7 +102,7 @@ def cross_validate(
         root=root,
     )
     head = kertl.Head(dropout=dropout)
-    found = kertl.cross_validate(loaded, images, folds=folds, stage=stage, head=head, seed=seed, cache_dir=cache_dir)
+    found = kertl.cross_validate(loaded, images, folds=folds, recipe=plan, head=head, seed=seed, cache_dir=cache_dir)
     _show(found, out, "cross_validation")
 
 
@@ -140,7 +148,7 @@ def learning_curve(
 
 
 def _show(found: Any, out: Path | None, name: str) -> None:
-    """Print the table; write the figures, and the picture if there is one, where asked."""
+    """Print the table; write the JSON, and the picture if there is one, where asked."""
     from kertl.run_files import write_text
 
     typer.echo(found.table())

@@ -1,15 +1,14 @@
 """`kertl train`: images to a fine-tuned, evaluated, saved classifier."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from kertl._checks import complain, nearest
 from kertl.cli import _options as options
+from kertl.cli._fields import read_fields
 from kertl.cli._quiet import start_keras
 
 
@@ -26,14 +25,8 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Epochs per stage.")] = None,
     batch_size: options.BatchSize = 32,
     augment: options.Augment = None,
-    stage: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FIELD=VALUE", help="Any field of kertl.Stage, for every stage; repeatable: loss=focal."),
-    ] = None,
-    head: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FIELD=VALUE", help="Any field of kertl.Head; repeatable: hidden_units=[256]."),
-    ] = None,
+    stage: options.StageFields = None,
+    head: options.HeadFields = None,
     dropout: Annotated[float, typer.Option(help="Share of units dropped in the head.")] = 0.3,
     precision: Annotated[str, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
@@ -53,11 +46,11 @@ def train(
     import kertl
 
     console = Console()
-    chosen_here = {"epochs": epochs, "augment": options.read_augment(augment)}
+    chosen_here: dict[str, Any] = {"epochs": epochs, "augment": options.read_augment(augment)}
     changes = {name: value for name, value in chosen_here.items() if value is not None}
-    changes.update(_fields("stage", stage, kertl.Stage))
+    changes.update(read_fields("stage", stage, kertl.Stage))
     chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, precision, seed)
-    plan = kertl.Head(**{"dropout": dropout, **_fields("head", head, kertl.Head)})
+    plan = kertl.Head(**{"dropout": dropout, **read_fields("head", head, kertl.Head)})
     loaded = options.read_backbone(backbone, weights, image_size, seed)
     images = options.read_data(
         data,
@@ -90,36 +83,14 @@ def train(
     typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
 
 
-def _fields(option: str, given: list[str] | None, kind: type) -> dict[str, Any]:
-    """The fields of a dataclass as an option gives them, each value as JSON where it is JSON, else as text."""
-    names = [field.name for field in dataclasses.fields(kind)]
-    values: dict[str, Any] = {}
-    for text in given or ():
-        name, equals, value = text.partition("=")
-        if not equals or name not in names:
-            raise complain(
-                f"--{option}", f"FIELD=VALUE, with a field of kertl.{kind.__name__}", text, nearest(name, names)
-            )
-        try:
-            values[name] = json.loads(value)
-        except ValueError:
-            values[name] = value
-    return values
-
-
 def _recipe(name: str, given: dict[str, Any], precision: str, seed: int) -> Any:
-    """The named recipe, or the one in a JSON file, with the changes that were asked for."""
-    import kertl
-    from kertl.recipe import named_recipe
-
-    if name == "auto":
-        if given:
-            raise ValueError(
-                f"`--recipe auto` chooses {' and '.join(given)} itself. Received: "
-                f"{', '.join(f'--{field} {value}' for field, value in given.items())}. Leave it out, or name a recipe."
-            )
-        return "auto"
-    if not name.endswith(".json"):
-        return dataclasses.replace(named_recipe(name, **given), precision=precision, seed=seed)
-    recipe = kertl.Recipe.from_json(Path(name).read_text(encoding="utf-8"))
-    return dataclasses.replace(recipe, stages=[dataclasses.replace(stage, **given) for stage in recipe.stages])
+    """The recipe of that name or file, with the changes that were asked for; "auto" as it is."""
+    if name != "auto":
+        found = options.read_recipe(name, given)
+        return found if name.endswith(".json") else dataclasses.replace(found, precision=precision, seed=seed)
+    if given:
+        raise ValueError(
+            f"`--recipe auto` chooses {' and '.join(given)} itself. Received: "
+            f"{', '.join(f'--{field} {value}' for field, value in given.items())}. Leave it out, or name a recipe."
+        )
+    return "auto"

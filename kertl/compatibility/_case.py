@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kertl._keras import layers_inside
 from kertl.data import ImageData
 from kertl.groups import Chain, find_chain
 from kertl.recipe import Recipe, Stage
@@ -46,7 +47,7 @@ class StageCase:
         end = len(chain.backbone_groups)
         for begin, stop in ((self.first, end), (max(self.first, end), len(chain.groups))):
             frozen = stop == end and self.stage.batch_norm == "frozen"
-            leaves = [leaf for layer in chain.layers(begin, stop) for leaf in layer._flatten_layers()]
+            leaves = [leaf for layer in chain.layers(begin, stop) for leaf in layers_inside(layer)]
             found += [leaf for leaf in leaves if not (frozen and isinstance(leaf, keras.layers.BatchNormalization))]
         return found
 

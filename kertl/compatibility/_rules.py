@@ -12,6 +12,7 @@ from kertl.backbones import APPLICATIONS
 from kertl.compatibility._case import Case
 from kertl.model import model_info
 from kertl.tasks import task_named
+from kertl.training import WITHOUT_VALIDATION, unsupported
 
 _SMALL_BATCH = 16
 _LEFT_OVER = 0.1
@@ -63,6 +64,12 @@ def _unknown_monitor(case: Case) -> Iterator[str]:
         monitor = getattr(callback, "monitor", None)
         if monitor is not None and monitor not in known:
             yield f"{type(callback).__name__} watches {monitor!r}, and there are {', '.join(known)}"
+
+
+def _without_meaning(case: Case) -> Iterator[str]:
+    if case.data.validation is None:
+        for stage, one in unsupported(case.recipe, WITHOUT_VALIDATION):
+            yield f"a stage (at={stage.at!r}) has {one.field}={getattr(stage, one.field)!r}, in {one.where}"
 
 
 def _live_augmentation_of_features(case: Case) -> Iterator[str]:
@@ -185,6 +192,15 @@ RULES: tuple[Rule, ...] = (
         "Name one of the figures there are.",
         "measured with Keras 3.15",
         _unknown_monitor,
+    ),
+    Rule(
+        "without-meaning",
+        "error",
+        "A field of a stage that has no meaning where it is trained",
+        "What that is stands in the table below.",
+        "Leave it out.",
+        "kertl.training.UNSUPPORTED",
+        _without_meaning,
     ),
     Rule(
         "live-augmentation-of-features",

@@ -1,8 +1,9 @@
 """From files to batches: scanning, decoding, splitting, and datasets for `fit`.
 
-`from_directory`, `from_csv` and `from_arrays` give an `ImageData` with a training, a validation and a test part, each
-an `ImageDataset`. `images` gives one for prediction. `read_image` is the decoder behind all of them; `data_errors`
-keeps their errors readable. `check_augmentation` and `preview_augmentation` say and show what varying images does.
+`from_directory`, `from_csv`, `from_arrays` and `from_dataset` (for what is in batches already) give an `ImageData` with
+a training, a validation and a test part, each an `ImageDataset`. `images` gives one for prediction. `read_image` is the
+decoder behind all of them; `data_errors` keeps their errors readable. `check_augmentation` and `preview_augmentation`
+say and show what varying images does.
 """
 
 from kertl.data._augmentation_check import check_augmentation
@@ -17,6 +18,7 @@ from kertl.data._imbalance import balanced_weights, effective_weights
 from kertl.data._issues import Issue
 from kertl.data._joined import joined
 from kertl.data._mixing import MixedBatches, mixed, mixing, one_hot
+from kertl.data._own_data import from_dataset
 from kertl.data._sources import from_arrays, from_csv, from_directory
 from kertl.data._unlabelled import images
 
@@ -36,6 +38,7 @@ __all__ = [
     "effective_weights",
     "from_arrays",
     "from_csv",
+    "from_dataset",
     "from_directory",
     "images",
     "joined",

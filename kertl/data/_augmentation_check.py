@@ -1,4 +1,4 @@
-"""`check_augmentation`: which transformations of the images a model's answers stand, and which they do not."""
+"""`check_augmentation`: which transformations of the images leave predictions as they are, and which do not."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,15 +27,15 @@ def check_augmentation(
 ) -> AugmentationCheck:
     """Find which transformations of held-out images change what a model says of them, and lower its accuracy.
 
-    Every image is varied once by each transformation at each amount, as in training, and its answer held against that
-    for the image as it is. Where the accuracy falls by more than chance, the row is flagged: the class of the image may
-    be another then (brightness where brightness is the class, a flip where left and right differ), and such a
+    Every image is varied once by each transformation at each amount, as in training, and its prediction compared with
+    that for the image as it is. Where the accuracy falls by more than chance, the row is flagged: the image may be of
+    another class then (brightness where brightness is the class, a flip where left and right differ), and such a
     transformation in training teaches the model wrong labels. A model that never saw a transformation may fail on it
     too, though the class stays; `preview_augmentation` shows what a person would say.
 
     Args:
         model: A trained classifier of 0..255 pictures. Nothing in it changes.
-        data: What it was trained on, whose validation part is asked, without one the test part; or one part of
+        data: What it was trained on, whose validation set is used, or the test set without one; or one part of
             `kertl.data`, of images that it was not trained on. One class per image.
         transformations: Names, which stand for half, once and twice the usual amount (a flip for both directions), and
             pairs of name and amount, as in `kertl.data.augment.layers`; or a strength, "strong" say. All names by
@@ -127,8 +127,8 @@ def _checks(transformations: str | Sequence[Any] | None) -> list[tuple[str, floa
 
 def _probabilities(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """Of every class, shape `(batch, classes)`."""
-    answers = np.asarray(model.predict_on_batch(np.asarray(images, np.float32)), np.float64)
-    return np.hstack([1 - answers, answers]) if answers.shape[1] == 1 else answers
+    found = np.asarray(model.predict_on_batch(np.asarray(images, np.float32)), np.float64)
+    return np.hstack([1 - found, found]) if found.shape[1] == 1 else found
 
 
 def _effect(name: str, amount: float | str, plain: np.ndarray, other: np.ndarray, labels: np.ndarray) -> Effect:

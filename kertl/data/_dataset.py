@@ -13,6 +13,7 @@ from kertl import _checks
 from kertl.data._epochs import Epochs
 from kertl.data._issues import Issue
 from kertl.data._readers import Reader
+from kertl.data._summary import kind_of
 from kertl.errors import DataError
 from kertl.tasks import task_named
 
@@ -24,7 +25,7 @@ class ImageDataset(Epochs):
     """Images in batches, as `(images, labels)`, or as `(images,)` where no labels are known.
 
     Images are `uint8` arrays of shape `(batch, height, width, 3)`. Labels are `int32` class ids of shape `(batch,)`
-    for a single label; in the other tasks `float32` of the shape of a model's answers: `(batch, 1)` with 1 for the
+    for a single label; in the other tasks `float32` of the shape of a model's predictions: `(batch, 1)` with 1 for the
     second of two classes, `(batch, classes)` of 0 and 1, or `(batch, targets)`. The last batch may be smaller. In
     epoch `e` of a shuffled dataset the order is
     `np.random.default_rng((seed, e)).permutation(num_examples)`.
@@ -71,6 +72,13 @@ class ImageDataset(Epochs):
         self.issues = tuple(issues)
         self.digests = None if digests is None else list(digests)
         self.failure: DataError | None = None
+
+    def __repr__(self) -> str:
+        labels = "no labels" if self.labels is None else kind_of(self.task, self.class_names)
+        return (
+            f"ImageDataset({self.num_examples} images, {labels}, image_size={self.image_size}, "
+            f"batch_size={self.batch_size}, shuffle={self.shuffle}, seed={self.seed}, epoch={self.epoch})"
+        )
 
     @property
     def num_examples(self) -> int:
@@ -143,7 +151,8 @@ class ImageDataset(Epochs):
         size = image_size or self.image_size
         same = size == self.image_size and resize in (None, self.reader.fitted)
         reader = self.reader if same else self.reader.at_size(size, resize)
-        return self._with(reader=reader, batch_size=batch_size or self.batch_size)
+        other = self._with(reader=reader, batch_size=batch_size or self.batch_size)
+        return other if self.balance is None else other.oversampled(self.balance)
 
     def subset(self, rows: np.ndarray, *, seed: int | None = None, shuffle: bool | None = None) -> "ImageDataset":
         """The examples `rows` alone, a fold's say, in batches of the same size; no image is read or copied for it.

@@ -1,14 +1,13 @@
-"""What transformations of held-out images do to a model's answers: figures, a table and a picture."""
+"""What transformations of held-out images do to a model's predictions: numbers, a table and a picture."""
 
 import dataclasses
-import io
 import math
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from kertl.results import Result, table_text
 from kertl.run_files import replace_file
 
 _LEVEL = 0.05
@@ -25,15 +24,15 @@ class Effect:
     change: float
     """Mean total variation distance between the probabilities for an image as it is and varied, 0 to 1."""
     changed: float
-    """Share of the images whose answer is another."""
+    """Share of the images whose prediction is another."""
     images: int
     """How many images there are."""
     right: int
-    """How many of them are answered rightly when varied."""
+    """How many of them are predicted rightly when varied."""
     lost: int
-    """How many of them are answered rightly as they are and wrongly when varied."""
+    """How many of them are predicted rightly as they are and wrongly when varied."""
     won: int
-    """How many of them are answered wrongly as they are and rightly when varied."""
+    """How many of them are predicted wrongly as they are and rightly when varied."""
 
     @property
     def accuracy(self) -> float:
@@ -42,13 +41,13 @@ class Effect:
 
     @property
     def p_value(self) -> float:
-        """Of McNemar's exact test, one-sided: how likely so many of the answers that differ are lost by chance."""
+        """Of McNemar's exact test, one-sided: how likely so many of the predictions that differ are lost by chance."""
         differing = self.lost + self.won
         return sum(math.comb(differing, count) for count in range(self.lost, differing + 1)) / 2**differing
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the difference in accuracy, half an answer added to each of the four counts it comes from.
+        """95 % interval of the difference in accuracy; half an image is added to each of the four counts.
 
         Reference:
             Agresti & Min, "Simple improved confidence intervals for comparing matched proportions", 2005.
@@ -59,8 +58,8 @@ class Effect:
         return middle - half, middle + half
 
 
-@dataclasses.dataclass(frozen=True)
-class AugmentationCheck:
+@dataclasses.dataclass(frozen=True, repr=False)
+class AugmentationCheck(Result):
     """What `check_augmentation` found.
 
     Attributes:
@@ -83,9 +82,10 @@ class AugmentationCheck:
         """The rows whose accuracy falls by more than chance."""
         return tuple(row for row in self.rows if row.p_value < self.level)
 
-    def __str__(self) -> str:
+    def table(self) -> str:
+        """The rows as text, and what a flag says."""
         table = Table(box=box.SIMPLE)
-        for heading in ("transformation", "amount", "change", "other answer", "accuracy", "difference", "p", ""):
+        for heading in ("transformation", "amount", "change", "other prediction", "accuracy", "difference", "p", ""):
             table.add_column(heading, justify="left" if heading in ("transformation", "") else "right")
         for row in self.rows:
             low, high = row.interval
@@ -99,13 +99,11 @@ class AugmentationCheck:
                 f"{row.p_value:.1e}",
                 "FLAG" if row in self.flagged else "",
             )
-        text = io.StringIO()
-        Console(file=text, width=120, markup=False, highlight=False).print(table)
-        return text.getvalue() + (
+        return table_text(table) + (
             f"Accuracy of the {self.rows[0].images} {self.part} images as they are: {self.accuracy:.4f}. Differences "
             f"with 95 % intervals;\nof {len(self.rows)} checks those with p < {self.level:.1e} are flagged. A flag "
-            "says that this model answers images worse that are varied so:\nbecause they are of another class then, or "
-            "because it never learnt to see them. `kertl augment-preview` shows them."
+            "says that this model does worse on images varied this way:\nbecause they are of another class then, or "
+            "because it never learnt to recognise them. `kertl augment-preview` shows them."
         )
 
     def plot(self, path: str | Path) -> None:

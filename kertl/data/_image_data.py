@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import html
 import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from kertl.data._look_alikes import look_alikes
 from kertl.data._readers import MemoryReader, Reader
 from kertl.data._scan import natural
 from kertl.data._split import assign, assign_many, bundle
-from kertl.data._summary import table_of
+from kertl.data._summary import kind_of, table_of
 from kertl.errors import DataError
 from kertl.run_files import write_text
 from kertl.tasks import task_named
@@ -216,16 +217,28 @@ class ImageData:
             return self
         parts = {
             part: None if dataset is None else dataset.changed(image_size=size, batch_size=int(count))
-            for part, dataset in (("train", self.train), ("validation", self.validation), ("test", self.test))
+            for part, dataset in self._datasets.items()
         }
         changes: dict[str, Any] = {**parts, "image_size": size, "batch_size": int(count)}
         return dataclasses.replace(self, **changes)
 
     def summary(self) -> str:
-        """A table of the images of each class, or the spread of each target, by part, and what files are odd."""
-        datasets = {"train": self.train, "validation": self.validation, "test": self.test}
-        held = {part: np.asarray(dataset.labels) for part, dataset in datasets.items() if dataset is not None}
+        """A table of the images of each class, or the distribution of each target, by part, and what files are odd."""
+        held = {part: np.asarray(dataset.labels) for part, dataset in self._datasets.items() if dataset is not None}
         return table_of(self.task, self.class_names, held) + summary_of(self.issues)
+
+    def __repr__(self) -> str:
+        sizes = "".join(f"{part}={data.num_examples if data else 0}, " for part, data in self._datasets.items())
+        more = f"image_size={self.image_size}, batch_size={self.batch_size}, issues={len(self.issues)}"
+        return f"ImageData({kind_of(self.task, self.class_names)}, {sizes}{more})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the summary, in letters of one width."""
+        return f"<pre>{html.escape(self.summary())}</pre>"
+
+    @property
+    def _datasets(self) -> dict[str, ImageDataset | None]:
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def csv_text(self) -> str:
         """`records` as a CSV table with the columns file, label, split and sha256."""

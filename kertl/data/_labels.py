@@ -54,7 +54,7 @@ class Labelling:
     def array(self, texts: Sequence[str]) -> np.ndarray:
         """The labels of some images.
 
-        `int32` ids of shape `(n,)` for a single label, else `float32` of the shape of a model's answers: 0 or 1 of
+        `int32` ids of shape `(n,)` for a single label, else `float32` of the shape of a model's predictions: 0 or 1 of
         shape `(n, 1)` for two classes, 0 or 1 of shape `(n, classes)`, or the targets, of shape `(n, targets)`.
         """
         if self.task == "regression":

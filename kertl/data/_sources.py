@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from kertl._checks import complain
-from kertl.data._array_images import array_images
 from kertl.data._array_labels import read_labels
 from kertl.data._image_data import Entry, ImageData, Options, assemble
 from kertl.data._issues import Issue
 from kertl.data._kinds import IMAGE_SUFFIXES
 from kertl.data._labels import LabelColumns, Labelling, class_order
 from kertl.data._oddities import oddities
+from kertl.data._pixels import array_images
 from kertl.data._readers import ArrayReader, FileReader, KnownFile, fit_by, resized
 from kertl.data._scan import inspect, is_hidden, relative, walk
 from kertl.data._table import read_table

@@ -1,6 +1,7 @@
 """What a data set looks like in a terminal: classes and parts, or targets and their distribution."""
 
 import io
+import reprlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,14 @@ from rich.text import Text
 from kertl.data._issues import printable
 from kertl.data._split import PARTS
 from kertl.tasks import Task, task_named
+
+
+def kind_of(task: str, class_names: Sequence[str]) -> str:
+    """The task and its classes or targets in a few words; of many the first few."""
+    few = reprlib.Repr()
+    few.maxlist, few.maxstring = 5, 30
+    kind = "targets" if task == "regression" else "classes"
+    return f"{task}, {len(class_names)} {kind}: {few.repr(list(class_names))}"
 
 
 def table_of(task: str, class_names: Sequence[str], labels: Mapping[str, np.ndarray]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl._keras import layers_inside, seed_generators
 from kertl._transformations import STRENGTHS, TRANSFORMATIONS, transformations_of
 
 __all__ = ["STRENGTHS", "TRANSFORMATIONS", "layers", "seed_states", "varied"]
@@ -72,7 +73,7 @@ def layers(augment: str | Sequence[Any]) -> list[keras.layers.Layer]:
 
 def seed_states(parts: Iterable[keras.layers.Layer]) -> list[Any]:
     """The states of the seed generators of layers and of the layers inside them, each once, in order."""
-    generators = [each for part in parts for layer in part._flatten_layers() for each in layer._seed_generators]
+    generators = [each for part in parts for layer in layers_inside(part) for each in seed_generators(layer)]
     return list({id(each.state): each.state for each in generators}.values())
 
 

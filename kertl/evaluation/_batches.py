@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from kertl._checks import complain
-from kertl.data._array_images import refuse_other_range
+from kertl.data._pixels import refuse_other_range
 
 
 class ForeignBatches:

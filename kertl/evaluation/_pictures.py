@@ -13,7 +13,7 @@ from PIL import Image
 
 from kertl._checks import complain, one_of
 from kertl.data import ImageData, ImageDataset, images, read_image
-from kertl.data._array_images import array_images, refuse_other_range
+from kertl.data._pixels import array_images, refuse_other_range
 from kertl.data._readers import ArrayReader, resized
 from kertl.errors import DataError
 from kertl.evaluation._batches import ForeignBatches

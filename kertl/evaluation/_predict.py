@@ -90,7 +90,7 @@ class _Varied(keras.utils.PyDataset):
         super().__init__()
         self._dataset, self._first = dataset, version * len(dataset)
         self._layers = keras.Sequential([keras.Input((*dataset.image_size, 3)), *augmentation.layers(augmented)])
-        self._seeds = EpochSeeds(seed, self._layers)
+        self._seeds = EpochSeeds(seed, [self._layers])
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -3,7 +3,7 @@
 from kertl.features._batches import EpochFitter, FeatureBatches, feature_batches
 from kertl.features._extract import extract
 from kertl.features._features import Features
-from kertl.features._plan import Plan, plan
+from kertl.features._plan import Plan, plan, plan_of
 from kertl.features._versions import all_versions, judged_batches, training_batches
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "feature_batches",
     "judged_batches",
     "plan",
+    "plan_of",
     "training_batches",
 ]

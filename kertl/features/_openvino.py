@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl._keras import with_constants
 from kertl.features._engines import TensorFlowEngine
 
 _HINTS = {"float32": "f32", "mixed_bfloat16": "bf16"}
@@ -76,8 +77,6 @@ def _core() -> Any:
 
 def _converted(core: Any, traced: TensorFlowEngine, path: Path) -> tuple[Any, list[str]]:
     """The model for OpenVINO, and the names of what crosses the boundary, in order."""
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    function = convert_variables_to_constants_v2(traced.compiled.get_concrete_function(), lower_control_flow=False)
+    function = with_constants(traced.compiled.get_concrete_function())
     path.write_bytes(function.graph.as_graph_def().SerializeToString())
     return core.read_model(path), [output.name for output in function.outputs]

@@ -104,7 +104,7 @@ def plan(
 
     Args:
         prefix: The frozen part.
-        suffix: What trains behind it.
+        suffix: What trains after it.
         images: How many images there are to train on; >= 1.
         image_shape: Shape of one of them.
         epochs: How often each is trained on; >= 1.
@@ -119,16 +119,47 @@ def plan(
         ValueError: If `cache=True` and there is no room or features would not be what training asks for; the message
             names the sums.
     """
+    shapes = prefix.compute_output_shape((1, *image_shape))
+    shapes = shapes if isinstance(shapes, list) else [shapes]
+    shapes = [tuple(shape[1:]) for shape in shapes]
+    sums: dict[str, Any] = {"cache_bytes": cache_bytes, "cache_dir": cache_dir, "dtype": dtype}
+    found = plan_of(shapes, images, epochs=epochs, views=views, augmented=augmented, cache=cache, **sums)
+    if augmented and not views:  # nothing to weigh
+        return found
+    front, after = _seconds(prefix, suffix, (_MEASURED, *image_shape), shapes)
+    return dataclasses.replace(
+        found,
+        images_per_second=1 / front,
+        seconds_cached=images * (max(1, views) * front + epochs * _TRAINING * after),
+        seconds_live=images * epochs * (front + _TRAINING * after),
+    )
+
+
+def plan_of(
+    shapes: Sequence[tuple[int, ...]],
+    images: int,
+    *,
+    epochs: int,
+    views: int = 0,
+    augmented: bool = False,
+    cache: str | bool = "auto",
+    cache_bytes: int | None = None,
+    cache_dir: str | Path | None = None,
+    dtype: str = "float32",
+) -> Plan:
+    """The same without a measurement, from the shapes of what crosses the boundary for one image.
+
+    Raises:
+        ValueError: As `plan`.
+    """
     one_of("cache", cache, ("auto", True, False))
     one_of("dtype", dtype, DTYPES)
     integer("epochs", epochs, at_least=1)
-    shapes = prefix.compute_output_shape((1, *image_shape))
-    shapes = shapes if isinstance(shapes, list) else [shapes]
-    layout = Layout(tuple(tuple(shape[1:]) for shape in shapes), dtype)
+    layout = Layout(tuple(shapes), dtype)
     needed = layout.row_bytes * images * max(1, views)
     memory, disk = free_memory(), None if cache_dir is None else free_disk(cache_dir)
     choice, reason = _decide(cache, needed, epochs, views, augmented, cache_bytes, memory, disk)
-    found = Plan(
+    return Plan(
         images=images,
         epochs=epochs,
         views=views,
@@ -138,15 +169,6 @@ def plan(
         disk_free=disk,
         choice=choice,
         reason=reason,
-    )
-    if augmented and not views:  # nothing to weigh
-        return found
-    front, behind = _seconds(prefix, suffix, (_MEASURED, *image_shape), layout)
-    return dataclasses.replace(
-        found,
-        images_per_second=1 / front,
-        seconds_cached=images * (max(1, views) * front + epochs * _TRAINING * behind),
-        seconds_live=images * epochs * (front + _TRAINING * behind),
     )
 
 
@@ -195,10 +217,12 @@ def _place(needed: int, cache_bytes: int | None, memory: int, disk: int | None) 
     return "live", f"they take {readable(needed)}, and neither memory nor disk has room"
 
 
-def _seconds(prefix: keras.Model, suffix: keras.Model, shape: tuple[int, ...], layout: Layout) -> tuple[float, float]:
+def _seconds(
+    prefix: keras.Model, suffix: keras.Model, shape: tuple[int, ...], shapes: Sequence[tuple[int, ...]]
+) -> tuple[float, float]:
     """Seconds per image of a forward pass of either part, called without compilation, which would take longer."""
     images = keras.ops.zeros(shape, prefix.inputs[0].dtype)
-    features = [keras.ops.zeros((shape[0], *inner), "float32") for inner in layout.shapes]
+    features = [keras.ops.zeros((shape[0], *inner), "float32") for inner in shapes]
     one = features[0] if len(features) == 1 else features
     return _timed(prefix, images) / shape[0], _timed(suffix, one) / shape[0]
 

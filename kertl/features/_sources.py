@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from kertl.data import ImageData, ImageDataset
+from kertl.data._given import is_tf_dataset
 from kertl.errors import DataError
 
 _BLOCK = 256
@@ -46,7 +47,7 @@ def source_of(data: Any) -> Source:
         if data.num_batches is None:
             raise _endless(data)
         return _Stream(lambda: (data[index] for index in range(data.num_batches)))
-    if _is_tf_dataset(data):
+    if is_tf_dataset(data):
         if data.cardinality() == -1:
             raise _endless(data)
         return _Stream(data.as_numpy_iterator)
@@ -159,12 +160,6 @@ class _Stream:
                 f"`data` must give the same images at each pass. Received: {sum(map(len, wanted.values()))} of "
                 f"{self.count} images did not come again. Leave augmentation to `augment=`."
             )
-
-
-def _is_tf_dataset(data: Any) -> bool:
-    """Whether `data` is a `tf.data.Dataset`, told without importing TensorFlow."""
-    kinds = type(data).__mro__
-    return any(kind.__module__.startswith("tensorflow.") and kind.__name__ == "DatasetV2" for kind in kinds)
 
 
 def _images_and_labels(batch: Any) -> tuple[np.ndarray, np.ndarray | None]:

@@ -45,39 +45,58 @@ def all_versions(features: Features, in_memory: bool | None = None) -> Any:
     return keras.tree.map_structure(_joined, *map(features.view, versions))
 
 
-def training_batches(values: Any, data: ImageData, stage: Stage) -> FeatureBatches:
+def training_batches(values: Any, data: ImageData, stage: Stage, rows: np.ndarray | None = None) -> FeatureBatches:
     """The training part as a stage trains on it: labels, class weights, MixUp and oversampling as it says.
 
     Args:
-        values: What `all_versions` made of the features of `data.train`.
+        values: What `all_versions` made of the features of `data.train`, or of more images.
         data: The images; a batch is as large as theirs.
         stage: The stage.
+        rows: Which of the images that `values` has those of `data.train` are; None where it has no others.
     """
     labels = np.asarray(data.train.labels)
     if stage.mixup and data.task == "single_label":
         labels = one_hot(labels, data.num_classes)
-    batches = _batches(values, data.train, labels, _weights(data, stage), stage.mixup)
-    balance = np.asarray(data.train.labels).ravel() if stage.oversample else data.train.balance
+    batches = _batches(values, data.train, labels, _weights(data, stage), stage.views, stage.mixup, rows)
+    balance = data.train.balance
     return batches if balance is None else batches.oversampled(balance)
 
 
-def judged_batches(values: Any, part: ImageDataset) -> FeatureBatches:
-    """Images that are only judged, in data order."""
-    return _batches(values, part.in_order(), np.asarray(part.labels), None)
+def judged_batches(values: Any, part: ImageDataset, rows: np.ndarray | None = None) -> FeatureBatches:
+    """Images that are only judged, in data order; `rows` as above."""
+    return _batches(values, part.in_order(), np.asarray(part.labels), None, 0, 0.0, rows)
 
 
 def _batches(
-    values: Any, images: ImageDataset, labels: np.ndarray, weights: np.ndarray | None, mixup: float = 0.0
+    values: Any,
+    images: ImageDataset,
+    labels: np.ndarray,
+    weights: np.ndarray | None,
+    views: int,
+    mixup: float,
+    rows: np.ndarray | None,
 ) -> FeatureBatches:
+    versions = max(1, views)
+    count = len(keras.tree.flatten(values)[0]) // versions
+
+    def placed(array: np.ndarray) -> np.ndarray:
+        """What belongs to the rows in their places, and zeros in those that nobody asks for."""
+        if rows is None:
+            return array
+        found = np.zeros((count, *array.shape[1:]), array.dtype)
+        found[rows] = array
+        return found
+
     return feature_batches(
         values,
-        labels,
+        placed(labels),
         images.batch_size,
         images.seed,
-        weights=weights,
+        weights=None if weights is None else placed(weights),
         shuffle=images.shuffle,
+        rows=rows,
         mixup=mixup,
-        versions=len(keras.tree.flatten(values)[0]) // len(labels),
+        versions=versions,
     )
 
 

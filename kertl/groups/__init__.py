@@ -4,14 +4,28 @@ layer_groups   the groups of a model, from the input to the features (and the he
 find_chain     the same with the graph they were found in, for whoever cuts it
 features_of    a trained classifier without its classifier
 replay         steps of a flat graph called again on other tensors
+copied         a chain with new layers from a group on, which train apart from the original
+with_other_head  a chain with another head on the same backbone
+drawing_from   layers that are made meanwhile draw their weights from a seed
 """
 
 import keras
 
 from kertl.groups._chain import Chain, LayerGroup, features_of, find_chain
+from kertl.groups._copies import copied, drawing_from, with_other_head
 from kertl.groups._graph import replay
 
-__all__ = ["Chain", "LayerGroup", "features_of", "find_chain", "layer_groups", "replay"]
+__all__ = [
+    "Chain",
+    "LayerGroup",
+    "copied",
+    "drawing_from",
+    "features_of",
+    "find_chain",
+    "layer_groups",
+    "replay",
+    "with_other_head",
+]
 
 
 def layer_groups(model: keras.Model) -> tuple[LayerGroup, ...]:

@@ -1,6 +1,6 @@
 """A backbone as a chain of layer groups, and the models on either side of a boundary.
 
-Every variable of the model belongs to exactly one group, and the suffix behind a boundary, given what the prefix
+Every variable of the model belongs to exactly one group, and the suffix after a boundary, given what the prefix
 before it makes, gives what the whole model gives.
 """
 
@@ -27,7 +27,7 @@ class LayerGroup:
     Attributes:
         name: What `at=` calls the group; the last group of a classifier is "head".
         layers: The layers and operations, in the order in which they run.
-        output_shape: Shape of what crosses the boundary behind the group, without the batch dimension; where two
+        output_shape: Shape of what crosses the boundary after the group, without the batch dimension; where two
             tensors cross, both shapes.
         stride: Input pixels per pixel of the group's last feature map along one side, as a power of two (borders
             that a convolution cuts off do not count); 0 where the group makes tokens, or vectors only.
@@ -93,7 +93,7 @@ class Chain:
         return self.graph.steps[self._place(first) : self._place(stop)]
 
     def crossing(self, group: int) -> tuple[Ref, ...]:
-        """The tensors that cross the boundary in front of a group."""
+        """The tensors that cross the boundary before a group."""
         return self.ends[group - 1].crossing if group else (self.graph.input,)
 
     def layers(self, first: int, stop: int) -> list[Any]:
@@ -122,7 +122,7 @@ class Chain:
         return self.ends[group - 1].end if group else 0
 
     def _last_halving(self) -> int:
-        """The first group behind the last halving of resolution; the middle one where nothing is halved."""
+        """The first group after the last halving of resolution; the middle one where nothing is halved."""
         strides = [group.stride for group in self.backbone_groups]
         last = max(strides, default=0)
         first = strides.index(last) if last else 0
@@ -140,7 +140,7 @@ def find_chain(model: keras.Model) -> Chain:
         ends, has_head = _block_ends(graph, cuts(graph, width))
         strides = _strides(graph, ends, sizes)
         features = strides[:-1] if has_head else strides
-        if all(behind <= 4 * before for before, behind in itertools.pairwise(features)):
+        if all(after <= 4 * before for before, after in itertools.pairwise(features)):
             break
     return Chain(model.name, graph, tuple(ends), _groups(graph, ends, strides, sizes, has_head), has_head)
 

@@ -28,7 +28,7 @@ POOLING_LAYERS = (
 
 @dataclass(frozen=True)
 class Cut:
-    """The place behind the first `end` steps, and the tensors that cross it."""
+    """The place after the first `end` steps, and the tensors that cross it."""
 
     end: int
     crossing: tuple[Ref, ...]
@@ -44,7 +44,7 @@ def cuts(graph: Graph, width: int) -> list[Cut]:
         alive |= set(step.outputs)
         alive = {ref for ref in alive if last_use.get(ref, -1) > at}
         open_until = max(open_until, shared_until[at])
-        # Two tensors cross only behind a merge, where a cell ends: inside a cell such places mean nothing.
+        # Two tensors cross only after a merge, where a cell ends: inside a cell such places mean nothing.
         if open_until <= at and (len(alive) == 1 or (len(alive) <= width and len(step.inputs) > 1)):
             found.append(Cut(at + 1, tuple(sorted(alive, key=lambda ref: ref.number))))
     return found
@@ -115,7 +115,7 @@ def features_end(graph: Graph, places: Sequence[Cut]) -> Cut | None:
 
 
 def head_start(graph: Graph, places: Sequence[Cut]) -> Cut | None:
-    """The cut behind the pooling: what follows is the head. None where nothing with weights follows."""
+    """The cut after the pooling: what follows is the head. None where nothing with weights follows."""
     features = features_end(graph, places)
     if features is None:
         return None
@@ -146,7 +146,7 @@ def _begins_block(block: Sequence[Step], piece: Sequence[Step], following: Seque
         return False
     if not _has_kernel(piece):
         return _has_kernel(following) and _belongs_to(piece, following, block)
-    # A depthwise convolution mixes no channels: the convolution behind it completes the block.
+    # A depthwise convolution mixes no channels: the convolution after it completes the block.
     kernels = [step for step in block if _has_kernel([step])]
     return not isinstance(kernels[-1].operation, keras.layers.DepthwiseConv2D)
 

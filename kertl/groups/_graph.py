@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from kertl._keras import call_of, functional_inside
 from kertl.groups._unroll import BlockCall, block_calls
 
 
@@ -65,7 +66,7 @@ def flatten(model: keras.Model, *, keep_whole: bool = False) -> Graph:
         TypeError: If `model` is not a functional or sequential model.
         ValueError: If it has more than one input or output.
     """
-    functional = _functional(model)
+    functional = functional_inside(model)
     if functional is None:
         raise TypeError(
             f"`model` must be a functional or sequential Keras model that has been built. Received: model={model!r}. "
@@ -123,7 +124,7 @@ class _Flattener:
                 lambda leaf: refs[id(leaf)] if isinstance(leaf, keras.KerasTensor) else leaf,
                 (tuple(node.arguments.args), dict(node.arguments.kwargs)),
             )
-            inner = None if self.keep_whole and _is_foreign(node.operation) else _functional(node.operation)
+            inner = None if self.keep_whole and _is_foreign(node.operation) else functional_inside(node.operation)
             if inner is None:
                 outputs = [self.new_ref(tensor) for tensor in node.output_tensors]
                 self.steps.append(Step(node.operation, template[0], template[1], tuple(outputs)))
@@ -146,18 +147,11 @@ def _is_foreign(operation: Any) -> bool:
     return isinstance(operation, keras.Model) and not type(operation).__module__.startswith("keras.")
 
 
-def _functional(operation: Any) -> Any:
-    """The functional model behind `operation`, if there is one that can be opened."""
-    if isinstance(operation, keras.Sequential):
-        return operation._functional
-    return operation if isinstance(operation, keras.Model) and hasattr(operation, "_nodes_by_depth") else None
-
-
 def _nodes(functional: Any) -> Iterator[Any]:
     """The calls recorded in `functional`, each after those whose results it takes (depth first from the outputs)."""
     done: set[int] = set()
     entries = {id(tensor) for tensor in functional.inputs}
-    stack = [(_node_of(tensor), False) for tensor in reversed(functional.outputs) if id(tensor) not in entries]
+    stack = [(call_of(tensor), False) for tensor in reversed(functional.outputs) if id(tensor) not in entries]
     while stack:
         node, ready = stack.pop()
         if id(node) in done:
@@ -167,9 +161,4 @@ def _nodes(functional: Any) -> Iterator[Any]:
             yield node
             continue
         stack.append((node, True))
-        stack.extend((_node_of(tensor), False) for tensor in reversed(node.input_tensors) if id(tensor) not in entries)
-
-
-def _node_of(tensor: Any) -> Any:
-    history = tensor._keras_history
-    return history.operation._inbound_nodes[history.node_index]
+        stack.extend((call_of(tensor), False) for tensor in reversed(node.input_tensors) if id(tensor) not in entries)

@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 
+from kertl._keras import call_of
+
 
 @dataclass(frozen=True)
 class BlockCall:
@@ -71,11 +73,11 @@ def _dinov2(node: Any) -> list[BlockCall]:
 def _dinov3(node: Any) -> list[BlockCall]:
     """Positions depend on the size of the picture alone: they are computed once, and no tensor of theirs crosses."""
     kwargs = dict(node.arguments.kwargs)
-    history = kwargs["position_embeddings"][0]._keras_history
-    (picture,) = history.operation._inbound_nodes[history.node_index].input_tensors
+    call = call_of(kwargs["position_embeddings"][0])
+    (picture,) = call.input_tensors
     if None in picture.shape[1:]:
         return []
-    kwargs["position_embeddings"] = history.operation(keras.ops.zeros((1, *picture.shape[1:])))
+    kwargs["position_embeddings"] = call.operation(keras.ops.zeros((1, *picture.shape[1:])))
     return [BlockCall(layer, kwargs) for layer in node.operation.layers]
 
 

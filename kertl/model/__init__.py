@@ -2,18 +2,19 @@
 
 from kertl.model._architecture import architecture
 from kertl.model._at_size import at_size
-from kertl.model._boundary import cut, flags_kept, freeze, set_trainable, split
+from kertl.model._boundary import cut, flags_kept, freeze, set_trainable, split, train_groups
 from kertl.model._build import build
 from kertl.model._extend import extend_classes
 from kertl.model._files import load, save
 from kertl.model._info import DEFAULT_THRESHOLD, ModelInfo, keep_info, model_info, picture_shape, set_model_info
 from kertl.model._note_data import note_data
-from kertl.model._outputs import output_layer, target_spreads, task_of
+from kertl.model._outputs import UNITS_LAYER, output_layer, target_spreads, task_of
 from kertl.model._precision import computing_in
 from kertl.model._stage_model import FrozenPrefix, stage_model
 
 __all__ = [
     "DEFAULT_THRESHOLD",
+    "UNITS_LAYER",
     "FrozenPrefix",
     "ModelInfo",
     "architecture",
@@ -37,4 +38,5 @@ __all__ = [
     "stage_model",
     "target_spreads",
     "task_of",
+    "train_groups",
 ]

@@ -4,6 +4,8 @@ import json
 
 import keras
 
+from kertl._keras import layers_inside
+
 _NOT_COMPARED = ("name", "trainable")  # automatic names count on in a process; flags change with the stage
 
 
@@ -20,7 +22,7 @@ def architecture(model: keras.Model) -> str:
         >>> '"layer": "Dense", "weights": [[4, 2], [2]]' in architecture(model)
         True
     """
-    lines = [_line(layer) for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
+    lines = [_line(layer) for layer in layers_inside(model) if not isinstance(layer, keras.Model)]
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from kertl._checks import one_of
+from kertl._keras import layers_inside
 from kertl.groups import Chain, find_chain
 from kertl.model._info import keep_info
 
@@ -97,10 +98,16 @@ def cut(chain: Chain, first: int) -> tuple[keras.Model, keras.Model]:
 
 def set_trainable(model: keras.Model, chain: Chain, first: int, batch_norm: str) -> None:
     """Let exactly the groups from `first` on train, but for the backbone's BatchNorm unless asked."""
-    one_of("batch_norm", batch_norm, ("frozen", "train"))
     _set_trainable(model, True)
-    for layer in chain.layers(0, first):
-        _set_trainable(layer, False)
+    train_groups(chain, first, batch_norm)
+
+
+def train_groups(chain: Chain, first: int, batch_norm: str) -> None:
+    """The same for the layers of a chain, whatever the models that they are in say."""
+    one_of("batch_norm", batch_norm, ("frozen", "train"))
+    for trains, layers in ((False, chain.layers(0, first)), (True, chain.layers(first, len(chain.groups)))):
+        for layer in layers:
+            _set_trainable(layer, trains)
     if batch_norm == "frozen":
         for layer in _leaves(chain, first, len(chain.backbone_groups)):
             if isinstance(layer, keras.layers.BatchNormalization):
@@ -110,7 +117,7 @@ def set_trainable(model: keras.Model, chain: Chain, first: int, batch_norm: str)
 @contextmanager
 def flags_kept(model: keras.Model) -> Iterator[None]:
     """Give the model its `trainable` flags back afterwards."""
-    layers = model._flatten_layers()
+    layers = layers_inside(model)
     flags = [layer.trainable for layer in layers]
     try:
         yield
@@ -131,4 +138,4 @@ def _set_trainable(layer: Any, value: bool) -> None:
 
 def _leaves(chain: Chain, first: int, stop: int) -> list[Any]:
     """The layers of some groups and those inside them."""
-    return [leaf for layer in chain.layers(first, stop) for leaf in layer._flatten_layers()]
+    return [leaf for layer in chain.layers(first, stop) for leaf in layers_inside(layer)]

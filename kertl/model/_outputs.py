@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kertl._keras import call_of
 from kertl.model._info import model_info
 from kertl.tasks import TASKS
 
@@ -104,8 +105,8 @@ def _from_the_end(model: Any) -> Iterator[tuple[Any, Any]]:
         return
     tensor = model.outputs[0]
     while True:
-        layer, node_index, _ = tensor._keras_history
-        given = layer._inbound_nodes[node_index].input_tensors
+        call = call_of(tensor)
+        layer, given = call.operation, call.input_tensors
         if not given:
             return
         if isinstance(layer, keras.Model) and getattr(layer, "outputs", None):

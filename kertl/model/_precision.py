@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import keras
 
+from kertl._keras import layers_inside
+
 
 @contextmanager
 def computing_in(model: keras.Model, precision: str) -> Iterator[None]:
@@ -14,7 +16,7 @@ def computing_in(model: keras.Model, precision: str) -> Iterator[None]:
     float32 too.
     """
     last = max(place for place, layer in enumerate(model.layers) if layer.weights)
-    layers = [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
+    layers = [layer for layer in layers_inside(model) if not isinstance(layer, keras.Model)]
     kept = (keras.layers.InputLayer, keras.layers.Rescaling, keras.layers.Normalization)
     changed = [layer for layer in layers if not isinstance(layer, kept) and layer not in model.layers[last:]]
     before = [layer.dtype_policy for layer in changed]

@@ -6,14 +6,15 @@ from typing import Any
 import keras
 
 from kertl._checks import complain, number
-from kertl.groups import find_chain
+from kertl._keras import is_decayed, learning_rate_of
+from kertl.groups import Chain, find_chain
 from kertl.optimizers._grouped import MANY_STEPS, Grouped, discriminative_class, plain_class
 from kertl.optimizers._named import decays, set_weight_decay, unbuilt
 
 
 def discriminative(
     optimizer: str | keras.optimizers.Optimizer,
-    model: keras.Model,
+    model: Any,
     *,
     peak: Any = None,
     rates: tuple[float, float] | None = None,
@@ -36,7 +37,7 @@ def discriminative(
         optimizer: "adamw", "adam", "sgd" or "sgd_nesterov" (momentum 0.9), "rmsprop", "lion" or "muon"; or an instance
             not built yet, with whatever options it has. The instance is not changed.
         model: A functional or sequential model with one input and one output, whose groups are those of
-            `kertl.layer_groups(model)`.
+            `kertl.layer_groups(model)`; or the chain that `kertl.groups.find_chain` found in it, with `variables`.
         peak: The head's rate, a number > 0 or a schedule. None keeps that of an instance. With `rates`, None or a
             schedule that reaches `high`.
         rates: `(low, high)`, 0 < low <= high: the head (the last group) gets `high`, the first that trains `low`, those
@@ -68,8 +69,9 @@ def discriminative(
         https://arxiv.org/abs/1801.06146; `layer_decay`: Clark et al., "ELECTRA", 2020, appendix A.
         https://arxiv.org/abs/2003.10555
     """
+    chain = model if isinstance(model, Chain) else find_chain(model)
     variables = list(model.trainable_variables if variables is None else variables)
-    of_variables, trained = _groups_of(variables, model)
+    of_variables, trained = _groups_of(variables, chain)
     plain = _unbuilt(optimizer)
     factors = _multipliers(trained, rates, layer_decay, multipliers)
     if weight_decay is not None:
@@ -79,7 +81,7 @@ def discriminative(
         "learning_rate": _head_rate(optimizer, peak, rates),
         "group_multipliers": factors,
         "variable_groups": of_variables,
-        "undecayed": [k for k, one in enumerate(variables) if not (decays(one) and plain._use_weight_decay(one))],
+        "undecayed": [k for k, one in enumerate(variables) if not (decays(one) and is_decayed(plain, one))],
     }
     made = discriminative_class(plain_class(plain)).from_config(config)
     if weight_decay is not None:
@@ -100,13 +102,13 @@ def _unbuilt(optimizer: Any) -> keras.optimizers.Optimizer:
     return optimizer
 
 
-def _groups_of(variables: Sequence[Any], model: keras.Model) -> tuple[list[str], list[str]]:
+def _groups_of(variables: Sequence[Any], chain: Chain) -> tuple[list[str], list[str]]:
     """The name of each variable's group, and the groups that train, from the input to the head."""
-    groups = find_chain(model).groups
+    groups = chain.groups
     names = {id(variable): group.name for group in groups for variable in group.variables}
     strange = [variable.path for variable in variables if id(variable) not in names]
     if strange or not variables:
-        accepted = f"at least one variable, each of a layer group of {model.name!r}"
+        accepted = f"at least one variable, each of a layer group of {chain.model_name!r}"
         raise complain("variables", accepted, strange, "Those listed are of none." if strange else "Nothing trains.")
     found = [names[id(variable)] for variable in variables]
     return found, [group.name for group in groups if group.name in found]
@@ -115,7 +117,7 @@ def _groups_of(variables: Sequence[Any], model: keras.Model) -> tuple[list[str],
 def _head_rate(optimizer: Any, peak: Any, rates: Any) -> Any:
     """The rate of the head: a number, or a schedule."""
     if not isinstance(optimizer, str) and peak is None:
-        own = optimizer._learning_rate
+        own = learning_rate_of(optimizer)
         peak = own if callable(own) else float(own) if rates is None else None
     if rates is None:
         return peak if callable(peak) else float(number("peak", peak, above=0))

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from kertl._checks import complain
+from kertl._keras import steps_all_at_once
 
 # These leave the steps to other optimizers.
 MANY_STEPS = (keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimizer)
@@ -96,7 +97,7 @@ def plain_class(optimizer: keras.optimizers.Optimizer) -> type[keras.optimizers.
         for kind in type(optimizer).__mro__
         if issubclass(kind, keras.optimizers.Optimizer)
         and not issubclass(kind, Grouped)
-        and not hasattr(kind, "_parallel_update_step")
+        and not steps_all_at_once(kind)
     )
 
 

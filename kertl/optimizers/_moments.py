@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
+from kertl._keras import NO_MOMENTS, steps_taken, trained_count
 from kertl.optimizers._grouped import plain_class
-
-# The state of gradient accumulation ends with the step that it belongs to.
-_NOT_CARRIED = ("_accumulated_gradients",)
+from kertl.optimizers._steps import count_by_variable
 
 
 def carry_moments(
@@ -19,8 +19,9 @@ def carry_moments(
 ) -> int:
     """Copy the moments of the variables that `old` trained into `new`; how many variables had some.
 
-    The step count of `new` is left as it is: kept counts over zero moments make the first steps of the variables that
-    are new to training twice as long as the rate says.
+    They move on as if `old` had never been replaced: the steps that each was trained for go along, which Adam and its
+    kin correct their moments by. The step count of `new`, which its schedule follows, is left as it is, and variables
+    that are new to training begin as with a new optimizer.
 
     Args:
         old: The optimizer of the stage before, of the same class as `new`, with or without a rate
@@ -52,7 +53,18 @@ def carry_moments(
         for old_place, new_place in common:
             if name in new_slots and _holds(slots[old_place]) and _holds(new_slots[name][new_place]):
                 new_slots[name][new_place].assign(slots[old_place])
+    if common:
+        _carry_steps(old, new, common)
     return len(common)
+
+
+def _carry_steps(old: Any, new: Any, common: Iterable[tuple[int, int]]) -> None:
+    """Note for each variable how many steps it was trained for."""
+    before = np.array(keras.ops.convert_to_numpy(count_by_variable(new)))
+    trained = keras.ops.convert_to_numpy(getattr(old, "steps_before", 0)) + np.zeros(trained_count(old), int)
+    for old_place, new_place in common:
+        before[new_place] = trained[old_place] + int(steps_taken(old))
+    new.steps_before.assign(before)
 
 
 def _inner(optimizer: Any) -> Any:
@@ -63,7 +75,7 @@ def _inner(optimizer: Any) -> Any:
 def _slots(optimizer: Any, count: int) -> Iterator[tuple[str, list[Any]]]:
     """The optimizer's lists with one variable per trained variable, by attribute name."""
     for name, value in vars(optimizer).items():
-        if name in _NOT_CARRIED or name in ("_trainable_variables", "_variables"):
+        if name in NO_MOMENTS:
             continue
         if isinstance(value, list) and len(value) == count and any(_holds(item) for item in value):
             yield name, value

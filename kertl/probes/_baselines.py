@@ -1,8 +1,6 @@
 """`baselines`: how far classical classifiers of frozen features come, by depth."""
 
 import dataclasses
-import io
-import json
 import logging
 import math
 import time
@@ -10,12 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from kertl._checks import complain, integer
@@ -23,6 +20,7 @@ from kertl.data import ImageData
 from kertl.probes._classifiers import PROBES, Standardiser, classes_of
 from kertl.probes._depths import Depth, Depths
 from kertl.probes._picture import draw
+from kertl.results import Result, table_text
 
 _logger = logging.getLogger(__name__)
 
@@ -35,33 +33,35 @@ class Baseline:
     """A classical classifier at a boundary, or at several joined."""
 
     boundary: str
-    """Name of the layer group behind which the features are taken; of several, joined by " + "."""
+    """Name of the layer group after which the features are taken; of several, joined by " + "."""
     at: str
-    """The `at` of a stage that trains what lies behind the (deepest) boundary."""
+    """The `at` of a stage that trains what comes after the (deepest) boundary."""
     features: int
     """Numbers per image."""
     method: str
     """"nearest mean", "nearest neighbours", "ridge" or "logistic regression"."""
     setting: str
-    """The best setting of the method on the validation part."""
+    """The best setting of the method on the validation set."""
     validation_accuracy: float
-    """Share of right answers on the validation part."""
+    """Share of right predictions on the validation set."""
     seconds: float
     """What fitting and trying all settings took, without the extraction."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Baselines:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Baselines(Result):
     """What `baselines` found.
 
     Attributes:
         rows: The classifiers, from the input to the end, then those of joined boundaries.
         best: The row with the highest validation accuracy; of equals the one with fewer features, then the simpler.
-        test_accuracy: Of `best` alone, fitted to the training part; None without a test part.
-        majority: Share of the validation part that the largest class of the training part has.
+        test_accuracy: Of `best` alone, fitted to the training set; None without a test set.
+        majority: Share of the validation set that the largest class of the training set has.
         images: Number of images in each part.
         extraction_seconds: What the passes through the backbone took.
     """
+
+    DERIVED: ClassVar[tuple[str, ...]] = ("standard_error",)
 
     rows: tuple[Baseline, ...]
     best: Baseline
@@ -74,7 +74,7 @@ class Baselines:
     def standard_error(self) -> float:
         """Of the best validation accuracy: differences below about twice as much mean little.
 
-        Two right and two wrong answers are added, so that it is above 0 where all are right (Agresti & Coull, 1998).
+        Two right and two wrong predictions are added, so that it is never 0 (Agresti & Coull, 1998).
         """
         count = self.images["validation"]
         share = (self.best.validation_accuracy * count + 2) / (count + 4)
@@ -92,33 +92,26 @@ class Baselines:
         """The accuracies as text: a line for each boundary, a column for each method."""
         methods = list(dict.fromkeys(row.method for row in self.rows))
         table = Table(box=box.SIMPLE)
-        table.add_column("features behind")
+        table.add_column("features after")
         for heading in ("numbers", *methods):
             table.add_column(heading, justify="right")
         for name in dict.fromkeys(row.boundary for row in self.rows):
             here = {row.method: row for row in self.rows if row.boundary == name}
-            cells = [_cell(here[method], here[method] is self.best) for method in methods]
+            cells = [_cell(here[method], here[method] == self.best) for method in methods]
             table.add_row(name, str(here[methods[0]].features), *cells)
-        text = io.StringIO()
-        Console(file=text, width=120, markup=False, highlight=False).print(table)
-        return text.getvalue() + "\n".join(self._sentences())
+        return table_text(table) + "\n".join(self._sentences())
 
     def plot(self, path: str | Path) -> None:
         """Draw the validation accuracies by depth into a picture file, PNG say."""
         draw(self.rows, self.majority, self.images["validation"], Path(path))
-
-    def to_json(self) -> str:
-        """All of it as JSON text."""
-        values = {**dataclasses.asdict(self), "standard_error": self.standard_error}
-        return json.dumps(values, indent=2, ensure_ascii=False)
 
     def _sentences(self) -> list[str]:
         best, count = self.best, self.images["validation"]
         test = "" if self.test_accuracy is None else f", {self.test_accuracy:.4f} of {self.images['test']} in test"
         setting = f" ({best.setting})" if best.setting else ""
         return [
-            f"Share of right answers on {count} validation images; the largest class alone gives {self.majority:.4f}.",
-            f"* Best: {best.method}{setting} behind {best.boundary}, standard error {self.standard_error:.4f}{test}.",
+            f"Accuracy on {count} validation images; the largest class alone gives {self.majority:.4f}.",
+            f"* Best: {best.method}{setting} after {best.boundary}, standard error {self.standard_error:.4f}{test}.",
             "This is what fine-tuning has to beat.",
             f"Extraction {self.extraction_seconds:.1f} s, classifiers {sum(row.seconds for row in self.rows):.1f} s.",
         ]
@@ -136,17 +129,17 @@ def baselines(
 
     The images go through the backbone once. At each boundary, and at the last two and the last three joined, features
     are averaged over the picture and standardised; nearest class mean, nearest neighbours, ridge regression and
-    logistic regression are fitted to the training part, and each takes the setting that is best on the validation part.
+    logistic regression are fitted to the training set, and each takes the setting that is best on the validation set.
     The accuracies tell which depth carries the task, and what fine-tuning has to beat. The test part is asked once, by
     the best of all.
 
     Args:
         model: A backbone, or a classifier, whose head is left out.
-        data: Images with one class each, in a training and a validation part.
+        data: Images with one class each, in a training and a validation set.
         boundaries: Names of layer groups at whose ends to look, see `kertl.layer_groups`; by default those where a
             main boundary ends.
         seed: Which training images are taken where there are more than 20,000; >= 0.
-        cache_dir: Where features are kept, as in `kertl.extract`.
+        cache_dir: Where features are cached, as in `kertl.extract`.
 
     Raises:
         ValueError: If there is no such boundary, no validation part, or images have no single class each.
@@ -234,7 +227,7 @@ class _Trial:
         return self._accuracies(method, "test")[setting]
 
     def _accuracies(self, method: str, part: str) -> dict[str, float]:
-        """The share of right answers by setting."""
+        """The accuracy by setting."""
         train, asked = self._vectors["train"], self._vectors[part]
         answers = PROBES[method](train, self._labels["train"], asked, self._classes)
         return {setting: float(np.mean(answer == self._labels[part])) for setting, answer in answers}

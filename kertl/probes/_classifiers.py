@@ -1,6 +1,6 @@
 """Classical classifiers of feature vectors: each is fitted once and tried at all its settings.
 
-A probe gives, for each setting, the answers to rows that it has not seen; what is chosen is chosen outside.
+A probe gives, for each setting, the predictions for rows that it has not seen; what is chosen is chosen outside.
 """
 
 import warnings
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import pairwise_distances_argmin
+from sklearn.neighbors import NearestNeighbors
 
 from kertl._checks import complain
 
@@ -18,19 +20,16 @@ RIDGE_STRENGTHS = (100.0, 10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4)
 LOGISTIC_STRENGTHS = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)
 NEIGHBOURS = (50, 20, 10, 5, 3, 1)
 
-# Bytes of the distances that are held at a time.
-_BLOCK = 2**26
-
 Probe = Callable[[np.ndarray, np.ndarray, np.ndarray, int], Iterator[tuple[str, np.ndarray]]]
 
 
 class Standardiser:
-    """Moves each feature to mean 0 and spread 1, as measured on training rows; a constant one becomes 0."""
+    """Moves each feature to mean 0 and standard deviation 1, as measured on training rows; a constant one becomes 0."""
 
     def __init__(self, rows: np.ndarray) -> None:
         self._mean = rows.mean(axis=0, dtype=np.float64)
-        spread = rows.std(axis=0, dtype=np.float64)
-        self._scale = np.where(spread > 1e-12, spread, np.inf)
+        deviation = rows.std(axis=0, dtype=np.float64)
+        self._scale = np.where(deviation > 1e-12, deviation, np.inf)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         return ((rows - self._mean) / self._scale).astype(np.float32)
@@ -39,8 +38,8 @@ class Standardiser:
 class Ridge:
     """Least squares on one-hot classes with an L2 penalty, for all strengths from one eigendecomposition.
 
-    With n centred rows X and targets Y, the answers to z are those of `z @ (X'X + s n I)^-1 @ X'Y` for each strength s.
-    The smaller of X'X and XX' is decomposed.
+    With n centred rows X and targets Y, the scores of z are `z @ (X'X + s n I)^-1 @ X'Y` for each strength s. The
+    smaller of X'X and XX' is decomposed.
 
     Args:
         rows: X, of shape `(n, features)`; n >= 2.
@@ -76,7 +75,7 @@ class Ridge:
         return (rows - self._mean) @ weights + self._target_mean
 
     def accuracy_left_out(self, strength: float) -> float:
-        """The share of training rows that are answered rightly by the fit to all the others."""
+        """The share of training rows that are predicted rightly by the fit to all the others."""
         shrunk = self._values / (self._values + strength * self._count)
         fitted = (self._left * shrunk) @ (self._left.T @ self._targets)
         leverage = ((self._left**2) @ shrunk) + 1 / self._count
@@ -88,10 +87,11 @@ class Ridge:
 def nearest_mean(
     rows: np.ndarray, labels: np.ndarray, asked: np.ndarray, classes: int
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The class whose mean is nearest; classes without a row are never answered."""
+    """The class whose mean is nearest; classes without a row are never predicted."""
     present = np.unique(labels)
     means = np.stack([rows[labels == label].mean(axis=0) for label in present])
-    yield "", present[_squared_distances(asked, means).argmin(axis=1)]
+    # What `NearestCentroid` predicts by; its fit takes memory for standard deviations that are not needed here.
+    yield "", present[pairwise_distances_argmin(asked, means)]
 
 
 def nearest_neighbours(
@@ -99,10 +99,7 @@ def nearest_neighbours(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The class of most of the k nearest rows; of equally many, that of the nearer ones."""
     most = min(max(NEIGHBOURS), len(rows))
-    size = max(1, _BLOCK // (4 * len(rows)))
-    nearest = np.concatenate(
-        [_nearest(rows, asked[start : start + size], most) for start in range(0, len(asked), size)]
-    )
+    nearest = NearestNeighbors(n_neighbors=most, algorithm="brute").fit(rows).kneighbors(asked, return_distance=False)
     votes = np.eye(classes)[labels[nearest]] * (1 - 1e-6 * np.arange(most))[None, :, None]
     for k in NEIGHBOURS:
         if k <= most:
@@ -121,8 +118,8 @@ def logistic_regression(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Multinomial logistic regression at falling strengths, each begun where the stronger one ended.
 
-    Where all training rows are answered rightly, a weaker penalty would do little but make the answers louder: the row
-    of strengths ends there.
+    Where all training rows are predicted rightly, a weaker penalty would do little but make the predictions surer: the
+    row of strengths ends there.
     """
     model = LogisticRegression(solver="lbfgs", tol=1e-3, max_iter=300, warm_start=True)
     for strength in LOGISTIC_STRENGTHS:
@@ -154,15 +151,3 @@ def classes_of(data: Any) -> np.ndarray:
     if task not in ("single_label", "binary"):
         raise complain("data", "of the task 'single_label' or 'binary', one class per image", task)
     return np.asarray(data.labels).reshape(len(data.labels)).astype(np.int64)
-
-
-def _nearest(rows: np.ndarray, asked: np.ndarray, most: int) -> np.ndarray:
-    """For each row asked the numbers of the nearest rows, the nearest first."""
-    distances = _squared_distances(asked, rows)
-    found = np.argpartition(distances, most - 1, axis=1)[:, :most]
-    inside = np.take_along_axis(distances, found, axis=1)
-    return np.take_along_axis(found, np.argsort(inside, axis=1, kind="stable"), axis=1)
-
-
-def _squared_distances(these: np.ndarray, those: np.ndarray) -> np.ndarray:
-    return (these**2).sum(axis=1)[:, None] - 2 * these @ those.T + (those**2).sum(axis=1)[None, :]

@@ -21,7 +21,7 @@ class Depth:
     boundary: str
     """Name of the group whose end it is."""
     at: str
-    """The `at` of a stage that trains what lies behind it."""
+    """The `at` of a stage that trains what comes after it."""
     columns: slice
     """Where its features are."""
 
@@ -43,8 +43,8 @@ class Depths:
         self._model, sizes = _pooled(chain, model, [groups.index(group) for group in _chosen(groups, boundaries)])
         found, start = [], 0
         for number, size in sizes.items():
-            behind = groups[number + 1].name if number + 1 < len(groups) else "deep"
-            found.append(Depth(groups[number].name, behind, slice(start, start + size)))
+            following = groups[number + 1].name if number + 1 < len(groups) else "deep"
+            found.append(Depth(groups[number].name, following, slice(start, start + size)))
             start += size
         self.depths: tuple[Depth, ...] = tuple(found)
         """From the input to the end."""
@@ -66,7 +66,7 @@ def _chosen(groups: Sequence[LayerGroup], boundaries: Sequence[str] | None) -> l
 
 
 def _pooled(chain: Chain, model: keras.Model, numbers: Sequence[int]) -> tuple[keras.Model, dict[int, int]]:
-    """A model from the images to the pooled features behind the given groups, and how many those are."""
+    """A model from the images to the pooled features after the given groups, and how many those are."""
     inputs = tensors = keras.Input(model.input_shape[1:], dtype=chain.graph.input_dtype, name="images")
     vectors, done = {}, 0
     for number in numbers:

@@ -17,7 +17,7 @@ def draw(rows: Sequence[Any], majority: float, images: int, path: Path) -> None:
 
     Args:
         rows: The baselines.
-        majority: What answering the largest class gives.
+        majority: What predicting the largest class gives.
         images: How many images the accuracies are of.
         path: Where the picture goes; its suffix is its format.
     """
@@ -35,7 +35,7 @@ def draw(rows: Sequence[Any], majority: float, images: int, path: Path) -> None:
         axes.plot([places[name] for name in joined], [found[name] for name in joined], linestyle="", **line)
     axes.axhline(majority, color="0.4", linestyle="--", linewidth=1, label="largest class alone")
     axes.set_xticks(list(places.values()), [name.replace(" + ", "\n+ ") for name in places], fontsize=9)
-    axes.set_xlabel("features behind (from the input to the end; right: joined)")
+    axes.set_xlabel("features after (from the input to the end; right: joined)")
     axes.set_ylabel(f"accuracy on {images} validation images")
     axes.set_title("Classical classifiers on frozen features", loc="left")
     axes.grid(axis="y", color="0.9")

@@ -1,12 +1,12 @@
 """A model on loan: whatever is trained with it meanwhile, it is given back as it was, bit for bit, from memory."""
 
 import random
-from typing import Any
 
 import keras
 import numpy as np
 
 from kertl._checks import complain
+from kertl._keras import global_seed_state, layers_inside, say_variables_are_current
 from kertl.hardware import scope_of
 from kertl.range_test._rates import Rates
 
@@ -32,7 +32,7 @@ class Borrowed:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        if not model.compiled or not all(layer.built for layer in model._flatten_layers()):
+        if not model.compiled or not all(layer.built for layer in layers_inside(model)):
             advice = "Call `compile`, and the model once on a batch of inputs."
             raise complain("model", "compiled and built", model.name, advice)
         self._model = model
@@ -40,7 +40,9 @@ class Borrowed:
         with scope_of(model):
             if not model.optimizer.built:
                 model.optimizer.build(model.trainable_variables)
-            variables = [*model.variables, *model.metrics_variables, *model.optimizer.variables, *_global_seed()]
+            variables = [*model.variables, *model.metrics_variables, *model.optimizer.variables]
+            seed = global_seed_state()
+            variables += [] if seed is None else [seed]
             once = {id(variable): variable for variable in variables}.values()
             self._values = [(variable, np.array(keras.ops.convert_to_numpy(variable))) for variable in once]
             self._attributes = {name: getattr(model, name) for name in _ATTRIBUTES if hasattr(model, name)}
@@ -50,8 +52,7 @@ class Borrowed:
 
     def reset(self) -> None:
         """Give the variables their values back."""
-        if hasattr(self._model, "_jax_state_synced"):
-            self._model._jax_state_synced = True  # else a `fit` that an exception leaves writes its own over these
+        say_variables_are_current(self._model)
         self._model.reset_metrics()  # also those that were not built before
         for variable, value in self._values:
             variable.assign(value)
@@ -68,11 +69,3 @@ class Borrowed:
         python, numpy = self._random
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
-
-
-def _global_seed() -> list[Any]:
-    """The state of the generator that Keras draws from where no seed is given; nothing if there is none yet."""
-    from keras.src.backend.common import global_state
-
-    generator = global_state.get_global_attribute("global_seed_generator")
-    return [] if generator is None else [generator.state]

@@ -19,8 +19,8 @@ class LRRangeTest(Ramp):
     Weights, optimizer (moments, step count, rate or schedule), metrics, seed generators, and the random state of
     Python, numpy and Keras are those of before bit for bit when `fit` ends, be it by an exception or Ctrl-C; only if
     another callback raises, call `restore()`. Any loss, optimizer, precision, strategy and backend will do. Of an
-    optimizer with several rates the highest is set, and the others keep their ratio to it. What cannot be given back is
-    what others keep: the state of other callbacks, the order of a shuffled `tf.data.Dataset`.
+    optimizer with several rates the highest is set, and the others keep their ratio to it. It does not give back
+    what others hold: the state of other callbacks, the order of a shuffled `tf.data.Dataset`.
 
     From noisy losses `kertl.lr_range_test` tells a fall more surely.
 
@@ -85,7 +85,7 @@ class LRRangeTest(Ramp):
             borrowed.give_back()
 
     def _restoring(self, train_function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function, behind which everything is given back if it, or the data that it reads, raises.
+        """The same function, after which everything is given back if it, or the data that it reads, raises.
 
         `fit` tells its callbacks nothing of an exception.
         """

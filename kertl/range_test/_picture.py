@@ -13,7 +13,7 @@ _LOOKS = {"valley": ("#D55E00", "o"), "steep": ("#009E73", "^"), "minimum": ("#C
 
 
 def draw(test: Any, path: Path | None) -> Figure:
-    """The smoothed losses over the rates, those of single steps behind them, and a mark for each suggestion.
+    """The smoothed losses over the rates, those of single steps in the background, and a mark for each suggestion.
 
     Args:
         test: A `RangeTest`.

@@ -4,12 +4,14 @@ from typing import Any
 
 import keras
 
+from kertl._keras import learning_rate_of, put_learning_rate
+
 
 class Rates:
     """The learning rate of an optimizer, or of all those inside it, as one number that can be set.
 
-    Keras refuses to set the rate of an optimizer that has a schedule; in the place of a schedule comes a variable of
-    the optimizer's own, since what is not among its variables is a constant to a compiled step of JAX.
+    Keras refuses to set the rate of an optimizer that has a schedule; instead of a schedule it gets a variable of its
+    own, since what is not among its variables is a constant to a compiled step of JAX.
 
     Attributes:
         replaced: Whether a schedule was replaced.
@@ -26,16 +28,17 @@ class Rates:
         highest = max(rates)
         self._shares = [(part, rate / highest if highest else 1.0) for part, rate in zip(parts, rates, strict=True)]
         self._replaced = [
-            (part, part._learning_rate) for part in parts if not isinstance(part._learning_rate, keras.Variable)
+            (part, learning_rate_of(part)) for part in parts if not isinstance(learning_rate_of(part), keras.Variable)
         ]
         self.replaced = bool(self._replaced)
         for part, _ in self._replaced:
-            part._learning_rate = part.add_variable((), aggregation="only_first_replica", name="range_test_rate")
+            rate = part.add_variable((), aggregation="only_first_replica", name="range_test_rate")
+            put_learning_rate(part, rate)
 
     def set(self, rate: float) -> None:
         """Set the rate."""
         for part, share in self._shares:
-            part._learning_rate.assign(rate * share)
+            learning_rate_of(part).assign(rate * share)
 
     def give_back(self) -> None:
         """Put the schedules back; the value of a rate that has none is a variable's like all others."""

@@ -5,12 +5,15 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from rich import box
+from rich.table import Table
 
 from kertl.range_test._picture import draw
 from kertl.range_test._suggest import RULES, suggest
+from kertl.results import Result, table_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +45,15 @@ class Curve:
         return suggest(self.learning_rates, self.learnt, self.losses, self.steps)
 
 
-@dataclass(frozen=True, eq=False)
-class RangeTest:
+@dataclass(frozen=True, eq=False, repr=False)
+class RangeTest(Result):
     """What a learning-rate range test found.
 
     Attributes:
         runs: The runs, one or several.
     """
+
+    DERIVED: ClassVar[tuple[str, ...]] = ("suggestions", "suggestion", "suggestion_range")
 
     runs: Sequence[Curve]
 
@@ -90,10 +95,19 @@ class RangeTest:
         return self.suggestions["valley"]
 
     @property
-    def spread(self) -> tuple[float, float] | None:
+    def suggestion_range(self) -> tuple[float, float] | None:
         """The lowest and highest suggestion of the runs; None where there is no suggestion."""
         rates = [rate for rate in self._found()["valley"] if rate is not None]
         return None if self.suggestion is None else (min(rates), max(rates))
+
+    def table(self) -> str:
+        """The suggestions as text, and what they come to."""
+        table = Table(box=box.SIMPLE)
+        table.add_column("rule")
+        table.add_column("learning rate", justify="right")
+        for name, rate in self.suggestions.items():
+            table.add_row(name, "-" if rate is None else f"{rate:.1e}")
+        return table_text(table) + self._sentence()
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draw loss over rate with the suggestions marked.
@@ -105,6 +119,13 @@ class RangeTest:
             The matplotlib figure, which a notebook shows.
         """
         return draw(self, None if path is None else Path(path))
+
+    def _sentence(self) -> str:
+        if self.suggestion is None or self.suggestion_range is None:
+            return "The loss does not fall at any of these rates, so none is suggested."
+        low, high = self.suggestion_range
+        runs = f"; {low:.1e} to {high:.1e} in {len(self.runs)} runs" if len(self.runs) > 1 else ""
+        return f"Suggested: {self.suggestion:.1e} (valley{runs})."
 
     def _mean(self, rows: list[np.ndarray]) -> np.ndarray:
         return np.mean([row[: len(self.learning_rates)] for row in rows], axis=0)

@@ -16,6 +16,7 @@ from kertl.range_test._ramp import Ramp, Standstill
 from kertl.range_test._result import RangeTest
 from kertl.recipe import Stage
 from kertl.tasks import task_named
+from kertl.training import compile_with, loss_of
 
 
 def lr_range_test(
@@ -111,10 +112,7 @@ def _compiled(model: keras.Model) -> keras.Model:
     info = model_info(model)
     task = task_named(info.task if info else task_of(end))
     trained = keras.Model(model.inputs, model.outputs, name=model.name)
-    rate = stage.learning_rate
-    trained.compile(
-        optimizer=optimizer_named(stage.optimizer, rate, trained.trainable_variables, weight_decay=stage.weight_decay),
-        loss=task.loss(stage.label_smoothing, target_spreads(end)),
-        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
-    )
+    rate, variables = stage.learning_rate, trained.trainable_variables
+    optimizer = optimizer_named(stage.optimizer, rate, variables, weight_decay=stage.weight_decay)
+    compile_with(trained, optimizer, loss_of(task, stage, target_spreads(end)))
     return trained

@@ -35,7 +35,7 @@ def check_same_callbacks(callbacks: Sequence[keras.callbacks.Callback], snapshot
     Raises:
         RunError: If so.
     """
-    _, *before = (name for name, _ in snapshot.callbacks)  # the first is the stage's own
+    _, _, *before = (name for name, _ in snapshot.callbacks)  # the first two are the run's own
     names = [type(callback).__name__ for callback in callbacks]
     if names != before:
         raise RunError(

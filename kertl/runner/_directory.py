@@ -115,12 +115,12 @@ class RunDirectory:
         return last
 
     def _check_space(self, model: keras.Model) -> None:
-        """The least that a run takes: three checkpoints, each with the weights and the best weights, and the model."""
+        """The least that a run takes: the model, and three checkpoints with three sets of weights each."""
         size = 4 * model.count_params()
         free = shutil.disk_usage(str(self.path)).free
-        if free < 7 * size:
+        if free < 10 * size:
             raise RunError(
-                f"`run_dir` must have at least {7 * size / 1e6:,.0f} MB of free space for checkpoints and the model. "
+                f"`run_dir` must have at least {10 * size / 1e6:,.0f} MB of free space for checkpoints and the model. "
                 f"Received: run_dir={str(self.path)!r}, with {free / 1e6:,.0f} MB. Make room, or choose another disk."
             )
 

@@ -2,62 +2,37 @@
 
 import dataclasses
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-import kertl
 from kertl._checks import complain, number, one_of
+from kertl._terminal import told
 from kertl.compatibility import Findings, check
 from kertl.data import ImageData
 from kertl.errors import DataError, DivergedError
 from kertl.evaluation import evaluate, tune_thresholds
 from kertl.groups import find_chain
-from kertl.model import ModelInfo, at_size, flags_kept, load, model_info, output_layer, set_model_info
+from kertl.model import at_size, flags_kept, load, model_info, note_data, output_layer, set_model_info
 from kertl.recipe import NAMED, PRECISIONS, Recipe, named_recipe
+from kertl.results import plain
 from kertl.runner._auto import AutoRecipe, choose_recipe
+from kertl.runner._best_stage import BestStage
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import MODEL, RunDirectory, read_metrics
 from kertl.runner._journal import Journal, Snapshot
+from kertl.runner._run import Run, StageValue
 from kertl.runner._signals import Stop, stopping
-from kertl.runner._stage import Trained, train_stage
+from kertl.runner._stage import StageRunner
 from kertl.runner._unfreezing import gradual_unfreezing
 from kertl.tasks import loss_named, task_named
+from kertl.training import WITHOUT_VALIDATION, Learner, refuse_unsupported
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """What a recipe came to.
-
-    Attributes:
-        model: The trained model.
-        recipe: The recipe.
-        rows: One mapping per epoch: stage, boundary, epoch (counted from 1 through all stages), rate, losses, metrics.
-        metrics: `validation` and `test`, each as `kertl.evaluate` gives it; empty parts are left out. After a last
-            stage on kept features in float32 they are computed from features, which rounds otherwise.
-        run_dir: Where the files of the run are; None if it wrote none.
-    """
-
-    model: keras.Model
-    recipe: Recipe
-    rows: Sequence[dict[str, Any]]
-    metrics: dict[str, Any]
-    run_dir: Path | None
-
-    @property
-    def history(self) -> dict[str, list[Any]]:
-        """The rows by column, as Keras' `History.history` has them; the stages run through."""
-        columns: dict[str, list[Any]] = defaultdict(list)
-        for row in self.rows:
-            for name, value in row.items():
-                columns[name].append(value)
-        return dict(columns)
 
 
 def fine_tune(
@@ -76,7 +51,7 @@ def fine_tune(
 
     In each stage what lies in front of the boundary runs in inference mode for good; a new optimizer takes over the
     moments of the variables that trained before; at its end the weights of its epoch with the lowest validation loss
-    are taken.
+    are taken. At the end of the run it is the best of the stages, by that loss, whose weights are taken.
     A model that was built inside a `tf.distribute` scope is trained in it.
 
     Args:
@@ -138,10 +113,9 @@ def fine_tune(
     _check(model, data, wanted)
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
     one_of("precision", precision, (None, *PRECISIONS))
-    if model_info(model) is None:
-        set_model_info(model, ModelInfo(data.task, tuple(data.class_names), model.name, kertl.__version__))
+    note_data(model, data)
     directory = RunDirectory(run_dir, cache_dir)
-    with directory.in_use():
+    with told(), directory.in_use():
         recipe = wanted if isinstance(wanted, Recipe) else _chosen_recipe(model, data, directory)
         recipe = recipe if precision is None else dataclasses.replace(recipe, precision=precision)
         check_callbacks(callbacks)
@@ -158,52 +132,62 @@ def fine_tune(
         files = directory.checkpoints
         with stopping(files.hint) if files else nullcontext(Stop()) as stop, flags_kept(model):
             journal = Journal(directory, snapshot.rows if snapshot else (), stop, checkpoint_seconds)
-            trained = _train(model, data, recipe, journal, snapshot, callbacks, verbose)
-            parts = {name: part for name in ("validation", "test") if (part := getattr(data, name)) is not None}
-            said = {name: trained.predict(part) for name, part in parts.items()}
+            learner = Learner.of(model, data.task)
+            stages, predictions = _train(learner, data, recipe, journal, snapshot, callbacks, verbose)
             if task_named(data.task).has_thresholds and data.validation is not None:
-                tune_thresholds(model, data, predictions=said["validation"])
-            metrics = {name: evaluate(model, part, predictions=said[name]) for name, part in parts.items()}
+                tune_thresholds(model, data, predictions=predictions["validation"])
+            metrics = {
+                name: evaluate(model, getattr(data, name), predictions=found) for name, found in predictions.items()
+            }
+            ends = tuple(stages.values)
             directory.write_model(model)
-            directory.write_metrics(metrics)
-    return Run(model, recipe, journal.rows, metrics, directory.path)
+            directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends)})
+    return Run(model, recipe, journal.rows, metrics, directory.path, stages.best or 0, ends)
 
 
 def _train(
-    model: keras.Model,
+    learner: Learner,
     data: ImageData,
     recipe: Recipe,
     journal: Journal,
     snapshot: Snapshot | None,
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: str | int,
-) -> Trained:
-    """Train the stages, or what is left of them; what the last one leaves."""
-    trained: Any = None
-    start = journal.start_weights(model) if any(stage.l2_sp for stage in recipe.stages) else ()
+) -> tuple[BestStage, dict[str, np.ndarray]]:
+    """Train the stages, or what is left of them; how they ended, and what the best of them predicts of each part."""
+    model = learner.model
+    best_stage = BestStage(model, recipe, data)
+    pulled = any(stage.l2_sp for stage in recipe.stages)
+    start = zip(model.weights, journal.start_weights(model), strict=True) if pulled else ()
+    runner = StageRunner(
+        learner,
+        data,
+        recipe,
+        start={id(variable): value for variable, value in start},
+        journal=journal,
+        best_stage=best_stage,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
+    before, predicting = None, {}
     begin = snapshot.position.stage if snapshot else 0
     for place, stage in list(enumerate(recipe.stages))[begin:]:
         _logger.info("Stage %d of %d: at=%r, %d epochs.", place + 1, len(recipe.stages), stage.at, stage.epochs)
         try:
-            trained = train_stage(
-                model,
-                data,
-                recipe,
-                place,
-                before=trained,
-                start=start,
-                journal=journal,
-                snapshot=snapshot if place == begin else None,
-                callbacks=callbacks,
-                verbose=verbose,
-            )
+            end = runner.train(place, before, snapshot if place == begin else None)
         except (DivergedError, KeyboardInterrupt):
             journal.write_model(model)
             raise
         except DataError:
             _logger.warning(journal.hint())
             raise
-    return trained
+        before, predicting[place] = end.trained, end.predict
+        best_stage.offer(place, stage, end.monitored, end.predict)
+        _logger.info("%s.", best_stage.values[-1])
+    best_stage.restore()
+    predict = predicting.get(best_stage.best or 0) or runner.predictions(best_stage.best or 0)
+    parts = {name: part for name in ("validation", "test") if (part := getattr(data, name)) is not None}
+    return best_stage, {name: predict(part) for name, part in parts.items()}
 
 
 def _report(findings: Findings) -> None:
@@ -237,6 +221,8 @@ def _check(model: keras.Model, data: ImageData, recipe: str | Recipe) -> None:
         raise complain("recipe", "the name of a recipe or a kertl.Recipe", recipe)
     _check_task(model, data)
     stages = recipe.stages if isinstance(recipe, Recipe) else ()
+    if isinstance(recipe, Recipe) and data.validation is None:
+        refuse_unsupported(recipe, WITHOUT_VALIDATION)
     if any(stage.class_weights for stage in stages):
         _ = data.class_weights  # says so where the task has none
     if any(stage.oversample for stage in stages):
@@ -258,8 +244,6 @@ def _check(model: keras.Model, data: ImageData, recipe: str | Recipe) -> None:
         loss_named(task_named(data.task), stage.loss)
         if stage.image_size is not None:
             at_size(model, stage.image_size)
-        if stage.until_below_validation and data.validation is None:
-            raise complain("until_below_validation", "False where the data have no validation part", True)
 
 
 def _check_task(model: keras.Model, data: ImageData) -> None:
@@ -303,4 +287,8 @@ def _finished_run(model: keras.Model, recipe: Recipe, directory: RunDirectory) -
     model.set_weights(saved.get_weights())
     if (info := model_info(saved)) is not None:
         set_model_info(model, info)
-    return Run(model, recipe, directory.read_history(recipe), read_metrics(path), path)
+    metrics = read_metrics(path)
+    parts: dict[str, Any] = {name: metrics[name] for name in ("validation", "test") if name in metrics}
+    rows = directory.read_history(recipe)
+    ends = tuple(StageValue(**one) for one in metrics.get("stages", ()))
+    return Run(model, recipe, rows, parts, path, metrics.get("best_stage") or 0, ends)

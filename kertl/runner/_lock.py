@@ -6,40 +6,56 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from kertl.errors import RunError
 
-try:
-    import fcntl
-except ImportError:  # not POSIX: two processes in one run directory are then not found
-    fcntl = None  # type: ignore[assignment]
+_LOCK = ".lock"
+# Apart from the lock, which other processes cannot read on Windows while it is held.
+_HOLDER = ".lock-holder"
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Have the folder to oneself; the system gives it free when the process ends, however it ends.
+    """Have the folder to oneself; the system releases it when the process ends, however it ends.
 
     Raises:
         RunError: If another process has it, or it cannot be made or written to.
     """
+    lock, holder = FileLock(folder / _LOCK), folder / _HOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a+", encoding="utf-8")
-    except OSError as error:
+        lock.acquire(blocking=False)
+    except Timeout as error:
         raise RunError(
-            f"`run_dir` must be a directory that can be written to. Received: run_dir={str(folder)!r}: "
-            f"{error.strerror}. Choose another one."
+            f"`run_dir` must be used by one process at a time. Received: run_dir={str(folder)!r}, in use by "
+            f"{_named_in(holder)}. Wait for it, stop it, or choose another directory."
         ) from error
-    with file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                raise RunError(
-                    f"`run_dir` must be used by one process at a time. Received: run_dir={str(folder)!r}, in use by "
-                    f"{file.read().strip()}. Wait for it, stop it, or choose another directory."
-                ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        yield
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    try:
+        try:
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+        except OSError as error:
+            raise _not_writable(folder, error) from error
+        try:
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def _not_writable(folder: Path, error: OSError) -> RunError:
+    return RunError(
+        f"`run_dir` must be a directory that can be written to. Received: run_dir={str(folder)!r}: "
+        f"{error.strerror or error}. Choose another one."
+    )
+
+
+def _named_in(holder: Path) -> str:
+    """The process that has the lock; its name is not yet written in the moment after it took the lock."""
+    try:
+        return holder.read_text(encoding="utf-8").strip() or "another process"
+    except OSError:
+        return "another process"

@@ -1,5 +1,6 @@
 """`TransferHyperModel`: the choices of transfer learning in KerasTuner's terms, on features extracted once."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,26 +10,31 @@ import keras_tuner
 import numpy as np
 
 from kertl._checks import complain, integer
-from kertl.data import ImageData
-from kertl.recipe import Stage
+from kertl.data import ImageData, joined
+from kertl.model import flags_kept
+from kertl.range_test import suggested_rate
 from kertl.search._candidate import Candidate
-from kertl.search._shared import Shared
+from kertl.search._shared import PooledFeatures, Shared
 from kertl.search._space import default_space
-from kertl.search._training import Training, folds, gradients_forgotten, parts
-from kertl.search._trial_model import head_on_features, trains_on_features, trial_model
+from kertl.search._trial import Trial, gradients_forgotten, trial_of
+from kertl.studies import folds_of
+from kertl.training import Given, Trainee, refuse_unsupported
 
 SPREAD = "_spread"
-"""What the name of a figure's standard deviation over folds ends in."""
+"""What the name of a metric's standard deviation over folds ends in."""
+_MANY = 1000
+"""How many trainings are taken to share an extraction: as many as a search may have trials."""
 
 
 class TransferHyperModel(keras_tuner.HyperModel):
     """What to train of a backbone, with which head and how fast, for any tuner of KerasTuner.
 
     `build` gives a compiled model, `fit` puts in what it trains on: features, which are extracted once for each
-    backbone, boundary, size and augmentation and shared by all trials, or the images where nothing is kept. So
-    `tuner.search(epochs=10)` needs no data. Stages before the last train the head alone, in front of the `fit` that the
-    tuner sees; the schedule of the last lasts for the epochs of that `fit`. A tuner's later round (Hyperband's) loads
-    the weights of the earlier one and trains the last stage on, with a schedule for the epochs that are left.
+    backbone, boundary, size and augmentation and shared by all trials, or the images where nothing is cached. So
+    `tuner.search(epochs=10)` needs no data. What a trial trains is what `kertl.fine_tune` trains of the same recipe, to
+    the last digit. Stages before the last are trained before the `fit` that the tuner sees; the schedule of the last
+    lasts for the epochs of that `fit`. A tuner's later round (Hyperband's) loads the weights of the earlier one and
+    trains the last stage on, with a schedule for the epochs that are left.
 
     Each trial draws its head, order and dropout from the same seed, so that trials differ by what is searched alone.
 
@@ -104,8 +110,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The compiled model of a trial's last stage, which takes features where it trains on features."""
-        candidate = self.candidate(hp)
-        return trial_model(self._shared, candidate, self._data_for(candidate.recipe.stages[-1]), self.seed)
+        return self._trial(self.candidate(hp)).model
 
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
         """Train a model that `build` made.
@@ -132,48 +137,47 @@ class TransferHyperModel(keras_tuner.HyperModel):
                 f"TransferHyperModel. Received: {[*map(type, args), *sorted(other)]}."
             )
         _check_direction(kwargs.get("callbacks") or ())
-        candidate = self.candidate(hp)
-        begin, callbacks = kwargs.pop("initial_epoch", 0), kwargs.pop("callbacks", None) or ()
-        epochs = kwargs.pop("epochs", candidate.recipe.stages[-1].epochs)
+        begin = kwargs.pop("initial_epoch", 0)
         if self.folds and begin:
             raise keras_tuner.errors.FatalValueError(
                 "`folds` must be None with a tuner whose later rounds go on with the weights of earlier ones. "
                 f"Received: folds={self.folds} and initial_epoch={begin}."
             )
-        *before, last = self._trainings(candidate, model)
-        start = model.get_weights()
-        figures = []
-        with gradients_forgotten():
-            for fold in range(self.folds or 1):
-                model.set_weights(start)
-                for training, stage in zip(before, candidate.recipe.stages, strict=False):
-                    if begin == 0:  # else the weights are those of a round before which the head was trained already
-                        training.run(fold, stage.epochs, verbose=0)
+        trial = trial_of(model) or self._trial(self.candidate(hp))
+        callbacks = kwargs.pop("callbacks", None) or ()
+        epochs = kwargs.pop("epochs", trial.trainee.recipe.stages[-1].epochs)
+        metrics = []
+        with gradients_forgotten(), flags_kept(trial.source):
+            for fold, given in enumerate(self._givens):
                 watching = callbacks if fold == 0 else ()
-                history = last.run(fold, epochs, initial_epoch=begin, callbacks=watching, **kwargs)
-                figures.append({name: values[-1] for name, values in history.history.items()})
-        return _means(figures) if self.folds else history
+                history = trial.train(given, self.seed, begin, epochs, callbacks=watching, **kwargs)
+                metrics.append({name: values[-1] for name, values in history.history.items()})
+        return _means(metrics) if self.folds else history
 
-    def _data_for(self, stage: Stage) -> ImageData:
-        return self.data.changed(image_size=stage.image_size, batch_size=stage.batch_size)
+    def _trial(self, candidate: Candidate) -> Trial:
+        shared, head, recipe = self._shared, candidate.head, candidate.recipe
+        if self.folds:
+            refuse_unsupported(recipe, "a search by folds")
+        trainee = Trainee(
+            shared.learner(candidate.backbone, head, self.seed),
+            recipe,
+            PooledFeatures(shared, candidate.backbone, head.pooling, recipe.precision),
+            trainings=_MANY,
+            head_seed=None,
+            find_rate=suggested_rate,
+        )
+        source = shared.pooled(candidate.backbone, head.pooling).model
+        with flags_kept(source):
+            return Trial(trainee, source, self._givens[0])
 
-    def _trainings(self, candidate: Candidate, model: keras.Model) -> list[Training]:
-        """The training of each stage."""
-        shared, stages, found = self._shared, candidate.recipe.stages, []
-        for number, stage in enumerate(stages, start=1):
-            data = self._data_for(stage)
-            trained = model if number == len(stages) else head_on_features(shared, candidate, data, model, stage)
-            chain = shared.pooled(candidate.backbone, data.image_size, candidate.head.pooling).chain
-            what = (shared, candidate.backbone, candidate.head.pooling, stage, data)
-            pairs = None
-            if trains_on_features(chain, stage):
-                pairs = folds(*what, self.folds, self.seed) if self.folds else parts(*what)
-            elif self.folds:
-                raise complain("stage", "one that trains on kept features where there are folds", stage)
-            elif stage.oversample:
-                data = data.oversampled()
-            found.append(Training(trained, stage, data, pairs, self.seed))
-        return found
+    @functools.cached_property
+    def _givens(self) -> list[Given]:
+        """The images of each training."""
+        if self.folds is None:
+            return [Given(self.data)]
+        images = joined([part for part in (self.data.train, self.data.validation) if part is not None])
+        _, fold_of = folds_of(self.data, self.folds, self.seed)
+        return [Given.fold(self.data, images, fold_of, number, self.seed) for number in range(self.folds)]
 
 
 def _means(figures: Sequence[dict[str, float]]) -> dict[str, float]:

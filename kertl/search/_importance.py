@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from rich import box
+from rich.table import Table
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 
 from kertl._checks import complain
+from kertl.results import Result, table_text
 from kertl.search._picture import draw
 
 
-@dataclasses.dataclass(frozen=True)
-class Importance:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Importance(Result):
     """What the values of each hyperparameter say about the objective.
 
     Of a forest of 100 trees that was fitted to the trials, the loss of R² when the values of one hyperparameter are
@@ -30,7 +33,7 @@ class Importance:
     """The hyperparameters, the most important first."""
     means: tuple[float, ...]
     """Mean loss of R² for each."""
-    spreads: tuple[float, ...]
+    standard_deviations: tuple[float, ...]
     """Standard deviation over the 10 times."""
     trials: int
     """How many trials there were."""
@@ -43,9 +46,19 @@ class Importance:
         text = f"{self.trials} trials, out-of-bag R² {self.explained:.2f}"
         return text if self.explained > self.LITTLE else f"{text}: too little to rely on"
 
+    def table(self) -> str:
+        """The hyperparameters as text, the most important first."""
+        table = Table(box=box.SIMPLE)
+        table.add_column("hyperparameter")
+        table.add_column("loss of R²", justify="right")
+        table.add_column("std. dev.", justify="right")
+        for name, *numbers in zip(self.names, self.means, self.standard_deviations, strict=True):
+            table.add_row(name, *(f"{number:.3f}" for number in numbers))
+        return f"{table_text(table)}Importance: {self.note}."
+
     def plot(self, path: str | Path) -> None:
         """Write a picture; the suffix is its format."""
-        draw(self.names, self.means, self.spreads, self.note, Path(path))
+        draw(self.names, self.means, self.standard_deviations, self.note, Path(path))
 
 
 def importance_of(values: Sequence[dict[str, Any]], objective: Sequence[float], seed: int) -> Importance:
@@ -77,7 +90,7 @@ def importance_of(values: Sequence[dict[str, Any]], objective: Sequence[float], 
     return Importance(
         names=tuple(names[place] for place in order),
         means=tuple(float(found.importances_mean[place]) for place in order),
-        spreads=tuple(float(found.importances_std[place]) for place in order),
+        standard_deviations=tuple(float(found.importances_std[place]) for place in order),
         trials=len(values),
         explained=float(forest.oob_score_),
     )

@@ -8,19 +8,21 @@ from matplotlib.figure import Figure
 from kertl.run_files import replace_file
 
 
-def draw(names: Sequence[str], means: Sequence[float], spreads: Sequence[float], title: str, path: Path) -> None:
+def draw(
+    names: Sequence[str], means: Sequence[float], standard_deviations: Sequence[float], title: str, path: Path
+) -> None:
     """A bar for each hyperparameter, the most important on top.
 
     Args:
         names: The hyperparameters, in order.
         means: How important each is.
-        spreads: How sure that is.
+        standard_deviations: Of each of these.
         title: What it is of.
         path: Where the picture goes; its suffix is its format.
     """
     figure = Figure(figsize=(6.4, 1.2 + 0.32 * max(3, len(names))), layout="constrained")
     axes = figure.add_subplot()
-    axes.barh(list(names), list(means), xerr=list(spreads), color="#0072B2", ecolor="0.3", capsize=2)
+    axes.barh(list(names), list(means), xerr=list(standard_deviations), color="#0072B2", ecolor="0.3", capsize=2)
     axes.invert_yaxis()
     axes.set_xlabel("loss of R² without its values")
     axes.set_title(f"Importance of each hyperparameter ({title})", loc="left", fontsize=10)

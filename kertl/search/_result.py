@@ -1,19 +1,19 @@
 """What a search has found so far, read from its folder."""
 
 import dataclasses
-import io
 import json
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from kertl.errors import RunError
 from kertl.heads import Head
 from kertl.recipe import Recipe
+from kertl.results import LEFT_OUT, Result, called, plain, table_text
 from kertl.run_files import write_text
 from kertl.search._candidate import Candidate
 from kertl.search._hypermodel import SPREAD
@@ -39,8 +39,8 @@ class Trial:
     """"COMPLETED", "FAILED" or "RUNNING"."""
     value: float | None
     """The objective at its best epoch, or its mean over folds; None where it is not known."""
-    spread: float | None
-    """The standard deviation of that over folds; None without folds."""
+    standard_deviation: float | None = dataclasses.field(metadata=called("spread"))
+    """Of that over folds; None without folds."""
     seconds: float | None
     """What building and training took."""
     reason: str
@@ -60,8 +60,8 @@ class Trial:
         return self.value if self.confirmed is None else self.confirmed
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class SearchResult:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class SearchResult(Result):
     """What `tune` found.
 
     Attributes:
@@ -70,12 +70,14 @@ class SearchResult:
         objective: What was to become small or large, by name.
         direction: "min" or "max".
         folder: Where the files are.
+        best_read: What the best trial trained, where the result was read from JSON: the folder need not be there then.
     """
 
     trials: tuple[Trial, ...]
     objective: str
     direction: str
     folder: Path
+    best_read: Candidate | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     @property
     def completed(self) -> tuple[Trial, ...]:
@@ -91,7 +93,7 @@ class SearchResult:
         """
         if not self.completed:
             raise RunError(f"No trial in {str(self.folder)!r} has a value yet.")
-        return self.candidate(self.completed[0].name)
+        return self.best_read or self.candidate(self.completed[0].name)
 
     @property
     def recipe(self) -> Recipe:
@@ -132,27 +134,26 @@ class SearchResult:
         table = Table(box=box.SIMPLE)
         table.add_column("trial", justify="right")
         table.add_column(self.objective, justify="right")
-        table.add_column("spread", justify="right")
+        table.add_column("std. dev.", justify="right")
         table.add_column("again", justify="right")
         table.add_column("values", overflow="fold")
         for trial in self.completed[:most]:
-            spread = "" if trial.spread is None else f"{trial.spread:.4f}"
-            table.add_row(trial.name, f"{trial.value:.4f}", spread, confirmation(trial), described(trial.values))
-        text = io.StringIO()
-        Console(file=text, width=width, markup=False, highlight=False).print(table)
+            deviation = "" if trial.standard_deviation is None else f"{trial.standard_deviation:.4f}"
+            table.add_row(trial.name, f"{trial.value:.4f}", deviation, confirmation(trial), described(trial.values))
         failed = [f"Trial {trial.name} failed: {trial.reason}" for trial in self.trials if trial.status == "FAILED"]
         counts = f"{len(self.completed)} of {len(self.trials)} trials have a value."
-        return "\n".join([text.getvalue().rstrip(), counts, *failed])
+        return "\n".join([table_text(table, width).rstrip(), counts, *failed])
 
-    def to_json(self) -> str:
-        """All of it as JSON text."""
-        values = {
-            "objective": self.objective,
-            "direction": self.direction,
-            "trials": [dataclasses.asdict(trial) for trial in self.trials],
-            "best": json.loads(self.best.to_json()) if self.completed else None,
-        }
-        return json.dumps(values, indent=2, ensure_ascii=False)
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, and what the best trial trained."""
+        return {**super().to_dict(), "best": plain(self.best) if self.completed else None}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], **left_out: Any) -> Self:
+        """The result from what `to_dict` gave; `best` is what it says, be the folder still there or not."""
+        fields = {name: value for name, value in values.items() if name != "best"}
+        best = values.get("best") and Candidate.from_json(json.dumps(values["best"]))
+        return super().from_dict(fields, **{"best_read": best, **left_out})
 
     def write(self) -> None:
         """Write leaderboard.json, the best recipe, and once five trials have a value the picture of importance."""
@@ -217,7 +218,7 @@ def _trial(path: Path, objective: str) -> Trial | None:
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
         metrics = state["metrics"]["metrics"]
-        spreads = metrics.get(objective + SPREAD, {"observations": []})["observations"]
+        deviations = metrics.get(objective + SPREAD, {"observations": []})["observations"]
         status = state["status"]
         beside = path.with_name(CANDIDATE)
         seconds = json.loads(beside.read_text(encoding="utf-8"))["seconds"] if beside.exists() else None
@@ -228,7 +229,7 @@ def _trial(path: Path, objective: str) -> Trial | None:
             values={name: value for name, value in values.items() if not name.startswith("tuner/")},
             status=status,
             value=state["score"] if status == "COMPLETED" else None,
-            spread=spreads[0]["value"][0] if spreads else None,
+            standard_deviation=deviations[0]["value"][0] if deviations else None,
             seconds=seconds,
             again=_again(path.with_name(AGAIN)),
             reason=lines[-1].partition("FailedTrialError: ")[2] or lines[-1] if status == "FAILED" else "",

@@ -1,47 +1,19 @@
 """What all trials share: backbones, which none of them changes, and features, which are extracted once."""
 
-import dataclasses
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from kertl._checks import complain
 from kertl.backbones import MODEL_SUFFIXES, load_backbone
 from kertl.data import ImageData, ImageDataset
-from kertl.features import all_versions, extract
-from kertl.groups import Chain, find_chain
+from kertl.groups import drawing_from, with_other_head
 from kertl.heads import Head
 from kertl.model import at_size
 from kertl.recipe import Stage
-from kertl.studies import drawing_from, with_head
-
-
-@dataclasses.dataclass(frozen=True)
-class Pooled:
-    """A backbone at one size with one kind of pooling behind it, and a head that is there to mark the boundary."""
-
-    model: keras.Model
-    """All of it; its layers are the shared ones."""
-
-    @functools.cached_property
-    def chain(self) -> Chain:
-        """Its layer groups."""
-        return find_chain(self.model)
-
-    @property
-    def end(self) -> int:
-        """The number of groups of the backbone with its pooling."""
-        return len(self.chain.backbone_groups)
-
-    @property
-    def width(self) -> int:
-        """How many numbers the head is given."""
-        (pooled,) = self.chain.crossing(self.end)
-        return int(self.chain.graph.shapes[pooled][-1] or 0)
+from kertl.training import FeaturePool, Learner, head_for, with_head
 
 
 class Shared:
@@ -51,7 +23,7 @@ class Shared:
         backbones: Names for `kertl.load_backbone`, or models, whose own names are taken.
         data: The images.
         weights: Of the backbones that are names of pretrained ones.
-        cache_dir: Where features are kept for other processes and searches; None keeps them in memory alone.
+        cache_dir: Where features are cached for other processes and searches; None caches them in memory alone.
         seed: Of augmented versions.
     """
 
@@ -70,64 +42,48 @@ class Shared:
         )
         if not self.names or len(set(self.names)) < len(self.names):
             raise complain("backbones", "a list of at least one, each with a name of its own", list(self.names))
-        self._data, self._cache_dir, self._seed = data, cache_dir, seed
-        # All at the start, so that a name that there is not, or weights that cannot be had, do not come up hours later.
+        self.cache_dir = cache_dir
+        self._data, self._seed = data, seed
+        # All at the start, so that an unknown name, or weights that are missing, do not come up hours later.
         self._backbones = {
             name: source if hasattr(source, "backbone_name") else self._loaded(source, weights)
             for name, source in zip(self.names, backbones, strict=True)
         }
-        self._pooled: dict[tuple[Any, ...], Pooled] = {}
-        self._values: dict[tuple[Any, ...], Any] = {}
+        self._learners: dict[tuple[str, str], Learner] = {}
+        self._pools: dict[tuple[str, str, str], FeaturePool] = {}
 
-    def pooled(self, name: str, image_size: tuple[int, int], pooling: str) -> Pooled:
-        """A backbone with a pooling behind it."""
-        key = (name, image_size, pooling)
-        if key not in self._pooled:
+    def pooled(self, name: str, pooling: str) -> Learner:
+        """A backbone with a pooling after it, and with a head that only marks the boundary."""
+        if (name, pooling) not in self._learners:
             if name not in self._backbones:
                 raise complain("backbone", f"one of {list(self.names)}", name)
-            backbone = at_size(self._backbones[name], image_size)
-            self._pooled[key] = Pooled(with_head(backbone, self._data, Head(pooling=pooling)))
-        return self._pooled[key]
+            backbone = at_size(self._backbones[name], self._data.image_size)
+            model = with_head(backbone, self._data, Head(pooling=pooling))
+            self._learners[name, pooling] = Learner.of(model, self._data.task)
+        return self._learners[name, pooling]
 
-    def frozen(self, name: str, image_size: tuple[int, int], pooling: str, stage: Stage) -> Pooled:
-        """Where a stage's features come from: for a head alone, one extraction serves average, maximum and both."""
-        own = self.pooled(name, image_size, pooling)
-        alone = own.chain.first_trained(stage.at) == own.end
-        return self.pooled(name, image_size, "both") if alone and pooling in ("avg", "max") else own
+    def learner(self, name: str, head: Head, seed: int) -> Learner:
+        """A backbone with a newly drawn head; the layers of the backbone are the shared ones."""
+        pooled = self.pooled(name, head.pooling)
+        with drawing_from(seed):
+            inputs = keras.Input((self.width(name, head.pooling),), name="pooled_features")
+            model = keras.Model(inputs, head_for(inputs, self._data, head), name="head")
+        scaling = self._data.target_scaling
+        return Learner(with_other_head(pooled.chain, model), pooled.task, None if scaling is None else scaling[1])
 
-    def values(self, name: str, pooling: str, stage: Stage, parts: Sequence[ImageDataset], *, views: int = 0) -> Any:
-        """The features of one part of the data, or of several joined, extracted when they are first asked for.
+    def width(self, name: str, pooling: str) -> int:
+        """How many numbers a head is given."""
+        chain = self.pooled(name, pooling).chain
+        (crossing,) = chain.crossing(len(chain.backbone_groups))
+        return int(chain.graph.shapes[crossing][-1] or 0)
 
-        Args:
-            name: The backbone.
-            pooling: The head's pooling.
-            stage: The boundary and the augmentation.
-            parts: The images, at the stage's size.
-            views: How many augmented versions of each; 0 for the plain images.
-        """
-        source = self.frozen(name, parts[0].image_size, pooling, stage)
-        first = source.chain.first_trained(stage.at)
-        augment = stage.augment if views else "none"
-        behind = "" if first < source.end else "both" if pooling in ("avg", "max") else pooling
-        files = tuple(file for part in parts for file in part.files)
-        key = (name, parts[0].image_size, first, behind, repr(augment), views, files)
-        if key not in self._values:
-            found = [
-                extract(
-                    source.model,
-                    part,
-                    at=stage.at,
-                    augment=augment,
-                    views=views,
-                    seed=self._seed,
-                    cache_dir=self._cache_dir,
-                )
-                for part in parts
-            ]
-            arrays = [all_versions(features, in_memory=True if len(parts) > 1 else None) for features in found]
-            together = functools.partial(_joined, versions=max(1, views))
-            self._values[key] = keras.tree.map_structure(together, *arrays) if len(parts) > 1 else arrays[0]
-        return self._values[key]
+    def pool(self, name: str, pooling: str, precision: str) -> FeaturePool:
+        """The features of a backbone with a pooling after it."""
+        key = (name, pooling, precision)
+        if key not in self._pools:
+            learner = self.pooled(name, pooling)
+            self._pools[key] = FeaturePool(learner, seed=self._seed, precision=precision, cache_dir=self.cache_dir)
+        return self._pools[key]
 
     def _loaded(self, source: str | keras.Model, weights: str | Path | None) -> keras.Model:
         trained = isinstance(source, keras.Model) or source.endswith(MODEL_SUFFIXES)
@@ -136,7 +92,31 @@ class Shared:
             return load_backbone(source, input_shape=(*self._data.image_size, 3), **given)
 
 
-def _joined(*arrays: np.ndarray, versions: int) -> np.ndarray:
-    """The images of several parts, all in the first version, then all in the second one, and so on."""
-    apart = [array.reshape(versions, -1, *array.shape[1:]) for array in arrays]
-    return np.concatenate(apart, axis=1).reshape(-1, *arrays[0].shape[1:])
+class PooledFeatures:
+    """The features that the trials with one backbone and one pooling ask for; one extraction serves as many as it can.
+
+    Before the pooling they are the same for all kinds of it. After it, averages and maxima are extracted together.
+
+    Args:
+        shared: The backbones.
+        name: The backbone.
+        pooling: The head's pooling.
+        precision: What features are computed in.
+    """
+
+    def __init__(self, shared: Shared, name: str, pooling: str, precision: str) -> None:
+        self._shared, self._key, self.cache_dir = shared, (name, pooling, precision), shared.cache_dir
+
+    def values(self, stage: Stage, part: ImageDataset, *, views: int = 0, in_memory: bool | None = None) -> Any:
+        """As `FeaturePool.values`."""
+        name, pooling, precision = self._key
+        learner = self._shared.pooled(name, pooling)
+        alone = learner.first_trained(stage) == len(learner.chain.backbone_groups)
+        if alone and (pooling not in ("avg", "max") or in_memory is not True):
+            return self._shared.pool(name, pooling, precision).values(stage, part, views=views, in_memory=in_memory)
+        both = self._shared.pool(name, "both" if alone else "avg", precision)
+        values = both.values(stage, part, views=views, in_memory=in_memory)
+        if not alone:
+            return values
+        width = self._shared.width(name, pooling)
+        return both.columns(values, slice(0, width) if pooling == "avg" else slice(width, 2 * width))

@@ -6,8 +6,7 @@ from kertl.studies._curve import LearningCurve, Point
 from kertl.studies._folds import folds_of
 from kertl.studies._learning_curve import learning_curve
 from kertl.studies._power_law import PowerLaw
-from kertl.studies._range_test import stage_range_test
-from kertl.studies._trainee import drawing_from, with_head
+from kertl.studies._verify import Verification, verify_cached
 
 __all__ = [
     "CrossValidation",
@@ -15,10 +14,9 @@ __all__ = [
     "LearningCurve",
     "Point",
     "PowerLaw",
+    "Verification",
     "cross_validate",
-    "drawing_from",
     "folds_of",
     "learning_curve",
-    "stage_range_test",
-    "with_head",
+    "verify_cached",
 ]

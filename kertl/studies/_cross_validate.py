@@ -1,6 +1,7 @@
 """`cross_validate`: several trainings on one extraction, each judged on images that it was not given."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +10,17 @@ import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
 from kertl._checks import complain, integer
-from kertl.data import ImageData, balanced_weights, effective_weights, one_hot
-from kertl.features import extract, feature_batches
-from kertl.groups import find_chain
+from kertl.data import ImageData, joined
+from kertl.hardware import scope_of
 from kertl.heads import Head
-from kertl.recipe import Stage
+from kertl.model import flags_kept
+from kertl.range_test import suggested_rate
+from kertl.recipe import Recipe, Stage, named_recipe
 from kertl.studies._cross_validation import CrossValidation, Fold
 from kertl.studies._folds import folds_of
-from kertl.studies._trainee import Trainee, with_head
+from kertl.training import FeaturePool, Given, Learner, Trainee, refuse_unsupported, with_head
 
 _STAGE = Stage("deep", epochs=20, learning_rate=3e-3, augment="none")
-
-# What goes with a stage of `fine_tune` alone, which has images, a validation part and stages before it.
-_ALONE = (
-    "cutmix",
-    "patience_epochs",
-    "layer_decay",
-    "ema",
-    "until_below_validation",
-    "l2_sp",
-    "image_size",
-    "batch_size",
-)
 
 
 def cross_validate(
@@ -38,32 +28,33 @@ def cross_validate(
     data: ImageData,
     *,
     folds: int = 5,
-    stage: Stage = _STAGE,
+    recipe: Recipe | Stage | str = _STAGE,
     head: Head | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
 ) -> CrossValidation:
     """Train as many times as there are folds, each time without one fold of the images, which then judges it.
 
-    The frozen prefix runs once over the training and the validation part; the test part is not touched. Each class is
-    spread evenly over the folds; equal images and those of one group (`group_column` of `kertl.data.from_csv`) are
-    in one fold. Each training begins at the pretrained weights and with a newly drawn head, goes through all epochs,
-    and is judged as it is at the end: a fold chooses nothing that it judges. Training k (from 0) draws its head, order
-    and dropout from `seed + k`.
+    Each training is what `kertl.fine_tune` does with the same recipe and the images that it is given, without a
+    validation part: a fold chooses nothing that it judges. What is frozen runs once over the training and the
+    validation part, for all folds; the test part is not touched. Each class is spread evenly over the folds; equal
+    images and those of one group (`group_column` of `kertl.data.from_csv`) are in one fold. Each training begins at the
+    pretrained weights and with a newly drawn head. Training k (from 0) draws its head, order and dropout from
+    `seed + k`.
 
     Args:
         model: A backbone or a classifier; it is not changed.
         data: Images with one class each.
         folds: Number of folds; >= 2, and at most the number of images of the smallest class.
-        stage: The boundary, and how to train behind it; by default the head alone, for 20 epochs. Features are of
-            images as they are, so that `augment` must be "none" and `cutmix` 0; and `patience_epochs` must be None.
+        recipe: What is trained: a `kertl.Recipe`, one `kertl.Stage`, or the name of a recipe ("deep", "mid", "full",
+            "gradual"); by default the head alone, for 20 epochs. Its seed does not matter.
         head: The head; by default a classifier's own, or `kertl.Head()` on a backbone.
-        seed: Of folds, heads, order and dropout; >= 0.
-        cache_dir: Where features are kept, as in `kertl.extract`.
+        seed: Of folds, heads, order, dropout and augmentation; >= 0.
+        cache_dir: Where features are cached, as in `kertl.extract`.
 
     Raises:
-        ValueError: If an argument is outside its range, there is no such boundary, nothing is frozen in front of it, or
-            images have no single class each.
+        ValueError: If an argument is outside its range, there is no such boundary, a stage asks for what folds do not
+            have, or images have no single class each.
         DataError: If a class has fewer images than there are folds.
         DivergedError: If a loss became NaN or infinite.
 
@@ -81,42 +72,30 @@ def cross_validate(
         Bengio & Grandvalet, "No unbiased estimator of the variance of k-fold cross-validation", 2004, for what the
         standard deviation is not.
     """
-    _check(data, folds, stage, seed)
-    parts = [part for part in (data.train, data.validation) if part is not None]
+    recipe = _recipe(recipe)
+    _check(data, folds, recipe, seed)
+    images = joined([part for part in (data.train, data.validation) if part is not None])
     labels, fold_of = folds_of(data, folds, seed)
-    whole = with_head(model, data, head)
-    if find_chain(whole).first_trained(stage.at) == 0:
-        raise complain("stage", "one with a boundary behind which something is left frozen", stage.at)
+    learner = Learner.of(with_head(model, data, head), data.task)
     start = time.perf_counter()
-    extracted = [extract(whole, part, at=stage.at, cache_dir=cache_dir) for part in parts]
-    values = keras.tree.map_structure(_joined, *[features.values for features in extracted])
-    targets = np.concatenate([np.asarray(part.labels) for part in parts])
-    if stage.mixup and data.task == "single_label":
-        targets = one_hot(targets, data.num_classes)
-    extraction_seconds = time.perf_counter() - start
-    start = time.perf_counter()
-    trainee = Trainee(whole, stage, data)
-    predictions = np.empty((len(labels), data.num_classes), np.float32)
-    found = []
-    for number in range(folds):
-        given, judged = np.flatnonzero(fold_of != number), np.flatnonzero(fold_of == number)
-        batches = feature_batches(
-            values,
-            targets,
-            data.batch_size,
-            seed + number,
-            rows=given,
-            mixup=stage.mixup,
-            weights=_class_weights(labels, given, stage.class_weights) if stage.class_weights else None,
-        )
-        if stage.oversample:
-            batches = batches.oversampled(labels[given])
-        trainee.train(batches, seed + number)
-        predictions[judged] = trainee.probabilities(values, judged)
-        found.append(_judge(number, len(given), labels[judged], predictions[judged]))
+    pool = FeaturePool(learner, seed=seed, precision=recipe.precision, cache_dir=cache_dir)
+    with scope_of(model), flags_kept(learner.model):
+        trainee = Trainee(learner, recipe, pool, trainings=folds, head_seed=seed, find_rate=suggested_rate)
+        givens = [Given.fold(data, images, fold_of, number, seed + number) for number in range(folds)]
+        trainee.prepare(givens[0])
+        extraction_seconds = time.perf_counter() - start
+        start = time.perf_counter()
+        predictions = np.empty((len(labels), data.num_classes), np.float32)
+        found = []
+        for number, given in enumerate(givens):
+            trainee.begin(head_seed=seed + number)
+            rows = trainee.run(given, seed=seed + number)
+            judged = np.flatnonzero(fold_of == number)
+            predictions[judged] = _by_class(trainee.predict(images.subset(judged, shuffle=False)), data)
+            found.append(_judge(number, len(images.files) - len(judged), labels[judged], predictions[judged], rows))
     return CrossValidation(
         folds=tuple(found),
-        files=tuple(file for part in parts for file in part.files),
+        files=tuple(images.files),
         labels=labels,
         fold_of=fold_of,
         predictions=predictions,
@@ -126,33 +105,33 @@ def cross_validate(
     )
 
 
-def _check(data: ImageData, folds: int, stage: Stage, seed: int) -> None:
+def _recipe(recipe: Recipe | Stage | str) -> Recipe:
+    if isinstance(recipe, str):
+        return named_recipe(recipe)
+    found = Recipe(stages=[recipe]) if isinstance(recipe, Stage) else recipe
+    if not isinstance(found, Recipe):
+        raise complain("recipe", "a kertl.Recipe, one kertl.Stage, or the name of a recipe", recipe)
+    return found
+
+
+def _check(data: ImageData, folds: int, recipe: Recipe, seed: int) -> None:
     integer("folds", folds, at_least=2)
     integer("seed", seed, at_least=0)
     if not isinstance(data, ImageData):
         raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
-    if not isinstance(stage, Stage) or stage.augment != "none":
-        raise complain("stage", "a kertl.Stage with augment='none'", stage)
-    if not isinstance(stage.learning_rate, (int, float)):
-        raise complain("stage", "a kertl.Stage with one number as learning_rate", stage)
-    for name in _ALONE:
-        if getattr(stage, name) != getattr(Stage, name):
-            accepted = f"a kertl.Stage with {name}={getattr(Stage, name)!r}, since folds share their features"
-            raise complain("stage", accepted, stage)
+    refuse_unsupported(recipe, "cross_validate")
 
 
-def _joined(*arrays: Any) -> np.ndarray:
-    """The rows of several arrays in one that is in memory."""
-    return np.concatenate([np.asarray(array) for array in arrays])
+def _by_class(predictions: np.ndarray, data: ImageData) -> np.ndarray:
+    """The probability of each class, shape `(images, classes)`."""
+    if data.task == "binary":
+        return np.column_stack([1 - predictions[:, 0], predictions[:, 0]])
+    return predictions
 
 
-def _class_weights(labels: np.ndarray, given: np.ndarray, kind: bool | str) -> np.ndarray:
-    """A weight for each row, that of its class by the numbers of those given."""
-    counts = np.bincount(labels[given], minlength=labels.max() + 1)
-    return (effective_weights(counts) if kind == "effective" else balanced_weights(counts))[labels].astype(np.float32)
-
-
-def _judge(number: int, trained_on: int, labels: np.ndarray, probabilities: np.ndarray) -> Fold:
+def _judge(
+    number: int, trained_on: int, labels: np.ndarray, probabilities: np.ndarray, rows: Sequence[dict[str, Any]]
+) -> Fold:
     answers = probabilities.argmax(axis=1)
     likelihood = np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1)
     return Fold(
@@ -162,4 +141,5 @@ def _judge(number: int, trained_on: int, labels: np.ndarray, probabilities: np.n
         accuracy=float(np.mean(answers == labels)),
         balanced_accuracy=float(balanced_accuracy_score(labels, answers)),
         crossentropy=float(-np.log(likelihood).mean()),
+        history=tuple(rows),
     )

@@ -1,14 +1,15 @@
 """What a cross-validation came to."""
 
 import dataclasses
-import io
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.table import Table
+
+from kertl._checks import complain
+from kertl.results import Result, table_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,20 +23,24 @@ class Fold:
     judged_on: int
     """Images that it was judged on."""
     accuracy: float
-    """Share of right answers on these."""
+    """Share of right predictions on these."""
     balanced_accuracy: float
-    """Mean over the classes of the share of their images that are answered rightly."""
+    """Mean over the classes of the share of their images that are predicted rightly."""
     crossentropy: float
     """Mean of minus the logarithm of the right class's probability, in nats."""
+    history: tuple[dict[str, Any], ...] = ()
+    """One mapping per epoch, as in `kertl.Run.rows`: stage, boundary, epoch and metrics; `val_` is of the fold."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class CrossValidation:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class CrossValidation(Result):
     """What `cross_validate` found.
+
+    Its JSON has the out-of-fold predictions by file, rounded to six decimal places.
 
     Attributes:
         folds: The folds.
-        files: The images, those of the training part and then those of the validation part.
+        files: The images, those of the training set and then those of the validation set.
         labels: Class id of each image.
         fold_of: For each image the fold that it was judged in.
         predictions: For each image the probabilities of the classes from the training that was not given it, shape
@@ -44,6 +49,8 @@ class CrossValidation:
         extraction_seconds: What running the frozen prefix took.
         training_seconds: What compiling, training and judging took.
     """
+
+    DERIVED: ClassVar[tuple[str, ...]] = ("mean", "standard_deviation", "majority")
 
     folds: tuple[Fold, ...]
     files: tuple[str, ...]
@@ -81,31 +88,35 @@ class CrossValidation:
             scores = (fold.accuracy, fold.balanced_accuracy, fold.crossentropy)
             counts = (fold.number + 1, fold.trained_on, fold.judged_on)
             table.add_row(*map(str, counts), *(f"{score:.4f}" for score in scores))
-        text = io.StringIO()
-        Console(file=text, width=120, markup=False, highlight=False).print(table)
-        return text.getvalue() + (
+        return table_text(table) + (
             f"Accuracy {self.mean:.4f}, standard deviation {self.standard_deviation:.4f}; "
             f"the largest class alone gives {self.majority:.4f}.\n"
             f"Extraction {self.extraction_seconds:.1f} s, {len(self.folds)} trainings {self.training_seconds:.1f} s."
         )
 
-    def to_json(self) -> str:
-        """All of it as JSON text, the out-of-fold predictions by file."""
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, the out-of-fold predictions by file."""
+        values = super().to_dict()
         rows = zip(self.files, self.labels, self.fold_of, self.predictions, strict=True)
-        values = {
-            "mean": self.mean,
-            "standard_deviation": self.standard_deviation,
-            "majority": self.majority,
-            "folds": [dataclasses.asdict(fold) for fold in self.folds],
-            "class_names": list(self.class_names),
-            "predictions": [
-                {"file": file, "label": int(label), "fold": int(fold), "probabilities": _rounded(row)}
-                for file, label, fold, row in rows
-            ],
-            "extraction_seconds": self.extraction_seconds,
-            "training_seconds": self.training_seconds,
-        }
-        return json.dumps(values, indent=2, ensure_ascii=False)
+        of_images = [
+            {"file": file, "label": int(label), "fold": int(fold), "probabilities": _rounded(row)}
+            for file, label, fold, row in rows
+        ]
+        return {**{name: value for name, value in values.items() if name not in _BY_FILE}, "predictions": of_images}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], **left_out: Any) -> Self:
+        """The cross-validation from what `to_dict` gave."""
+        rows = values.get("predictions")
+        if not isinstance(rows, list):
+            accepted = "what `CrossValidation.to_dict` gives, with a list of predictions"
+            raise complain("values", accepted, sorted(values))
+        columns = {name: [row[key] for row in rows] for name, key in _BY_FILE.items()}
+        return super().from_dict({**values, **columns}, **left_out)
+
+
+# field -> what it is called in the row of a file
+_BY_FILE = {"files": "file", "labels": "label", "fold_of": "fold", "predictions": "probabilities"}
 
 
 def _rounded(row: Sequence[float] | np.ndarray) -> list[float]:

@@ -19,7 +19,7 @@ def draw(points: Sequence[Any], law: PowerLaw, majority: float, reasons: str, pa
     Args:
         points: The sizes.
         law: Of the validation error.
-        majority: What answering the largest class gives.
+        majority: What predicting the largest class gives.
         reasons: What stands over the picture.
         path: Where the picture goes; its suffix is its format.
     """

@@ -29,7 +29,7 @@ def test_lr_find_prints_suggestions_and_writes_the_picture(arguments, at, tmp_pa
     assert run([*arguments, "--at", at, "--repeats", "2", "--out", str(tmp_path / "lr.png")]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     for rule in ("valley", "steep", "minimum", "slide"):
-        assert f"│ {rule}" in printed
+        assert f" {rule} " in printed
     assert "Suggested: " in printed
     assert "in 2 runs" in printed
     with Image.open(tmp_path / "lr.png") as picture:

@@ -6,6 +6,7 @@ import pytest
 
 import kertl
 from kertl.compatibility import RULES, matrix
+from kertl.training import support_table
 from tests.runs import classifier, quick, recipe, squares
 
 SIDES = {"class_names": ["left hand", "right hand", "neither"]}
@@ -156,6 +157,7 @@ def test_training_stops_at_errors_and_says_the_warnings(images, caplog):
 def test_the_table_in_the_docs_is_that_of_the_rules():
     text = (Path(__file__).parents[2] / "docs" / "compatibility.md").read_text(encoding="utf-8")
     assert matrix() in text, "write it anew: python -c 'import kertl.compatibility as c; print(c.matrix())'"
+    assert support_table() in text, "write it anew: python -c 'import kertl.training as t; print(t.support_table())'"
 
 
 @pytest.mark.parametrize(

@@ -85,3 +85,29 @@ def test_arrays_are_resized_from_the_size_that_they_have():
     data = kertl.data.from_arrays(x, [0, 1] * 5, validation=0, test=0)
     made = kertl.data.from_arrays(x, [0, 1] * 5, validation=0, test=0, image_size=(12, 6))
     np.testing.assert_array_equal(data.changed(image_size=(12, 6)).train[0][0], made.train[0][0])
+
+
+def test_data_and_parts_are_shown_in_a_line(photos):
+    data = kertl.data.from_directory(photos, image_size=(8, 8), validation=0.2, test=0)
+    assert repr(data) == (
+        "ImageData(single_label, 2 classes: ['cat', 'dog'], train=32, validation=8, test=0, image_size=(8, 8), "
+        "batch_size=32, issues=0)"
+    )
+    assert "32 images, single_label, 2 classes: ['cat', 'dog']" in repr(data.train)
+    assert "no labels" in repr(kertl.data.images(photos, image_size=(8, 8)))
+    x = np.zeros((1000, 1, 1, 3), np.uint8)
+    many = kertl.data.from_arrays(x, [f"{k} " + 100 * "x" for k in range(1000)], validation=0, test=0)
+    assert "1000 classes" in repr(many)
+    assert "2 targets" in repr(kertl.data.from_arrays(x, np.ones((1000, 2)), task="regression", validation=0, test=0))
+    assert len(repr(many)) < 500
+    assert len(repr(many.train)) < 500
+
+
+def test_a_notebook_shows_the_summary_with_names_escaped(tmp_path, save):
+    for name in ("a<b>", "dog"):
+        save(tmp_path / name / "1.png", (len(name),) * 3)
+    shown = kertl.data.from_directory(tmp_path, validation=0, test=0)._repr_html_()
+    assert shown.startswith("<pre>")
+    assert "a&lt;b&gt;" in shown
+    assert "<b>" not in shown
+    assert "no issues" in shown

@@ -95,3 +95,12 @@ def test_images_without_a_single_class_are_not_oversampled():
         "`oversampled` must be asked of data with one class per image. Received: task='regression'. Train without "
         "oversampling."
     )
+
+
+def test_oversampled_data_stay_so_at_another_size_and_in_other_batches():
+    x = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), np.uint8)
+    data = kertl.data.from_arrays(x, [0] * 6 + [1] * 2, validation=0, test=0).oversampled()
+    changed = data.changed(image_size=(6, 6), batch_size=5).train
+    assert changed.order(3).tolist() == data.train.order(3).tolist()
+    assert len(changed) == 3
+    assert changed.in_order().order(0).tolist() == list(range(8))

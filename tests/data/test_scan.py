@@ -1,13 +1,16 @@
+import gc
 import os
 import subprocess
 import sys
-import tracemalloc
+import threading
+import weakref
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import kertl.data
+from kertl.data import _scan
 from kertl.data._scan import inspect, natural
 from kertl.errors import DataError
 from tests.data.faults import encoded, scene
@@ -275,18 +278,50 @@ def test_training_and_prediction_read_the_same_pixels(tmp_path):
     np.testing.assert_array_equal(trained[0][0][3], upright)
 
 
-def test_what_is_kept_of_a_file_is_small(tmp_path):
+def held_by(values):
+    """Bytes of some objects and of all that they refer to, classes aside."""
+    seen, total, left = set(), 0, [*values]
+    while left:
+        value = left.pop()
+        if id(value) not in seen and not isinstance(value, type):
+            seen.add(id(value))
+            total += sys.getsizeof(value)
+            left += gc.get_referents(value)
+    return total
+
+
+class Alive:
+    """How many of the objects that were shown to it are there, now and at most."""
+
+    def __init__(self):
+        self.now = self.most = self.all = 0
+        self._lock = threading.Lock()
+
+    def count(self, value):
+        with self._lock:
+            self.now += 1
+            self.all += 1
+            self.most = max(self.most, self.now)
+        weakref.finalize(value, self._gone)
+        return value
+
+    def _gone(self):
+        with self._lock:
+            self.now -= 1
+
+
+def test_what_is_kept_of_a_file_is_small(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     for k in range(20):
         scene(seed=k).save(tmp_path / "a" / f"{k}.jpg")
-        for copy in range(100):
+        for copy in range(25):
             os.link(tmp_path / "a" / f"{k}.jpg", tmp_path / "a" / f"{k}_{copy}.jpg")
     paths = sorted(map(str, (tmp_path / "a").iterdir()))
-    inspect(paths[:1])
-    tracemalloc.start()
+    alive, opened, upright = Alive(), _scan.opened, _scan.upright
+    monkeypatch.setattr(_scan, "opened", lambda content: alive.count(opened(content)))
+    monkeypatch.setattr(_scan, "upright", lambda image: alive.count(upright(image)))
     verdicts = inspect(paths)
-    kept, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert len(verdicts) == 2020
-    assert kept / len(paths) < 1000  # bytes: for 200,000 files 200 MB
-    assert peak / len(paths) < 1500
+    assert len(verdicts) == 520
+    assert held_by(verdicts) / len(paths) < 1000  # bytes: for 200,000 files 200 MB
+    assert (alive.now, alive.all) == (0, 1040)
+    assert alive.most <= 2 * _scan.threads(), "each thread has one image, as it is stored and upright"

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kertl.optimizers import carry_moments, discriminative, optimizer_named
+from kertl.optimizers import begin_schedule_again, carry_moments, discriminative, discriminative_class, optimizer_named
 from kertl.recipe import OPTIMIZERS
 from tests.optimizers.grouped import array, gradients, model, slots, variables
 
@@ -43,26 +43,78 @@ def test_the_old_optimizer_is_left_as_it_was():
     assert all(np.array_equal(x, array(y)) for x, y in zip(before, old.variables, strict=True))
 
 
-@pytest.mark.parametrize("carried", [True, False])
-def test_the_first_step_of_adam_is_its_formula_at_step_one_over_the_carried_moments(carried):
-    # Kingma & Ba, "Adam", 2015, algorithm 1, with epsilon outside of the corrected root as in section 2's last lines.
-    (a,) = variables(1)
-    old, rate, first, second, epsilon = optimizer_named("adam", 0.01, [a]), 0.01, 0.9, 0.999, 1e-7
-    for seed in range(2):
-        old.apply(gradients([a], seed))
-    m, v = array(old._momentums[0]), array(old._velocities[0])
-    new = optimizer_named("adam", rate, [a])
-    if carried:
-        carry_moments(old, [a], new, [a])
-    else:
-        m, v = np.zeros_like(m), np.zeros_like(v)
-    (g,) = gradients([a], 9)
-    expected = array(a)
-    m = first * m + (1 - first) * array(g)
-    v = second * v + (1 - second) * array(g) ** 2
-    expected -= rate * np.sqrt(1 - second) / (1 - first) * m / (np.sqrt(v) + epsilon)
-    new.apply([g])
-    np.testing.assert_allclose(array(a), expected, rtol=1e-5)
+KINDS = ("SGD", "RMSprop", "Adam", "AdamW", "Nadam", "Adamax", "Lamb", "Lion", "Muon")
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_carried_variables_move_as_by_an_optimizer_that_was_never_replaced(kind, grouped):
+    a, b = (keras.Variable(np.ones((3, 2)), dtype="float32", name=name) for name in "ab")
+
+    def made(variables):
+        plain = getattr(keras.optimizers, kind)(0.01)
+        if not grouped:
+            plain.build(variables)
+            return plain
+        group = {"group_multipliers": {"all": 1.0}, "variable_groups": ["all"] * len(variables), "undecayed": []}
+        found = discriminative_class(type(plain)).from_config({**plain.get_config(), **group})
+        found.build(variables)
+        return found
+
+    def trained(replaced_after):
+        for variable in (a, b):
+            variable.assign(np.ones((3, 2)))
+        optimizer, known = made([a]), [a]
+        for step in range(12):
+            if step in replaced_after:
+                following = made([b, a] if step == 7 else [a])
+                carry_moments(optimizer, known, following, [b, a] if step == 7 else [a])
+                optimizer, known = following, [b, a] if step == 7 else [a]
+            (gradient,) = gradients([a], step)
+            optimizer.apply([gradient] if len(known) == 1 else [keras.ops.zeros_like(b), gradient])
+        return array(a)
+
+    np.testing.assert_allclose(trained({4, 7}), trained(()), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["Adam", "AdamW", "Nadam", "Adamax", "Lamb"])
+def test_variables_that_are_new_to_training_begin_as_with_a_new_optimizer(kind):
+    a, b = (keras.Variable(np.ones((3, 2)), dtype="float32", name=name) for name in "ab")
+    old, new, alone = (getattr(keras.optimizers, kind)(0.01) for _ in range(3))
+    old.build([a])
+    new.build([a, b])
+    for step in range(50):
+        old.apply(gradients([a], step))
+    carry_moments(old, [a], new, [a, b])
+    for step in range(3):
+        new.apply([keras.ops.zeros_like(a), *gradients([b], step)])
+    moved = array(b)
+    b.assign(np.ones((3, 2)))
+    alone.build([b])
+    for step in range(3):
+        alone.apply(gradients([b], step))
+    np.testing.assert_allclose(moved, array(b), rtol=1e-6)
+
+
+def test_a_schedule_begins_again_while_moments_go_on():
+    # The first steps of a later stage move as the schedule says: about 0.30 of it with the new count for both.
+    (a,) = (keras.Variable(np.zeros(4), dtype="float32"),)
+    old, new = (keras.optimizers.Adam(0.01) for _ in range(2))
+    for optimizer in (old, new):
+        optimizer.build([a])
+    ones = [keras.ops.ones(4)]
+    for _ in range(500):
+        old.apply(ones)
+    carry_moments(old, [a], new, [a])
+    before = array(a)
+    for _ in range(10):
+        new.apply(ones)
+    assert int(new.iterations) == 10
+    np.testing.assert_allclose(before - array(a), 10 * 0.01, rtol=1e-3)
+    begin_schedule_again(new)
+    new.apply(ones)
+    assert int(new.iterations) == 1
+    assert keras.ops.convert_to_numpy(new.steps_before).tolist() == [510]
 
 
 def test_another_class_of_optimizer_carries_nothing():

@@ -178,7 +178,7 @@ def test_table_json_and_picture_tell_the_same(found, tmp_path):
     table = found.table()
     for row in found.rows:
         assert f"{row.validation_accuracy:.4f}" in next(line for line in table.splitlines() if row.boundary in line)
-    best = f"* Best: {found.best.method} ({found.best.setting}) behind {found.best.boundary}"
+    best = f"* Best: {found.best.method} ({found.best.setting}) after {found.best.boundary}"
     assert best.replace(" ()", "") in table
     values = json.loads(found.to_json())
     assert values["rows"][3]["validation_accuracy"] == found.rows[3].validation_accuracy

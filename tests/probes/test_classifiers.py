@@ -92,13 +92,6 @@ def test_of_equally_many_neighbours_the_nearer_decide():
     assert answers("nearest neighbours", rows[:3], np.array([1, 2, 0]), asked)["k=3"].tolist() == [1]
 
 
-def test_neighbours_are_the_same_in_blocks(monkeypatch):
-    whole = answers("nearest neighbours")
-    monkeypatch.setattr("kertl.probes._classifiers._BLOCK", 4 * len(ROWS) * 7)
-    for setting, answered in answers("nearest neighbours").items():
-        assert answered.tolist() == whole[setting].tolist()
-
-
 def test_logistic_regression_reaches_the_optimum_that_scikit_learn_reaches_from_scratch():
     found = answers("logistic regression")
     assert list(found) == [f"strength={strength:g}" for strength in LOGISTIC_STRENGTHS]

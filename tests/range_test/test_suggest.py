@@ -113,7 +113,7 @@ def test_a_curve_that_does_not_fall_gives_none_by_every_rule(name):
     assert set(curve(NOTHING[name]).suggestions.values()) == {None}
     test = RangeTest([curve(NOTHING[name])])
     assert test.suggestion is None
-    assert test.spread is None
+    assert test.suggestion_range is None
 
 
 @pytest.mark.parametrize("draw", ["normal", "exponential", "two values", "heavy tails"])
@@ -142,7 +142,7 @@ def test_of_several_runs_the_geometric_median_and_the_extremes_are_told():
     each = sorted(run.suggestions["valley"] for run in runs)
     assert len(set(each)) > 1
     assert RangeTest(runs).suggestion == pytest.approx(math.sqrt(each[1] * each[2]))
-    assert RangeTest(runs).spread == (each[0], each[-1])
+    assert RangeTest(runs).suggestion_range == (each[0], each[-1])
     assert RangeTest(runs[:3]).suggestion == sorted(run.suggestions["valley"] for run in runs[:3])[1]
 
 

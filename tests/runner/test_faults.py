@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import kertl
-from kertl.runner import _fine_tune
+from kertl.runner import _stage
 from tests.runner.resumable import draw
 from tests.runs import classifier, digest, python, quick, recipe, squares
 
@@ -51,7 +51,7 @@ def unfinished(tmp_path_factory):
 @pytest.fixture
 def untrained(monkeypatch):
     """Fails the test if a stage begins."""
-    monkeypatch.setattr(_fine_tune, "train_stage", lambda *_, **__: pytest.fail("a stage began"))
+    monkeypatch.setattr(_stage.StageRunner, "train", lambda *_, **__: pytest.fail("a stage began"))
 
 
 @pytest.mark.usefixtures("untrained")

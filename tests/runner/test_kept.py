@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import kertl
-from kertl.runner import _kept
+from kertl.training import _choice, _material, _pool
 from tests.runner.test_resume import Kill, Killed
-from tests.runs import classifier, digest, quick, recipe, squares
+from tests.runs import digest, quick, recipe, squares, tiny
 
 
 def go(folder=None, callback=None, seed=1, **options):
-    model = classifier(seed=seed, dropout=0.3)
+    model = tiny(seed, dropout=0.3)
     options = {"callbacks": [callback or Kill()], "checkpoint_seconds": 0, "verbose": 0, **options}
     data = options.pop("data", None) or squares()
     return kertl.fine_tune(model, data, run_dir=folder, **options)
@@ -22,14 +22,13 @@ def go(folder=None, callback=None, seed=1, **options):
 
 def on_disk(monkeypatch):
     """Have features kept in files only."""
-    original = _kept.plan
+    original = _choice.plan
     monkeypatch.setattr(
-        _kept, "plan", lambda *args, **options: _kept.dataclasses.replace(original(*args, **options), choice="disk")
+        _choice, "plan", lambda *args, **options: dataclasses.replace(original(*args, **options), choice="disk")
     )
 
 
-@pytest.mark.parametrize("at", ["deep", "mid", 3])
-@pytest.mark.parametrize("class_weights", [False, True])
+@pytest.mark.parametrize(("at", "class_weights"), [("deep", True), ("mid", False), (3, True)])
 def test_training_on_features_gives_what_training_on_images_gives(at, class_weights):
     ends = []
     for cache in (True, False):
@@ -42,9 +41,9 @@ def test_training_on_features_gives_what_training_on_images_gives(at, class_weig
 
 
 def test_features_that_fit_into_memory_need_no_room_on_the_disk(tmp_path, monkeypatch):
-    original = _kept.plan
+    original = _choice.plan
     monkeypatch.setattr(
-        _kept, "plan", lambda *args, **options: dataclasses.replace(original(*args, **options), disk_free=1000)
+        _choice, "plan", lambda *args, **options: dataclasses.replace(original(*args, **options), disk_free=1000)
     )
     run = go(tmp_path, recipe=recipe(quick(epochs=2, cache=True)))
     assert not list((tmp_path / "features").rglob("*.npy"))
@@ -59,8 +58,7 @@ def test_a_named_recipe_without_augmentation_keeps_the_plain_images():
 
 def test_the_frozen_part_runs_once_however_many_epochs(monkeypatch):
     asked = []
-    extract = _kept.extract
-    monkeypatch.setattr(_kept, "extract", lambda *args, **options: asked.append(1) or extract(*args, **options))
+    monkeypatch.setattr(_pool, "extract", lambda *args, **options: asked.append(1) or kertl.extract(*args, **options))
     data = squares()
     batch, read = type(data.train).batch, []
     monkeypatch.setattr(type(data.train), "batch", lambda self, *place: read.append(place) or batch(self, *place))
@@ -81,10 +79,10 @@ def test_mixup_trains_on_mixed_labels_and_is_judged_by_plain_ones(cache):
 def test_versions_take_turns_and_validation_is_plain(monkeypatch):
     seen = []
     for name in ("training_batches", "judged_batches"):
-        make = getattr(_kept, name)
-        monkeypatch.setattr(_kept, name, lambda *args, make=make: seen.append(make(*args)) or seen[-1])
+        make = getattr(_material, name)
+        monkeypatch.setattr(_material, name, lambda *args, make=make: seen.append(make(*args)) or seen[-1])
     go(recipe=recipe(quick(epochs=3, cache=True, augment="strong", views=2)))
-    train, validation, _ = seen
+    train, validation = seen
     assert len(train.values) == 2 * 24
     first, second, third = ([train.batch(epoch, index) for index in range(3)] for epoch in range(3))
     for epoch, parts in enumerate((first, second, third)):
@@ -129,10 +127,12 @@ def test_what_is_chosen_is_written_down_and_kept_to(tmp_path, monkeypatch):
     assert choices["0"]["features"] == "memory"
     assert choices["0"]["engine"] in ("keras", "openvino")
     assert choices["0"]["reason"].startswith("they take ")
+    original = _choice.plan
     monkeypatch.setattr(
-        _kept, "plan", lambda *_, **options: pytest.fail("chosen again") if not options["augmented"] else 0
+        _choice,
+        "plan",
+        lambda *args, **options: original(*args, **options) if options["augmented"] else pytest.fail("chosen again"),
     )
-    monkeypatch.undo()
     go(tmp_path, recipe=stages)
     choices = json.loads((tmp_path / "choices.json").read_text())
     assert choices["1"]["features"] == "live"
@@ -163,5 +163,5 @@ def test_features_and_their_model_are_keras_own():
     run = go(recipe=recipe(quick(epochs=2, cache=True)))
     assert isinstance(run.model, keras.Model)
     assert [layer.trainable for layer in run.model._flatten_layers()] == [
-        layer.trainable for layer in classifier(dropout=0.3)._flatten_layers()
+        layer.trainable for layer in tiny(dropout=0.3)._flatten_layers()
     ]

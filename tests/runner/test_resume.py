@@ -9,7 +9,7 @@ import pytest
 
 import kertl
 from kertl.runner import _fine_tune
-from tests.runs import classifier, digest, quick, recipe, squares
+from tests.runs import digest, quick, recipe, squares, tiny
 
 
 class Killed(BaseException):
@@ -48,7 +48,7 @@ def plan():
 
 
 def go(folder, callback=None, seed=1, **options):
-    model = classifier(seed=seed, dropout=0.3)
+    model = tiny(seed, dropout=0.3)
     options = {"recipe": plan(), "callbacks": [callback or Kill()], "checkpoint_seconds": 0, "verbose": 0, **options}
     return kertl.fine_tune(model, squares(), run_dir=folder, **options)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import kertl
-from kertl.features import extract
-from kertl.runner import _kept, _pull, _stage
+from kertl.range_test import _stage as _range
+from kertl.training import L2SP, _pool
 from tests.runner.test_resume import Kill, Killed
 from tests.runs import classifier, digest, quick, recipe, squares, values
 
@@ -21,7 +21,7 @@ def train(model, *stages, **options):
 def test_a_stage_at_another_size_trains_the_model_itself(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        _kept, "extract", lambda model, *a, **k: seen.append(model.input_shape) or extract(model, *a, **k)
+        _pool, "extract", lambda model, *a, **k: seen.append(model.input_shape) or kertl.extract(model, *a, **k)
     )
     model = classifier()
     before = digest(model)
@@ -63,8 +63,8 @@ def test_a_stage_has_batches_of_its_own(batch_size, steps, cache):
 
 def test_the_pull_is_the_formula_of_its_paper():
     start, now = np.array([1.0, -2.0], "float32"), keras.Variable([1.5, 0.0])
-    assert float(_pull.L2SP(0.3, start)(now)) == pytest.approx(0.3 / 2 * (0.5**2 + 2.0**2))
-    both = _pull.L2SP(0.3, start, keras.regularizers.L2(0.1))
+    assert float(L2SP(0.3, start)(now)) == pytest.approx(0.3 / 2 * (0.5**2 + 2.0**2))
+    both = L2SP(0.3, start, keras.regularizers.L2(0.1))
     assert float(both(now)) == pytest.approx(0.3 / 2 * 4.25 + 0.1 * 1.5**2)
 
 
@@ -91,7 +91,7 @@ def test_a_stage_ends_when_its_training_loss_is_below_the_validation_loss():
     run = train(model, quick("full", epochs=30, learning_rate=0.02, until_below_validation=True))
     below = [loss < judged for loss, judged in zip(run.history["loss"], run.history["val_loss"], strict=True)]
     assert below == [False] * (len(below) - 1) + [True]
-    with pytest.raises(ValueError, match=r"^`until_below_validation` must be False where the data have no validation"):
+    with pytest.raises(ValueError, match=r"^`until_below_validation` must be False .*without a validation set"):
         kertl.fine_tune(
             classifier(), squares(8, validation=0), recipe=recipe(quick("deep", until_below_validation=True)), verbose=0
         )
@@ -231,8 +231,8 @@ def test_options_out_of_range_are_refused(fields, message):
 @pytest.mark.parametrize("cache", [False, True])
 def test_the_rate_is_found_at_the_start_of_a_stage_written_down_and_kept_to(tmp_path, cache, monkeypatch, caplog):
     asked = []
-    test = _stage.lr_range_test
-    monkeypatch.setattr(_stage, "lr_range_test", lambda *a, **k: asked.append(test(*a, **k)) or asked[-1])
+    test = _range.lr_range_test
+    monkeypatch.setattr(_range, "lr_range_test", lambda *a, **k: asked.append(test(*a, **k)) or asked[-1])
     stages = (quick("deep", learning_rate="auto", epochs=3, schedule="constant", cache=cache),)
     run = train(classifier(), *stages, run_dir=tmp_path / "whole")
     (found,) = asked
@@ -255,7 +255,7 @@ def test_the_rate_is_found_at_the_start_of_a_stage_written_down_and_kept_to(tmp_
 
 
 def test_where_no_rate_is_found_that_of_the_named_recipes_is_taken_and_the_reason_written_down(tmp_path, monkeypatch):
-    monkeypatch.setattr(_stage, "lr_range_test", lambda *a, **k: SimpleNamespace(suggestion=None))
+    monkeypatch.setattr(_range, "lr_range_test", lambda *a, **k: SimpleNamespace(suggestion=None))
     train(classifier(), *(quick(at, learning_rate="auto") for at in ("deep", "block4", "full")), run_dir=tmp_path)
     written = json.loads((tmp_path / "choices.json").read_text())
     reason = "the named recipes' own: in the range test no loss fell"

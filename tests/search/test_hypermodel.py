@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import kertl
+from kertl.features import EpochFitter
 from kertl.search import Candidate, TransferHyperModel, default_space
-from kertl.search._training import folds
 from tests.families import small_classifier
 from tests.runs import same, squares, values, weights
 from tests.search.spaces import backbone, fixed, heads, stage
@@ -48,7 +48,7 @@ def test_the_default_space_asks_what_matters_under_its_condition_only(data):
 
 def test_features_are_extracted_once_for_all_trials_and_kinds_of_pooling(data, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("kertl.search._shared.extract", lambda *a, **o: asked.append(o["at"]) or kertl.extract(*a, **o))
+    monkeypatch.setattr("kertl.training._pool.extract", lambda *a, **o: asked.append(o["at"]) or kertl.extract(*a, **o))
 
     def space(hp, names):
         head = kertl.Head(pooling=hp.Choice("pooling", ["avg", "max"]), dropout=0.0)
@@ -69,7 +69,7 @@ def test_a_trial_answers_as_the_whole_model_with_its_head_would(at, pooling, dat
     hp = keras_tuner.HyperParameters()
     model = hypermodel.build(hp)
     whole = kertl.build(backbone(), class_names=data.class_names, head=kertl.Head(pooling=pooling))
-    whole.layers[-1].set_weights(model.get_layer("head").get_weights())
+    whole.layers[-1].set_weights(model.layers[-1].get_weights())
     history = hypermodel.fit(hp, model, epochs=1, verbose=0)
     ours = hypermodel.build(hp)
     assert np.isfinite(history.history["val_loss"][0])
@@ -77,9 +77,6 @@ def test_a_trial_answers_as_the_whole_model_with_its_head_would(at, pooling, dat
         found = ours.predict(data.validation, verbose=0)
     else:
         source = kertl.build(backbone(), class_names=data.class_names, head=kertl.Head(pooling=pooling))
-        wider = pooling in ("avg", "max") and at == "deep"
-        if wider:
-            source = kertl.build(backbone(), class_names=data.class_names, head=kertl.Head(pooling="both"))
         found = ours.predict(np.asarray(kertl.extract(source, data.validation, at=at).values), verbose=0)
     np.testing.assert_allclose(found, whole.predict(data.validation, verbose=0), atol=1e-5)
 
@@ -147,27 +144,29 @@ def test_folds_give_the_mean_of_their_figures_and_their_spread(data):
     figures = hypermodel.fit(hp, hypermodel.build(hp), epochs=4, verbose=0)
     head = kertl.Head(dropout=0.0, batch_norm=False)
     plain = dataclasses.replace(stage("deep", 0.03, epochs=4), batch_size=None)
-    asked = kertl.cross_validate(backbone(), data, folds=3, stage=plain, head=head)
+    asked = kertl.cross_validate(backbone(), data, folds=3, recipe=plain, head=head)
     assert figures["val_accuracy"] == pytest.approx(asked.mean, abs=0.15)
     assert 0 <= figures["val_accuracy_spread"] < 0.5
 
 
-def test_folds_train_on_versions_and_are_judged_by_the_images_themselves(data):
-    hypermodel = TransferHyperModel([backbone()], data, folds=3, space=heads)
-    (name,), shared = hypermodel.backbones, hypermodel._shared
+def test_folds_train_on_versions_and_are_judged_by_the_images_themselves(data, monkeypatch):
+    seen = []
+    fit = EpochFitter.fit
+    monkeypatch.setattr(EpochFitter, "fit", lambda self, *a, **o: seen.append(a) or fit(self, *a, **o))
     varied = stage("deep", augment="light", views=2)
-    apart = [shared.values(name, "avg", varied, [part], views=2) for part in (data.train, data.validation)]
-    counts = [data.train.num_examples, data.validation.num_examples]
-    for train, judged in folds(shared, name, "avg", varied, data, 3, seed=0):
+    hypermodel = TransferHyperModel([backbone()], data, folds=3, space=fixed(varied))
+    hp = keras_tuner.HyperParameters()
+    hypermodel.fit(hp, hypermodel.build(hp), epochs=1, verbose=0)
+    count = data.train.num_examples + data.validation.num_examples
+    assert len(seen) == 3
+    for train, judged in seen:
         assert not set(train.rows) & set(judged.rows)
+        assert sorted([*train.rows, *judged.rows]) == list(range(count))
+        assert (len(train.values), len(judged.values)) == (2 * count, count)
         for epoch in range(3):
-            images = train.order(epoch) - epoch % 2 * sum(counts)
-            assert sorted(images) == sorted(train.rows)
-            for row, image in zip(train.order(epoch)[:9], images, strict=False):
-                part, place = (0, image) if image < counts[0] else (1, image - counts[0])
-                np.testing.assert_array_equal(train.values[row], apart[part][epoch % 2 * counts[part] + place])
-                assert train.labels[row] == np.concatenate([data.train.labels, data.validation.labels])[image]
-        np.testing.assert_array_equal(judged.values, shared.values(name, "avg", varied, [data.train, data.validation]))
+            assert sorted(train.order(epoch) - epoch % 2 * count) == sorted(train.rows)
+    plain = seen[0][1].values
+    assert not any(np.array_equal(plain[row], seen[0][0].values[row]) for row in range(5))
 
 
 def test_models_of_trials_that_are_over_are_let_go(data, tmp_path):
@@ -190,6 +189,10 @@ def graphs():
     """How many graphs of TensorFlow are alive."""
     gc.collect()
     return sum(type(one).__name__ == "FuncGraph" for one in gc.get_objects())
+
+
+def built(hypermodel):
+    return hypermodel.build(keras_tuner.HyperParameters())
 
 
 def test_regression_is_searched_in_the_units_of_the_data():
@@ -215,17 +218,12 @@ def test_regression_is_searched_in_the_units_of_the_data():
             lambda data: TransferHyperModel(["VGG16"], dataclasses.replace(data, validation=None)),
             "`folds` must be a whole number >= 2 where the data have no validation part",
         ),
+        (lambda data: Candidate("VGG16", stage("mid"), kertl.Head()), "`recipe` must be a kertl.Recipe"),
         (
-            lambda data: Candidate("VGG16", kertl.Recipe(stages=[stage("mid"), stage("deep")]), kertl.Head()),
-            "kertl.Stage('deep', ...) on kept features (augment='none' or views > 0) before the last",
-        ),
-        (
-            lambda data: Candidate("VGG16", kertl.Recipe(stages=[stage("mid", "auto")]), kertl.Head()),
-            "with one number as learning_rate",
-        ),
-        (
-            lambda data: Candidate("VGG16", kertl.Recipe(stages=[stage("mid", ema=0.9)]), kertl.Head()),
-            "`stage` must be a kertl.Stage with ema=0.0 in a search",
+            lambda data: built(
+                TransferHyperModel([backbone()], data, folds=2, space=fixed(stage("deep", until_below_validation=True)))
+            ),
+            "`until_below_validation` must be False in a search by folds",
         ),
     ],
 )

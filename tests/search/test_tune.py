@@ -276,7 +276,7 @@ def test_a_trial_that_fails_when_it_is_trained_again_comes_last(data, tmp_path, 
 def test_the_mean_over_folds_may_be_the_objective(data, tmp_path):
     found = search(data, tmp_path, max_trials=2, folds=3, objective="val_loss")
     assert found.direction == "min"
-    assert all(trial.spread >= 0 for trial in found.trials)
+    assert all(trial.standard_deviation >= 0 for trial in found.trials)
     assert found.trials[0].value <= found.trials[1].value
 
 

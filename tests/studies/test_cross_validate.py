@@ -10,7 +10,8 @@ from PIL import Image
 
 import kertl
 from kertl.data import ImageDataset
-from kertl.studies import _cross_validate
+from kertl.features import training_batches
+from kertl.training import _material, _pool
 from tests.families import lively, small_backbone, small_classifier
 from tests.runs import classifier, same, squares, weights
 
@@ -30,7 +31,7 @@ def backbone(data):
 
 @pytest.fixture(scope="module")
 def found(backbone, data):
-    return kertl.cross_validate(backbone, data, folds=3, stage=STAGE, seed=4)
+    return kertl.cross_validate(backbone, data, folds=3, recipe=STAGE, seed=4)
 
 
 def pictures(data):
@@ -74,7 +75,8 @@ def trained_by_hand(suffix, features, labels, stage, seed):
             layer.seed_generator.state.assign(np.array([drawn, 0]))
 
     callback = keras.callbacks.LambdaCallback(on_epoch_begin=begin)
-    suffix.fit(batches, epochs=stage.epochs, shuffle=False, verbose=0, callbacks=[callback])
+    best = keras.callbacks.EarlyStopping("loss", patience=99, restore_best_weights=True)
+    suffix.fit(batches, epochs=stage.epochs, shuffle=False, verbose=0, callbacks=[callback, best])
     return suffix
 
 
@@ -95,7 +97,7 @@ def test_a_fold_is_what_plain_keras_makes_of_the_same_features(found, backbone, 
 
 def test_behind_a_block_the_backbones_weights_begin_as_pretrained_and_batch_norm_stays(backbone, data):
     stage = kertl.Stage("block4", epochs=2, learning_rate=0.01, augment="none", label_smoothing=0.05)
-    found = kertl.cross_validate(backbone, data, folds=2, stage=stage, seed=4)
+    found = kertl.cross_validate(backbone, data, folds=2, recipe=stage, seed=4)
     prefix, rest = kertl.split(backbone, "block4")
     maps = prefix.predict(pictures(data), verbose=0)
     fold, given = 1, found.fold_of != 1
@@ -103,9 +105,7 @@ def test_behind_a_block_the_backbones_weights_begin_as_pretrained_and_batch_norm
     copied.set_weights(rest.get_weights())
     for layer in copied.layers:
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-    # The head's initial weights are those that the seed gives where the layers are made in the same order.
     keras.utils.set_random_seed(4 + fold)
-    keras.models.clone_model(rest)
     dropped = keras.layers.Dropout(0.3)(keras.layers.GlobalAveragePooling2D()(copied.output))
     suffix = keras.Model(copied.input, keras.layers.Dense(3, activation="softmax")(dropped))
     trained_by_hand(suffix, maps[given], found.labels[given], stage, seed=4 + fold)
@@ -123,9 +123,9 @@ def test_every_image_is_judged_once_by_a_training_that_was_not_given_it(found, d
 
 def test_rows_that_train_a_fold_are_those_that_do_not_judge_it(backbone, data, monkeypatch):
     given = []
-    make = _cross_validate.feature_batches
-    monkeypatch.setattr(_cross_validate, "feature_batches", lambda *a, **k: given.append(k["rows"]) or make(*a, **k))
-    found = kertl.cross_validate(backbone, data, folds=3, stage=STAGE, seed=4)
+    monkeypatch.setattr(_material, "training_batches", lambda *a: given.append(a[3]) or training_batches(*a))
+    found = kertl.cross_validate(backbone, data, folds=3, recipe=STAGE, seed=4)
+    assert len(given) == 3
     for fold, rows in enumerate(given):
         assert set(rows) | set(np.flatnonzero(found.fold_of == fold)) == set(range(45))
         assert not set(rows) & set(np.flatnonzero(found.fold_of == fold))
@@ -133,11 +133,11 @@ def test_rows_that_train_a_fold_are_those_that_do_not_judge_it(backbone, data, m
 
 def test_features_are_extracted_once_and_images_of_the_test_part_never_read(backbone, data, monkeypatch):
     calls, read = [], set()
-    extract, batch = _cross_validate.extract, ImageDataset.batch
-    monkeypatch.setattr(_cross_validate, "extract", lambda *a, **k: calls.append(a[1]) or extract(*a, **k))
+    batch = ImageDataset.batch
+    monkeypatch.setattr(_pool, "extract", lambda *a, **k: calls.append(a[1].files) or kertl.extract(*a, **k))
     monkeypatch.setattr(ImageDataset, "batch", lambda self, *a: read.update(self.files) or batch(self, *a))
-    kertl.cross_validate(backbone, data, folds=3, stage=STAGE)
-    assert calls == [data.train, data.validation]
+    kertl.cross_validate(backbone, data, folds=3, recipe=STAGE)
+    assert calls == [[*data.train.files, *data.validation.files]]
     assert not read & set(data.test.files)
 
 
@@ -154,7 +154,7 @@ def test_groups_and_equal_images_stay_in_one_fold(tmp_path, backbone):
     data = kertl.data.from_csv(
         tmp_path / "labels.csv", image_size=(32, 32), group_column="patient", validation=0.2, test=0.2, seed=1
     )
-    found = kertl.cross_validate(backbone, data, folds=2, stage=STAGE)
+    found = kertl.cross_validate(backbone, data, folds=2, recipe=STAGE)
     fold_of = {file.rpartition("/")[2]: fold for file, fold in zip(found.files, found.fold_of, strict=True)}
     groups = [[f"{number}.png" for number in range(first, first + 3)] for first in range(0, 36, 3)]
     groups[0].append("twin.png")
@@ -166,13 +166,13 @@ def test_groups_and_equal_images_stay_in_one_fold(tmp_path, backbone):
 def test_classifier_keeps_its_own_head_newly_drawn_or_takes_another(data):
     model = lively(small_classifier(), pictures(data).astype("float32"))
     before = weights(model)
-    own = kertl.cross_validate(model, data, folds=2, stage=STAGE)
-    other = kertl.cross_validate(model, data, folds=2, stage=STAGE, head=kertl.Head(hidden_units=(4,)))
+    own = kertl.cross_validate(model, data, folds=2, recipe=STAGE)
+    other = kertl.cross_validate(model, data, folds=2, recipe=STAGE, head=kertl.Head(hidden_units=(4,)))
     assert not np.allclose(own.predictions, other.predictions)
     assert all(same(before, weights(model)).values())
     # Drawn anew: what the classifier has learnt to say makes no difference.
     model.get_layer("predictions").set_weights([np.zeros((8, 3)), np.array([9.0, 0.0, 0.0])])
-    again = kertl.cross_validate(model, data, folds=2, stage=STAGE)
+    again = kertl.cross_validate(model, data, folds=2, recipe=STAGE)
     np.testing.assert_array_equal(again.predictions, own.predictions)
 
 
@@ -183,30 +183,36 @@ def test_model_flags_and_random_state_are_given_back_as_they_were(data):
     random.seed(3)
     expected = random.random()
     random.seed(3)
-    kertl.cross_validate(model, data, folds=2, stage=kertl.Stage("block4", epochs=1, augment="none"))
+    kertl.cross_validate(model, data, folds=2, recipe=kertl.Stage("block4", epochs=1, augment="none"))
     assert random.random() == expected
     assert all(same(before, weights(model)).values())
     assert [layer.trainable for layer in model._flatten_layers()] == flags
 
 
-def test_class_weights_are_those_of_the_images_given(backbone, data, monkeypatch):
+def watched(monkeypatch):
+    """The batches of each training, as they are made."""
     seen = []
-    make = _cross_validate.feature_batches
-    monkeypatch.setattr(_cross_validate, "feature_batches", lambda *a, **k: seen.append(k) or make(*a, **k))
-    stage = kertl.Stage("deep", epochs=1, augment="none", class_weights=True)
-    found = kertl.cross_validate(backbone, data, folds=4, stage=stage)
-    for call in seen:
-        given = found.labels[call["rows"]]
+    make = _material.training_batches
+    monkeypatch.setattr(_material, "training_batches", lambda *a: seen.append(make(*a)) or seen[-1])
+    return seen
+
+
+def test_class_weights_are_those_of_the_images_given(backbone, data, monkeypatch):
+    seen = watched(monkeypatch)
+    stage = kertl.Stage("deep", epochs=1, augment="none", cache=True, class_weights=True)
+    found = kertl.cross_validate(backbone, data, folds=4, recipe=stage)
+    assert len(seen) == 4
+    for batches in seen:
+        given = found.labels[batches.rows]
         expected = {label: len(given) / (3 * count) for label, count in Counter(given.tolist()).items()}
-        assert call["weights"].tolist() == pytest.approx([expected[label] for label in found.labels])
+        assert batches.weights[batches.rows].tolist() == pytest.approx([expected[label] for label in given])
 
 
 def test_rare_classes_among_the_images_given_are_drawn_as_often_as_the_others(backbone, data, monkeypatch):
-    seen = []
-    train = _cross_validate.Trainee.train
-    monkeypatch.setattr(_cross_validate.Trainee, "train", lambda self, *a: seen.append(a[0]) or train(self, *a))
-    stage = kertl.Stage("deep", epochs=1, augment="none", oversample=True)
-    found = kertl.cross_validate(backbone, data, folds=2, stage=stage)
+    seen = watched(monkeypatch)
+    stage = kertl.Stage("deep", epochs=1, augment="none", cache=True, oversample=True)
+    found = kertl.cross_validate(backbone, data, folds=2, recipe=stage)
+    assert len(seen) == 2
     for number, batches in enumerate(seen):
         drawn = batches.order(0)
         assert set(drawn) == set(np.flatnonzero(found.fold_of != number))
@@ -214,12 +220,21 @@ def test_rare_classes_among_the_images_given_are_drawn_as_often_as_the_others(ba
         assert counts.min() == counts.max() == np.bincount(found.labels[found.fold_of != number]).max()
 
 
+def test_stages_on_images_and_with_everything_that_a_stage_can_have_are_trained(backbone, data):
+    stages = [
+        kertl.Stage("deep", epochs=1, views=2, patience_epochs=1),
+        kertl.Stage("mid", epochs=1, cache=False, augment="light", ema=0.9, l2_sp=0.1, layer_decay=0.5),
+    ]
+    found = kertl.cross_validate(backbone, data, folds=2, recipe=kertl.Recipe(stages=stages))
+    assert [(row["stage"], row["epoch"]) for row in found.folds[1].history] == [(0, 1), (1, 2)]
+
+
 def test_two_classes_with_one_output_give_two_probabilities():
     whole = squares(per_class=12)
     images = np.concatenate([whole.train.in_order().batch(0, i)[0] for i in range(len(whole.train))])
     labels = np.asarray(whole.train.labels)
     data = kertl.data.from_arrays(images[labels < 2], labels[labels < 2], task="binary", validation=0, test=0)
-    found = kertl.cross_validate(lively(small_backbone(), images.astype("float32")), data, folds=2, stage=STAGE)
+    found = kertl.cross_validate(lively(small_backbone(), images.astype("float32")), data, folds=2, recipe=STAGE)
     assert found.predictions.shape == (len(found.files), 2)
     np.testing.assert_allclose(found.predictions.sum(axis=1), 1, atol=1e-6)
     answers = found.predictions.argmax(axis=1)
@@ -245,19 +260,11 @@ def test_mean_and_spread_are_those_of_the_folds_and_json_and_table_tell_them(fou
     [
         ({"folds": 1}, "`folds` must be a whole number >= 2. Received: folds=1."),
         ({"seed": -1}, "`seed` must be a whole number >= 0. Received: seed=-1."),
-        ({"stage": kertl.Stage("deep")}, "`stage` must be a kertl.Stage with augment='none'. Received: stage="),
         (
-            {"stage": kertl.Stage("deep", augment="none", l2_sp=0.1)},
-            "`stage` must be a kertl.Stage with l2_sp=0.0, since folds share their features. Received: stage=",
+            {"recipe": kertl.Stage("deep", until_below_validation=True)},
+            "`until_below_validation` must be False in cross_validate. Received: until_below_validation=True.",
         ),
-        (
-            {"stage": kertl.Stage("deep", augment="none", cutmix=1.0)},
-            "`stage` must be a kertl.Stage with cutmix=0.0, since folds share their features. Received: stage=",
-        ),
-        (
-            {"stage": kertl.Stage("full", augment="none")},
-            "`stage` must be one with a boundary behind which something is left frozen. Received: stage='full'.",
-        ),
+        ({"recipe": "deeep"}, "`recipe` must be 'deep' or 'mid' or 'full' or 'gradual'. Received: recipe='deeep'."),
         ({"data": None}, "`data` must be what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives."),
     ],
 )
@@ -272,19 +279,21 @@ def test_a_head_for_other_classes_is_refused(data):
         "model='classifier'. It has 5 for 'single_label'. Pass `head=kertl.Head()` for a new one."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        kertl.cross_validate(small_classifier(classes=5), data, stage=STAGE)
+        kertl.cross_validate(small_classifier(classes=5), data, recipe=STAGE)
 
 
 def test_a_loss_that_is_no_number_is_an_error(backbone, data):
     stage = kertl.Stage("deep", epochs=2, learning_rate=1e30, optimizer="sgd", schedule="constant", augment="none")
-    with pytest.raises(kertl.errors.DivergedError, match=r"^The loss became NaN or infinite in epoch \d\. Try a lower"):
-        kertl.cross_validate(backbone, data, folds=2, stage=stage, head=kertl.Head(hidden_units=(8, 8)))
+    with pytest.raises(
+        kertl.errors.DivergedError, match=r"became NaN or infinite in epoch \d.*Try a lower `learning_rate`"
+    ):
+        kertl.cross_validate(backbone, data, folds=2, recipe=stage, head=kertl.Head(hidden_units=(8, 8)))
 
 
 def test_features_that_are_kept_are_found_again(backbone, data, tmp_path):
-    first = kertl.cross_validate(backbone, data, folds=2, stage=STAGE, cache_dir=tmp_path)
+    first = kertl.cross_validate(backbone, data, folds=2, recipe=STAGE, cache_dir=tmp_path)
     files = {path for path in tmp_path.rglob("*") if path.is_file()}
     assert sum(path.stat().st_size for path in files) > 45 * 24 * 4
-    second = kertl.cross_validate(backbone, data, folds=2, stage=STAGE, cache_dir=tmp_path)
+    second = kertl.cross_validate(backbone, data, folds=2, recipe=STAGE, cache_dir=tmp_path)
     np.testing.assert_array_equal(first.predictions, second.predictions)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == files

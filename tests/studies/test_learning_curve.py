@@ -101,14 +101,19 @@ def test_curve_follows_the_seed(found, backbone, data):
             [0.4, 0.3, 0.22, 0.165],
             0.95,
             "more data",
-            r"^More data: twice the 800 images .* which more images narrow\.$",
+            r"^More data: twice the 800 images .* a gap that more images narrow\.$",
         ),
-        ([0.2, 0.199, 0.2, 0.199], 0.95, "more model", r"^More model: .* of the error only; .* deeper layers, or take"),
+        (
+            [0.2, 0.199, 0.2, 0.199],
+            0.95,
+            "more model",
+            r"^More model: .* of the error, which is little; .* deeper layers, or try",
+        ),
         (
             [0.4, 0.3, 0.22, 0.165],
             0.84,
             "more model",
-            r"^More model: .* only \(twice .* these features hold no more\.$",
+            r"^More model: .* than noise \(twice .* these features hold no more\.$",
         ),
     ],
     ids=["falls, and there is variance", "is flat", "falls, but there is no variance"],
@@ -138,7 +143,7 @@ def test_table_json_and_picture_tell_the_same(found, tmp_path):
     for point in found.points:
         line = next(line for line in table.splitlines() if line.split()[:1] == [str(point.size)])
         assert f"{point.mean:.4f}" in line
-        assert (f"{point.spread:.4f}" in line) == (len(point.validation) > 1)
+        assert (f"{point.standard_deviation:.4f}" in line) == (len(point.validation) > 1)
     assert found.reasons in table
     values = json.loads(found.to_json())
     assert values["points"][1]["validation"] == list(found.points[1].validation)

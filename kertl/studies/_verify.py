@@ -1,9 +1,9 @@
-"""`verify_cached`: training on kept features and training on the images are the same training."""
+"""`verify_cached`: training on cached features and training on the images are the same training."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -11,9 +11,10 @@ import numpy as np
 from kertl._checks import complain
 from kertl.data import ImageData
 from kertl.features import extract, feature_batches
-from kertl.groups import find_chain
-from kertl.model import computing_in, cut, flags_kept, model_info, stage_model, target_spreads
-from kertl.tasks import task_named
+from kertl.model import flags_kept
+from kertl.recipe import Stage
+from kertl.results import Result
+from kertl.training import Learner, compile_with, loss_of
 
 # Differences that rounding explains, of losses and of gradients, where another engine than Keras computed the features.
 # Gradients differ by more than features do: a rectifier whose input changes its sign switches a path on or off. Behind
@@ -22,9 +23,9 @@ from kertl.tasks import task_named
 _BOUNDS = {"float32": (1e-4, 3e-2), "mixed_float16": (0.01, 0.1), "mixed_bfloat16": (0.05, 0.3)}
 
 
-@dataclasses.dataclass(frozen=True)
-class Verification:
-    """How far training on kept features is from training on the images, over the batches of an epoch.
+@dataclasses.dataclass(frozen=True, repr=False)
+class Verification(Result):
+    """How far training on cached features is from training on the images, over the batches of an epoch.
 
     Attributes:
         at: The boundary.
@@ -45,17 +46,20 @@ class Verification:
     loss_bound: float
     gradient_bound: float
 
+    DERIVED: ClassVar[tuple[str, ...]] = ("same",)
+
     @property
     def same(self) -> bool:
         """Whether both differences are within their bounds."""
         return self.loss_difference <= self.loss_bound and self.gradient_difference <= self.gradient_bound
 
-    def __str__(self) -> str:
+    def table(self) -> str:
+        """The differences and the verdict, a line."""
         verdict = "the same training" if self.same else "NOT the same training"
         return (
-            f"at={self.at!r}, features by {self.engine}, {self.batches} batches: losses differ by at most "
-            f"{self.loss_difference:.1e} (bound {self.loss_bound:.0e}), gradients by {self.gradient_difference:.1e} "
-            f"(bound {self.gradient_bound:.0e}): {verdict}"
+            f"at={self.at!r}, features by {self.engine}, {self.batches} batches: {verdict}\n"
+            f"losses differ by at most {self.loss_difference:.1e} (bound {self.loss_bound:.0e}),\n"
+            f"gradients by at most {self.gradient_difference:.1e} (bound {self.gradient_bound:.0e})\n"
         )
 
 
@@ -69,7 +73,7 @@ def verify_cached(
     precision: str = "float32",
     dtype: str = "float32",
 ) -> Verification:
-    """Hold training on kept features against training on the images, by loss and gradients of every batch of an epoch.
+    """Hold training on cached features against training on images, by loss and gradients of every batch of an epoch.
 
     Both sides see the batches of the first epoch in the same order, with the same weights and the same dropout; no
     weight moves. The images go through the model twice.
@@ -103,19 +107,20 @@ def verify_cached(
     images = data.train
     features = extract(model, images, at=at, engine=engine, precision=precision, dtype=dtype)
     labels = np.asarray(images.labels)
-    kept = feature_batches(features.values, labels, images.batch_size, images.seed, shuffle=images.shuffle)
-    chain = find_chain(model)
+    cached = feature_batches(features.values, labels, images.batch_size, images.seed, shuffle=images.shuffle)
+    stage = Stage(at, batch_norm=batch_norm, augment="none", label_smoothing=0)
+    learner = Learner.of(model, data.task)
     losses, gradients = [], []
-    with flags_kept(model), computing_in(model, precision):
-        live = stage_model(model, at, batch_norm=batch_norm)
-        suffix = cut(chain, chain.first_trained(at))[1]
-        info = model_info(model)
-        loss = task_named(info.task if info else data.task).loss(0.0, target_spreads(model))
+    with flags_kept(model), learner.computing_in(precision):
+        learner.set_trainable(stage)
+        suffix = learner.suffix(stage)
+        live = learner.whole(stage, learner.suffix(stage), [])
+        loss = loss_of(learner.task, stage, learner.spreads)
         with _still(live):
             sides = [_Side(live, loss), _Side(suffix, loss)]
             for number in range(len(images)):
                 one, other = (
-                    side.step(batches.batch(0, number)) for side, batches in zip(sides, (images, kept), strict=True)
+                    side.step(batches.batch(0, number)) for side, batches in zip(sides, (images, cached), strict=True)
                 )
                 losses.append(abs(one[0] - other[0]) / max(abs(one[0]), 1e-30))
                 gradients.append(_length(one[1] - other[1]) / max(_length(one[1]), 1e-30))
@@ -132,7 +137,7 @@ class _Side:
 
     def __init__(self, model: keras.Model, loss: Any) -> None:
         self._model, self._recorder = model, _Recorder()
-        model.compile(self._recorder, loss, jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
+        compile_with(model, self._recorder, loss)
 
     def step(self, batch: Sequence[Any]) -> tuple[float, np.ndarray]:
         """The loss of a batch, and its gradients, end to end."""

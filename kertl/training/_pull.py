@@ -1,6 +1,6 @@
 """L2-SP: holding fine-tuned weights near those that they started from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,13 +29,12 @@ class L2SP(keras.regularizers.Regularizer):
 
 
 @contextmanager
-def pulled(model: keras.Model, layers: Sequence[Any], start: Sequence[np.ndarray], strength: float) -> Iterator[None]:
+def pulled(layers: Sequence[Any], start: Mapping[int, np.ndarray], strength: float) -> Iterator[None]:
     """Pull what trains of some layers towards where it started, while the models that share them are trained.
 
     Args:
-        model: The whole model.
-        layers: The layers of its backbone.
-        start: The weights of the whole model at its start, as `get_weights` gave them.
+        layers: The layers of the backbone.
+        start: The value that each variable began with, by the variable's `id`.
         strength: As in `kertl.Stage(l2_sp=...)`; 0 pulls nothing.
 
     Reference:
@@ -45,12 +44,11 @@ def pulled(model: keras.Model, layers: Sequence[Any], start: Sequence[np.ndarray
     if not strength:
         yield
         return
-    starts = {id(variable): value for variable, value in zip(model.weights, start, strict=True)}
     found = {id(variable): variable for layer in layers for variable in layer.trainable_variables}
     before = [(variable, variable.regularizer) for variable in found.values()]
     try:
         for variable, regularizer in before:
-            variable.regularizer = L2SP(strength, starts[id(variable)], regularizer)
+            variable.regularizer = L2SP(strength, start[id(variable)], regularizer)
         yield
     finally:
         for variable, regularizer in before:

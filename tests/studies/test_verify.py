@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kertl
-from kertl.runner import _verify
+from kertl.studies import _verify
 from tests.backbones.kinds import QUICK
 from tests.families import lively
 from tests.runs import classifier, squares

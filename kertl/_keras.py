@@ -1,0 +1,252 @@
+"""The one place for private names of Keras, TensorFlow and KerasTuner: a function for each, which says what it is for.
+
+They may change in any version. `PRIVATE_NAMES` lists them all, those too that kertl's subclasses override, and `gone`
+says which of them the installed versions lack.
+"""
+
+import importlib
+import re
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+CHECKPOINT_STATE = ("_batches_seen_since_last_saving", "_last_batch_seen")
+"""What Keras' `ModelCheckpoint` remembers from batch to batch, beside its public `best`."""
+NO_MOMENTS = ("_accumulated_gradients", "_trainable_variables", "_variables")
+"""Lists of an optimizer with an item per trained variable, or by chance as many, that are not its moments."""
+
+STEPS = "_iterations"
+"""The attribute of an optimizer that its step count is read from."""
+MOMENTUM_PRODUCT = "_u_product"
+"""The attribute of Nadam with the product of its momenta so far, one for all variables."""
+
+
+def layers_inside(layer: Any) -> list[Any]:
+    """A layer or model and all layers inside it, nested ones too; `Model.layers` has the outermost only."""
+    return list(layer._flatten_layers())
+
+
+def seed_generators(layer: Any) -> list[Any]:
+    """The seed generators that a layer itself holds; their states decide what dropout and augmentation draw."""
+    return list(layer._seed_generators)
+
+
+def call_of(tensor: Any) -> Any:
+    """The call (a node of the graph) that gave a symbolic tensor: its `operation`, `arguments`, `input_tensors`."""
+    history = tensor._keras_history
+    return history.operation._inbound_nodes[history.node_index]
+
+
+def functional_inside(operation: Any) -> Any:
+    """The functional model that a sequential or functional one is; None for any other layer or operation."""
+    if isinstance(operation, keras.Sequential):
+        return operation._functional
+    return operation if isinstance(operation, keras.Model) and hasattr(operation, "_nodes_by_depth") else None
+
+
+def learning_rate_of(optimizer: Any) -> Any:
+    """The variable or the schedule of an optimizer's learning rate; its public `learning_rate` is the current value."""
+    return optimizer._learning_rate
+
+
+def put_learning_rate(optimizer: Any, rate: Any) -> None:
+    """Let a variable be the rate, also instead of a schedule, which the public attribute refuses."""
+    optimizer._learning_rate = rate
+
+
+def steps_taken(optimizer: Any) -> Any:
+    """The variable that counts every step, which the public `iterations` divides where gradients accumulate."""
+    return optimizer._iterations
+
+
+def trained_count(optimizer: Any) -> int:
+    """How many variables an optimizer was built for."""
+    return len(optimizer._trainable_variables)
+
+
+def place_of(optimizer: Any, variable: Any) -> int:
+    """The place of a variable among those that an optimizer was built for."""
+    return int(optimizer._get_variable_index(variable))
+
+
+def averages(optimizer: Any) -> Iterator[tuple[Any, Any]]:
+    """Each trained variable of an optimizer with `use_ema`, and the moving average of it."""
+    return zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
+
+
+def is_decayed(optimizer: Any, variable: Any) -> bool:
+    """Whether weight decay applies to a variable, after `exclude_from_weight_decay`."""
+    return bool(optimizer._use_weight_decay(variable))
+
+
+def steps_all_at_once(kind: type) -> bool:
+    """Whether a class of optimizers is one of Keras' for PyTorch, which never call `update_step`."""
+    return hasattr(kind, "_parallel_update_step")
+
+
+def say_variables_are_current(model: Any) -> None:
+    """Tell JAX's trainer that the variables hold the truth; else a `fit` that raises writes its own over them."""
+    if hasattr(model, "_jax_state_synced"):
+        model._jax_state_synced = True
+
+
+def global_seed_state() -> Any:
+    """The state of the generator that Keras draws from where no seed is given; None if there is none yet."""
+    from keras.src.backend.common import global_state
+
+    generator = global_state.get_global_attribute("global_seed_generator")
+    return None if generator is None else generator.state
+
+
+def with_constants(concrete_function: Any) -> Any:
+    """A concrete function of TensorFlow with its variables as constants, as converters of graphs want it."""
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    return convert_variables_to_constants_v2(concrete_function, lower_control_flow=False)
+
+
+def gradient_registry() -> dict[str, Any]:
+    """TensorFlow's custom gradients by name, to be changed; each holds its traced graph, weights and all, for good."""
+    from tensorflow.python.framework.ops import gradient_registry as registry
+
+    return registry._registry
+
+
+@dataclass(frozen=True)
+class PrivateName:
+    """A private name that kertl uses or overrides."""
+
+    name: str
+    """The attribute."""
+    owner: Callable[[], Any]
+    """Gives the class, object or module that has it."""
+    purpose: str
+    """What for."""
+
+
+def gone(names: tuple[PrivateName, ...] | None = None) -> list[str]:
+    """Those private names that the installed versions lack, each with what it is for.
+
+    Args:
+        names: Which to look for; all by default.
+    """
+    missing = []
+    for one in PRIVATE_NAMES if names is None else names:
+        try:
+            found = hasattr(one.owner(), one.name)
+        except (AttributeError, ImportError, OSError):  # what should have it is gone itself
+            found = False
+        if not found:
+            missing.append(f"{one.name} ({one.purpose})")
+    return missing
+
+
+def _model() -> Any:
+    return keras.Sequential([keras.Input((1,)), keras.layers.Dropout(0.5)])
+
+
+def _optimizer() -> Any:
+    made = keras.optimizers.SGD(use_ema=True, gradient_accumulation_steps=2)
+    made.build([keras.Variable([1.0])])
+    return made
+
+
+def _nadam() -> Any:
+    made = keras.optimizers.Nadam()
+    made.build([keras.Variable([1.0])])
+    return made
+
+
+def _tuner(name: str) -> Callable[[], Any]:
+    """A class of KerasTuner, or an oracle of that class."""
+
+    def found() -> Any:
+        import keras_tuner
+
+        if name.endswith("Oracle") and name != "Oracle":
+            return getattr(keras_tuner.oracles, name)(objective="val_loss")
+        return getattr(keras_tuner, name)
+
+    return found
+
+
+def _in_source(path: str) -> Callable[[], Any]:
+    """The names that a file of Keras gives its objects, for a backend that need not be installed."""
+
+    def found() -> Any:
+        text = Path(keras.__file__).parent.joinpath("src", path).read_text(encoding="utf-8")
+        return types.SimpleNamespace(**dict.fromkeys(re.findall(r"(?:self\.|def )(\w+)", text)))
+
+    return found
+
+
+def _module(name: str) -> Callable[[], Any]:
+    return lambda: importlib.import_module(name)
+
+
+PRIVATE_NAMES: tuple[PrivateName, ...] = (
+    PrivateName("_flatten_layers", lambda: keras.layers.Layer, "the layers inside a layer"),
+    PrivateName("_seed_generators", lambda: keras.layers.Dropout(0.5), "what a layer draws from"),
+    PrivateName("_keras_history", lambda: keras.Input((1,)), "the call that gave a symbolic tensor"),
+    PrivateName("_inbound_nodes", lambda: keras.layers.Dense(1), "the calls of a layer"),
+    PrivateName("_functional", _model, "the graph of a sequential model"),
+    PrivateName("_nodes_by_depth", lambda: _model()._functional, "what tells a functional model"),
+    PrivateName("train_function", _model, "the compiled step, replaced by a loop over an epoch"),
+    PrivateName("make_train_function", _model, "the compiled step made anew"),
+    PrivateName("_jax_state_synced", _in_source("backend/jax/trainer.py"), "whether JAX's variables are current"),
+    PrivateName("_learning_rate", _optimizer, "the rate's variable or schedule"),
+    PrivateName("_iterations", _optimizer, "the count of all steps"),
+    PrivateName("_u_product", _nadam, "the bias correction of Nadam's moments"),
+    PrivateName("_trainable_variables", _optimizer, "what an optimizer trains"),
+    PrivateName("_variables", _optimizer, "a list that holds no moments"),
+    PrivateName("_accumulated_gradients", _optimizer, "a list that holds no moments"),
+    PrivateName("_model_variables_moving_average", _optimizer, "the averages of `use_ema`"),
+    PrivateName("_use_weight_decay", _optimizer, "which variables decay; overridden for a rate per group"),
+    PrivateName("_apply_weight_decay", _optimizer, "overridden for a rate per group"),
+    PrivateName("_get_current_learning_rate", _optimizer, "overridden for a rate per group"),
+    PrivateName("_get_variable_index", _optimizer, "the place of a variable among those that train"),
+    PrivateName(
+        "_parallel_update_step", _in_source("backend/torch/optimizers/torch_adam.py"), "Keras' classes for PyTorch"
+    ),
+    PrivateName("_is_improvement", lambda: keras.callbacks.EarlyStopping, "overridden so that NaN is never best"),
+    *(
+        PrivateName(name, lambda: keras.callbacks.ModelCheckpoint("m.keras"), "the state of a ModelCheckpoint")
+        for name in CHECKPOINT_STATE
+    ),
+    PrivateName("get_global_attribute", _module("keras.src.backend.common.global_state"), "the global generator"),
+    PrivateName(
+        "convert_variables_to_constants_v2",
+        _module("tensorflow.python.framework.convert_to_constants"),
+        "a graph for OpenVINO",
+    ),
+    PrivateName(
+        "_registry",
+        lambda: importlib.import_module("tensorflow.python.framework.ops").gradient_registry,
+        "letting traced graphs go",
+    ),
+    PrivateName("_project_dir", _tuner("Oracle"), "the folder of a search"),
+    PrivateName("_get_oracle_fname", _tuner("Oracle"), "the file of an oracle"),
+    PrivateName("_get_trial_dir", _tuner("Oracle"), "the folder of a trial"),
+    PrivateName("_save_trial", _tuner("Oracle"), "overridden so that files are replaced as a whole"),
+    PrivateName("_random_values", _tuner("Oracle"), "overridden so that the seed decides"),
+    PrivateName("_check_consecutive_failures", _tuner("Oracle"), "overridden so that it does not raise"),
+    PrivateName("_compute_values_hash", _tuner("Oracle"), "the state of an oracle whose file is damaged"),
+    PrivateName("_seed_state", _tuner("RandomSearchOracle"), "set so that the seed decides"),
+    PrivateName("_retry_queue", _tuner("RandomSearchOracle"), "the trials to train again"),
+    PrivateName("_run_times", _tuner("RandomSearchOracle"), "how often a trial was tried"),
+    PrivateName("_compare", _tuner("GridSearchOracle"), "the order of the grid"),
+    PrivateName("_ordered_ids", _tuner("GridSearchOracle"), "where the grid stands"),
+    PrivateName("_populate_next", _tuner("GridSearchOracle"), "where the grid stands"),
+    PrivateName("_random_state", _tuner("BayesianOptimizationOracle"), "set so that the seed decides"),
+    PrivateName("_brackets", _tuner("HyperbandOracle"), "the trials that are still trained on"),
+    PrivateName("_populate_initial_space", _tuner("Tuner"), "overridden so that no model is built for it"),
+    PrivateName("_try_run_and_update_trial", _tuner("Tuner"), "overridden to keep tracebacks off the terminal"),
+    PrivateName("_run_and_update_trial", _tuner("Tuner"), "the training of a trial"),
+    PrivateName("_get_tuner_fname", _tuner("Tuner"), "the file of a tuner"),
+    PrivateName("_is_worker", _tuner("Tuner"), "which process writes"),
+)
+"""All private names that kertl uses or overrides."""

@@ -1,0 +1,33 @@
+"""How much memory is free for what is to be held in it, and how numbers of bytes are written."""
+
+from pathlib import Path
+
+import psutil
+
+
+def free_memory() -> int:
+    """Bytes of memory that are available without swapping, as the system and the process's control group see it."""
+    within = _control_group()
+    available = int(psutil.virtual_memory().available)
+    return available if within is None else min(available, within)
+
+
+def readable(count: int) -> str:
+    """Bytes as a person reads them."""
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def _control_group(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What the limit of a container leaves, pages that only cache files not counted; psutil does not know it."""
+    limit, used, details = (folder / f"memory.{name}" for name in ("max", "current", "stat"))
+    try:
+        most = limit.read_text().strip()
+        cached = dict(line.split() for line in details.read_text().splitlines()).get("inactive_file", "0")
+        return None if most == "max" else max(0, int(most) - int(used.read_text()) + int(cached))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,196 @@
+"""Reading images and labels that somebody has as arrays, a `tf.data.Dataset` or a `keras.utils.PyDataset`."""
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl._memory import free_memory, readable
+from kertl.data._pixels import as_bytes, check_shape, refuse_fractions
+from kertl.data._readers import resized
+from kertl.errors import DataError
+
+_logger = logging.getLogger(__name__)
+
+# Images of an array that are converted at a time, so that no second copy of all of them is made.
+_AT_ONCE = 256
+
+
+class Room:
+    """The memory that the images may take: half of what is free, since they are copied once when all are there."""
+
+    def __init__(self) -> None:
+        self._most = free_memory() // 2
+        self._taken = 0
+
+    def take(self, part: str, count: int) -> None:
+        """Note `count` bytes more.
+
+        Raises:
+            DataError: If they do not fit.
+        """
+        self.check(part, count)
+        self._taken += count
+
+    def check(self, part: str, count: int) -> None:
+        """Raise if `count` bytes more do not fit.
+
+        Raises:
+            DataError: If so.
+        """
+        if self._taken + count > self._most:
+            raise DataError(
+                f"`{part}` must fit into half of the free memory, {readable(self._most)}, together with the other "
+                f"parts. Received: {readable(self._taken + count)}. Pass a smaller `image_size`, or make the data with "
+                "`from_directory` or `from_csv`, which read files batch by batch."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A part as it was given, its images still in batches."""
+
+    batches: Sequence[np.ndarray]
+    """Images of type `uint8`, each batch of shape `(n, height, width, 3)`."""
+    labels: np.ndarray
+    """Their labels as they were."""
+    digests: Sequence[str]
+    """SHA-256 of each image as it was, before it was resized."""
+    class_names: Sequence[str]
+    """What the dataset says that its classes are called; empty where it does not say."""
+    batch_size: int | None
+    """Images in its first batch; None for arrays."""
+    by_content: bool
+    """Whether it may come in another order each time, so that only its content says what is what."""
+
+
+def read(part: str, data: Any, room: Room, image_size: tuple[int, int] | None, resize: str) -> Given:
+    """All images and labels of a part, from one pass.
+
+    Args:
+        part: Its name, for messages.
+        data: `(x, y)`, a finite `tf.data.Dataset` or a finite `keras.utils.PyDataset`.
+        room: What the images may take.
+        image_size: `(height, width)` to resize to; None for the size that they have.
+        resize: How images come to that size.
+
+    Raises:
+        TypeError: If `data` is none of these.
+        ValueError: If it has no end.
+        DataError: If its batches are not images and labels, or do not fit into memory.
+    """
+    batches, count = _batches(part, data)
+    images: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    digests: list[str] = []
+    spans: list[tuple[float, float]] = []
+    for x, y in (_pair(part, batch) for batch in batches):
+        pixels, span = as_bytes(x, part)
+        spans += [] if span is None else [span]
+        digests += [hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]
+        pixels = _sized(pixels, image_size, resize)
+        if images and pixels.shape[1:] != images[0].shape[1:]:
+            raise DataError(
+                f"`{part}` must hold images of one size, or `image_size` be given. Received: "
+                f"{images[0].shape[1:3]} and {pixels.shape[1:3]}."
+            )
+        if not images and count:
+            _logger.info("The images of `%s` take some %s of memory.", part, readable(count * pixels.nbytes))
+            room.check(part, count * pixels.nbytes)
+        room.take(part, pixels.nbytes)
+        images.append(pixels)
+        labels.append(y)
+    if not images:
+        raise DataError(f"`{part}` must hold at least one batch of images. Received: none.")
+    if spans:
+        span = min(low for low, _ in spans), max(high for _, high in spans)
+        refuse_fractions(span, part)
+        _logger.info("The images of `%s` are floats from %g to %g; they are rounded to whole numbers.", part, *span)
+    return Given(
+        images,
+        _stacked(part, labels),
+        digests,
+        class_names=list(map(str, getattr(data, "class_names", None) or ())),
+        batch_size=None if isinstance(data, tuple | list) else len(images[0]),
+        by_content=is_tf_dataset(data),
+    )
+
+
+def is_tf_dataset(data: Any) -> bool:
+    """Whether `data` is a `tf.data.Dataset`; TensorFlow is not imported to find out."""
+    kinds = type(data).__mro__
+    return any(kind.__module__.startswith("tensorflow.") and kind.__name__ == "DatasetV2" for kind in kinds)
+
+
+def _batches(part: str, data: Any) -> tuple[Iterable[Any], int | None]:
+    """The batches of one pass, and how many there are where that is known."""
+    if isinstance(data, keras.utils.PyDataset):
+        if data.num_batches is None:
+            raise _endless(part, data)
+        return (data[index] for index in range(data.num_batches)), data.num_batches
+    if is_tf_dataset(data):
+        count = int(data.cardinality())
+        if count == -1:
+            raise _endless(part, data)
+        return data.as_numpy_iterator(), count if count >= 0 else None
+    if isinstance(data, tuple | list) and len(data) == 2:
+        x, y = map(np.asarray, data)
+        check_shape(x, part)
+        if y.shape[:1] != x.shape[:1]:
+            raise DataError(
+                f"`{part}` must have one label per image. Received: {len(x)} images and labels of shape {y.shape}."
+            )
+        return _slices(x, y), -(-len(x) // _AT_ONCE)
+    raise TypeError(
+        f"`{part}` must be (images, labels) as arrays, a finite `tf.data.Dataset` or a finite `keras.utils.PyDataset`. "
+        f"Received: {part}={type(data).__name__}."
+    )
+
+
+def _slices(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    return ((x[start : start + _AT_ONCE], y[start : start + _AT_ONCE]) for start in range(0, len(x), _AT_ONCE))
+
+
+def _endless(part: str, data: Any) -> ValueError:
+    return ValueError(
+        f"`{part}` must have an end. Received: {part}={type(data).__name__} of unlimited length. "
+        "Pass one epoch of it, such as `dataset.take(batches)`."
+    )
+
+
+def _pair(part: str, batch: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels of a batch."""
+    if not isinstance(batch, tuple | list) or len(batch) != 2 or any(isinstance(half, dict) for half in batch):
+        size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
+        raise DataError(
+            f"`{part}` must give batches of (images, labels), without sample weights. "
+            f"Received: {type(batch).__name__}{size}."
+        )
+    x, y = map(np.asarray, batch)
+    if x.ndim == 3:
+        raise DataError(
+            f"`{part}` must give batches. Received: single images of shape {x.shape}. Pass `dataset.batch(32)`."
+        )
+    if y.shape[:1] != x.shape[:1]:
+        raise DataError(
+            f"`{part}` must give one label per image. Received: images of shape {x.shape} with labels of shape "
+            f"{y.shape}."
+        )
+    return x, y
+
+
+def _sized(images: np.ndarray, image_size: tuple[int, int] | None, resize: str) -> np.ndarray:
+    if image_size is not None and images.shape[1:3] != image_size:
+        return resized(images, image_size, resize)
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+
+
+def _stacked(part: str, labels: Sequence[np.ndarray]) -> np.ndarray:
+    shapes = sorted({batch.shape[1:] for batch in labels})
+    if len(shapes) > 1:
+        raise DataError(f"`{part}` must give labels of one shape. Received: {shapes}.")
+    return np.concatenate(labels)

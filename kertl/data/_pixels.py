@@ -1,0 +1,85 @@
+"""Pixels that are given as numbers, as the bytes that images are everywhere else."""
+
+from typing import Any
+
+import numpy as np
+
+from kertl.errors import DataError
+
+
+def check_shape(x: np.ndarray, named: str) -> None:
+    """Raise if an array does not hold images.
+
+    Raises:
+        DataError: If it is not of shape `(n, height, width, 3)` or `(n, height, width, 1)`, or empty.
+    """
+    if x.ndim != 4 or x.shape[-1] not in (1, 3) or not x.size:
+        raise DataError(
+            f"`{named}` must be images of shape (n, height, width, 3) or (n, height, width, 1), at least one. "
+            f"Received: shape {x.shape}."
+        )
+
+
+def array_images(x: Any, named: str = "x") -> np.ndarray:
+    """Images in an array as `uint8`, rounded, of shape `(n, height, width, channels)`.
+
+    Raises:
+        DataError: If they are not images of 0..255 with one or three channels, or floats that fill 0..1 only.
+    """
+    images, span = as_bytes(x, named)
+    refuse_fractions(span, named)
+    return images
+
+
+def as_bytes(x: Any, named: str) -> tuple[np.ndarray, tuple[float, float] | None]:
+    """Images as `uint8`, rounded, and their lowest and highest value where they were floats.
+
+    Args:
+        x: The images, as numbers from 0 to 255.
+        named: What they are called in messages.
+
+    Raises:
+        DataError: If they are not images, or not in that range.
+    """
+    x = np.asarray(x)
+    check_shape(x, named)
+    span = _span(x, named)
+    return x if x.dtype == np.uint8 else np.rint(x).astype(np.uint8), span
+
+
+def refuse_other_range(x: np.ndarray, named: str = "x") -> None:
+    """Raise if an array does not hold pixels of 0..255.
+
+    Raises:
+        DataError: If values are outside of it, or floats that fill 0..1 only.
+    """
+    refuse_fractions(_span(x, named), named)
+
+
+def _span(x: np.ndarray, named: str) -> tuple[float, float] | None:
+    """The lowest and highest of numbers from 0 to 255 that are floats; None of whole numbers."""
+    if x.dtype == np.uint8:
+        return None
+    if x.dtype.kind not in "fiu":
+        raise DataError(f"`{named}` must hold numbers from 0 to 255. Received: dtype {x.dtype}.")
+    low, high = float(x.min()), float(x.max())
+    if not (low >= 0 and high <= 255):
+        raise DataError(f"`{named}` must hold numbers from 0 to 255. Received: values from {low:g} to {high:g}.")
+    return (low, high) if x.dtype.kind == "f" else None
+
+
+def refuse_fractions(span: tuple[float, float] | None, named: str) -> None:
+    """Raise if floats go from 0 to 1, which would all be rounded to black.
+
+    Args:
+        span: The lowest and the highest of all values, None where they were no floats.
+        named: What the images are called in messages.
+
+    Raises:
+        DataError: If the highest value is above 0 and at most 1.
+    """
+    if span is not None and 0 < span[1] <= 1:
+        raise DataError(
+            f"`{named}` must hold numbers from 0 to 255. Received: floats from {span[0]:g} to {span[1]:g}. "
+            "Multiply them by 255."
+        )

@@ -1,0 +1,106 @@
+"""The best of a run's stages: a later one that ends worse does not replace it."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl.data import ImageData, ImageDataset
+from kertl.recipe import Recipe, Stage
+from kertl.runner._run import StageValue
+from kertl.tasks import loss_named, task_named
+
+_logger = logging.getLogger(__name__)
+
+
+class BestStage:
+    """Keeps the weights of the stage with the best value, and goes into the checkpoints as callbacks do.
+
+    Without a validation part there is nothing that stages could be compared by, and the last one stays.
+
+    Attributes:
+        values: How the stages ended.
+        best: Which of the stages is the best so far; None before the first has ended.
+
+    Args:
+        model: The whole model.
+        recipe: Its stages.
+        data: What they are judged by.
+    """
+
+    def __init__(self, model: keras.Model, recipe: Recipe, data: ImageData) -> None:
+        self._model, self._data = model, data
+        self._by_loss = len({_judging(stage) for stage in recipe.stages}) == 1
+        self.values: list[StageValue] = []
+        self.best: int | None = None
+        self._weights: list[np.ndarray] = []
+
+    @property
+    def metric(self) -> str:
+        """What the stages are compared by: what each monitors, or the plain loss where they do not monitor the same."""
+        return "val_loss" if self._by_loss else "unsmoothed val_loss"
+
+    def offer(
+        self,
+        number: int,
+        stage: Stage,
+        monitored: float | None,
+        predict: Callable[[ImageDataset], np.ndarray],
+    ) -> None:
+        """Keep the weights that the model has now if they are the best so far.
+
+        Args:
+            number: The stage that has ended, counted from 0.
+            stage: The stage.
+            monitored: The best value of what it monitored.
+            predict: Gives the model's predictions for images.
+        """
+        value = None
+        if self._data.validation is not None:
+            value = monitored if self._by_loss else self._plain_loss(self._data.validation, predict)
+        ended = StageValue(number, stage.at, self.metric, None if value is None else float(value))
+        best = None if self.best is None else self.values[self.best].value
+        self.values.append(ended)
+        if best is None or (ended.value is not None and ended.value < best):
+            self.best, self._weights = number, self._model.get_weights()
+
+    def restore(self) -> None:
+        """Give the model the weights of the best stage, and say so if that is not the last."""
+        if self.best is None:
+            return
+        later = self.values[self.best + 1 :]
+        if later:
+            self._model.set_weights(self._weights)
+            ends = "; ".join(map(str, later))
+            _logger.warning("The run gives its best: %s. After it, %s.", self.values[self.best], ends)
+
+    def get_state(self) -> dict[str, Any]:
+        """What is remembered; of the weights those that differ from the model's now."""
+        now = self._model.get_weights()
+        differing = {
+            str(place): value for place, value in enumerate(self._weights) if value.tobytes() != now[place].tobytes()
+        }
+        values = [[one.stage, one.at, one.metric, one.value] for one in self.values]
+        return {"values": values, "best": self.best, "weights": differing}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Remember what `get_state` gave; the model must have its weights of then."""
+        self.values = [StageValue(*one) for one in state["values"]]
+        self.best, self._weights = state["best"], []
+        if self.best is not None:
+            self._weights = self._model.get_weights()
+            for place, value in state["weights"].items():
+                self._weights[int(place)] = value
+
+    def _plain_loss(self, part: ImageDataset, predict: Callable[[ImageDataset], np.ndarray]) -> float:
+        """The loss of the task on some images, without smoothing or penalties."""
+        scaling = self._data.target_scaling
+        loss = loss_named(task_named(self._data.task), "auto", spreads=scaling and scaling[1])
+        return float(keras.ops.convert_to_numpy(loss(np.asarray(part.labels), predict(part))))
+
+
+def _judging(stage: Stage) -> tuple[Any, ...]:
+    """What a stage's validation loss depends on beside the weights; a pull makes it another for each boundary."""
+    return stage.loss, stage.label_smoothing, stage.image_size, stage.at if stage.l2_sp else ""

@@ -1,0 +1,101 @@
+"""What a recipe came to."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+from rich import box
+from rich.table import Table
+
+from kertl.recipe import Recipe
+from kertl.results import LEFT_OUT, Result, table_text
+from kertl.runner._picture import draw
+
+# Of each task the metrics that say most in one line.
+_TOLD = ("accuracy", "balanced_accuracy", "exact", "macro_f1", "auc", "mae", "rmse", "r2")
+
+
+@dataclasses.dataclass(frozen=True)
+class StageValue:
+    """How a stage ended."""
+
+    stage: int
+    """Which, counted from 0."""
+    at: str | int
+    """Its boundary."""
+    metric: str
+    """What the stages are compared by; lower is better."""
+    value: float | None
+    """Its value; None where it was not finite, or there is nothing to compare by."""
+
+    def __str__(self) -> str:
+        how = f" with {self.metric} {self.value:.4f}" if self.value is not None else ""
+        return f"stage {self.stage + 1} (at={self.at!r}) ended{how}"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Run(Result):
+    """What a recipe came to.
+
+    Its JSON has everything but the model, which `from_json(text, model=...)` takes.
+
+    Attributes:
+        model: The trained model.
+        recipe: The recipe.
+        rows: One mapping per epoch: stage, boundary, epoch (counted from 1 through all stages), rate, losses, metrics.
+        metrics: `validation` and `test`, each as `kertl.evaluate` gives it; empty parts are left out. Where the
+            best stage was trained on cached features in float32 they are computed from features, which rounds
+            otherwise.
+        run_dir: Where the files of the run are; None if it wrote none.
+        best_stage: The stage, counted from 0, whose weights the model has: that with the lowest validation loss. Where
+            the stages judge by different losses it is the loss of the task without smoothing and penalties; without a
+            validation set it is the last stage.
+        stages: How each stage ended.
+    """
+
+    model: keras.Model = dataclasses.field(metadata=LEFT_OUT)
+    recipe: Recipe
+    rows: Sequence[dict[str, Any]]
+    metrics: Mapping[str, Any]
+    run_dir: Path | None
+    best_stage: int = 0
+    stages: Sequence[StageValue] = ()
+
+    @property
+    def history(self) -> dict[str, list[Any]]:
+        """The rows by column, as Keras' `History.history` has them; the stages run through."""
+        columns: dict[str, list[Any]] = defaultdict(list)
+        for row in self.rows:
+            for name, value in row.items():
+                columns[name].append(value)
+        return dict(columns)
+
+    def table(self) -> str:
+        """How the stages ended, which of them the model is from, and the metrics of each part."""
+        table = Table(box=box.SIMPLE)
+        for heading, justify in (("stage", "right"), ("at", "left"), ("epochs", "right"), ("", "right"), ("", "left")):
+            table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+        for one in self.stages:
+            epochs = sum(row["stage"] == one.stage for row in self.rows)
+            value = "" if one.value is None else f"{one.metric} {one.value:.4f}"
+            taken = "this is the model" if one.stage == self.best_stage else ""
+            table.add_row(str(one.stage + 1), str(one.at), str(epochs), value, taken)
+        lines = []
+        for part, metrics in self.metrics.items():
+            told = [f"{name} {metrics[name]:.4f}" for name in _TOLD if isinstance(metrics.get(name), float)]
+            lines.append(f"{part.capitalize()}: {', '.join(told)}; {metrics['images']} images.\n")
+        return table_text(table) + "".join(lines)
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw the losses by epoch, with the stages marked.
+
+        Args:
+            path: A picture file to write, PNG say; its suffix is its format.
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+        """
+        return draw(self.rows, self.best_stage, None if path is None else Path(path))

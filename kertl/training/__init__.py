@@ -1,0 +1,68 @@
+"""One way from a stage to a fitted model, for everything that trains.
+
+Learner      what is trained: the model itself, or a copy
+Given        the images that it is given: all, or without a fold
+FeaturePool  features of what is frozen, extracted once
+choose       whether a stage trains on features or on images
+StageFit     a stage, compiled
+Attempt      one fit of it, with the callbacks that belong to it
+Trainee      a recipe that is trained again and again, on a copy
+found_rate   the learning rate of a stage whose rate is "auto"
+"""
+
+from kertl.training._choice import LIVE, choose
+from kertl.training._compile import compile_for, compile_with, loss_of, rates_by_group, schedule_of, usual_stage
+from kertl.training._given import Given
+from kertl.training._head import head_for, with_head
+from kertl.training._learner import Learner, put_back, values_of
+from kertl.training._material import Material, OnFeatures, OnImages
+from kertl.training._pool import FeaturePool
+from kertl.training._pull import L2SP, pulled
+from kertl.training._rate import RateFinder, found_rate, trial_fit
+from kertl.training._stage import Attempt, StageFit, Trained
+from kertl.training._support import (
+    UNSUPPORTED,
+    WITHOUT_VALIDATION,
+    Unsupported,
+    refuse_unsupported,
+    support_table,
+    unsupported,
+)
+from kertl.training._trainee import Lesson, Trainee
+
+__all__ = [
+    "L2SP",
+    "LIVE",
+    "UNSUPPORTED",
+    "WITHOUT_VALIDATION",
+    "Attempt",
+    "FeaturePool",
+    "Given",
+    "Learner",
+    "Lesson",
+    "Material",
+    "OnFeatures",
+    "OnImages",
+    "RateFinder",
+    "StageFit",
+    "Trained",
+    "Trainee",
+    "Unsupported",
+    "choose",
+    "compile_for",
+    "compile_with",
+    "found_rate",
+    "head_for",
+    "loss_of",
+    "pulled",
+    "put_back",
+    "rates_by_group",
+    "refuse_unsupported",
+    "schedule_of",
+    "support_table",
+    "trial_fit",
+    "unsupported",
+    "usual_stage",
+    "values_of",
+    "with_head",
+]

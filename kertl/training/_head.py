@@ -1,0 +1,49 @@
+"""A head for the classes or targets of data, on a backbone or instead of a classifier's own."""
+
+from typing import Any
+
+import keras
+
+from kertl._checks import complain
+from kertl.data import ImageData
+from kertl.groups import drawing_from, features_of, find_chain
+from kertl.heads import Head
+from kertl.model import UNITS_LAYER, task_of
+from kertl.tasks import task_named
+
+
+def head_for(features: Any, data: ImageData, head: Head) -> Any:
+    """The predictions, symbolic, of a head for the data, in the units of its targets."""
+    task = task_named(data.task)
+    answers = head(features, task.outputs(data.num_classes), task)
+    if data.target_scaling is None:
+        return answers
+    means, spreads = (list(values) for values in data.target_scaling)
+    return keras.layers.Rescaling(spreads, means, dtype="float32", name=UNITS_LAYER)(answers)
+
+
+def with_head(model: keras.Model, data: ImageData, head: Head | None) -> keras.Model:
+    """A model for the data, which shares the layers of `model`.
+
+    Args:
+        model: A backbone, or a classifier.
+        data: What it is trained for.
+        head: The new head; None keeps that of a classifier, and gives a backbone a plain one.
+
+    Raises:
+        ValueError: If the classifier's own head does not go with the data.
+    """
+    if head is None and find_chain(model).has_head:
+        outputs = task_named(data.task).outputs(data.num_classes)
+        if model.output_shape[-1] != outputs or task_of(model) != data.task:
+            raise complain(
+                "model",
+                f"a backbone, or a classifier with {outputs} outputs for the task {data.task!r}",
+                model.name,
+                f"It has {model.output_shape[-1]} for {task_of(model)!r}. Pass `head=kertl.Head()` for a new one.",
+            )
+        return model
+    features = features_of(model)
+    with drawing_from(0):
+        answers = head_for(features.output, data, head or Head())
+    return keras.Model(features.input, answers, name=model.name)

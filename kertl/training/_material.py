@@ -1,0 +1,111 @@
+"""What a compiled stage is fitted on: images, or features that are cached."""
+
+from typing import Any, Protocol
+
+import keras
+
+from kertl.callbacks import DataEpoch
+from kertl.data import Epochs, MixedBatches, data_errors
+from kertl.features import EpochFitter, FeatureBatches, judged_batches, training_batches
+from kertl.recipe import Stage
+from kertl.training._given import Given
+from kertl.training._pool import Values
+
+
+class Material(Protocol):
+    """What a compiled model is fitted on."""
+
+    train: Epochs
+    """The batches that it trains on."""
+    class_weight: dict[int, float] | None
+    """The weight of each class in the loss, where the batches have none of their own."""
+    steps: int
+    """How often an epoch calls back with the end of a batch."""
+
+    def fit(self, first_batch: int, **options: Any) -> None:
+        """Call `fit`; where an epoch is finished that was broken off, from a later batch on."""
+
+
+class OnImages:
+    """Training on images.
+
+    Args:
+        model: The compiled model.
+        given: The images, as the stage has them.
+        stage: How classes count, and how images are mixed.
+    """
+
+    def __init__(self, model: keras.Model, given: Given, stage: Stage) -> None:
+        data = given.data
+        self._model, self._data = model, data
+        self.class_weight = data.weights_by_class(stage.class_weights) if stage.class_weights else None
+        self.train: Epochs = data.train
+        if stage.mixup or stage.cutmix:
+            classes = data.num_classes if data.task == "single_label" else None
+            self.train = MixedBatches(data.train, stage.mixup, stage.cutmix, classes, self.class_weight)
+            self.class_weight = None
+        self.steps = len(data.train)
+
+    def fit(self, first_batch: int, **options: Any) -> None:
+        """Call `fit`."""
+        options["callbacks"] = [DataEpoch(self.train), *options["callbacks"]]
+        with data_errors(self._data.train, self._data.validation):
+            self._model.fit(
+                _from(self.train, options["initial_epoch"], first_batch),
+                validation_data=self._data.validation,
+                class_weight=self.class_weight,
+                shuffle=False,  # the data set has an order of its own
+                **options,
+            )
+
+
+class OnFeatures:
+    """Training on cached features, a whole epoch per call where that can be.
+
+    Args:
+        fitter: That of the compiled model.
+        train: Features of the training images, with their weights in the loss.
+        validation: Features of the images that judge.
+    """
+
+    def __init__(self, fitter: EpochFitter, train: FeatureBatches, validation: FeatureBatches | None) -> None:
+        self._fitter, self.train, self.validation = fitter, train, validation
+        self.class_weight: dict[int, float] | None = None  # the batches have weights of their own
+        self.steps = 1 if fitter.whole_epochs(train) else len(train)
+
+    @classmethod
+    def of(cls, fitter: EpochFitter, pool: Values, given: Given, stage: Stage, in_memory: bool | None) -> "OnFeatures":
+        """The features of the images that a stage is given."""
+        data, source = given.data, given.pool or given.data.train
+        values = pool.values(stage, source, views=stage.views, in_memory=in_memory)
+        train = training_batches(values, data, stage, given.rows)
+        if data.validation is None or given.judges is None:
+            return cls(fitter, train, None)
+        plain = pool.values(stage, given.judges, in_memory=in_memory)
+        return cls(fitter, train, judged_batches(plain, data.validation, given.judged))
+
+    def fit(self, first_batch: int, **options: Any) -> None:
+        """Call `fit`."""
+        if not first_batch:
+            self._fitter.fit(self.train, self.validation, **options)
+            return
+        rest = _from(self.train, options["initial_epoch"], first_batch)
+        self._fitter.model.fit(rest, validation_data=self.validation, shuffle=False, **options)
+
+
+class _Rest(keras.utils.PyDataset):
+    """The batches of one epoch from a certain one on."""
+
+    def __init__(self, dataset: Epochs, epoch: int, first: int) -> None:
+        super().__init__()
+        self._dataset, self._epoch, self._first = dataset, epoch, first
+
+    def __len__(self) -> int:
+        return len(self._dataset) - self._first
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return self._dataset.batch(self._epoch, self._first + index)
+
+
+def _from(dataset: Epochs, epoch: int, first: int) -> keras.utils.PyDataset:
+    return _Rest(dataset, epoch, first) if first else dataset

@@ -1,0 +1,88 @@
+"""Features of what is frozen, extracted when a training first asks for them and shared by all that follow."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from kertl.data import ImageDataset
+from kertl.features import Features, all_versions, extract
+from kertl.recipe import Stage
+from kertl.training._learner import Learner
+
+
+class Values(Protocol):
+    """Where the features that a stage trains on come from."""
+
+    cache_dir: str | Path | None
+
+    def values(self, stage: Stage, part: ImageDataset, *, views: int = 0, in_memory: bool | None = None) -> Any:
+        """As `FeaturePool.values`."""
+
+
+class FeaturePool:
+    """Features of a learner as it is now, at any boundary and size.
+
+    Args:
+        learner: What is frozen, with the weights that the features are to be of.
+        seed: Of augmented versions; >= 0.
+        precision: What they are computed in.
+        cache_dir: Where they are cached in files; None caches them in memory alone.
+        engine: What computes them, as in `kertl.extract`.
+        note: Called with each new extraction.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        *,
+        seed: int,
+        precision: str = "float32",
+        cache_dir: str | Path | None = None,
+        engine: str = "auto",
+        note: Callable[[Features], None] | None = None,
+    ) -> None:
+        self.learner, self.cache_dir = learner, cache_dir
+        self._seed, self._precision, self._engine, self._note = seed, precision, engine, note
+        self._values: dict[tuple[Any, ...], Any] = {}
+        self._columns: dict[tuple[int, int, int], np.ndarray] = {}
+        self._engines: dict[tuple[Any, ...], str] = {}
+
+    def values(self, stage: Stage, part: ImageDataset, *, views: int = 0, in_memory: bool | None = None) -> Any:
+        """All versions of the features of some images, as `kertl.features.all_versions` gives them.
+
+        Args:
+            stage: The boundary and the augmentation.
+            part: The images, at the size of the stage.
+            views: How many augmented versions of each; 0 for the plain images.
+            in_memory: Whether they are held in memory; None does where they take at most half of what is free.
+        """
+        first = self.learner.first_trained(stage)
+        augment = stage.augment if views else "none"
+        key = (first, part.image_size, repr(augment), views, tuple(part.files))
+        if key not in self._values:
+            boundary = (first, part.image_size)
+            found = extract(
+                self.learner.at_size(part.image_size).model,
+                part,
+                at=stage.at,
+                augment=augment,
+                views=views,
+                seed=self._seed,
+                engine=self._engines.get(boundary, self._engine),
+                precision=self._precision,
+                cache_dir=self.cache_dir,
+            )
+            self._engines[boundary] = found.engine
+            if self._note is not None:
+                self._note(found)
+            self._values[key] = all_versions(found, in_memory)
+        return self._values[key]
+
+    def columns(self, values: np.ndarray, columns: slice) -> np.ndarray:
+        """Some columns of features that `values` gave; asked for again, the same array."""
+        key = (id(values), columns.start, columns.stop)
+        if key not in self._columns:
+            self._columns[key] = np.ascontiguousarray(values[:, columns])
+        return self._columns[key]

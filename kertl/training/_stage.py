@@ -1,0 +1,199 @@
+"""One stage, compiled: fitted from its beginning as often as is asked, on whatever images."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl.callbacks import BestAverage, BestWeights, EpochSeeds, GroupRates, StopBelowValidation, StopOnDivergence
+from kertl.data import augment
+from kertl.errors import DivergedError
+from kertl.features import EpochFitter
+from kertl.optimizers import begin_schedule_again, carry_moments
+from kertl.recipe import Stage
+from kertl.training._compile import compile_for, rates_by_group, schedule_of
+from kertl.training._learner import Learner, put_back, values_of
+from kertl.training._material import Material
+from kertl.training._pull import pulled
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a stage leaves for the one that comes next."""
+
+    optimizer: keras.optimizers.Optimizer
+    """Its optimizer."""
+    variables: Sequence[Any]
+    """The variables that this was built for."""
+
+
+class StageFit:
+    """What trains in a stage, compiled for it.
+
+    Attributes:
+        model: What is fitted: of features at the boundary, or of images.
+        optimizer: Its optimizer, without the loss scale that may be around it.
+        variables: What it trains.
+        total_steps: Steps of its schedule.
+        drawing: Its layers that draw random numbers, or have such inside them.
+
+    Args:
+        learner: What is trained, at the size of the stage.
+        stage: The stage; its rate is known.
+        total_steps: Optimizer steps of its schedule.
+        on_features: Whether it trains on features.
+        precision: What the layers compute in.
+    """
+
+    def __init__(
+        self, learner: Learner, stage: Stage, *, total_steps: int, on_features: bool, precision: str = "float32"
+    ) -> None:
+        self.learner, self.stage, self.precision = learner, stage, precision
+        self.on_features, self.total_steps = on_features, total_steps
+        learner.set_trainable(stage)
+        with learner.computing_in(precision):
+            suffix = learner.suffix(stage)
+            layers = [] if on_features else augment.layers(stage.augment)
+            self.model = suffix if on_features else learner.whole(stage, suffix, layers)
+            self._own = compile_for(self.model, learner, stage, total_steps=total_steps, precision=precision)
+        self.optimizer = self._own
+        self.variables = list(self.model.trainable_variables)
+        # The suffix first, so that it draws the same on features and on images.
+        self.drawing = [suffix, *layers]
+        self._start = list(zip(self.optimizer.variables, values_of(self.optimizer.variables), strict=True))
+        self._fitter: EpochFitter | None = None
+
+    @property
+    def fitter(self) -> EpochFitter:
+        """What computes whole epochs on features; compiled when it is first used."""
+        if self._fitter is None:
+            self._fitter = EpochFitter(self.model)
+        return self._fitter
+
+    @property
+    def compiled_by_others(self) -> bool:
+        """Whether somebody has compiled the model anew, a tuner with an optimizer of its own say."""
+        return getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer) is not self._own
+
+    def set_schedule(self, stage: Stage, total_steps: int) -> None:
+        """Have the schedule of the stage last so many steps, before the first `fit`."""
+        self.stage, self.total_steps = stage, total_steps
+        if not self.compiled_by_others:
+            self.optimizer.learning_rate = schedule_of(stage, total_steps)
+
+    def begin(self, before: Trained | None) -> None:
+        """Set the optimizer to its first step, with the moments of the variables that trained before."""
+        self._take_over()
+        put_back(self._start)
+        if before is not None:
+            carry_moments(before.optimizer, before.variables, self.optimizer, self.variables)
+
+    def go_on(self) -> None:
+        """Begin the schedule again with the moments that the optimizer has, those of a tuner's earlier round say."""
+        self._take_over()
+        begin_schedule_again(self.optimizer)
+
+    def _take_over(self) -> None:
+        """Go by the optimizer that somebody else has compiled the model with."""
+        if self.compiled_by_others and self.optimizer is self._own:
+            optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+            if not optimizer.built:
+                optimizer.build(self.variables)
+            self.optimizer = optimizer
+            self._start = list(zip(optimizer.variables, values_of(optimizer.variables), strict=True))
+            self._fitter = None
+
+    @contextmanager
+    def training(self, start: Mapping[int, np.ndarray]) -> Iterator[None]:
+        """What must hold of the layers while they train.
+
+        Args:
+            start: The value that each variable of the run began with, by the variable's `id`, for L2-SP.
+        """
+        self.learner.set_trainable(self.stage)
+        with self.learner.computing_in(self.precision), pulled(self.learner.backbone, start, self.stage.l2_sp):
+            yield
+
+    @property
+    def trained(self) -> Trained:
+        """What it leaves."""
+        return Trained(self.optimizer, self.variables)
+
+
+class Attempt:
+    """One training of a stage: `fit` and what goes with it, in the order in which they must come.
+
+    Attributes:
+        best: The callback that keeps the best weights.
+
+    Args:
+        fit: The compiled stage.
+        material: What it is fitted on.
+        monitor: What chooses the best weights: "val_loss", or "loss" where nothing else may.
+        seed: Of dropout and augmentation; >= 0.
+        start: The value that each variable of the run began with, by the variable's `id`, for L2-SP.
+    """
+
+    def __init__(
+        self, fit: StageFit, material: Material, *, monitor: str, seed: int, start: Mapping[int, np.ndarray]
+    ) -> None:
+        stage = fit.stage
+        self._fit, self._material, self._start = fit, material, start
+        self._seeds, self._divergence = EpochSeeds(seed, fit.drawing), StopOnDivergence()
+        self.best: BestWeights = (BestAverage if stage.ema else BestWeights)(monitor, stage.patience_epochs)
+        crossing = [StopBelowValidation()] if stage.until_below_validation else []
+        rates = [GroupRates()] if rates_by_group(stage) and not fit.compiled_by_others else []
+        self._callbacks = [self._seeds, self._divergence, self.best, *crossing, *rates]
+
+    def __call__(
+        self,
+        begin: int,
+        end: int,
+        *,
+        first_batch: int = 0,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        verbose: str | int = 0,
+    ) -> None:
+        """Train from epoch `begin` to `end`, counted from 0 through all stages of the run.
+
+        Args:
+            begin: The first epoch.
+            end: The one after the last.
+            first_batch: Where the first epoch was broken off.
+            callbacks: More callbacks, which come after the stage's own.
+            verbose: As in `fit`.
+        """
+        with self._fit.training(self._start):
+            self._material.fit(
+                first_batch,
+                initial_epoch=begin,
+                epochs=end,
+                callbacks=[*self._callbacks, *callbacks],
+                verbose=verbose,
+            )
+
+    def check(self, number: int) -> None:
+        """Say so if the loss was no number; the best weights before that are in the model.
+
+        Args:
+            number: Which stage it is, counted from 0.
+
+        Raises:
+            DivergedError: If the loss became NaN or infinite.
+        """
+        if self._divergence.diverged_at is not None:
+            epoch, batch = self._divergence.diverged_at
+            raise DivergedError(_advice(self._fit, number, epoch, batch))
+
+
+def _advice(fit: StageFit, number: int, epoch: int, batch: int) -> str:
+    stage, precision = fit.stage, fit.precision
+    half = "" if precision == "float32" else f" or `precision='float32'` instead of {precision!r},"
+    return (
+        f"The loss of stage {number + 1} (at={stage.at!r}) became NaN or infinite in epoch {epoch + 1}, batch "
+        f"{batch + 1}. The best weights so far are kept. Try a lower `learning_rate` than {stage.learning_rate}, "
+        f"a tenth of it to begin with,{half} and look at `data.issues` for images that are not what they should be."
+    )

@@ -1,0 +1,104 @@
+"""The best stage of a run is what it gives."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import kertl
+from tests.runner.test_resume import Kill, Killed
+from tests.runs import classifier, digest, quick, recipe, squares
+
+
+def worse_and_worse(**options):
+    """A good first stage, and later ones that spoil what it learnt."""
+    return recipe(
+        quick("deep", epochs=6, learning_rate=0.02, **options),
+        quick("mid", epochs=1, learning_rate=0.5, optimizer="sgd", schedule="constant", **options),
+        quick("full", epochs=1, learning_rate=0.5, optimizer="sgd", schedule="constant"),
+    )
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_later_stage_that_ends_worse_does_not_replace_a_better_one(tmp_path, cache, caplog):
+    kept = []
+
+    class Keep(keras.callbacks.Callback):
+        """The weights of the whole model when a stage begins."""
+
+        def on_train_begin(self, logs=None):
+            kept.append(digest(model))
+
+        def get_state(self):
+            return None
+
+    model = classifier()
+    plan = worse_and_worse(cache=cache)
+    run = kertl.fine_tune(model, squares(), recipe=plan, run_dir=tmp_path, callbacks=[Keep()], verbose=0)
+    lowest = [min(row["val_loss"] for row in run.rows if row["stage"] == stage) for stage in range(3)]
+    assert int(np.argmin(lowest)) == run.best_stage == 0
+    assert [one.value for one in run.stages] == pytest.approx(lowest)
+    assert digest(model) == kept[1]
+    assert run.metrics["validation"]["accuracy"] == pytest.approx(
+        kertl.evaluate(model, squares().validation)["accuracy"]
+    )
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written["best_stage"] == 0
+    assert [one["at"] for one in written["stages"]] == ["deep", "mid", "full"]
+    assert "The run gives its best: stage 1 (at='deep') ended with val_loss" in caplog.text
+    assert "stage 3 (at='full')" in caplog.text
+    again = kertl.fine_tune(classifier(), squares(), recipe=plan, run_dir=tmp_path, verbose=0)
+    assert (again.best_stage, again.stages, again.metrics) == (run.best_stage, run.stages, run.metrics)
+    assert digest(again.model) == digest(model)
+
+
+def test_a_run_that_was_broken_off_gives_the_same_stage(tmp_path):
+    plan = worse_and_worse(cache=True)
+    whole = kertl.fine_tune(
+        classifier(), squares(), recipe=plan, run_dir=tmp_path / "whole", checkpoint_seconds=0, verbose=0
+    )
+    for _ in range(9):
+        kill = Kill(["on_epoch_end", "on_train_batch_end"], 9)
+        try:
+            run = kertl.fine_tune(
+                classifier(),
+                squares(),
+                recipe=plan,
+                run_dir=tmp_path / "killed",
+                callbacks=[kill],
+                checkpoint_seconds=0,
+                verbose=0,
+            )
+            break
+        except Killed:
+            continue
+    assert run.best_stage == whole.best_stage == 0
+    assert run.stages == whole.stages
+    assert digest(run.model) == digest(whole.model)
+
+
+def test_stages_with_other_losses_are_compared_by_the_plain_one():
+    plan = recipe(
+        quick("deep", epochs=4, learning_rate=0.02, label_smoothing=0.3),
+        quick("mid", epochs=1, learning_rate=1.0, optimizer="sgd", schedule="constant", label_smoothing=0.0),
+    )
+    run = kertl.fine_tune(classifier(), squares(), recipe=plan, verbose=0)
+    assert {one.metric for one in run.stages} == {"unsmoothed val_loss"}
+    assert run.best_stage == int(np.argmin([one.value for one in run.stages]))
+    chosen = run.stages[run.best_stage].value
+    assert chosen == pytest.approx(run.metrics["validation"]["crossentropy"], rel=1e-4)
+
+
+def test_without_a_validation_set_the_last_stage_stays():
+    run = kertl.fine_tune(classifier(), squares(validation=0), recipe=recipe("deep", "mid"), verbose=0)
+    assert run.best_stage == 1
+    assert [one.value for one in run.stages] == [None, None]
+
+
+def test_a_run_draws_its_losses_and_says_how_its_stages_ended(tmp_path):
+    run = kertl.fine_tune(classifier(), squares(), recipe=recipe("deep", "mid"), verbose=0)
+    run.plot(tmp_path / "losses.png")
+    assert (tmp_path / "losses.png").stat().st_size > 5000
+    assert "this is the model" in run.table()
+    assert "Test: accuracy" in run.table()

@@ -1,0 +1,222 @@
+"""What holds for every result: a table, JSON and back, a short `repr`, HTML for a notebook."""
+
+import dataclasses
+import importlib
+import json
+import pkgutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kertl
+from kertl.data import AugmentationCheck, Effect
+from kertl.probes import Baseline, Baselines
+from kertl.range_test import Curve, RangeTest
+from kertl.results import LEFT_OUT, Result, called
+from kertl.runner import Run, StageValue
+from kertl.search import Importance, SearchResult, Trial
+from kertl.studies import CrossValidation, Fold, LearningCurve, Point, PowerLaw, Verification
+
+PUBLIC = [
+    importlib.import_module(one.name)
+    for one in pkgutil.walk_packages(kertl.__path__, "kertl.")
+    if not any(part.startswith("_") for part in one.name.split("."))
+]
+
+
+def kinds(kind=Result):
+    """All classes of results in kertl."""
+    for each in kind.__subclasses__():
+        if each.__module__.startswith("kertl."):
+            yield each
+        yield from kinds(each)
+
+
+def cross_validation(images=300):
+    predictions = np.random.default_rng(0).dirichlet([1, 1, 1], images).astype("float32")
+    labels, fold_of = np.arange(images) % 3, np.arange(images) % 2
+    folds = (Fold(0, 150, 150, 0.75, 0.5, 0.25), Fold(1, 150, 150, 1.0, 1.0, 0.125))
+    files = tuple(f"a folder/image {number}.png" for number in range(images))
+    return CrossValidation(folds, files, labels, fold_of, predictions, ("a", "b", "ç"), 1.5, 2.5)
+
+
+def learning_curve():
+    points = tuple(Point(size, (1.0, 0.9), (0.8, 0.7)) for size in (10, 20, 40))
+    return LearningCurve(points, PowerLaw(0.1, 1.0, 0.5), 0.4, 100, 1.0, 2.0)
+
+
+def baselines():
+    rows = tuple(
+        Baseline(group, at, 16, method, "strength=1", accuracy, 0.5)
+        for group, at in (("block1", "block2"), ("block2", "deep"), ("block1 + block2", "deep"))
+        for method, accuracy in (("nearest mean", 0.5), ("ridge", 0.75))
+    )
+    return Baselines(rows, rows[1], None, 0.5, {"train": 60, "validation": 20}, 3.0)
+
+
+def range_test():
+    rates = np.geomspace(1e-6, 1, 60)
+    losses = 2 - 1.5 / (1 + np.exp(-np.linspace(-6, 6, 60)))
+    return RangeTest((Curve(rates, losses, losses, 100), Curve(rates, losses, losses, 100, np.full(60, 2.0))))
+
+
+def search_result(tmp_path):
+    candidate = kertl.search.Candidate(
+        "ResNet50", kertl.Recipe([kertl.Stage("deep", augment="none")]), kertl.Head(hidden_units=(8,))
+    )
+    folder = tmp_path / "search"
+    (folder / "trial_0").mkdir(parents=True)
+    (folder / "trial_0" / "candidate.json").write_text(candidate.to_json())
+    trials = (
+        Trial("0", {"units": 8, "rate": 0.5}, "COMPLETED", 0.25, 0.125, 150.0, "", (0.5, 0.25)),
+        Trial("1", {"units": 8, "rate": 0.5}, "FAILED", None, None, 50.0, "no room"),
+    )
+    return SearchResult(trials, "val_loss", "min", folder)
+
+
+def augmentation_check():
+    rows = (Effect("flip", "horizontal", 0.1, 0.1, 100, 80, 9, 2), Effect("rotation", 0.5, 0.5, 0.5, 100, 50, 40, 1))
+    return AugmentationCheck(rows, 0.875, "validation")
+
+
+def run(tmp_path):
+    recipe = kertl.Recipe([kertl.Stage("deep", augment="none"), kertl.Stage("mid")])
+    rows = [
+        {"stage": stage, "at": at, "epoch": epoch, "learning_rate": 0.5, "loss": 0.5 / epoch, "val_loss": 0.25}
+        for stage, at, epoch in ((0, "deep", 1), (0, "deep", 2), (1, "mid", 3))
+    ]
+    metrics = {"validation": {"accuracy": 0.75, "images": 20}, "test": {"accuracy": 0.5, "images": 30}}
+    ends = (StageValue(0, "deep", "val_loss", 0.25), StageValue(1, "mid", "val_loss", None))
+    return Run(None, recipe, tuple(rows), metrics, tmp_path, 0, ends)
+
+
+MADE = {
+    AugmentationCheck: lambda _: augmentation_check(),
+    Baselines: lambda _: baselines(),
+    CrossValidation: lambda _: cross_validation(),
+    Importance: lambda _: Importance(("rate", "units"), (0.5, 0.25), (0.125, 0.0), 12, 0.75),
+    LearningCurve: lambda _: learning_curve(),
+    RangeTest: lambda _: range_test(),
+    Run: run,
+    SearchResult: search_result,
+    Verification: lambda _: Verification("mid", "openvino", 12, 1e-6, 1e-3, 1e-4, 3e-2),
+}
+
+
+@pytest.fixture(params=MADE, ids=lambda kind: kind.__name__)
+def result(request, tmp_path):
+    return MADE[request.param](tmp_path)
+
+
+def test_every_result_is_tried_here_and_public_somewhere():
+    found = set(kinds())
+    assert found == MADE.keys()
+    public = [getattr(module, name) for module in PUBLIC for name in getattr(module, "__all__", ())]
+    assert found <= {each for each in public if isinstance(each, type)}
+
+
+def test_json_and_back_is_the_same(result):
+    again = type(result).from_json(result.to_json())
+    assert type(again) is type(result)
+    assert again.to_json() == result.to_json()
+    assert again.table() == result.table()
+    for field in dataclasses.fields(result):
+        if field.metadata is not LEFT_OUT and field.metadata.get("json", "") is not None:
+            same_kind(getattr(again, field.name), getattr(result, field.name))
+
+
+def same_kind(one, other):
+    """The types and the numbers are the same, the numbers to the six places of predictions."""
+    assert type(one) is type(other)
+    if dataclasses.is_dataclass(one):
+        one, other = vars(one), vars(other)
+        assert one.keys() == other.keys()
+        one, other = tuple(one.values()), tuple(other.values())
+    if isinstance(one, np.ndarray):
+        np.testing.assert_allclose(one, other, atol=5e-7)
+    elif isinstance(one, tuple):
+        assert len(one) == len(other)
+        for pair in zip(one, other, strict=True):
+            same_kind(*pair)
+    else:
+        assert one == other
+
+
+def test_a_dictionary_has_what_json_has_and_is_what_it_is_made_of(result):
+    values = result.to_dict()
+    assert json.loads(json.dumps(values)) == values == json.loads(result.to_json())
+    assert type(result).from_dict(values).to_dict() == values
+    keys = {field.metadata.get("json", field.name) for field in dataclasses.fields(result)} - {None}
+    assert {*type(result).DERIVED} <= values.keys()
+    if not isinstance(result, CrossValidation):  # it has its arrays by file
+        assert keys <= values.keys()
+
+
+def test_an_unknown_or_missing_name_is_an_error_that_names_it(result):
+    values = result.to_dict()
+    with pytest.raises(ValueError, match="colour"):
+        type(result).from_dict({**values, "colour": 1})
+    name = next(field.name for field in dataclasses.fields(result) if field.name in values)
+    with pytest.raises(ValueError, match=name):
+        type(result).from_dict({key: value for key, value in values.items() if key != name})
+    with pytest.raises(ValueError, match="a JSON object"):
+        type(result).from_json("[]")
+
+
+def test_its_repr_is_one_short_line_and_str_the_table(result):
+    assert repr(result).startswith(f"{type(result).__name__}(")
+    assert len(repr(result)) <= 160
+    assert "\n" not in repr(result)
+    assert str(result) == result.table()
+    assert len(result.table().splitlines()) > 1
+
+
+def test_a_notebook_shows_the_table_and_the_picture(result):
+    shown = result._repr_html_()
+    assert "<pre>" in shown
+    assert ("<img src" in shown) == hasattr(result, "plot")
+
+
+def test_a_picture_goes_into_the_file(result, tmp_path):
+    if not hasattr(result, "plot"):
+        pytest.skip("it has none")
+    result.plot(tmp_path / "picture.png")
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert picture.width > 500
+
+
+def test_the_names_that_files_of_searches_have_are_as_before(tmp_path):
+    values = search_result(tmp_path).to_dict()
+    assert values["trials"][0]["spread"] == 0.125
+    assert values["best"]["backbone"] == "ResNet50"
+    assert SearchResult.from_dict({**values, "folder": "gone"}).best.backbone == "ResNet50"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Trained(Result):
+    """A result with a model, which JSON cannot hold."""
+
+    model: object = dataclasses.field(metadata=LEFT_OUT)
+    recipe: kertl.Recipe
+    rows: tuple[dict[str, float], ...]
+    folder: str | None = dataclasses.field(default=None, metadata=called("where"))
+
+    def table(self):
+        return "<trained>"
+
+
+def test_what_json_cannot_hold_is_left_out_and_given_again():
+    made = Trained(model=object(), recipe=kertl.Recipe([kertl.Stage("deep")]), rows=({"loss": np.float32(0.5)},))
+    values = made.to_dict()
+    assert values.keys() == {"recipe", "rows", "where"}
+    assert Trained.from_dict(values).model is None
+    again = Trained.from_json(made.to_json(), model=made.model)
+    assert (again.model, again.recipe, again.rows) == (made.model, made.recipe, ({"loss": 0.5},))
+    assert made._repr_html_() == "<pre>&lt;trained&gt;</pre>"
+
+
+def test_a_field_that_json_has_no_kind_for_is_an_error_that_says_what_to_do():
+    made = Trained(model=None, recipe=object(), rows=())
+    with pytest.raises(TypeError, match="LEFT_OUT"):
+        made.to_json()

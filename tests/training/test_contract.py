@@ -1,0 +1,94 @@
+"""The same backbone, images, recipe and seed give the same losses, to the last digit, wherever they are trained."""
+
+import dataclasses
+
+import keras_tuner
+import pytest
+
+import kertl
+from kertl.data import joined
+from kertl.groups import drawing_from
+from kertl.search import Candidate, TransferHyperModel
+from kertl.studies import folds_of
+from kertl.training import Given
+from tests.runs import NAMES, squares
+from tests.search.spaces import backbone
+
+HEAD = kertl.Head(hidden_units=(8,), dropout=0.2)
+SEED = 3
+
+
+def stage(at, **options):
+    return kertl.Stage(at, **{"epochs": 2, "augment": "none", "learning_rate": 0.01, **options})
+
+
+CASES = {
+    "deep, cached, mixed, weighted": [stage("deep", cache=True, mixup=0.2, class_weights=True, epochs=3)],
+    "deep, live, varied, averaged": [stage("deep", cache=False, augment="light", ema=0.9, epochs=3)],
+    "deep and mid, cached versions, decaying rates": [
+        stage("deep", cache=True, patience_epochs=1, epochs=4),
+        stage("mid", cache=True, views=2, augment="light", layer_decay=0.5, learning_rate=0.003),
+    ],
+    "deep and mid, live, cut and mixed, a rate for each end": [
+        stage("deep", cache=False, class_weights="effective"),
+        stage("mid", cache=False, cutmix=0.5, mixup=0.2, learning_rate=(1e-4, 3e-3)),
+    ],
+    "deep, mid and full, cached and live, pulled, oversampled": [
+        stage("deep", cache=True, oversample=True),
+        stage("mid", cache=True, l2_sp=0.01, ema=0.8, learning_rate=0.003),
+        stage("full", l2_sp=0.01, layer_decay=0.7, augment="light", learning_rate=1e-3, batch_norm="train"),
+    ],
+    "deep and mid, other batches, sizes and precision": [
+        stage("deep", batch_size=4, learning_rate="auto"),
+        stage("mid", image_size=(64, 64), batch_size=16, learning_rate=0.003, schedule="cosine"),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return squares()
+
+
+@pytest.fixture(params=CASES, scope="module")
+def recipe(request):
+    return kertl.Recipe(stages=CASES[request.param], seed=SEED)
+
+
+def trained(recipe, data, **options):
+    """The rows of a run."""
+    loaded = backbone()
+    with drawing_from(SEED):
+        model = kertl.build(loaded, class_names=NAMES, head=HEAD)
+    return kertl.fine_tune(model, data, recipe=recipe, verbose=0, **options).rows
+
+
+@pytest.mark.promise
+def test_a_trial_of_a_search_trains_what_fine_tune_trains(recipe, data):
+    rows = trained(recipe, data)
+    hypermodel = TransferHyperModel(
+        [backbone()], data, space=lambda hp, names: Candidate(names[0], recipe, HEAD), seed=SEED
+    )
+    hp = keras_tuner.HyperParameters()
+    model = hypermodel.build(hp)
+    history = hypermodel.fit(hp, model, verbose=0).history
+    last = [row for row in rows if row["stage"] == len(recipe.stages) - 1]
+    for metric in ("loss", "val_loss"):
+        assert history[metric] == [row[metric] for row in last], metric
+
+
+@pytest.mark.promise
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_fold_trains_what_fine_tune_trains_of_the_same_images(recipe, data, number, tmp_path):
+    varied = any(one.views for one in recipe.stages)
+    if number and varied:
+        return  # versions are drawn once for all folds, from the seed of the first
+    # How an image is varied depends on the images beside it, so that versions are the same where they are shared.
+    cache = {"cache_dir": tmp_path} if varied else {}
+    seed = SEED - number
+    images = joined([data.train, data.validation])
+    _, fold_of = folds_of(data, 3, seed)
+    given = Given.fold(data, images, fold_of, number, SEED).data
+    found = kertl.cross_validate(backbone(), data, folds=3, recipe=recipe, head=HEAD, seed=seed, **cache)
+    rows = trained(recipe, dataclasses.replace(given, validation=None), **cache)
+    assert [row["loss"] for row in found.folds[number].history] == [row["loss"] for row in rows]
