@@ -17,7 +17,7 @@ from kertl.recipe import Recipe, Stage
 _logger = logging.getLogger(__name__)
 
 _HEAD_STEPS = 800
-"""Steps that train the head alone; on kept features they take seconds."""
+"""Steps that train the head alone; on cached features they take seconds."""
 # Steps of fine-tuning by the number of training images, as BiT's rule has them.
 _STEPS = ((20_000, 500), (500_000, 10_000), (math.inf, 20_000))
 _MIXED_FROM = 20_000
@@ -52,7 +52,7 @@ class AutoRecipe:
 def choose_recipe(model: keras.Model, data: ImageData, cache_dir: Path | None = None) -> AutoRecipe:
     """Choose stages for a model and data; the reasons are logged.
 
-    The head alone comes first, on kept features, so that what follows starts from a good one. Whether and from where on
+    The head alone comes first, on cached features, so that what follows starts from a good one. Whether and from where on
     the backbone is then trained follows from the number of images, the smallest class, and the accuracies that
     `kertl.baselines` finds by depth: how long, from the number of images.
 

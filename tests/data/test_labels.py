@@ -173,7 +173,7 @@ def test_arguments_that_do_not_go_with_the_task_are_errors(table):
         "Pass task='single_label' for one class of several."
     )
     assert wrong(label_column="kind", class_names=["x", "y"]) == (
-        "`class_names` must be all the classes, each once. Received: class_names=['x', 'y']. The data have 'z' too."
+        "`class_names` must be all the classes, each once. Received: class_names=['x', 'y']. The data also have 'z'."
     )
     assert wrong(task="multi", label_column="kind") == (
         "`task` must be 'single_label' or 'binary' or 'multi_label' or 'regression'. Received: task='multi'. "
