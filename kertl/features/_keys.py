@@ -11,7 +11,7 @@ import numpy as np
 
 from kertl.groups import Chain
 
-_NOT_COMPARED = ("name", "trainable")  # automatic names count on in a process; flags change with the stage
+_NOT_COMPARED = ("name", "trainable")  # automatic names are numbered per process; flags change with the stage
 _VERSIONED = ("keras", "keras_hub", "keras_cv", "kertl")
 
 

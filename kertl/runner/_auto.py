@@ -52,8 +52,8 @@ class AutoRecipe:
 def choose_recipe(model: keras.Model, data: ImageData, cache_dir: Path | None = None) -> AutoRecipe:
     """Choose stages for a model and data; the reasons are logged.
 
-    The head alone comes first, on cached features, so that what follows starts from a good one. Whether and from where on
-    the backbone is then trained follows from the number of images, the smallest class, and the accuracies that
+    The head alone comes first, on cached features, so that later stages start from a good one. Whether and from where
+    on the backbone is then trained follows from the number of images, the smallest class, and the accuracies that
     `kertl.baselines` finds by depth: how long, from the number of images.
 
     Args:
