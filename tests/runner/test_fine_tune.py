@@ -256,8 +256,8 @@ def test_a_stage_that_diverges_stops_with_what_to_try_and_the_best_weights_remai
     half = "" if precision == "float32" else " or `precision='float32'` in the place of 'mixed_bfloat16',"
     expected = (
         r"The loss of stage 1 \(at='deep'\) became NaN or infinite in epoch 1, batch \d\. The best weights so far are "
-        rf"kept\. Try a lower `learning_rate` than 1e\+30, a tenth of it to begin with,{half} and look at "
-        r"`data.issues` for images that are not what they should be\."
+        rf"kept\. Try a lower `learning_rate` than 1e\+30, a tenth of it to begin with,{half} and check "
+        r"`data.issues` for unsuitable images\."
     )
     assert re.fullmatch(expected, str(caught.value))
     assert all(same(before, weights(model)).values())
