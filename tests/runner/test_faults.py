@@ -187,7 +187,7 @@ def test_a_figure_that_there_will_not_be_is_found_before_training(untrained):
     assert str(caught.value) == (
         "`recipe`, `model`, `data` and `callbacks` must go together. Received:\n"
         "error: EarlyStopping watches 'val_acc', and there are loss, accuracy, val_loss, val_accuracy, learning_rate. "
-        "Keras warns at each epoch and never stops or saves. Name one of the figures there are. "
+        "Keras warns in each epoch and never stops or saves. Name one of the existing metrics. "
         "[unknown-monitor; measured with Keras 3.15]"
     )
 
