@@ -170,7 +170,7 @@ def test_a_preset_that_cannot_be_downloaded_says_how_to_pass_its_folder(monkeypa
 def test_a_preset_with_a_broken_config_is_refused(tmp_path):
     preset(tmp_path, vgg(), "VGG")
     (tmp_path / "config.json").write_text(json.dumps({"nothing": 1}))
-    with pytest.raises(WeightsError, match="cannot be had"):
+    with pytest.raises(WeightsError, match="is not available"):
         kertl.load_backbone(f"hub:{tmp_path}")
 
 
