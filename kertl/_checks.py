@@ -1,4 +1,4 @@
-"""Checks of arguments, in the house's wording.
+"""Checks of arguments, with errors in one wording.
 
 Each returns the value it was given, unchanged, or raises: nothing is repaired.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def complain(argument: str, accepted: str, value: object, advice: str = "") -> ValueError:
-    """The error for a wrong argument: what is accepted, what came, what to do."""
+    """The error for a wrong argument: what is accepted, what was received, what to do."""
     message = f"`{argument}` must be {accepted}. Received: {argument}={value!r}."
     return ValueError(f"{message} {advice}".rstrip())
 
@@ -65,7 +65,7 @@ def one_of(argument: str, value: Any, accepted: Iterable[Any]) -> Any:
 
 
 def nearest(value: object, choices: Iterable[object]) -> str:
-    """`Did you mean 'a' or 'b'?`, or nothing where no choice resembles `value`."""
+    """`Did you mean 'a' or 'b'?`, or nothing if no choice resembles `value`."""
     by_lower_case = {str(choice).lower(): str(choice) for choice in choices}
     found = difflib.get_close_matches(str(value).lower(), by_lower_case, n=3, cutoff=0.6)
     return f"Did you mean {' or '.join(repr(by_lower_case[name]) for name in found)}?" if found else ""

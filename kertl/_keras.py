@@ -1,7 +1,7 @@
 """The one place for private names of Keras, TensorFlow and KerasTuner: a function for each, which says what it is for.
 
-They may change in any version. `PRIVATE_NAMES` lists them all, those too that kertl's subclasses override, and `gone`
-says which of them the installed versions lack.
+They may change in any version. `PRIVATE_NAMES` lists them all, including those that kertl's subclasses override, and
+`gone` says which of them the installed versions lack.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 CHECKPOINT_STATE = ("_batches_seen_since_last_saving", "_last_batch_seen")
-"""What Keras' `ModelCheckpoint` remembers from batch to batch, beside its public `best`."""
+"""What Keras' `ModelCheckpoint` remembers from batch to batch, besides its public `best`."""
 NO_MOMENTS = ("_accumulated_gradients", "_trainable_variables", "_variables")
 """Lists of an optimizer with an item per trained variable, or by chance as many, that are not its moments."""
 
@@ -26,7 +26,7 @@ MOMENTUM_PRODUCT = "_u_product"
 
 
 def layers_inside(layer: Any) -> list[Any]:
-    """A layer or model and all layers inside it, nested ones too; `Model.layers` has the outermost only."""
+    """A layer or model and all layers inside it, nested ones too; `Model.layers` only has the outermost."""
     return list(layer._flatten_layers())
 
 
@@ -69,7 +69,7 @@ def trained_count(optimizer: Any) -> int:
 
 
 def place_of(optimizer: Any, variable: Any) -> int:
-    """The place of a variable among those that an optimizer was built for."""
+    """The index of a variable among those that an optimizer was built for."""
     return int(optimizer._get_variable_index(variable))
 
 
@@ -89,7 +89,7 @@ def steps_all_at_once(kind: type) -> bool:
 
 
 def say_variables_are_current(model: Any) -> None:
-    """Tell JAX's trainer that the variables hold the truth; else a `fit` that raises writes its own over them."""
+    """Tell JAX's trainer that the variables are current; else a `fit` that raises overwrites them."""
     if hasattr(model, "_jax_state_synced"):
         model._jax_state_synced = True
 
@@ -103,7 +103,7 @@ def global_seed_state() -> Any:
 
 
 def with_constants(concrete_function: Any) -> Any:
-    """A concrete function of TensorFlow with its variables as constants, as converters of graphs want it."""
+    """A concrete function of TensorFlow with its variables as constants, as graph converters need it."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     return convert_variables_to_constants_v2(concrete_function, lower_control_flow=False)
@@ -129,7 +129,7 @@ class PrivateName:
 
 
 def gone(names: tuple[PrivateName, ...] | None = None) -> list[str]:
-    """Those private names that the installed versions lack, each with what it is for.
+    """The private names that the installed versions lack, each with its purpose.
 
     Args:
         names: Which to look for; all by default.
@@ -138,7 +138,7 @@ def gone(names: tuple[PrivateName, ...] | None = None) -> list[str]:
     for one in PRIVATE_NAMES if names is None else names:
         try:
             found = hasattr(one.owner(), one.name)
-        except (AttributeError, ImportError, OSError):  # what should have it is gone itself
+        except (AttributeError, ImportError, OSError):  # what should have it no longer exists
             found = False
         if not found:
             missing.append(f"{one.name} ({one.purpose})")
@@ -208,7 +208,7 @@ PRIVATE_NAMES: tuple[PrivateName, ...] = (
     PrivateName("_use_weight_decay", _optimizer, "which variables decay; overridden for a rate per group"),
     PrivateName("_apply_weight_decay", _optimizer, "overridden for a rate per group"),
     PrivateName("_get_current_learning_rate", _optimizer, "overridden for a rate per group"),
-    PrivateName("_get_variable_index", _optimizer, "the place of a variable among those that train"),
+    PrivateName("_get_variable_index", _optimizer, "the index of a variable among those that train"),
     PrivateName(
         "_parallel_update_step", _in_source("backend/torch/optimizers/torch_adam.py"), "Keras' classes for PyTorch"
     ),
@@ -226,7 +226,7 @@ PRIVATE_NAMES: tuple[PrivateName, ...] = (
     PrivateName(
         "_registry",
         lambda: importlib.import_module("tensorflow.python.framework.ops").gradient_registry,
-        "letting traced graphs go",
+        "releasing traced graphs",
     ),
     PrivateName("_project_dir", _tuner("Oracle"), "the folder of a search"),
     PrivateName("_get_oracle_fname", _tuner("Oracle"), "the file of an oracle"),
@@ -239,8 +239,8 @@ PRIVATE_NAMES: tuple[PrivateName, ...] = (
     PrivateName("_retry_queue", _tuner("RandomSearchOracle"), "the trials to train again"),
     PrivateName("_run_times", _tuner("RandomSearchOracle"), "how often a trial was tried"),
     PrivateName("_compare", _tuner("GridSearchOracle"), "the order of the grid"),
-    PrivateName("_ordered_ids", _tuner("GridSearchOracle"), "where the grid stands"),
-    PrivateName("_populate_next", _tuner("GridSearchOracle"), "where the grid stands"),
+    PrivateName("_ordered_ids", _tuner("GridSearchOracle"), "the position in the grid"),
+    PrivateName("_populate_next", _tuner("GridSearchOracle"), "the position in the grid"),
     PrivateName("_random_state", _tuner("BayesianOptimizationOracle"), "set so that the seed decides"),
     PrivateName("_brackets", _tuner("HyperbandOracle"), "the trials that are still trained on"),
     PrivateName("_populate_initial_space", _tuner("Tuner"), "overridden so that no model is built for it"),

@@ -1,4 +1,4 @@
-"""How much memory is free for what is to be held in it, and how numbers of bytes are written."""
+"""How much memory is free, and how numbers of bytes are written."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def readable(count: int) -> str:
 
 
 def _control_group(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What the limit of a container leaves, pages that only cache files not counted; psutil does not know it."""
+    """What the limit of a container leaves, without pages that only cache files; psutil does not know it."""
     limit, used, details = (folder / f"memory.{name}" for name in ("max", "current", "stat"))
     try:
         most = limit.read_text().strip()

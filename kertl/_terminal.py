@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 CONSOLE = Console(stderr=True)
-"""One for all, so that what is shown while something else is shown finds a place below it."""
+"""One for all, so that displays at the same time are shown below each other."""
 
 
 def shown(verbose: str | bool) -> bool:
@@ -18,9 +18,9 @@ def shown(verbose: str | bool) -> bool:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Show the messages of the library in a notebook meanwhile, as the command line does.
+    """Show the messages of the library in a notebook for a while, as the command line does.
 
-    Elsewhere, and where somebody has set up logging, nothing changes.
+    Elsewhere, and if logging has been set up, nothing changes.
     """
     logger = logging.getLogger("kertl")
     if not CONSOLE.is_jupyter or logger.hasHandlers():

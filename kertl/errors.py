@@ -1,4 +1,4 @@
-"""The errors that kertl raises beside Python's own.
+"""The errors that kertl raises besides Python's own.
 
 A wrong argument is a `ValueError` or `TypeError`. The classes here are for what a caller may want to catch by name.
 """
@@ -13,19 +13,19 @@ __all__ = [
 
 
 class KertlError(Exception):
-    """What every error class of kertl derives from."""
+    """The base class of all errors of kertl."""
 
 
 class DataError(KertlError, ValueError):
-    """The images or labels cannot be used as they are: the message names the file, class or column."""
+    """The images or labels cannot be used: the message names the file, class or column."""
 
 
 class WeightsError(KertlError, OSError):
-    """Pretrained weights cannot be had or do not fit: the message says which file to fetch and how to pass it."""
+    """Pretrained weights are not available or do not fit: the message says which file to fetch and how to pass it."""
 
 
 class RunError(KertlError, RuntimeError):
-    """A run cannot go on or its files cannot be written: the message says why, and what is there to go on from."""
+    """A run cannot continue or its files cannot be written: the message says why, and what there is to resume from."""
 
 
 class DivergedError(KertlError, ArithmeticError):

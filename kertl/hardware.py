@@ -1,4 +1,4 @@
-"""What there is to compute on, and how many copies of a model run at once."""
+"""The hardware to compute on, and how many copies of a model run at once."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""The head: what turns feature maps into answers."""
+"""The head: what turns feature maps into predictions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,9 +28,9 @@ class Head:
         pooling: "avg", "max", "both" (average and maximum side by side) or "flatten". Of a transformer, whose features
             are tokens, the average and maximum are over all of them; "token" takes the first, which is the class token
             of ViT, DeiT and DINO.
-        activation: Of the hidden layers, by Keras name.
-        initializer: A Keras initialiser's name, or "auto": He for relu and its kin, LeCun for selu, Glorot for tanh
-            and sigmoid.
+        activation: Activation of the hidden layers, by Keras name.
+        initializer: A Keras initialiser's name, or "auto": He for relu and its relatives, LeCun for selu, Glorot for
+            tanh and sigmoid.
         l1: Weight of the L1 penalty on the kernels; >= 0.
         l2: Weight of the L2 penalty on the kernels; >= 0.
         batch_norm_momentum: Share of the old value that the moving statistics keep at each step, 0 <= momentum < 1.
@@ -76,10 +76,10 @@ class Head:
             _known_initializer(self.initializer)
 
     def __call__(self, features: Any, outputs: int, task: Task) -> Any:
-        """The answers, symbolic, shape `(batch, outputs)`, from symbolic features of any rank; float32.
+        """The predictions, symbolic, shape `(batch, outputs)`, from symbolic features of any rank; float32.
 
         Raises:
-            ValueError: If the pooling is "token" and the features are no tokens.
+            ValueError: If the pooling is "token" and the features are not tokens.
         """
         x = _pool(features, self.pooling)
         for index, units in enumerate(self.hidden_units, start=1):
@@ -115,7 +115,7 @@ class Head:
 
 
 def initializer_for(activation: str) -> str:
-    """The initialiser that keeps the spread of values through a layer with that activation.
+    """The initialiser that preserves the variance of values through a layer with that activation.
 
     Args:
         activation: Keras name of an activation.
@@ -163,7 +163,7 @@ def _known_initializer(name: str) -> None:
 
 
 def _pool(features: Any, pooling: str) -> Any:
-    """Feature maps of rank 4 (pictures) or 3 (tokens) as vectors; vectors as they are."""
+    """Feature maps of rank 4 (pictures) or 3 (tokens) as vectors; vectors unchanged."""
     rank = len(features.shape)
     if pooling == "token" and rank != 3:
         raise complain("pooling", f"other than 'token' for features of shape {tuple(features.shape[1:])}", pooling)

@@ -1,7 +1,7 @@
 """What a run needs to be repeated: stages one after the other, each a boundary, a schedule and a length.
 
-Only dataclasses, to and from JSON; the same objects are what a script writes, what the command line fills, and what is
-written beside the results. Their docstrings are the one text about their fields: `help` and the command line show it.
+Only dataclasses, to and from JSON; a script writes the same objects that the command line fills and that are saved with
+the results. Their docstrings are the one text about their fields: `help` and the command line show it.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def _loss_name(loss: Any) -> str:
-    """The name of a loss: one of `LOSSES`, or that under which a function is registered with Keras."""
+    """The name of a loss: one of `LOSSES`, or the name under which a function is registered with Keras."""
     if callable(loss):
         import keras
 
@@ -90,14 +90,14 @@ class Stage:
         optimizer: "adamw", "adam", "sgd" or "sgd_nesterov" (momentum 0.9), "rmsprop", "lion" or "muon".
         weight_decay: Share of each weight that a step at rate 1 takes away; >= 0. Biases and BatchNorm are left out.
         loss: "auto": cross-entropy, or "mse" in a regression; "focal": cross-entropy in which an example that is
-            predicted well already counts less, by `(1 - p) ** 2`; "mse", "mae" or "huber" for a regression, each target
+            already predicted well counts less, by `(1 - p) ** 2`; "mse", "mae" or "huber" for a regression, each target
             in units of its standard deviation; or a function of truth and predictions that is registered with Keras
             (`@keras.saving.register_keras_serializable`), or its name there.
         label_smoothing: Share of the target that is distributed over all classes; 0 <= smoothing < 1. Without effect in
             a regression.
-        class_weights: True: every class counts alike in the loss, however many images it has, which is better for the
+        class_weights: True: every class counts equally in the loss, however many images it has, which is better for the
             rare classes and worse for the accuracy over all images. "effective": by `kertl.data.effective_weights`,
-            which raises rare classes less. False: every image counts alike.
+            which raises rare classes less. False: every image counts equally.
         oversample: Whether every class is drawn equally often, as in `kertl.data.ImageData.oversampled`; not together
             with class weights.
         augment: How the training images are varied: "none", "light", "strong", or a list of names and of pairs of name
@@ -267,8 +267,8 @@ class Recipe:
 def named_recipe(name: str, **changes: Any) -> Recipe:
     """A recipe by name.
 
-    "deep" trains the head alone; "mid" and "full" go on from there to the last halving of resolution, and to the
-    input; "gradual" goes on to the one and then to the other.
+    "deep" trains the head alone; "mid" and "full" then also train from the last halving of resolution on, or from the
+    input on; "gradual" does first the one and then the other.
 
     Args:
         name: "deep", "mid", "full" or "gradual".
@@ -288,7 +288,7 @@ def named_recipe(name: str, **changes: Any) -> Recipe:
     return Recipe(stages=[dataclasses.replace(stage, **changes) for stage in NAMED[name]])
 
 
-# Where features are cached, epochs cost little; docs/design/features.md has what was measured.
+# With cached features epochs cost little; docs/design/features.md has the measurements.
 _DEEP = Stage("deep", epochs=15, learning_rate=3e-3, augment="none")
 _MID = Stage("mid", epochs=15, learning_rate=1e-4, views=4)
 _FULL = Stage("full", epochs=8, learning_rate=3e-5)

@@ -1,7 +1,7 @@
-"""One shape for all results: a table, a picture where looking beats reading, JSON and back, a short `repr`.
+"""One shape for all results: a table, a picture where it helps, JSON and back, a short `repr`.
 
-A result is a frozen dataclass that derives from `Result` and has a `table`. JSON takes its fields as they are: tuples
-and arrays become lists, paths become text, dataclasses become objects; `from_json` reads the types of the fields.
+A result is a frozen dataclass that derives from `Result` and has a `table`. JSON has its fields: tuples and arrays
+become lists, paths become text, dataclasses become objects; `from_json` reads the types of the fields.
 """
 
 import base64
@@ -35,10 +35,10 @@ def called(key: str) -> Mapping[str, Any]:
 
 
 class Result(ABC):
-    """What a function of kertl found.
+    """The result of a function of kertl.
 
     Derive a frozen dataclass with `repr=False` from it and give it a `table`, and a `plot(path)` where a picture says
-    more. What is computed from the fields and is to stand in the JSON too goes into `DERIVED`.
+    more. Properties that are computed from the fields and also belong in the JSON go into `DERIVED`.
 
     Example:
         >>> import dataclasses
@@ -57,7 +57,7 @@ class Result(ABC):
     """
 
     DERIVED: ClassVar[tuple[str, ...]] = ()
-    """Names of properties that stand in the JSON beside the fields, and are computed again when it is read."""
+    """Names of properties that are in the JSON besides the fields, and are computed again when it is read."""
 
     @abstractmethod
     def table(self) -> str:
@@ -73,7 +73,7 @@ class Result(ABC):
         """The result from what `to_dict` gave.
 
         Args:
-            values: By field; what is derived is passed over.
+            values: The values by field; derived properties are ignored.
             **left_out: Fields that JSON cannot hold, such as a model; without, they are None.
 
         Raises:
@@ -114,7 +114,7 @@ def plain(value: Any) -> Any:
     """A value as JSON has it.
 
     Raises:
-        TypeError: If JSON has no such thing, a model say.
+        TypeError: If JSON has no such thing, such as a model.
     """
     if hasattr(value, "tolist"):
         return value.tolist()
@@ -199,14 +199,14 @@ def _typed(hint: Any, value: Any) -> Any:
 
 
 def _of_union(kinds: Sequence[Any], value: Any) -> Any:
-    """A plain value as the first type of a union that it can be of; text and numbers are what they are."""
+    """A plain value as the first type of a union that fits; text and numbers are unchanged."""
     if value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and str in kinds):
         return value
     return _typed(next(kind for kind in kinds if kind not in (type(None), bool, int, float, str)), value)
 
 
 def _short(value: Any) -> str:
-    """A value in a few characters; of many things, how many there are."""
+    """A value in a few characters; for many things, their number."""
     if isinstance(value, (str, bool, int, type(None))):
         return repr(value) if len(repr(value)) <= 40 else f"{str(value)[:36]!r}…"
     if isinstance(value, float):

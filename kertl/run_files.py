@@ -1,4 +1,4 @@
-"""Writing files so that a reader finds the old file or the new one, never half of one, whatever happens meanwhile."""
+"""Writing files so that a reader finds the old file or the new one, never half of one, whatever happens."""
 
 import contextlib
 import json
@@ -17,10 +17,10 @@ _PARTIAL = ".partial-"
 
 
 def replace_file(path: Path, write: Callable[[Path], Path | None]) -> None:
-    """Have `write` write a file beside `path`, bring it to disk, and put it in the place of `path`.
+    """Let `write` write a file next to `path`, sync it to disk, and replace `path` with it.
 
-    The file beside has the same suffix, since some writers choose the format by it. Where `write` gives back a path in
-    the same folder, the file goes there; so its name may tell of its content.
+    The temporary file has the same suffix, since some writers choose the format by it. If `write` returns a path in the
+    same folder, the file goes there instead, so its name may depend on its content.
 
     Raises:
         RunError: If the file cannot be written; what was there before is untouched.
@@ -46,7 +46,7 @@ def replace_file(path: Path, write: Callable[[Path], Path | None]) -> None:
 def remove_partial(folder: Path, *, older_seconds: float = 0) -> None:
     """Remove what a process that was killed while writing left in a folder.
 
-    Nobody else may be writing there, unless only what has not been written to for so long is removed.
+    Nobody else may be writing there, unless only files of at least that age are removed.
     """
     for path in folder.glob(f"{_PARTIAL}*"):
         with contextlib.suppress(FileNotFoundError):
@@ -55,17 +55,17 @@ def remove_partial(folder: Path, *, older_seconds: float = 0) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Put a text file in the place of `path`."""
+    """Replace `path` with a text file."""
 
     def write(beside: Path) -> None:
-        # Names of files may hold bytes that are no text; they are written as they are.
+        # Names of files may hold bytes that are not text; they are written unchanged.
         beside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
     replace_file(path, write)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Put a JSON file in the place of `path`."""
+    """Replace `path` with a JSON file."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 

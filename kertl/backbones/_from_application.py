@@ -16,7 +16,7 @@ from kertl.backbones._files import load_weights_file
 from kertl.backbones._found import Found, InputShape
 from kertl.errors import WeightsError
 
-# A download that stands still for this long is given up.
+# A download that stalls for this long is abandoned.
 _NETWORK_SECONDS = 10.0
 
 
@@ -74,8 +74,8 @@ def _clear_download_errors(application: Application) -> Iterator[None]:
         if not isinstance(error, OSError) and "URL fetch failure on" not in str(error):
             raise
         raise WeightsError(
-            f"The ImageNet weights of {application.name} cannot be downloaded ({error}). Fetch {_address(error)} where "
-            f"there is a network and put it into the folder {str(_keras_cache())!r}"
+            f"The ImageNet weights of {application.name} cannot be downloaded ({error}). Fetch {_address(error)} on "
+            f"a machine with a network and put it into the folder {str(_keras_cache())!r}"
             + ("." if application.imagenet_graph_differs else ", or pass the file's path as `weights=`.")
         ) from error
     finally:

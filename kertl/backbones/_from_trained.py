@@ -1,4 +1,4 @@
-"""Somebody's trained model as a backbone: its classifier is cut off, its preprocessing recognised."""
+"""A trained model as a backbone: its classifier is cut off, its preprocessing recognised."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def from_trained(
     else:
         raise ValueError(
             f"`preprocessing` must be given for {model.name!r}: its graph does not begin with its preprocessing, and "
-            "it is not one of the Applications. Received: preprocessing=None. Say what it wants of its pixels: "
+            "it is not one of the Applications. Received: preprocessing=None. Say how pixels are preprocessed: "
             "'none' (0..255), 'unit' (0..1), 'tf' (-1..1), 'torch', 'caffe', or a layer."
         )
     if kind in ("torch", "caffe") and features.input_shape[-1] != 3:

@@ -1,7 +1,7 @@
 """Backbones of KerasHub: a preset (`hub:`), a backbone object, or a classifier object.
 
-The preset's image converter says what the backbone wants of its pixels; scale and offset become one Rescaling layer.
-The backbone stays nested whole, as its class loads only so.
+The preset's image converter says which preprocessing the backbone needs; scale and offset become one Rescaling layer.
+The backbone stays nested whole, because its class only loads that way.
 """
 
 import sys
@@ -46,7 +46,7 @@ def from_hub_preset(
                 f"{nearest(preset, vision_presets())} `kertl backbones hub:` lists the names.".strip(),
             ) from error
         raise WeightsError(
-            f"The KerasHub preset {preset!r} cannot be had ({error}). Fetch it where there is a network, "
+            f"The KerasHub preset {preset!r} is not available ({error}). Fetch it on a machine with a network, "
             f"with `kagglehub` or `huggingface_hub`, and pass its folder: load_backbone('{HUB}FOLDER')."
         ) from error
     if weights not in (None, "imagenet"):
@@ -74,7 +74,7 @@ def vision_presets() -> list[str]:
 
 
 def rescaling(converter: Any) -> keras.layers.Layer:
-    """What an `ImageConverter` does to the pixels, but for resizing, as a layer of Keras' own.
+    """What an `ImageConverter` does to the pixels, except for resizing, as a layer of Keras' own.
 
     Raises:
         ValueError: If it does something else as well.
@@ -83,7 +83,7 @@ def rescaling(converter: Any) -> keras.layers.Layer:
     if type(converter).call is not hub.layers.ImageConverter.call or converter.data_format != "channels_last":
         raise ValueError(
             f"The image converter {type(converter).__name__} does more than scale and offset channels that come last. "
-            "Load the backbone alone and pass what it wants as `preprocessing=`."
+            "Load the backbone alone and pass its `preprocessing=`."
         )
     scale = 1.0 if converter.scale is None else converter.scale
     offset = 0.0 if converter.offset is None else converter.offset
@@ -114,7 +114,7 @@ def _found(
     if converter is None and preprocessing is None:
         raise ValueError(
             f"`preprocessing` must be given for {name!r}, which brings no image converter. Received: "
-            "preprocessing=None. Say what it wants of its pixels: 'none' (0..255), 'unit' (0..1), 'tf' (-1..1), "
+            "preprocessing=None. Say how pixels are preprocessed: 'none' (0..255), 'unit' (0..1), 'tf' (-1..1), "
             "'torch', 'caffe', a layer, or an ImageConverter of KerasHub."
         )
     hub = import_package("keras_hub", "A backbone of KerasHub")

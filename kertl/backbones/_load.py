@@ -28,32 +28,30 @@ def load_backbone(
 ) -> keras.Model:
     """A pretrained model without its top: pictures of 0..255 in, feature maps out.
 
-    What the backbone wants of its pixels is done inside. All of it is trainable; `kertl.freeze`, `kertl.stage_model`
-    and `kertl.fine_tune` choose what trains.
+    Preprocessing is done inside. All layers are trainable; `kertl.freeze`, `kertl.stage_model` and `kertl.fine_tune`
+    choose what trains.
 
     Args:
-        source: One of these; layers of a model in memory are shared, not copied, but where KerasHub or KerasCV has to
-            build another size, and in DINO, whose mask token is left out.
-            The name of an image model of `keras.applications` (`kertl backbones` lists them).
-            "hub:" or "cv:" with a preset of KerasHub or KerasCV: its name (`kertl backbones hub:` lists them), its
-            handle, or its folder. A backbone, or an image classifier of KerasHub, in memory. What is built of them
-            needs that package to load.
-            The path of a trained model (`.keras`, `.h5`), or such a model. Its classifier (pooling, dropout and dense
-            layers at the end) is cut off; stored `trainable` flags are reset.
-        weights: For a name or a preset: "imagenet" (of a preset, those that it has), None (random), or a file, which
-            holds the architecture's weights without top or a whole model that contains it. A model brings its own.
-        input_shape: `(height, width, channels)` of the pictures; by default the size that the backbone was made for
-            and three channels. A trained model takes another size where its height and width are multiples of 32.
-            Another number of channels gives a layer group in front, "to_three_channels": a 1x1 convolution that
-            begins by repeating a lone channel, by taking the mean of two as the third, and by passing over all but
-            the first three of more; it trains with the boundary "full".
-        preprocessing: For a trained model, or a backbone of KerasHub or KerasCV, and only where it is not known (its
-            graph does not begin with it, it is not one of the Applications, there is no image converter): what it
-            wants of its pixels. "none" (0..255), "unit" (0..1), "tf"
-            (-1..1), "torch" (0..1, then ImageNet mean and standard deviation), "caffe" (BGR minus ImageNet mean),
-            a layer, or an `ImageConverter` of KerasHub.
-        truncate_at: Name of the layer group (of `kertl.layer_groups`) that is to be the last; None keeps all. A
-            transformer keeps its last norm.
+        source: One of these; layers of a model in memory are shared, not copied, except where KerasHub or KerasCV has
+            to build another size, and in DINO, whose mask token is left out. The name of an image model of
+            `keras.applications` (`kertl backbones` lists them). "hub:" or "cv:" with a preset of KerasHub or KerasCV:
+            its name (`kertl backbones hub:` lists them), its handle, or its folder. A backbone, or an image classifier
+            of KerasHub, in memory. Models built from them need that package to load. The path of a trained model
+            (`.keras`, `.h5`), or such a model. Its classifier (pooling, dropout and dense layers at the end) is cut
+            off; stored `trainable` flags are reset.
+        weights: For a name or a preset: "imagenet" (for a preset, its own weights), None (random), or a file with the
+            architecture's weights without top or with a whole model that contains it. A model brings its own.
+        input_shape: `(height, width, channels)` of the pictures; by default the size that the backbone was made for and
+            three channels. A trained model takes another size if its height and width are multiples of 32. Another
+            number of channels adds a layer group at the beginning, "to_three_channels": a 1x1 convolution that at first
+            repeats a single channel, uses the mean of two as the third, or ignores all but the first three of more; it
+            trains with the boundary "full".
+        preprocessing: For a trained model, or a backbone of KerasHub or KerasCV, and only if it is not known (the graph
+            does not begin with it, it is not one of the Applications, there is no image converter): how its pixels are
+            preprocessed. "none" (0..255), "unit" (0..1), "tf" (-1..1), "torch" (0..1, then ImageNet mean and standard
+            deviation), "caffe" (BGR minus ImageNet mean), a layer, or an `ImageConverter` of KerasHub.
+        truncate_at: Name of the layer group (of `kertl.layer_groups`) to be the last; None keeps all. A transformer
+            keeps its last norm.
 
     Returns:
         A functional model: input, preprocessing, and the backbone nested whole.
@@ -61,7 +59,8 @@ def load_backbone(
     Raises:
         ValueError: If the name is unknown (the nearest are named), the size is below the backbone's minimum, there
             is no such group, or `preprocessing` is missing or superfluous.
-        WeightsError: If weights cannot be had or do not fit; the message says which file to fetch and how to pass it.
+        WeightsError: If weights are not available or do not fit; the message says which file to fetch and how to pass
+            it.
         ImportError: If KerasHub or KerasCV is needed and missing.
 
     Example:
@@ -78,7 +77,7 @@ def load_backbone(
 
 
 def _find(source: Any, *arguments: Any) -> Found:
-    """What the source gives, without its top; the arguments are the weights, the input shape and the preprocessing."""
+    """The source without its top; the arguments are the weights, the input shape and the preprocessing."""
     if is_from_hub(source):
         return from_hub_object(source, *arguments)
     if is_from_cv(source):

@@ -9,7 +9,7 @@ from types import ModuleType
 
 from kertl.errors import WeightsError
 
-# Name of the module -> (what people call it, what pip calls it).
+# Name of the module -> (the usual name, the name for pip).
 PACKAGES = {"keras_hub": ("KerasHub", "keras-hub"), "keras_cv": ("KerasCV", "keras-cv")}
 
 
@@ -33,7 +33,7 @@ def import_packages_of(path: Path) -> None:
     """Import the packages whose layers the model in a `.keras` file holds, so that Keras finds them.
 
     Raises:
-        WeightsError: If the file is no `.keras` file.
+        WeightsError: If the file is not a `.keras` file.
         ImportError: If a package is missing; the message names the command that installs it.
     """
     try:

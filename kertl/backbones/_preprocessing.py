@@ -1,4 +1,4 @@
-"""Preprocessing as part of a backbone: pictures of 0..255 come in, and what the backbone expects goes on."""
+"""Preprocessing as part of a backbone: pictures of 0..255 become what the backbone expects."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from kertl._checks import one_of
 from kertl.backbones._channels import makes_three_channels
 from kertl.groups import find_chain
 
-# What a backbone may want -> what it is called in tables. "tf", "torch" and "caffe" are Keras' own names.
+# What a backbone may need -> its description in tables. "tf", "torch" and "caffe" are Keras' own names.
 KINDS = {
     "none": "0..255",
     "unit": "0..1",
@@ -19,7 +19,7 @@ KINDS = {
 
 
 def preprocess(images: Any, kind: str | keras.layers.Layer) -> Any:
-    """The symbolic `images`, 0..255, as a backbone of the given kind wants them.
+    """The symbolic `images`, 0..255, preprocessed for a backbone of the given kind.
 
     Args:
         images: Keras tensor of shape `(batch, height, width, 3)`.
@@ -42,7 +42,7 @@ def preprocess(images: Any, kind: str | keras.layers.Layer) -> Any:
 def begins_with_preprocessing(model: keras.Model) -> bool:
     """Whether rescaling, normalisation or arithmetic stands between the input and the first layer with a kernel.
 
-    A convolution of ours to three channels is passed over.
+    kertl's own convolution to three channels is ignored.
     """
     for step in find_chain(model).graph.steps:
         if makes_three_channels(step):

@@ -1,4 +1,4 @@
-"""The names of the presets that `hub:` and `cv:` know. Their packages are imported when asked."""
+"""The names of the presets that `hub:` and `cv:` know. Their packages are imported on demand."""
 
 from kertl._checks import one_of
 from kertl.backbones._cv import cv_presets

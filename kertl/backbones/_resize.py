@@ -10,7 +10,7 @@ from kertl._checks import complain
 from kertl._keras import layers_inside
 from kertl.backbones._found import InputShape
 
-# What the constructors call the shape of the pictures.
+# The constructors' argument for the shape of the pictures.
 _SHAPE_ARGUMENTS = ("image_shape", "input_shape")
 
 
@@ -30,7 +30,7 @@ def at_size(backbone: Any, name: str, shape: InputShape) -> Any:
     """The backbone itself where it takes pictures of that shape, else one built for it that has its weights.
 
     Raises:
-        ValueError: If its weights fit its own size only.
+        ValueError: If its weights only fit its own size.
     """
     own = picture_shape(backbone, name)
     if all(side in (None, wanted) for side, wanted in zip(own, shape, strict=True)):
@@ -48,11 +48,11 @@ def at_size(backbone: Any, name: str, shape: InputShape) -> Any:
 
 
 def for_classification(backbone: Any, shape: InputShape) -> Any:
-    """The backbone itself, or a DINO built again without what only its own training uses.
+    """The backbone itself, or a DINO rebuilt without what only its own training uses.
 
     That is the mask token, which gets no gradient from a classifier, and the position embeddings at the size of that
-    training: a DINOV2Backbone keeps them, uses others interpolated from them, and interpolates again when it is
-    loaded, so that what fine-tuning changes would not survive a file.
+    training: a DINOV2Backbone keeps them, uses others interpolated from them, and interpolates again when it is loaded,
+    so changes from fine-tuning would be lost in a file.
     """
     config = backbone.get_config()
     changes: dict[str, Any] = {}
@@ -72,10 +72,10 @@ def for_classification(backbone: Any, shape: InputShape) -> Any:
 
 
 def store_positions(model: keras.Model) -> None:
-    """Make the position embeddings that a DINOv2 stores those that it uses, before it is saved.
+    """Copy the position embeddings that a DINOv2 uses to those that it stores, before it is saved.
 
-    KerasHub's layer does so itself only where the difference sums to more than nothing, sign and all, and so loses
-    about half of what was trained.
+    KerasHub's layer only does so itself if the signed differences sum to more than zero, and thus loses about half of
+    what was trained.
     """
     for layer in layers_inside(model):
         stored = getattr(layer, "position_embeddings", None)

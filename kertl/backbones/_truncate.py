@@ -1,4 +1,4 @@
-"""A backbone that ends earlier: the chain up to and with one of its layer groups.
+"""A backbone that ends earlier: the chain up to and including one of its layer groups.
 
 A transformer of KerasHub is built again with fewer blocks, as a piece of its graph would not load; it keeps its last
 norm.
@@ -34,7 +34,7 @@ def truncate(found: Found, last: str) -> Found:
     if keep < len(names) and "num_layers" in getattr(found.model, "get_config", dict)():
         return replace(found, model=_fewer_blocks(found, names, keep), name=f"{found.name}_{last}")
     piece = chain.piece(0, keep, name=found.model.name)
-    # Where two tensors cross (NASNet), the later one is what the group made.
+    # Where two tensors cross (NASNet), the later one is the group's output.
     model = keras.Model(piece.inputs[0], piece.outputs[-1], name=piece.name)
     if not type(found.model).__module__.startswith("keras."):
         _check_loads(model, found.name)
@@ -54,7 +54,7 @@ def _check_loads(model: keras.Model, name: str) -> None:
 
 
 def _fewer_blocks(found: Found, names: list[str], keep: int) -> keras.Model:
-    """The transformer with the blocks of the first `keep` groups, and the weights that it had."""
+    """The transformer with the blocks of the first `keep` groups and its own weights."""
     config = found.model.get_config()
     if len(names) != config["num_layers"] + 1 or keep < 2:
         raise complain(

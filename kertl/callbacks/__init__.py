@@ -1,4 +1,4 @@
-"""Keras callbacks, one per file, each usable in anybody's `fit`."""
+"""Keras callbacks, one per file, each usable in any `fit`."""
 
 from kertl.callbacks._below_validation import StopBelowValidation
 from kertl.callbacks._best_average import BestAverage

@@ -9,7 +9,7 @@ class StopBelowValidation(keras.callbacks.Callback):
     """Stops as soon as an epoch ends with a training loss below its validation loss.
 
     While the head or newly unfrozen layers still learn what is common to all images, dropout and augmentation keep the
-    training loss above the validation loss; from where they cross, more of the model may be unfrozen.
+    training loss above the validation loss; once they cross, more of the model may be unfrozen.
     """
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -12,8 +12,8 @@ from kertl.callbacks._best_weights import BestWeights
 class BestAverage(BestWeights):
     """`BestWeights` of the exponential average that an optimizer with `use_ema` keeps.
 
-    The average is what is validated and what is kept; training itself goes on with the weights of each step. Keras'
-    `SwapEMAWeights` loses these at the end of each `fit`, of which a run that goes on in mid-epoch has one more.
+    The average is validated and kept; training itself continues with the weights of each step. Keras' `SwapEMAWeights`
+    loses these at the end of each `fit`, and a run that resumes in mid-epoch has one `fit` more.
 
     Reference:
         Polyak & Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992.
@@ -24,11 +24,11 @@ class BestAverage(BestWeights):
         self._inside = False
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Let the average be judged."""
+        """Put the average into the model, to be validated."""
         self._exchange()
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Go on with the weights themselves."""
+        """Continue with the weights themselves."""
         self._exchange()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -38,11 +38,11 @@ class BestAverage(BestWeights):
         self._exchange()
 
     def get_state(self) -> dict[str, Any]:
-        """What is remembered, and whether the model has the average in it at the moment."""
+        """The state, and whether the model holds the average at the moment."""
         return {**super().get_state(), "inside": self._inside}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Remember that; the model has its own weights afterwards."""
+        """Restore that state; the model has its own weights afterwards."""
         super().set_state(state)
         self._inside = state["inside"]
         if self._inside:

@@ -1,4 +1,4 @@
-"""Telling a data set which epoch it is, whatever else has been read from it meanwhile."""
+"""Telling a data set which epoch it is, whatever else has been read from it in between."""
 
 from typing import Any
 

@@ -10,7 +10,7 @@ class StopOnDivergence(keras.callbacks.Callback):
     """Stops training as soon as the loss is NaN or infinite.
 
     Attributes:
-        diverged_at: `(epoch, batch)`, counted from 0, of the batch at which it was; None while all is well.
+        diverged_at: `(epoch, batch)`, counted from 0, of that batch; None if there was none.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class StopOnDivergence(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the mean loss of the epoch so far, which stays NaN once one batch has been."""
+        """Check the mean loss of the epoch so far, which stays NaN once one batch was."""
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss) and self.diverged_at is None:
             self.diverged_at = (self._epoch, batch)

@@ -10,15 +10,15 @@ from kertl.data.augment import seed_states
 
 
 class EpochSeeds(keras.callbacks.Callback):
-    """Sets every seed generator of the model at the start of each epoch from the seed, the epoch and its place.
+    """Sets every seed generator of the model at the start of each epoch from the seed, the epoch and its position.
 
-    Within an epoch a generator counts up by itself, so that what it draws for batch i is a function of
-    (seed, epoch, i), whatever was trained before.
+    Within an epoch a generator counts up by itself, so its draws for batch i are a function of (seed, epoch, i),
+    whatever was trained before.
 
     Args:
         seed: >= 0.
-        parts: The layers and models whose generators are set, in this order; None for the model that is fitted. A
-            model that is a part of another draws the same in both if it comes first.
+        parts: The layers and models whose generators are set, in this order; None for the model that is fitted. A model
+            that is part of another draws the same in both if it comes first.
     """
 
     def __init__(self, seed: int, parts: Sequence[Any] | None = None) -> None:

@@ -8,9 +8,9 @@ from kertl._checks import complain
 
 
 class GroupRates(keras.callbacks.Callback):
-    """Adds `learning_rate/<group>` to the metrics of each epoch, as they are at its end.
+    """Adds `learning_rate/<group>` to the metrics of each epoch, with the rates at its end.
 
-    It must come before whatever reads the metrics: before Keras' `TensorBoard`, which draws a curve for each. The
+    It must come before callbacks that read the metrics, such as Keras' `TensorBoard`, which draws a curve for each. The
     optimizer must be one that `kertl.optimizers.discriminative` made.
 
     Raises:
@@ -18,7 +18,7 @@ class GroupRates(keras.callbacks.Callback):
     """
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Look at the optimizer."""
+        """Check the optimizer."""
         if not hasattr(self._optimizer, "group_multipliers"):
             accepted, name = "one that kertl.optimizers.discriminative made", type(self._optimizer).__name__
             raise complain("optimizer", accepted, name, "Leave GroupRates out.")

@@ -1,8 +1,8 @@
 """The momentum of a one-cycle schedule: down while the learning rate rises, and up again.
 
 Keras keeps the momentum as a Python number that is built into the compiled train step. Here it is computed from the
-optimizer's step count within the step itself, so that it is a function of the step alone, on every backend, and a run
-that is taken up goes on with it; outside of the step the optimizer is as it was.
+optimizer's step count within the step itself, so that it is a function of the step alone, on every backend, and a
+resumed run continues it; outside of the step the optimizer is unchanged.
 """
 
 from typing import Any
@@ -19,9 +19,9 @@ _NAMES = ("momentum", "beta_1", "adam_beta_1")
 class MomentumCycle(keras.callbacks.Callback):
     """Lets the momentum fall from `high` to `low` while the rate rises to its peak, and rise to `high` after it.
 
-    It is `beta_1` of Adam and its kin and of Lion, `momentum` of SGD and RMSprop, and both of Muon. Adam's correction
-    of its moments' bias takes the momentum of the step, as PyTorch's does. The train step is compiled anew at the
-    beginning and after the end of `fit`; where an exception ends it, compile the model with a new optimizer.
+    It is `beta_1` of Adam, its relatives and Lion, `momentum` of SGD and RMSprop, and both of Muon. Adam's correction
+    of its moments' bias takes the momentum of the step, as PyTorch's does. The train step is compiled again at the
+    beginning and after the end of `fit`; if an exception ends `fit`, compile the model with a new optimizer.
 
     Args:
         schedule: The schedule of the learning rate, or any `OneCycle` whose course in steps the momentum follows.
@@ -56,7 +56,7 @@ class MomentumCycle(keras.callbacks.Callback):
         return self.schedule.along(step, self.high, self.low, self.high)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Have the train step made anew, with the momentum of the step."""
+        """Have the train step made again, with the momentum of the step."""
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         own = {name: value for name in _NAMES if isinstance(value := getattr(optimizer, name, None), float) and value}
         if not own or isinstance(optimizer, keras.optimizers.ScheduleFreeAdamW):
@@ -79,7 +79,7 @@ class MomentumCycle(keras.callbacks.Callback):
         self.model.make_train_function(force=True)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Leave the optimizer as it was."""
+        """Restore the optimizer."""
         vars(self._optimizer).pop("apply", None)
         self.model.train_function = None
 

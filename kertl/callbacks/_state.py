@@ -1,7 +1,7 @@
-"""What a callback remembers from one epoch to the next, as plain values, so that a run can go on in another process.
+"""What a callback remembers from one epoch to the next, as plain values, so that a run can resume in another process.
 
-A callback of anybody's takes part by two methods: `get_state()`, which gives numbers, strings, None, numpy arrays, and
-lists and dictionaries of them, and `set_state(state)`, which is called after `on_train_begin`. Keras' `EarlyStopping`,
+Any callback can take part with two methods: `get_state()`, which gives numbers, strings, None, numpy arrays, and lists
+and dictionaries of them, and `set_state(state)`, which is called after `on_train_begin`. Keras' `EarlyStopping`,
 `ReduceLROnPlateau` and `ModelCheckpoint` are known.
 """
 
@@ -19,14 +19,14 @@ _KNOWN: dict[type, tuple[str, ...]] = {
 
 
 def get_state(callback: keras.callbacks.Callback) -> Any:
-    """What the callback remembers; None where it remembers nothing that is known."""
+    """What the callback remembers; None if nothing is known to be remembered."""
     if hasattr(callback, "get_state"):
         return callback.get_state()
     return {name: getattr(callback, name) for name in _names(callback)} or None
 
 
 def set_state(callback: keras.callbacks.Callback, state: Any) -> None:
-    """Have the callback remember what `get_state` gave."""
+    """Restore what `get_state` gave."""
     if hasattr(callback, "set_state"):
         callback.set_state(state)
         return

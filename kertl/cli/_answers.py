@@ -13,7 +13,7 @@ from kertl.tasks import Answer, task_named
 
 
 def print_json(files: Sequence[str], answers: Sequence[Answer]) -> None:
-    """A list of objects, `file` and what `kertl.answers` says."""
+    """A list of objects: `file`, and what `kertl.answers` gives."""
     rows = [{"file": file, **answer} for file, answer in zip(files, answers, strict=True)]
     typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
 

@@ -46,7 +46,7 @@ def _common(
 def run(arguments: list[str]) -> int:
     """Run one command; the exit status: 0 for success, 1 for an error, 2 for wrong usage, 130 for an interrupt.
 
-    Errors are one readable block on stderr; `--debug` adds the traceback. On SIGTERM a training run leaves by itself,
+    Errors are one readable block on stderr; `--debug` adds the traceback. On SIGTERM a training run exits by itself,
     with status 143.
     """
     debug = "--debug" in arguments
@@ -54,7 +54,7 @@ def run(arguments: list[str]) -> int:
         # `--debug` may stand anywhere.
         status = app(["--debug"] * debug + [a for a in arguments if a != "--debug"], standalone_mode=False)
     except TyperException as error:
-        _show_error(f"{error.format_message()} `kertl --help` and `kertl COMMAND --help` tell more.", "usage")
+        _show_error(f"{error.format_message()} `kertl --help` and `kertl COMMAND --help` say more.", "usage")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 130

@@ -1,4 +1,4 @@
-"""`kertl evaluate` and `kertl predict`: asking a trained model."""
+"""`kertl evaluate` and `kertl predict`: using a trained model."""
 
 import json
 from pathlib import Path
@@ -31,14 +31,14 @@ def evaluate(
     views: options.Views = 0,
     augment: options.Augment = None,
 ) -> None:
-    """Judge a trained model on all the images of a folder or a CSV table, by what its task is."""
+    """Evaluate a trained model on all the images of a folder or a CSV table, with the metrics of its task."""
     start_keras()
     import kertl
     from kertl.cli._tables import show_metrics
     from kertl.evaluation import resize_of
 
     loaded, task, names = read_model(model)
-    # A column that the model does not know by name holds its targets all the same.
+    # A column whose name the model does not know still holds its targets.
     renamed = task == "regression" and not set(label_column or ["label"]) <= set(names)
     images = options.read_data(
         data,
@@ -47,7 +47,7 @@ def evaluate(
         validation=0,
         test=0,
         batch_size=batch_size,
-        # A part of the classes will do, so that yes-or-no is read as any two classes.
+        # A subset of the classes is enough, so a yes-or-no question is read as any two classes.
         task="single_label" if task == "binary" else task,
         class_names=names if renamed else None,
         image_column=image_column,
@@ -74,7 +74,7 @@ def predict(
     views: options.Views = 0,
     augment: options.Augment = None,
 ) -> None:
-    """Say what is on images: classes and their probabilities, or the values of targets."""
+    """Predict what is in images: classes and their probabilities, or the values of targets."""
     start_keras()
     import kertl
     from kertl.cli._answers import print_csv, print_json, print_table

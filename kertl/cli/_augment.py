@@ -9,12 +9,12 @@ from kertl.cli import _options as options
 from kertl.cli._ask import ModelPath, read_model
 from kertl.cli._quiet import start_keras
 
-Seed = Annotated[int, typer.Option(help="Seed of what is drawn.")]
+Seed = Annotated[int, typer.Option(help="Seed of the random draws.")]
 
 
 def augment_preview(
     data: options.DataPath,
-    out: Annotated[Path, typer.Option(help="The picture, PNG say.")],
+    out: Annotated[Path, typer.Option(help="The picture file, such as a PNG.")],
     augment: options.Augment = None,
     image_size: Annotated[int, typer.Option(help="Side in pixels.")] = 224,
     images: Annotated[int, typer.Option(help="How many images at most; one of each class first.")] = 6,
@@ -24,7 +24,7 @@ def augment_preview(
     label_column: options.LabelColumn = None,
     root: options.Root = None,
 ) -> None:
-    """Draw what an augmentation makes of some images, beside the images as they are; `light` by default."""
+    """Draw what an augmentation does to some images, next to the unchanged images; `light` by default."""
     start_keras()
     import kertl
 
@@ -46,7 +46,7 @@ def check_augmentation(
     model: ModelPath,
     data: options.DataPath,
     augment: options.Augment = None,
-    out: Annotated[Path | None, typer.Option(help="A picture of the table, PNG say.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A picture of the table, such as a PNG.")] = None,
     seed: Seed = 0,
     batch_size: options.BatchSize = 32,
     image_column: options.ImageColumn = "file",
@@ -54,10 +54,10 @@ def check_augmentation(
     split_column: options.SplitColumn = None,
     root: options.Root = None,
 ) -> None:
-    """Say which transformations of images, not trained on, change a model's answers, and flag those that spoil them.
+    """Show which transformations of images change a model's predictions, and flag those that lower its accuracy.
 
-    All images are asked, or with --split-column the validation part alone (without one the test part): a run's data.csv
-    has the column split.
+    Use images that the model was not trained on. All are used, or with --split-column only the validation set (without
+    one the test set): a run's data.csv has the column split.
     """
     start_keras()
     import kertl

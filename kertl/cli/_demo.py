@@ -10,7 +10,7 @@ from kertl.cli._quiet import start_keras
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the runs go.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Where the runs are written.")] = Path("runs/demo"),
     data: Annotated[Path | None, typer.Option(help="Your own folder with one folder of images per class.")] = None,
     backbone: Annotated[str | None, typer.Option(help="For your own images: a name or a file.")] = None,
     weights: Annotated[str, typer.Option(help="For your own images: imagenet, none, or a file.")] = "imagenet",

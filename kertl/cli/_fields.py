@@ -1,4 +1,4 @@
-"""Options that set fields of a dataclass, `--stage FIELD=VALUE` say; the value `help` shows what its docstring says."""
+"""Options that set fields of a dataclass, such as `--stage FIELD=VALUE`; the value `help` shows its docstring."""
 
 import dataclasses
 import inspect
@@ -25,7 +25,7 @@ def documented(kind: type) -> dict[str, str]:
 
 
 def showing(name: str) -> Callable[[list[str] | None], list[str] | None]:
-    """What shows the fields of a public dataclass of kertl and leaves, where `help` is among the values."""
+    """What shows the fields of a public dataclass of kertl and exits, if `help` is among the values."""
 
     def show(given: list[str] | None) -> list[str] | None:
         if HELP not in (given or ()):
@@ -48,7 +48,7 @@ def showing(name: str) -> Callable[[list[str] | None], list[str] | None]:
 
 
 def read_fields(option: str, given: list[str] | None, kind: type) -> dict[str, Any]:
-    """The fields of a dataclass as an option gives them, each value as JSON where it is JSON, else as text."""
+    """The fields of a dataclass from an option, each value as JSON if it is JSON, else as text."""
     names = [field.name for field in dataclasses.fields(kind)]
     values: dict[str, Any] = {}
     for text in given or ():

@@ -1,4 +1,4 @@
-"""`kertl backbones` and `kertl doctor`: what there is."""
+"""`kertl backbones` and `kertl doctor`: what is available."""
 
 import importlib.util
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ def backbones(
         str, typer.Argument(help="hub: or cv: for the presets of KerasHub or KerasCV; part of a name narrows them.")
     ] = "",
 ) -> None:
-    """List the pretrained backbones: the Applications with their figures, or the presets of KerasHub or KerasCV."""
+    """List the pretrained backbones: the Applications with their properties, or presets of KerasHub or KerasCV."""
     start_keras()
     console = Console()
     if family.startswith(("hub:", "cv:")):
@@ -49,7 +49,7 @@ def backbones(
 
 
 def _list_presets(family: str, console: Console) -> None:
-    """The presets of a package whose names hold what stands behind the colon."""
+    """The presets of a package whose names contain the text after the colon."""
     from kertl.backbones import preset_names
 
     package, _, part = family.partition(":")
@@ -59,7 +59,7 @@ def _list_presets(family: str, console: Console) -> None:
 
 
 def doctor() -> None:
-    """Say what there is to compute on, which packages are installed, and what is missing."""
+    """Show the hardware to compute on, which packages are installed, and what is missing."""
     start_keras()
     from kertl import hardware
 
@@ -79,7 +79,7 @@ def doctor() -> None:
 def _advice(found: dict[str, Any]) -> list[str]:
     lines = []
     if all("cpu" in device.lower() for device in found["devices"]):
-        lines.append("No GPU or TPU is in sight of this backend: training runs on the CPU.")
+        lines.append("This backend sees no GPU or TPU: training runs on the CPU.")
     if importlib.util.find_spec("openvino") is None:
         lines.append("OpenVINO is missing: pip install 'kertl[openvino]'")
     return lines or ["Nothing is missing."]

@@ -31,11 +31,11 @@ LabelColumn = Annotated[
 Task = Annotated[str, typer.Option(help="single_label, binary, multi_label or regression.")]
 ClassName = Annotated[
     list[str] | None,
-    typer.Option(help="All the classes in the order wanted, repeatable; of two the second is the positive one."),
+    typer.Option(help="All the classes in the desired order, repeatable; of two the second is the positive one."),
 ]
-Separator = Annotated[str | None, typer.Option(help="CSV: what stands between several labels in one column.")]
-StratifyColumn = Annotated[list[str] | None, typer.Option(help="CSV: also split evenly by this column; repeatable.")]
-GroupColumn = Annotated[str | None, typer.Option(help="CSV: images alike here stay on one side of the split.")]
+Separator = Annotated[str | None, typer.Option(help="CSV: the text between several labels in one column.")]
+StratifyColumn = Annotated[list[str] | None, typer.Option(help="CSV: also stratify by this column; repeatable.")]
+GroupColumn = Annotated[str | None, typer.Option(help="CSV: images of equal value stay on one side of the split.")]
 SplitColumn = Annotated[str | None, typer.Option(help="CSV: a given split (train, validation, test, or blank).")]
 Root = Annotated[Path | None, typer.Option(help="CSV: where its files are; its own folder by default.")]
 BatchSize = Annotated[int, typer.Option(help="Images per batch.")]
@@ -48,7 +48,8 @@ Backbone = Annotated[
 Weights = Annotated[str, typer.Option(help="imagenet, none, or a file; a trained model has its own.")]
 ImageSize = Annotated[int | None, typer.Option(help="Side in pixels; by default the backbone's own.")]
 Views = Annotated[
-    int, typer.Option(help="Average with the answers to so many augmented versions of each image (see --augment).")
+    int,
+    typer.Option(help="Average with predictions for this many augmented versions of each image (see --augment)."),
 ]
 Augment = Annotated[
     list[str] | None,
@@ -75,11 +76,11 @@ HeadFields = Annotated[
         is_eager=True,
     ),
 ]
-Validation = Annotated[float, typer.Option(help="Share of the images to choose by.")]
+Validation = Annotated[float, typer.Option(help="Share of the images in the validation set.")]
 
 
 def read_backbone(name: str, weights: str, image_size: int | None, seed: int) -> "keras.Model":
-    """The backbone of that name or file; weights that are drawn follow the seed, as does what is drawn next."""
+    """The backbone of that name or file; random weights follow the seed, and so do later draws."""
     import keras
 
     import kertl
@@ -93,7 +94,7 @@ def read_backbone(name: str, weights: str, image_size: int | None, seed: int) ->
 
 
 def read_augment(given: list[str] | None) -> str | list[Any] | None:
-    """A strength, or a list of transformations, as `kertl.Stage` takes it; None where nothing was given."""
+    """A strength, or a list of transformations, as `kertl.Stage` takes it; None if nothing was given."""
     from kertl.data.augment import STRENGTHS
 
     if not given:

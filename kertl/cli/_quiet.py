@@ -9,8 +9,8 @@ from contextlib import contextmanager, nullcontext
 def start_keras() -> None:
     """Import Keras and look for devices; an import error is still raised.
 
-    The messages come from below Python, before any setting of theirs is read, so that only the file descriptor of
-    stderr can keep them back. Where the user has set TF_CPP_MIN_LOG_LEVEL below 3, they are shown.
+    The messages come from below Python, before any setting of theirs is read, so only the file descriptor of stderr can
+    hold them back. If the user has set TF_CPP_MIN_LOG_LEVEL below 3, they are shown.
     """
     if "keras" in sys.modules:
         return
@@ -23,7 +23,7 @@ def start_keras() -> None:
 
 @contextmanager
 def _stderr_away() -> Iterator[None]:
-    """Send what is written to the file descriptor of stderr nowhere."""
+    """Discard what is written to the file descriptor of stderr."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

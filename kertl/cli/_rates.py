@@ -22,25 +22,25 @@ def lr_find(
     repeats: Annotated[int, typer.Option(help="How often the test is run.")] = 3,
     start: Annotated[float, typer.Option(help="Lowest learning rate.")] = 1e-7,
     end: Annotated[float, typer.Option(help="Highest learning rate.")] = 10.0,
-    steps: Annotated[int, typer.Option(help="Steps from one to the other.")] = 100,
+    steps: Annotated[int, typer.Option(help="Steps from the lowest to the highest.")] = 100,
     dropout: Annotated[float, typer.Option(help="Share of units dropped in the head.")] = 0.3,
     batch_size: options.BatchSize = 32,
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and dropout.")] = 0,
     validation: options.Validation = 0.15,
-    test: Annotated[float, typer.Option(help="Share of the images that is kept for the end.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Share of the images in the test set.")] = 0.15,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
     separator: options.Separator = None,
     group_column: options.GroupColumn = None,
     split_column: options.SplitColumn = None,
     root: options.Root = None,
-    cache_dir: Annotated[Path | None, typer.Option(help="Where features are kept for the next time.")] = None,
-    out: Annotated[Path, typer.Option(help="The picture; its suffix is its format.")] = Path("lr.png"),
+    cache_dir: Annotated[Path | None, typer.Option(help="Where features are cached for the next time.")] = None,
+    out: Annotated[Path, typer.Option(help="The picture file; its suffix decides the format.")] = Path("lr.png"),
 ) -> None:
-    """Suggest a learning rate for a stage: a short training at ever higher rates, after which the model is as before.
+    """Suggest a learning rate for a stage, by a short training at ever higher rates that leaves the model unchanged.
 
-    What is tested is what `kertl train` would train there: the stage that the named recipes have at that depth, with
-    the fields that `--stage` changes.
+    The test uses what `kertl train` would train there: the stage of the named recipes at that depth, with the fields
+    that `--stage` changes.
     """
     start_keras()
     import kertl
@@ -76,4 +76,4 @@ def lr_find(
         model, images, tested, repeats=repeats, seed=seed, cache_dir=cache_dir, start=start, end=end, steps=steps
     )
     found.plot(out)
-    typer.echo(f"Learning rates for AdamW at {at!r}\n{found.table()} The curve is {out}.")
+    typer.echo(f"Learning rates for AdamW at {at!r}\n{found.table()} The curve is in {out}.")

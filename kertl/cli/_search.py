@@ -25,7 +25,7 @@ What = Annotated[
     ),
 ]
 Directory = Annotated[
-    Path | None, typer.Argument(metavar="[DIR]", help="After `report`: the folder of a search, running or over.")
+    Path | None, typer.Argument(metavar="[DIR]", help="After `report`: the folder of a search, running or finished.")
 ]
 
 
@@ -33,7 +33,7 @@ def search(
     data: What,
     directory: Directory = None,
     strategy: Annotated[str, typer.Option(help="random, grid, bayesian or hyperband.")] = "random",
-    trials: Annotated[int, typer.Option(help="How many trials at most.")] = 30,
+    trials: Annotated[int, typer.Option(help="The largest number of trials.")] = 30,
     backbone: Annotated[
         list[str] | None, typer.Option(help="As in `kertl train`, EfficientNetV2B0 by default; repeatable.")
     ] = None,
@@ -41,16 +41,16 @@ def search(
     weights: options.Weights = "imagenet",
     image_size: Annotated[int, typer.Option(help="Side in pixels.")] = 224,
     epochs: Annotated[int, typer.Option(help="Epochs of each trial's last stage.")] = 10,
-    objective: Annotated[str | None, typer.Option(help="A figure such as val_loss; accuracy by default.")] = None,
-    folds: Annotated[int | None, typer.Option(help="Judge by the mean over so many folds.")] = None,
-    confirm: Annotated[int, typer.Option(help="Train so many of the best three times more, and rank by that.")] = 3,
-    seed: Annotated[int, typer.Option(help="Seed of the split, the trials and what is drawn.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder of the search; the same command again goes on.")] = Path(
+    objective: Annotated[str | None, typer.Option(help="A metric such as val_loss; accuracy by default.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Use the mean over this many folds as objective.")] = None,
+    confirm: Annotated[int, typer.Option(help="Train this many of the best three more times, and rank by that.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the split, the trials and all draws.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the search; the same command again resumes it.")] = Path(
         "searches/1"
     ),
     batch_size: options.BatchSize = 32,
     validation: options.Validation = 0.15,
-    test: Annotated[float, typer.Option(help="Share of the images that is kept for the end.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Share of the images in the test set.")] = 0.15,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
     separator: options.Separator = None,
@@ -59,14 +59,14 @@ def search(
     group_column: options.GroupColumn = None,
     split_column: options.SplitColumn = None,
     root: options.Root = None,
-    cache_dir: Annotated[Path | None, typer.Option(help="Where features are kept; in --out by default.")] = None,
+    cache_dir: Annotated[Path | None, typer.Option(help="Where features are cached; in --out by default.")] = None,
     tuner_id: Annotated[
         str | None, typer.Option(help="Several processes: `chief` for one of them, other names for the workers.")
     ] = None,
     oracle_ip: Annotated[str, typer.Option(help="Several processes: where the chief listens.")] = "127.0.0.1",
     oracle_port: Annotated[int, typer.Option(help="Several processes: its port, which asks for no password.")] = 8000,
 ) -> None:
-    """Search for the backbone, boundary, head and rates that do best; `kertl search report DIR` shows one so far."""
+    """Search for the backbone, boundary, head and rates that do best; `kertl search report DIR` shows the results."""
     console = Console()
     if data == REPORT:
         if directory is None:
@@ -119,7 +119,7 @@ def search(
 
 
 def _report(folder: Path, console: Console) -> None:
-    """The leaderboard of a search, and what its hyperparameters are worth."""
+    """The leaderboard of a search, and the importance of its hyperparameters."""
     start_keras()
     import kertl
 
@@ -140,8 +140,8 @@ def _print_best(found: "SearchResult", console: Console) -> None:
     if found.completed:
         best = found.completed[0]
         twice = f", trained again {confirmation(best)}" if best.again else ""
-        figures = f"{found.objective} {best.value:.4f}{twice}"
-        console.print(f"Best: trial {best.name}, {figures}: {described(best.values)}.")
+        metric = f"{found.objective} {best.value:.4f}{twice}"
+        console.print(f"Best: trial {best.name}, {metric}: {described(best.values)}.")
         console.print(f"{found.folder} holds leaderboard.json and recipe.json.", highlight=False)
         console.print("To train it, with the options of this search for images, split and weights:")
         console.print(f"  {_command(found)}", markup=False, highlight=False, soft_wrap=True)

@@ -9,8 +9,8 @@ from kertl.cli import _options as options
 from kertl.cli._fields import read_fields
 from kertl.cli._quiet import start_keras
 
-Seed = Annotated[int, typer.Option(help="Seed of the split and of what is drawn.")]
-Test = Annotated[float, typer.Option(help="Share of the images that is left for the end.")]
+Seed = Annotated[int, typer.Option(help="Seed of the split and of all draws.")]
+Test = Annotated[float, typer.Option(help="Share of the images in the test set.")]
 CacheDir = Annotated[Path | None, typer.Option(help="Where features are cached for the next time.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for the results as JSON and the picture.")]
 
@@ -20,7 +20,9 @@ def baselines(
     backbone: options.Backbone = "EfficientNetV2B0",
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
-    boundary: Annotated[list[str] | None, typer.Option(help="Layer group after which to look; repeatable.")] = None,
+    boundary: Annotated[
+        list[str] | None, typer.Option(help="Take features after this layer group; repeatable.")
+    ] = None,
     batch_size: options.BatchSize = 32,
     seed: Seed = 0,
     validation: options.Validation = 0.15,
@@ -33,7 +35,7 @@ def baselines(
     cache_dir: CacheDir = None,
     out: Out = None,
 ) -> None:
-    """Say how far classical classifiers of frozen features come, by depth: what fine-tuning has to beat."""
+    """Show how well classical classifiers do on frozen features, by depth: what fine-tuning has to beat."""
     start_keras()
     import kertl
 
@@ -80,7 +82,7 @@ def cross_validate(
     cache_dir: CacheDir = None,
     out: Out = None,
 ) -> None:
-    """Train once for each fold of the images, on features computed once; the test part is left alone."""
+    """Train once for each fold of the images, on features computed once; the test set is not used."""
     start_keras()
     import kertl
 
@@ -125,7 +127,7 @@ def learning_curve(
     cache_dir: CacheDir = None,
     out: Out = None,
 ) -> None:
-    """Say how accuracy grows with the number of images, and whether more images or more model would help."""
+    """Show how accuracy grows with the number of images, and whether more images or a larger model would help."""
     start_keras()
     import kertl
 
@@ -148,7 +150,7 @@ def learning_curve(
 
 
 def _show(found: Any, out: Path | None, name: str) -> None:
-    """Print the table; write the JSON, and the picture if there is one, where asked."""
+    """Print the table; write the JSON, and the picture if there is one, if requested."""
     from kertl.run_files import write_text
 
     typer.echo(found.table())

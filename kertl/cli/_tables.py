@@ -41,5 +41,5 @@ def _show(
 
 
 def _number(value: float) -> str:
-    """Four places after the point, or six digits of a large number."""
+    """Four decimal places, or six digits of a large number."""
     return f"{value:.4f}" if abs(value) < 100 else f"{value:.6g}"

@@ -14,7 +14,7 @@ from kertl.cli._quiet import start_keras
 
 def train(
     data: options.DataPath,
-    out: Annotated[Path, typer.Option(help="Run directory, made if there is none.")],
+    out: Annotated[Path, typer.Option(help="Run directory; created if it does not exist.")],
     backbone: options.Backbone = "EfficientNetV2B0",
     task: options.Task = "single_label",
     weights: options.Weights = "imagenet",
@@ -31,7 +31,7 @@ def train(
     precision: Annotated[str, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
     validation: options.Validation = 0.15,
-    test: Annotated[float, typer.Option(help="Share of the images to judge by at the end.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Share of the images in the test set.")] = 0.15,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
     separator: options.Separator = None,
@@ -84,7 +84,7 @@ def train(
 
 
 def _recipe(name: str, given: dict[str, Any], precision: str, seed: int) -> Any:
-    """The recipe of that name or file, with the changes that were asked for; "auto" as it is."""
+    """The recipe of that name or file, with the requested changes; "auto" unchanged."""
     if name != "auto":
         found = options.read_recipe(name, given)
         return found if name.endswith(".json") else dataclasses.replace(found, precision=precision, seed=seed)

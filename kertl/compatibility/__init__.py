@@ -1,4 +1,4 @@
-"""Will a recipe, a model and data go together? What clashes, why, and what to do, before anything is trained."""
+"""Do a recipe, a model and data go together? What clashes, why, and what to do, before anything is trained."""
 
 from kertl.compatibility._check import Finding, Findings, check
 from kertl.compatibility._rules import RULES, Rule, matrix

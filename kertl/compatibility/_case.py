@@ -1,4 +1,4 @@
-"""What the rules look at: a recipe, a model, data and callbacks, and what follows from them."""
+"""What the rules examine: a recipe, a model, data and callbacks, and what follows from them."""
 
 import dataclasses
 import math
@@ -16,10 +16,10 @@ from kertl.recipe import Recipe, Stage
 
 @dataclasses.dataclass(frozen=True)
 class StageCase:
-    """One stage of the recipe, with the model and data that it has."""
+    """One stage of the recipe, with its model and data."""
 
     number: int
-    """Counted from 1, as people count."""
+    """Counted from 1."""
     stage: Stage
     case: "Case"
 

@@ -1,4 +1,4 @@
-"""`check`: the rules gone through, a finding a line."""
+"""`check`: all rules applied, one finding per line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Finding:
     rule: str
     """Name of the rule, as in docs/compatibility.md."""
     severity: str
-    """"error": training would fail or not do what is written. "warning": it is known to end worse than need be."""
+    """"error": training would fail or not do what is specified. "warning": training is known to give worse results."""
     what: str
     """What clashes here, with the values found."""
     why: str
@@ -28,25 +28,25 @@ class Finding:
     advice: str
     """What to do."""
     source: str
-    """Where the reason is from."""
+    """The source of the reason."""
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.what}. {self.why} {self.advice} [{self.rule}; {self.source}]"
 
 
 class Findings(tuple[Finding, ...]):
-    """What was found, errors first; printed, a line each."""
+    """The findings, errors first; printed, one line each."""
 
     __slots__ = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """Those that would stop `fine_tune`."""
+        """The findings that would stop `fine_tune`."""
         return tuple(one for one in self if one.severity == "error")
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """Those that it would print."""
+        """The findings that it would print."""
         return tuple(one for one in self if one.severity == "warning")
 
     def __str__(self) -> str:
@@ -69,11 +69,11 @@ def check(
         recipe: The name of a recipe with fixed stages, or a `kertl.Recipe`.
         model: The model to train.
         data: The images.
-        callbacks: What `fine_tune` or `fit` would be given.
-        range_test: What `kertl.lr_range_test` gave, to hold the learning rates against.
+        callbacks: The callbacks for `fine_tune` or `fit`.
+        range_test: The result of `kertl.lr_range_test`, to compare the learning rates with.
 
     Returns:
-        The findings, errors first, empty where nothing was found.
+        The findings, errors first; empty if nothing was found.
 
     Raises:
         ValueError: If an argument is of another kind, or a stage names an unknown boundary.

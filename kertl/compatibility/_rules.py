@@ -1,4 +1,4 @@
-"""The rules: what to look for, why it matters, what to do about it, and where that is from."""
+"""The rules: what to look for, why it matters, what to do about it, and the source."""
 
 import math
 import re
@@ -26,7 +26,7 @@ _SET_THE_RATE = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRate
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: `find` says what clashes in a case, a text for each place where it does."""
+    """One rule: `find` gives a text for each clash in a case."""
 
     name: str
     severity: str
@@ -57,7 +57,7 @@ def _rate_set_twice(case: Case) -> Iterator[str]:
 
 def _unknown_monitor(case: Case) -> Iterator[str]:
     if not all(type(callback).__module__.startswith("keras.") for callback in case.callbacks):
-        return  # others may add figures
+        return  # others may add metrics
     names = ["loss", *(metric.name for metric in task_named(case.data.task).metrics())]
     known = [*names, *(f"val_{name}" for name in names if case.data.validation is not None), "learning_rate"]
     for callback in case.callbacks:
@@ -138,12 +138,12 @@ def _everything_on_few(case: Case) -> Iterator[str]:
 
 def _small_validation(case: Case) -> Iterator[str]:
     if case.data.validation is None:
-        yield "there is no validation part, so that the training loss chooses the weights"
+        yield "there is no validation set, so the training loss chooses the weights"
         return
     images = case.data.validation.num_examples
     half = 1.96 * math.sqrt(_SURE * (1 - _SURE) / images)
     if case.data.task != "regression" and half > _WIDE:
-        yield f"the validation part has {images} images: an accuracy of {_SURE:.0%} is known to within ±{half:.0%}"
+        yield f"the validation set has {images} images: an accuracy of {_SURE:.0%} is known to within ±{half:.0%}"
 
 
 def _far_rate(case: Case) -> Iterator[str]:
@@ -187,17 +187,17 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "unknown-monitor",
         "error",
-        "A callback that watches a figure that no metric has",
-        "Keras warns at each epoch and never stops or saves.",
-        "Name one of the figures there are.",
+        "A callback that watches a metric that does not exist",
+        "Keras warns in each epoch and never stops or saves.",
+        "Name one of the existing metrics.",
         "measured with Keras 3.15",
         _unknown_monitor,
     ),
     Rule(
         "without-meaning",
         "error",
-        "A field of a stage that has no meaning where it is trained",
-        "What that is stands in the table below.",
+        "A field of a stage that has no effect where it is trained",
+        "The table below lists these fields.",
         "Leave it out.",
         "kertl.training.UNSUPPORTED",
         _without_meaning,
@@ -205,8 +205,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "live-augmentation-of-features",
         "error",
-        "Kept features, and images that vary anew each epoch",
-        "Features are of fixed versions of the images.",
+        "Cached features, and images that vary anew in each epoch",
+        "Features are computed from fixed versions of the images.",
         "Pass views=4, or augment='none', or cache=False.",
         "docs/design/features.md",
         _live_augmentation_of_features,
@@ -215,8 +215,8 @@ RULES: tuple[Rule, ...] = (
         "batch-norm-on-small-batches",
         "warning",
         f"BatchNorm that trains, and batches under {_SMALL_BATCH}",
-        "Mean and variance of few images are noise, in training and in what is kept of them.",
-        "Freeze it (batch_norm='frozen', Head(batch_norm=False)), or take larger batches.",
+        "Mean and variance of few images are noise, in training and in the stored statistics.",
+        "Freeze it (batch_norm='frozen', Head(batch_norm=False)), or use larger batches.",
         "Wu & He 2018, https://arxiv.org/abs/1803.08494",
         _small_batches,
     ),
@@ -224,7 +224,7 @@ RULES: tuple[Rule, ...] = (
         "batch-norm-too-slow",
         "warning",
         "BatchNorm that trains, and a momentum too high for the number of steps",
-        "Training normalises by the batch, evaluation by statistics that have not arrived yet.",
+        "Training normalises by the batch, evaluation by statistics that have not settled yet.",
         "Freeze it, train longer, or lower its momentum (Head(batch_norm_momentum=0.9)).",
         "Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167",
         _slow_statistics,
@@ -232,9 +232,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "dropout-before-batch-norm",
         "warning",
-        "Dropout just in front of a BatchNorm that trains",
-        "Dropout changes the variance in training and not in evaluation, so that the kept variance is wrong.",
-        "Put dropout behind the last BatchNorm.",
+        "Dropout just before a BatchNorm that trains",
+        "Dropout changes the variance in training but not in evaluation, so the stored variance is wrong.",
+        "Put dropout after the last BatchNorm.",
         "Li et al. 2019, https://arxiv.org/abs/1801.05134",
         _dropout_before_norm,
     ),
@@ -242,7 +242,7 @@ RULES: tuple[Rule, ...] = (
         "soft-labels-thrice",
         "warning",
         "MixUp or CutMix, the focal loss, and label smoothing at once",
-        "Each takes from what is answered well already; together the labels hardly count.",
+        "Each gives less weight to what is already predicted well; together the labels hardly count.",
         "Keep one or two of the three.",
         "Zhang et al. 2018, section 4; Lin et al. 2017, https://arxiv.org/abs/1708.02002",
         _soft_thrice,
@@ -250,9 +250,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "own-loss-of-mixed-labels",
         "warning",
-        "MixUp or CutMix, and a loss of one's own",
+        "MixUp or CutMix, and a custom loss",
         "Mixed labels are rows of shares in training, and class ids in validation.",
-        "Have the loss take both.",
+        "Make the loss accept both.",
         "Zhang et al. 2018, https://arxiv.org/abs/1710.09412",
         _own_loss_of_mixed,
     ),
@@ -260,8 +260,8 @@ RULES: tuple[Rule, ...] = (
         "flip-of-left-and-right",
         "warning",
         "Mirrored images, and classes named after sides",
-        "A left hand in the mirror is a right one under the label of a left one.",
-        "Leave flips out, and see `kertl.data.check_augmentation`.",
+        "A mirrored left hand looks like a right one but keeps the label of a left one.",
+        "Leave flips out, and use `kertl.data.check_augmentation`.",
         "Shorten & Khoshgoftaar 2019, https://doi.org/10.1186/s40537-019-0197-0",
         _mirrored_sides,
     ),
@@ -269,7 +269,7 @@ RULES: tuple[Rule, ...] = (
         "decay-twice",
         "warning",
         "Weight decay, and a penalty (L2, L2-SP) on the same weights",
-        "Both pull, by different rules, and towards zero against the pretrained weights.",
+        "Both pull by different rules, and towards zero or towards the pretrained weights.",
         "Keep one: weight_decay=0 beside L2 or L2-SP.",
         "Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101",
         _decay_twice,
@@ -278,16 +278,16 @@ RULES: tuple[Rule, ...] = (
         "everything-on-few-images",
         "warning",
         f"A whole backbone of {_MANY_PARAMETERS:,} parameters or more, and fewer than {_FEW_IMAGES:,} images",
-        "It fits what is peculiar to these images, and loses what it knew.",
-        "Train a part of it, or hold it with l2_sp.",
+        "It fits peculiarities of these images, and loses what it knew.",
+        "Train a part of it, or keep it near its start with l2_sp.",
         "Kumar et al. 2022, https://arxiv.org/abs/2202.10054",
         _everything_on_few,
     ),
     Rule(
         "small-validation",
         "warning",
-        f"A validation part on which an accuracy of {_SURE:.0%} is known to within more than ±{_WIDE:.0%}, or none",
-        "Settings that differ by less cannot be told apart there.",
+        f"A validation set on which an accuracy of {_SURE:.0%} is uncertain by more than ±{_WIDE:.0%}, or none",
+        "Settings that differ by less cannot be distinguished there.",
         "Give it more images, or use `kertl.cross_validate`.",
         "Normal approximation of the binomial interval",
         _small_validation,
@@ -297,7 +297,7 @@ RULES: tuple[Rule, ...] = (
         "warning",
         "A learning rate above 10 times, or under a thirtieth, of what the range test suggests",
         "It diverges, or hardly moves.",
-        "Take the suggestion, or learning_rate='auto'.",
+        "Use the suggestion, or learning_rate='auto'.",
         "Smith 2017, https://arxiv.org/abs/1506.01186",
         _far_rate,
     ),
@@ -305,7 +305,7 @@ RULES: tuple[Rule, ...] = (
         "size-far-from-pretraining",
         "warning",
         "Images less than half, or more than twice, the size of pretraining",
-        "Filters find things at the size at which they learnt them.",
+        "Filters recognise things at the size at which they learnt them.",
         "Choose a size nearer to it, or train more of the backbone.",
         "Touvron et al. 2019, https://arxiv.org/abs/1906.06423",
         _far_size,
@@ -314,7 +314,7 @@ RULES: tuple[Rule, ...] = (
         "last-stage-at-another-size",
         "warning",
         "A last stage at another size than the model's",
-        "The model will be asked at its own size, for which it has not been trained last.",
+        "The model predicts at its own size, which it was not trained on last.",
         "End with a stage without image_size.",
         "Touvron et al. 2019, https://arxiv.org/abs/1906.06423",
         _other_last_size,

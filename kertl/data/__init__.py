@@ -1,9 +1,9 @@
 """From files to batches: scanning, decoding, splitting, and datasets for `fit`.
 
 `from_directory`, `from_csv`, `from_arrays` and `from_dataset` (for what is in batches already) give an `ImageData` with
-a training, a validation and a test part, each an `ImageDataset`. `images` gives one for prediction. `read_image` is the
-decoder behind all of them; `data_errors` keeps their errors readable. `check_augmentation` and `preview_augmentation`
-say and show what varying images does.
+a training, a validation and a test set, each an `ImageDataset`. `images` gives one for prediction. `read_image` is the
+decoder that all of them use; `data_errors` keeps their errors readable. `check_augmentation` reports what varying
+images does to predictions, and `preview_augmentation` draws it.
 """
 
 from kertl.data._augmentation_check import check_augmentation

@@ -1,4 +1,4 @@
-"""Labels that come as an array beside the images."""
+"""Labels given as an array next to the images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from kertl.errors import DataError
 
 
 def read_labels(y: Any, size: int, task: str, class_names: Sequence[str] | None) -> tuple[list[str], Labelling]:
-    """The text of each image's label, and how the texts become labels again.
+    """The label of each image as text, and how the texts become labels again.
 
     Args:
         y: What `from_arrays` was given.

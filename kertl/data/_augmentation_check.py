@@ -1,4 +1,4 @@
-"""`check_augmentation`: which transformations of the images leave predictions as they are, and which do not."""
+"""`check_augmentation`: which transformations of the images leave predictions unchanged, and which do not."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,27 +25,27 @@ def check_augmentation(
     seed: int = 0,
     verbose: str | bool = "auto",
 ) -> AugmentationCheck:
-    """Find which transformations of held-out images change what a model says of them, and lower its accuracy.
+    """Find which transformations of held-out images change a model's predictions and lower its accuracy.
 
-    Every image is varied once by each transformation at each amount, as in training, and its prediction compared with
-    that for the image as it is. Where the accuracy falls by more than chance, the row is flagged: the image may be of
-    another class then (brightness where brightness is the class, a flip where left and right differ), and such a
-    transformation in training teaches the model wrong labels. A model that never saw a transformation may fail on it
-    too, though the class stays; `preview_augmentation` shows what a person would say.
+    Every image is varied once by each transformation at each amount, as in training, and its prediction is compared
+    with the one for the unchanged image. Where the accuracy falls by more than chance, the row is flagged. Such a
+    transformation may change the class of the image (brightness where brightness is the class, a flip where left and
+    right differ), and then it teaches the model wrong labels in training. A model that never saw a transformation may
+    also fail on it although the class stays the same; look at `preview_augmentation` to judge for yourself.
 
     Args:
         model: A trained classifier of 0..255 pictures. Nothing in it changes.
-        data: What it was trained on, whose validation set is used, or the test set without one; or one part of
-            `kertl.data`, of images that it was not trained on. One class per image.
-        transformations: Names, which stand for half, once and twice the usual amount (a flip for both directions), and
-            pairs of name and amount, as in `kertl.data.augment.layers`; or a strength, "strong" say. All names by
-            default.
-        seed: Of what is drawn; >= 0.
+        data: The data it was trained on, of which the validation set is used, or the test set if there is none; or one
+            dataset of `kertl.data` with images that it was not trained on. One class per image.
+        transformations: Names, each of which is tried at half, once and twice the usual amount (a flip in both
+            directions), and pairs of name and amount, as in `kertl.data.augment.layers`; or a strength, such as
+            "strong". All names by default.
+        seed: Seed of the random draws; >= 0.
         verbose: Whether to show progress on stderr; "auto" shows it on a terminal and in a notebook.
 
     Raises:
-        ValueError: If an argument is outside its range, no part is held out, images have no single class each, or the
-            model has another number of classes.
+        ValueError: If an argument is outside its range, nothing is held out, the images do not have one class each, or
+            the model has a different number of classes.
 
     Example:
         >>> import numpy as np, kertl
@@ -93,7 +93,7 @@ def _held_out(data: Any) -> tuple[str, ImageDataset]:
         if part is not None:
             return name, part
     raise ValueError(
-        "`data` must have a validation or a test part: a model answers the images that it was trained on too well. "
+        "`data` must have a validation or a test set: on its training images a model predicts too well. "
         "Received: neither. Make it with `validation=0.15`."
     )
 
@@ -108,7 +108,7 @@ def _check(model: keras.Model, dataset: ImageDataset) -> None:
 
 
 def _checks(transformations: str | Sequence[Any] | None) -> list[tuple[str, float | str]]:
-    """Names and amounts; of what is given by its name alone, several amounts."""
+    """Names and amounts; several amounts for each transformation that is given by name alone."""
     found: list[tuple[str, float | str]] = []
     if isinstance(transformations, str):
         transformations = transformations_of(transformations)

@@ -1,4 +1,4 @@
-"""`preview_augmentation`: what an augmentation makes of images, as a picture."""
+"""`preview_augmentation`: a picture of what an augmentation does to images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,15 +23,15 @@ def preview_augmentation(
     versions: int = 6,
     seed: int = 0,
 ) -> None:
-    """Draw a grid of training images, one of each class as far as they go: first as they are, then varied.
+    """Draw a grid of training images, one of each class as far as rows allow: first unchanged, then varied.
 
     Args:
         data: The images.
         augment: As in `kertl.data.augment.layers`.
-        path: Where the picture goes; its suffix is its format.
+        path: Where the picture is written; its suffix decides the format.
         images: Number of rows at most; >= 1.
         versions: Number of varied images in a row; >= 1.
-        seed: Of what is drawn; >= 0.
+        seed: Seed of the random draws; >= 0.
 
     Raises:
         ValueError: If an argument is outside its range.

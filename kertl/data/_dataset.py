@@ -1,6 +1,7 @@
 """Batches for `fit`, `evaluate` and `predict`.
 
-Batch `i` of an epoch depends on the seed, the epoch and `i` alone: not on what was read before, nor by which thread.
+Batch `i` of an epoch depends only on the seed, the epoch and `i`: not on what was read before, nor on which thread
+reads it.
 """
 
 import itertools
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ImageDataset(Epochs):
-    """Images in batches, as `(images, labels)`, or as `(images,)` where no labels are known.
+    """Images in batches, as `(images, labels)`, or as `(images,)` without labels.
 
     Images are `uint8` arrays of shape `(batch, height, width, 3)`. Labels are `int32` class ids of shape `(batch,)`
     for a single label; in the other tasks `float32` of the shape of a model's predictions: `(batch, 1)` with 1 for the
@@ -32,8 +33,9 @@ class ImageDataset(Epochs):
 
     Every whole pass of `fit` or `evaluate` counts `epoch` up by one. `fit(shuffle=False)` hands the batches of an epoch
     to the model in the order 0, 1, 2, ...; with its default, `shuffle=True`, Keras hands over the same batches in a
-    random order of its own. A data set of fewer batches than TensorFlow reads ahead while Keras builds the model, some
-    8, may have that counted as a pass too; `kertl.callbacks.DataEpoch(dataset)` sets `epoch` to the number `fit` gives.
+    random order of its own. If a data set has fewer batches than the 8 or so that TensorFlow reads ahead while Keras
+    builds the model, that may be counted as a pass too; `kertl.callbacks.DataEpoch(dataset)` sets `epoch` to the number
+    `fit` gives.
 
     Attributes:
         labels: Labels in data order, or None.
@@ -45,7 +47,7 @@ class ImageDataset(Epochs):
         epoch: The epoch whose batches `dataset[i]` gives; may be set.
         shuffle: Whether the order changes from epoch to epoch.
         issues: Files that were left out, where the dataset was made from files by `images`.
-        failure: The error that stopped the last batch that could not be read, or None; see `data_errors`.
+        failure: The error from the last batch that could not be read, or None; see `data_errors`.
         digests: SHA-256 of the content of each file or array, in data order, where it is known.
     """
 
@@ -105,9 +107,9 @@ class ImageDataset(Epochs):
         return self._unshuffled(self.labels, self.class_names, self.task)
 
     def relabelled(self, class_names: Sequence[str], task: str | None = None) -> "ImageDataset":
-        """The same examples in data order, their labels counted in another list of classes, a trained model's say.
+        """The same examples in data order, with labels for another list of classes, such as a trained model's.
 
-        Classes are matched by name, never by place. The list may have more of them than the dataset.
+        Classes are matched by name, never by position. The list may have more of them than the dataset.
 
         Args:
             class_names: The classes, or the targets of a regression, in the order wanted.
@@ -138,15 +140,15 @@ class ImageDataset(Epochs):
     def changed(
         self, *, image_size: tuple[int, int] | None = None, batch_size: int | None = None, resize: str | None = None
     ) -> "ImageDataset":
-        """The same examples in the same order, at another size or in other batches; None leaves as it is.
+        """The same examples in the same order, at another size or batch size; None leaves either unchanged.
 
         Args:
-            image_size: `(height, width)`. Arrays are resized from the size that they have.
+            image_size: `(height, width)`. Arrays are resized from their present size.
             batch_size: Images per batch; >= 1.
             resize: `"stretch"`, `"pad"` or `"crop"`; files are decoded anew for it.
 
         Raises:
-            DataError: If the images are arrays that were resized in another way already.
+            DataError: If the images are arrays that have already been resized in another way.
         """
         size = image_size or self.image_size
         same = size == self.image_size and resize in (None, self.reader.fitted)
@@ -155,16 +157,16 @@ class ImageDataset(Epochs):
         return other if self.balance is None else other.oversampled(self.balance)
 
     def subset(self, rows: np.ndarray, *, seed: int | None = None, shuffle: bool | None = None) -> "ImageDataset":
-        """The examples `rows` alone, a fold's say, in batches of the same size; no image is read or copied for it.
+        """Only the examples `rows`, such as those of a fold, in batches of the same size; no image is read or copied.
 
-        A cache in memory is shared, and of an oversampled dataset the classes are again drawn equally often unless
+        A cache in memory is shared. If the dataset is oversampled, its classes are again drawn equally often unless
         `shuffle` is False. The new dataset begins with epoch 0.
 
         Args:
-            rows: Places in data order, whole numbers from 0 to `num_examples - 1`, at least one; the examples come in
-                this order.
+            rows: Positions in data order, whole numbers from 0 to `num_examples - 1`, at least one; the examples come
+                in this order.
             seed: Seed of the order; None for the dataset's own.
-            shuffle: Whether the order changes from epoch to epoch; None for as it is in the dataset.
+            shuffle: Whether the order changes from epoch to epoch; None for the dataset's own setting.
 
         Raises:
             ValueError: If `rows` or `seed` is not as described above.
@@ -182,7 +184,7 @@ class ImageDataset(Epochs):
             raise _checks.complain("rows", "a one-dimensional array of at least one whole number", rows)
         if not (chosen.min() >= 0 and chosen.max() < self.num_examples):
             received = [int(chosen.min()), int(chosen.max())]
-            raise _checks.complain("rows", f"places from 0 to {self.num_examples - 1}", received)
+            raise _checks.complain("rows", f"positions from 0 to {self.num_examples - 1}", received)
         smaller = self._with(
             reader=self.reader.subset(chosen),
             labels=None if self.labels is None else self.labels[chosen],

@@ -1,6 +1,6 @@
 """From the bytes of an image file to pixels.
 
-Training and prediction read every image through `read_image`, so that they cannot disagree about one.
+Training and prediction read every image through `read_image`, so they always see the same pixels.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ _DAMAGED = (
     struct.error,
     zlib.error,
 )
-# Pillow warns of odd metadata, and of what the error that follows says too; its warning of bombs is no UserWarning.
+# Pillow warns of odd metadata, and of what the following error reports anyway; its bomb warning is not a UserWarning.
 _ODD_METADATA = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)
 
 
@@ -46,15 +46,15 @@ def read_image(
 ) -> np.ndarray:
     """The pixels of an image as the models of kertl see them.
 
-    JPEG, PNG, BMP, GIF, WebP and TIFF are told apart by content, not by name. The EXIF orientation is applied,
+    JPEG, PNG, BMP, GIF, WebP and TIFF are recognised by content, not by name. The EXIF orientation is applied,
     transparency is composited on white, 16-bit gray is scaled to 8 bits (65535 becomes 255), CMYK becomes RGB, and of
     an animation the first frame is read. Sizes change by bilinear interpolation with antialiasing.
 
     Args:
-        source: An image file of at most 89,478,485 pixels, the content of one, or a Pillow image, which stays as it is.
+        source: An image file of at most 89,478,485 pixels, the content of one, or a Pillow image, which is not changed.
         image_size: `(height, width)` of the result.
-        resize: `"stretch"` changes the aspect ratio, `"pad"` keeps it and adds black at the sides, `"crop"` keeps it
-            and cuts off what juts out, equally on both sides.
+        resize: `"stretch"` changes the aspect ratio, `"pad"` keeps it and adds black borders, `"crop"` keeps it and
+            cuts off what does not fit, equally on both sides.
 
     Returns:
         `uint8` array of shape `(height, width, 3)`.
@@ -92,7 +92,7 @@ def pixels_of(content: bytes, image_size: tuple[int, int], resize: str) -> np.nd
 
 
 class Stamp(NamedTuple):
-    """What of a file changes when it is written to, and costs nothing to look at."""
+    """What changes when a file is written to, and costs nothing to read."""
 
     size: int
     """In bytes."""
@@ -123,7 +123,7 @@ def decode(content: bytes) -> Image.Image:
 
 
 def opened(content: bytes) -> Image.Image:
-    """The image that a file holds, of a size that may be decoded; only its header has been read."""
+    """The image in a file, small enough to be decoded; only its header has been read."""
     _ignore_odd_metadata()
     with _reasons(content):
         image = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -142,15 +142,15 @@ def upright(image: Image.Image, *, in_place: bool = True) -> Image.Image:
 
 
 def count_images(image: Image.Image, content: bytes) -> int:
-    """How many frames or pages the file has that `opened` gave `image` for; 0 for several that cannot all be found.
+    """How many frames or pages are in the file of `image`, which `opened` gave; 0 if not all can be found.
 
-    A JPEG file counts as one, a preview in it or not.
+    A JPEG file counts as one, with or without a preview in it.
     """
     if image.format in ("PNG", "WEBP"):  # their header says it
         return int(getattr(image, "n_frames", 1))
     if image.format not in ("GIF", "TIFF"):
         return 1
-    try:  # in a copy, since looking for more moves on from the first
+    try:  # in a copy, since looking for more frames leaves the first
         return int(getattr(Image.open(io.BytesIO(content), formats=(image.format,)), "n_frames", 1))
     except _DAMAGED:
         return 0
@@ -158,7 +158,7 @@ def count_images(image: Image.Image, content: bytes) -> int:
 
 @contextlib.contextmanager
 def _reasons(content: bytes) -> Iterator[None]:
-    """Says what Pillow's errors mean for a file with this content."""
+    """Explain what Pillow's errors mean for a file with this content."""
     try:
         yield
     except DataError:
@@ -180,7 +180,7 @@ def _unidentified(kind: str) -> str:
 
 
 def _ignore_odd_metadata() -> None:
-    """Pillow warns of EXIF data that it cannot parse; the pixels are whole all the same.
+    """Pillow warns of EXIF data that it cannot parse; the pixels are intact all the same.
 
     The filter stays, because `warnings.catch_warnings` is not safe in threads.
     """
@@ -189,7 +189,7 @@ def _ignore_odd_metadata() -> None:
 
 
 def _refuse_wrong_checksums(content: bytes) -> None:
-    """Pillow checks those of all parts of a PNG file but the pixels'."""
+    """Pillow checks the checksums of all parts of a PNG file except the pixels."""
     view, start = memoryview(content), 8
     while start + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, start)
@@ -242,5 +242,5 @@ def fit(image: Image.Image, image_size: tuple[int, int], resize: str) -> Image.I
 
 
 def as_rgb(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The pixels, gray ones three times: resizing gray before and not after this gives the same pixels sooner."""
+    """The pixels, with gray repeated three times: resizing gray before this gives the same pixels faster."""
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))

@@ -15,24 +15,24 @@ _LEVEL = 0.05
 
 @dataclasses.dataclass(frozen=True)
 class Effect:
-    """What one transformation by one amount does."""
+    """The effect of one transformation at one amount."""
 
     transformation: str
     """Its name."""
     amount: float | str
-    """How strong it was at most."""
+    """Its greatest strength."""
     change: float
-    """Mean total variation distance between the probabilities for an image as it is and varied, 0 to 1."""
+    """Mean total variation distance between the probabilities for the unchanged and the varied image, 0 to 1."""
     changed: float
-    """Share of the images whose prediction is another."""
+    """Share of the images whose prediction changes."""
     images: int
     """How many images there are."""
     right: int
-    """How many of them are predicted rightly when varied."""
+    """How many of them are predicted correctly when varied."""
     lost: int
-    """How many of them are predicted rightly as they are and wrongly when varied."""
+    """How many of them are predicted correctly when unchanged and wrongly when varied."""
     won: int
-    """How many of them are predicted wrongly as they are and rightly when varied."""
+    """How many of them are predicted wrongly when unchanged and correctly when varied."""
 
     @property
     def accuracy(self) -> float:
@@ -41,7 +41,7 @@ class Effect:
 
     @property
     def p_value(self) -> float:
-        """Of McNemar's exact test, one-sided: how likely so many of the predictions that differ are lost by chance."""
+        """P value of McNemar's one-sided exact test: how likely chance alone loses so many predictions."""
         differing = self.lost + self.won
         return sum(math.comb(differing, count) for count in range(self.lost, differing + 1)) / 2**differing
 
@@ -63,9 +63,9 @@ class AugmentationCheck(Result):
     """What `check_augmentation` found.
 
     Attributes:
-        rows: The effect of each transformation by each amount.
-        accuracy: Accuracy on the images as they are.
-        part: Which images these are.
+        rows: The effect of each transformation at each amount.
+        accuracy: Accuracy on the unchanged images.
+        part: Which of the sets the images are from.
     """
 
     rows: tuple[Effect, ...]
@@ -74,7 +74,7 @@ class AugmentationCheck(Result):
 
     @property
     def level(self) -> float:
-        """The p below which a row is flagged: 5 % over the number of rows, as Bonferroni has it."""
+        """The p value below which a row is flagged: 5 % divided by the number of rows (Bonferroni)."""
         return _LEVEL / len(self.rows)
 
     @property
@@ -83,7 +83,7 @@ class AugmentationCheck(Result):
         return tuple(row for row in self.rows if row.p_value < self.level)
 
     def table(self) -> str:
-        """The rows as text, and what a flag says."""
+        """The rows as text, and what a flag means."""
         table = Table(box=box.SIMPLE)
         for heading in ("transformation", "amount", "change", "other prediction", "accuracy", "difference", "p", ""):
             table.add_column(heading, justify="left" if heading in ("transformation", "") else "right")
@@ -101,13 +101,13 @@ class AugmentationCheck(Result):
             )
         return table_text(table) + (
             f"Accuracy of the {self.rows[0].images} {self.part} images as they are: {self.accuracy:.4f}. Differences "
-            f"with 95 % intervals;\nof {len(self.rows)} checks those with p < {self.level:.1e} are flagged. A flag "
-            "says that this model does worse on images varied this way:\nbecause they are of another class then, or "
-            "because it never learnt to recognise them. `kertl augment-preview` shows them."
+            f"with 95 % intervals;\nof {len(self.rows)} checks, those with p < {self.level:.1e} are flagged. A flag "
+            "means that this model does worse on images varied this way:\nbecause their class has changed, or "
+            "because the model never learnt to recognise them. `kertl augment-preview` shows them."
         )
 
     def plot(self, path: str | Path) -> None:
-        """Draw the differences in accuracy with their intervals into a picture file, PNG say."""
+        """Draw the differences in accuracy with their intervals into a picture file, such as a PNG."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7.0, 1.2 + 0.24 * len(self.rows)), layout="constrained")
@@ -121,7 +121,7 @@ class AugmentationCheck(Result):
         axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.invert_yaxis()
         axes.set_xlabel(f"difference in accuracy on {self.rows[0].images} {self.part} images, 95 % interval")
-        axes.set_title(f"plain accuracy {self.accuracy:.4f}; flagged ones are red", loc="left", fontsize=9)
+        axes.set_title(f"accuracy without it {self.accuracy:.4f}; red: flagged", loc="left", fontsize=9)
         axes.grid(axis="x", color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
         replace_file(Path(path), lambda beside: figure.savefig(beside, dpi=150))

@@ -1,4 +1,4 @@
-"""Batches that depend on the seed, the epoch and their place alone."""
+"""Batches that depend only on the seed, the epoch and their position."""
 
 import copy
 import math
@@ -72,9 +72,9 @@ class Epochs(keras.utils.PyDataset):
         return self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
 
     def oversampled(self, classes: np.ndarray) -> Self:
-        """The same examples, of every class as many in an epoch as the largest has, in an order that changes.
+        """The same examples, every class drawn in an epoch as often as the largest, in a changing order.
 
-        Examples of smaller classes come several times; which of them come once more than the others is drawn anew for
+        Examples of smaller classes come several times; which of them come one more time than others is drawn anew for
         each epoch.
 
         Args:

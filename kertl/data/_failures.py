@@ -1,4 +1,4 @@
-"""Errors in the data as the data raised them, whatever the backend made of them on the way."""
+"""Errors in the data as the data raised them, whatever the backend turned them into."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ from kertl.data._dataset import ImageDataset
 
 @contextlib.contextmanager
 def data_errors(*datasets: ImageDataset | None) -> Iterator[None]:
-    """Raises a `DataError` of these datasets as it was.
+    """Raise a `DataError` of these datasets as it was raised.
 
     Inside a plain `model.fit`, TensorFlow turns the error of a dataset into an `InvalidArgumentError` whose message is
     a page of stack traces with the name of the file somewhere on it.
 
     Args:
-        *datasets: The datasets that are read inside; None is passed over.
+        *datasets: The datasets that are read inside; None is ignored.
 
     Raises:
-        DataError: If a file of a dataset has vanished or was changed since the dataset was made; the message names it.
+        DataError: If a file of a dataset has vanished or changed since the dataset was made; the message names it.
 
     Example:
         >>> import keras, kertl, tempfile

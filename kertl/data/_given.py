@@ -1,4 +1,4 @@
-"""Reading images and labels that somebody has as arrays, a `tf.data.Dataset` or a `keras.utils.PyDataset`."""
+"""Reading images and labels given as arrays, a `tf.data.Dataset` or a `keras.utils.PyDataset`."""
 
 import dataclasses
 import hashlib
@@ -16,12 +16,12 @@ from kertl.errors import DataError
 
 _logger = logging.getLogger(__name__)
 
-# Images of an array that are converted at a time, so that no second copy of all of them is made.
+# How many images of an array are converted at a time, so that no second copy of all of them is made.
 _AT_ONCE = 256
 
 
 class Room:
-    """The memory that the images may take: half of what is free, since they are copied once when all are there."""
+    """The memory that the images may take: half of what is free, since they are copied once after all are read."""
 
     def __init__(self) -> None:
         self._most = free_memory() // 2
@@ -61,11 +61,11 @@ class Given:
     digests: Sequence[str]
     """SHA-256 of each image as it was, before it was resized."""
     class_names: Sequence[str]
-    """What the dataset says that its classes are called; empty where it does not say."""
+    """The class names that the dataset has; empty if it has none."""
     batch_size: int | None
     """Images in its first batch; None for arrays."""
     by_content: bool
-    """Whether it may come in another order each time, so that only its content says what is what."""
+    """Whether each pass may have another order, so that an image is only known by its content."""
 
 
 def read(part: str, data: Any, room: Room, image_size: tuple[int, int] | None, resize: str) -> Given:
@@ -74,9 +74,9 @@ def read(part: str, data: Any, room: Room, image_size: tuple[int, int] | None, r
     Args:
         part: Its name, for messages.
         data: `(x, y)`, a finite `tf.data.Dataset` or a finite `keras.utils.PyDataset`.
-        room: What the images may take.
-        image_size: `(height, width)` to resize to; None for the size that they have.
-        resize: How images come to that size.
+        room: The memory that the images may take.
+        image_size: `(height, width)` to resize to; None for their present size.
+        resize: How images are resized.
 
     Raises:
         TypeError: If `data` is none of these.
@@ -95,11 +95,11 @@ def read(part: str, data: Any, room: Room, image_size: tuple[int, int] | None, r
         pixels = _sized(pixels, image_size, resize)
         if images and pixels.shape[1:] != images[0].shape[1:]:
             raise DataError(
-                f"`{part}` must hold images of one size, or `image_size` be given. Received: "
+                f"`{part}` must hold images of one size, unless `image_size` is given. Received: "
                 f"{images[0].shape[1:3]} and {pixels.shape[1:3]}."
             )
         if not images and count:
-            _logger.info("The images of `%s` take some %s of memory.", part, readable(count * pixels.nbytes))
+            _logger.info("The images of `%s` take about %s of memory.", part, readable(count * pixels.nbytes))
             room.check(part, count * pixels.nbytes)
         room.take(part, pixels.nbytes)
         images.append(pixels)
@@ -121,13 +121,13 @@ def read(part: str, data: Any, room: Room, image_size: tuple[int, int] | None, r
 
 
 def is_tf_dataset(data: Any) -> bool:
-    """Whether `data` is a `tf.data.Dataset`; TensorFlow is not imported to find out."""
+    """Whether `data` is a `tf.data.Dataset`, found out without importing TensorFlow."""
     kinds = type(data).__mro__
     return any(kind.__module__.startswith("tensorflow.") and kind.__name__ == "DatasetV2" for kind in kinds)
 
 
 def _batches(part: str, data: Any) -> tuple[Iterable[Any], int | None]:
-    """The batches of one pass, and how many there are where that is known."""
+    """The batches of one pass, and their number if it is known."""
     if isinstance(data, keras.utils.PyDataset):
         if data.num_batches is None:
             raise _endless(part, data)

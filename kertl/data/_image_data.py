@@ -1,4 +1,4 @@
-"""A data set that is split and ready to train on, and how it comes about from a list of labelled images."""
+"""A data set that is split and ready to train on, and how it is made from a list of labelled images."""
 
 import csv
 import dataclasses
@@ -34,7 +34,7 @@ class Record:
     file: str
     """Where it is, relative to the root of the data set; `array:7` for the image at index 7 of an array."""
     label: str
-    """Name of its class; in the other tasks the names of its classes or its targets, with the separator between."""
+    """Name of its class; in the other tasks the names of its classes or its targets, joined by the separator."""
     split: str
     """`"train"`, `"validation"` or `"test"`."""
     sha256: str
@@ -90,21 +90,21 @@ class Options:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageData:
-    """Images in a training, a validation and a test part."""
+    """Images in a training, a validation and a test set."""
 
     train: ImageDataset
-    """The images to train on, in another order each epoch."""
+    """The training set, in another order each epoch."""
     validation: ImageDataset | None
-    """The images to choose by, or None if the part is empty."""
+    """The validation set, by which the best epoch is chosen, or None if it is empty."""
     test: ImageDataset | None
-    """The images to judge by at the end, or None if the part is empty."""
+    """The test set, for the evaluation at the end, or None if it is empty."""
     class_names: list[str]
-    """The classes in natural order (2 before 10) or the one given; a label is an index into this list. In a regression
-    the names of the targets."""
+    """The classes in natural order (2 before 10) or in the given order; a label is an index into this list. In a
+    regression, the names of the targets."""
     records: tuple[Record, ...]
     """Every image that is used, sorted by file."""
     issues: tuple[Issue, ...]
-    """Every file that was left out or is odd, and why."""
+    """Every file that was left out or is odd, with the reason."""
     image_size: tuple[int, int]
     """`(height, width)` of every image."""
     batch_size: int
@@ -112,11 +112,11 @@ class ImageData:
     seed: int
     """Seed of the split and of the order of training."""
     resize: str = "stretch"
-    """How images come to their size."""
+    """How images are resized."""
     task: str = "single_label"
     """"single_label", "binary" (the second class is the positive one), "multi_label" or "regression"."""
     together: tuple[int, ...] = ()
-    """For each of `records` a number; those with the same number, equal images or of one group, are never parted."""
+    """A number for each of `records`; images with the same number (equal ones, or a group) are never separated."""
 
     @property
     def num_classes(self) -> int:
@@ -125,7 +125,7 @@ class ImageData:
 
     @property
     def class_weights(self) -> dict[int, float]:
-        """Weights that make every class count alike: `n / (k * n_c)` for class `c` among `k`, on the training part.
+        """Weights that make every class count equally in training: `n / (k * n_c)` for class `c` of `k`.
 
         Raises:
             ValueError: If an image does not have exactly one class.
@@ -133,7 +133,7 @@ class ImageData:
         return self.weights_by_class(True)
 
     def weights_by_class(self, kind: bool | str) -> dict[int, float]:
-        """Weights of the classes in the loss, for the training part.
+        """Weights of the classes in the loss, for the training set.
 
         Args:
             kind: True for `class_weights`, "effective" for `kertl.data.effective_weights`.
@@ -149,11 +149,11 @@ class ImageData:
         return dict(enumerate(weights.tolist()))
 
     def oversampled(self) -> "ImageData":
-        """The same data with every class drawn equally often from the training part: as often as the largest one has.
+        """The same data with every class of the training set drawn as often as the largest one.
 
-        An epoch is the longer for it, and still a function of seed and epoch: images of rare classes come several
-        times, and which of them come once more than the others is drawn anew for each. Validation and test part stay
-        as they are.
+        An epoch becomes longer, and is still a function of seed and epoch: images of rare classes come several times,
+        and which of them come one more time than others is drawn anew for each. Validation and test set are not
+        changed.
 
         Raises:
             ValueError: If an image does not have exactly one class.
@@ -177,7 +177,7 @@ class ImageData:
 
     @property
     def target_scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-        """Mean and standard deviation of each target on the training part, for `kertl.build`; None but in a regression.
+        """Mean and standard deviation of each target in the training set, for `kertl.build`; None if not a regression.
 
         Raises:
             DataError: If a target is the same in all training images.
@@ -193,10 +193,10 @@ class ImageData:
         return tuple(values.mean(axis=0).tolist()), tuple(values.std(axis=0).tolist())
 
     def changed(self, *, image_size: tuple[int, int] | None = None, batch_size: int | str | None = None) -> "ImageData":
-        """The same images in the same parts, at another size or in other batches.
+        """The same images in the same sets, at another size or batch size.
 
         Args:
-            image_size: `(height, width)`; None leaves the size. Arrays are resized from the size that they have.
+            image_size: `(height, width)`; None keeps the size. Arrays are resized from their present size.
             batch_size: Images per batch, "full" for all training images in one, or None for as many as before; >= 1.
 
         Raises:
@@ -223,7 +223,7 @@ class ImageData:
         return dataclasses.replace(self, **changes)
 
     def summary(self) -> str:
-        """A table of the images of each class, or the distribution of each target, by part, and what files are odd."""
+        """A table of the images of each class, or the distribution of each target, by set, and a list of odd files."""
         held = {part: np.asarray(dataset.labels) for part, dataset in self._datasets.items() if dataset is not None}
         return table_of(self.task, self.class_names, held) + summary_of(self.issues)
 
@@ -233,7 +233,7 @@ class ImageData:
         return f"ImageData({kind_of(self.task, self.class_names)}, {sizes}{more})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the summary, in letters of one width."""
+        """What a notebook shows: the summary in monospaced type."""
         return f"<pre>{html.escape(self.summary())}</pre>"
 
     @property
@@ -249,7 +249,7 @@ class ImageData:
         return text.getvalue()
 
     def write_csv(self, path: str | Path) -> None:
-        """Write that table to a file, from which `from_csv(split_column="split")` makes the same parts again."""
+        """Write that table to a file, from which `from_csv(split_column="split")` makes the same split again."""
         write_text(Path(path), self.csv_text())
 
 
@@ -271,10 +271,10 @@ def assemble(
         issues: What the source found.
         options: The arguments of the source.
         labelling: How their labels are read; each class must have an image.
-        fractions: Fraction of each part, for the images whose part is not prescribed.
+        fractions: Fraction of each part, for the images whose part is not given.
         reader_of: Makes the reader of some of the images, given their indices.
         name_of: The name of an image in the `files` of its dataset.
-        thumbnails: One of each image, to find those that look alike; none are looked for without.
+        thumbnails: One of each image, to find images that look alike; without them none are searched for.
     """
     class_names = list(labelling.class_names)
     task = task_named(labelling.task)
@@ -340,7 +340,7 @@ def _together(entries: Sequence[Entry]) -> list[int]:
 def _parts(
     entries: Sequence[Entry], labelling: Labelling, labels: np.ndarray, fractions: Mapping[str, float], seed: int
 ) -> list[str]:
-    """The part of each image: spread evenly in its class, its classes, or the sizes of its targets."""
+    """The part of each image: each part has its share of every class, or of small and large targets."""
     texts = [entry.label for entry in entries]
     together = _together(entries)
     given = [entry.split for entry in entries]
@@ -375,7 +375,7 @@ def _twins(entries: Sequence[Entry], differing: str) -> list[Issue]:
 
 
 def _likenesses(entries: Sequence[Entry], parts: Sequence[str], thumbnails: Sequence[bytes]) -> Iterator[Issue]:
-    """Images that look like another one. No error even where `strict`: different images may look alike too."""
+    """Images that look like another one. Not an error even if `strict`: different images may look alike too."""
     rows = list({entry.sha256: row for row, entry in reversed(list(enumerate(entries)))}.values())[::-1]
     found = look_alikes([thumbnails[row] for row in rows]) if thumbnails else {}
     for later, earlier in found.items():

@@ -1,4 +1,4 @@
-"""What is done about classes of which there are few images: weights in the loss, or drawing them more often."""
+"""Remedies for classes with few images: weights in the loss, or drawing them more often."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from kertl._checks import complain, number
 def effective_weights(counts: Any, beta: float = 0.999) -> np.ndarray:
     """Weights of classes by the effective number of their examples, `(1 - beta^n_c) / (1 - beta)` of class c.
 
-    A weight is one over that number, times what makes the mean over all examples 1, as it is with
-    `kertl.data.ImageData.class_weights`. Among classes of far fewer than `1 / (1 - beta)` examples every class counts
-    nearly alike, among those of far more every example.
+    A weight is one over that number, scaled so that the mean over all examples is 1, as with
+    `kertl.data.ImageData.class_weights`. Among classes with far fewer than `1 / (1 - beta)` examples, every class
+    counts nearly the same; among those with far more, every example does.
 
     Args:
         counts: Examples of each class; each a whole number >= 1.
-        beta: 0 gives every example the same weight, near 1 every class; 0 <= beta < 1.
+        beta: 0 gives every example the same weight, a value near 1 every class; 0 <= beta < 1.
 
     Returns:
         The weights, shape `(classes,)`.
@@ -42,12 +42,12 @@ def effective_weights(counts: Any, beta: float = 0.999) -> np.ndarray:
 
 
 def balanced_weights(counts: np.ndarray) -> np.ndarray:
-    """Weights with which every class counts alike: `n / (k * n_c)` of class c among k."""
+    """Weights with which every class counts equally: `n / (k * n_c)` of class c among k."""
     return counts.sum() / (len(counts) * counts)
 
 
 def balanced_rows(classes: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Examples in random order, of every class as many as the largest has; none of a class twice more than another."""
+    """Examples in random order, as many of every class as of the largest; in a class, counts differ by one at most."""
     most = np.bincount(classes).max()
     drawn = [np.resize(random.permutation(np.flatnonzero(classes == one)), most) for one in np.unique(classes)]
     return random.permutation(np.concatenate(drawn))

@@ -1,30 +1,30 @@
-"""What is to be known about single files before trusting what is trained on them."""
+"""What to know about single files before trusting a model that is trained on them."""
 
 import dataclasses
 import re
 from collections import Counter
 from collections.abc import Sequence
 
-_LINES, _ALIKE = 20, 4  # of a summary, and of those that say the same of another file
+_LINES, _ALIKE = 20, 4  # lines of a summary, and of those that say the same of different files
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Issue:
-    """Something to know about a file before trusting what is trained on it."""
+    """Something to know about a file before trusting a model that is trained on it."""
 
     path: str
     """The file, as the records name it."""
     reason: str
     """Why it was left out, or what is odd about it."""
     left_out: bool = True
-    """Whether the file takes no part in any of the splits."""
+    """Whether the file is in none of the sets."""
 
     def __str__(self) -> str:
         return f"{self.path!r} {self.reason}"  # `repr` escapes what would disturb a terminal
 
 
 def summary_of(issues: Sequence[Issue]) -> str:
-    """A line for each of the first issues, those that cost a file before the others, and a count of the rest."""
+    """A line for each of the first issues, beginning with the files that were left out, and a count of the rest."""
     if not issues:
         return "no issues"
     left_out = sum(issue.left_out for issue in issues)
@@ -41,10 +41,10 @@ def summary_of(issues: Sequence[Issue]) -> str:
 
 
 def _alike(issue: Issue) -> tuple[bool, str]:
-    """The same for issues that differ in names and numbers only."""
+    """The same text for issues that differ only in names and numbers."""
     return issue.left_out, re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "", issue.reason)
 
 
 def printable(name: str) -> str:
-    """A name with its line breaks, control characters and bytes that are no text escaped."""
+    """A name with line breaks, control characters and bytes that are not text escaped."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)

@@ -10,16 +10,16 @@ from kertl.errors import DataError
 
 
 def joined(parts: Sequence[ImageDataset]) -> ImageDataset:
-    """The examples of several parts of one data set, one part after the other, to be divided into folds by `subset`.
+    """The examples of several parts of one data set, one part after the other.
 
-    No image is read or copied for it; a cache in memory is shared. The result is not shuffled; batch size and seed are
-    those of the first part.
+    `subset` divides them into folds. No image is read or copied; a cache in memory is shared. The result is not
+    shuffled; batch size and seed are those of the first part.
 
     Args:
         parts: At least one; all of the same classes, task and image size.
 
     Raises:
-        DataError: If the parts do not go together.
+        DataError: If the parts do not belong together.
         ValueError: If there is no part.
 
     Example:

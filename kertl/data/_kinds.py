@@ -1,6 +1,6 @@
 """What a file is, by its first bytes and by its name.
 
-Content decides how an image is read; the name is only held against it.
+Content decides how an image is read; the name is only compared with it.
 """
 
 import re
@@ -38,11 +38,11 @@ _PATTERNS = {kind: re.compile(beginning, re.DOTALL) for kind, beginning in _BEGI
 
 
 def kind_of(content: bytes) -> str:
-    """The kind of image that the content begins like, or an empty string."""
+    """The kind of image that the content begins as, or an empty string."""
     return next((kind for kind, pattern in _PATTERNS.items() if pattern.match(content)), "")
 
 
 def belied(file: str, kind: str) -> bool:
-    """Whether the name of a file is that of another kind of image than it is."""
+    """Whether the name of a file suggests another kind of image than its content."""
     suffix = PurePath(file).suffix.lower()
     return suffix in IMAGE_SUFFIXES and suffix not in SUFFIXES[kind]

@@ -1,7 +1,7 @@
-"""What labels are in each task: how a table writes them, and the arrays that `fit` is given.
+"""What labels are in each task: how a table holds them, and the arrays that `fit` is given.
 
-Between the two every image has one text, which is what `data.csv` holds: the name of its class, the names of its
-classes joined by the separator, or its targets joined by it.
+In between, every image has one text, which `data.csv` holds: the name of its class, the names of its classes joined by
+the separator, or its targets joined by it.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ class Labelling:
     class_names: tuple[str, ...]
     """The classes in the order of their ids, or the targets in the order of the outputs."""
     separator: str = SEPARATOR
-    """What stands between the classes or targets of one image."""
+    """The text between the classes or targets of one image."""
 
     def __post_init__(self) -> None:
         if not self.class_names:
@@ -87,13 +87,13 @@ class LabelColumns:
         if self.separator is None and self.task == "multi_label" and not several:
             raise ValueError(
                 f"`separator` must be given where one column holds several labels. Received: separator=None. "
-                f"Pass what stands between the names in {self.columns[0]!r}, such as separator=';', "
+                f"Pass the text between the names in {self.columns[0]!r}, such as separator=';', "
                 f"or a list of columns of 0 and 1 as `label_column`."
             )
         useless = several or self.task in ("single_label", "binary")
         if self.separator is not None and (useless or not self.separator or self.separator in "0123456789.+-eE"):
-            accepted = "None" if useless else "what stands between labels, no part of a number"
-            raise _checks.complain("separator", accepted, self.separator, "It parts the labels in a single column.")
+            accepted = "None" if useless else "the text between labels, which is no part of a number"
+            raise _checks.complain("separator", accepted, self.separator, "It separates the labels in a single column.")
 
     def text(self, row: Mapping[str, str], place: str) -> str | None:
         """The label of a row as `Labelling` reads it; None where it is missing.
@@ -103,7 +103,7 @@ class LabelColumns:
             place: Where the row is, for messages.
 
         Raises:
-            DataError: If a value is no label.
+            DataError: If a value is not a label.
         """
         if self.task in ("single_label", "binary"):
             return row[self.columns[0]] or None
@@ -127,7 +127,7 @@ class LabelColumns:
         return SEPARATOR.join(sorted((c for c in self.columns if _FLAGS[row[c].lower()]), key=natural))
 
     def labelling(self, texts: Iterable[str], class_names: Sequence[str] | None) -> Labelling:
-        """How the texts of this table become labels, its classes being in natural order or the one given."""
+        """How the texts of this table become labels; its classes are in natural order or in the given order."""
         separator = self.separator or SEPARATOR
         if self.task == "regression":
             widths = sorted({len(text.split(separator)) for text in texts})
@@ -143,22 +143,22 @@ class LabelColumns:
 
 
 def names_in(text: str, separator: str) -> tuple[str, ...]:
-    """The names between separators, each once, in natural order; blank ones are passed over."""
+    """The names between separators, each once, in natural order; blank ones are ignored."""
     return tuple(sorted({name.strip() for name in text.split(separator)} - {""}, key=natural))
 
 
 def class_order(found: Iterable[str], given: Sequence[str] | None) -> list[str]:
-    """The classes found, in natural order, or in the order given, which has to name all of them.
+    """The classes found, in natural order, or in the given order, which has to name all of them.
 
     Raises:
-        DataError: If the given names are not different, or lack one.
+        DataError: If the given names are not all different, or one is missing.
     """
     names = sorted(set(found), key=natural)
     if given is None:
         return names
     lacking = [name for name in names if name not in given]
     if isinstance(given, str) or len(set(given)) < len(given) or lacking:
-        advice = f"The data have {lacking[0]!r} too. {_checks.nearest(lacking[0], given)}" if lacking else ""
+        advice = f"The data also have {lacking[0]!r}. {_checks.nearest(lacking[0], given)}" if lacking else ""
         raise DataError(str(_checks.complain("class_names", "all the classes, each once", given, advice.strip())))
     return list(given)
 

@@ -1,7 +1,7 @@
-"""Finding images that are another one again: resized, saved with more compression, in another format.
+"""Finding copies of an image: resized, saved with more compression, in another format.
 
-They are reported and no more: photos of one subject may be as alike as two copies of one photo, so nothing is grouped
-or left out by a likeness.
+They are only reported: photos of one subject may be as alike as two copies of one photo, so nothing is grouped or left
+out because of a likeness.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ HEIGHT, WIDTH = 16, 18  # of the thumbnails; halved, they give the hash of 8 x 8
 BITS = 6  # copies differ in up to 8 of the 64 bits of the hash, 99 in 100 of them in up to 6
 ERROR = 0.05  # and by up to this mean difference, as a fraction of the thumbnail's standard deviation
 CONTRAST = 2.0  # least standard deviation, in gray levels: flat images have no hash
-_ENOUGH = 1024  # pixels on a side; of larger images every nth pixel is looked at
+_ENOUGH = 1024  # pixels on a side; of larger images only every nth pixel is used
 _TURNS, _NEIGHBOURS, _AT_ONCE = 16, 24, 8192
 
 
@@ -28,10 +28,10 @@ def thumbnail(image: Image.Image) -> bytes:
 
 
 def look_alikes(thumbnails: Sequence[bytes]) -> dict[int, int]:
-    """For each image that looks like an earlier one, an earlier one that it looks like.
+    """For each image that looks like an earlier one, that earlier image.
 
     Images are sorted by their hashes, several times with the bits turned, and each is compared with those that come
-    next to it: `n log n`, whatever the images. Of very many that are nearly alike some may so be missed.
+    next to it: `n log n`, whatever the images. Among very many that are nearly alike, some may be missed.
     """
     pixels = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, HEIGHT * WIDTH)
     contrast, mean = _statistics(pixels)
@@ -58,7 +58,7 @@ def look_alikes(thumbnails: Sequence[bytes]) -> dict[int, int]:
 
 
 def _statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Standard deviation and mean of each row; some rows at a time, since numpy makes floats of them."""
+    """Standard deviation and mean of each row; some rows at a time, since numpy converts them to floats."""
     portions = [pixels[start:][:_AT_ONCE] for start in range(0, len(pixels), _AT_ONCE)] or [pixels]
     return np.concatenate([p.std(axis=1) for p in portions]), np.concatenate([p.mean(axis=1) for p in portions])
 

@@ -1,6 +1,6 @@
-"""MixUp and CutMix: each example mixed with another of its batch, labels likewise.
+"""MixUp and CutMix: each example is mixed with another of its batch, and so are their labels.
 
-All that is drawn is a function of seed, epoch and place of the batch, which that of Keras' layers is not.
+All draws are a function of seed, epoch and position of the batch, unlike those of Keras' layers.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from kertl.data._epochs import Epochs
 
-# These tell random numbers apart that have the same seed and epoch: those of the order have none of them.
+# These keep apart random numbers of the same seed and epoch: those of the order use none of them.
 _MIXING, _CUTTING, _CHOOSING = 0x6D6978, 0x637574, 0x636F69
 
 
@@ -22,10 +22,11 @@ def mixing(seed: int, epoch: int, index: int, count: int, alpha: float) -> tuple
         epoch: The epoch.
         index: Number of the batch in it.
         count: Examples in the batch.
-        alpha: The shares are drawn from Beta(alpha, alpha); > 0.
+        alpha: Parameter of Beta(alpha, alpha), from which the shares are drawn; > 0.
 
     Returns:
-        For each example the place of its partner in the batch, and its own share, in float32; each of shape `(count,)`.
+        For each example the position of its partner in the batch, and its own share, in float32; each of shape
+        `(count,)`.
 
     Reference:
         Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018. https://arxiv.org/abs/1710.09412
@@ -37,10 +38,10 @@ def mixing(seed: int, epoch: int, index: int, count: int, alpha: float) -> tuple
 def cutting(
     seed: int, epoch: int, index: int, count: int, alpha: float, image_size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which examples of a batch get a piece of which others, where, and how much of each stays its own.
+    """Which examples of a batch get a piece of which others, where, and how much of each remains.
 
     A share l is drawn from Beta(alpha, alpha); the piece is a rectangle with sides of `sqrt(1 - l)` times the image's,
-    around a point drawn evenly in it, without what is outside of it.
+    around a point drawn uniformly in it, clipped to the image.
 
     Args:
         seed: Seed of the order of the examples.
@@ -51,8 +52,8 @@ def cutting(
         image_size: `(height, width)`.
 
     Returns:
-        For each example the place of its partner in the batch, shape `(count,)`; the first and the last row and column
-        of the piece, the last ones not included, shape `(count, 4)`; and the share of the area that is left, in
+        For each example the position of its partner in the batch, shape `(count,)`; the first and the last row and
+        column of the piece, the last ones not included, shape `(count, 4)`; and the share of the area that is left, in
         float32, shape `(count,)`.
 
     Reference:
@@ -71,7 +72,7 @@ def cutting(
 
 
 def cut(images: Any, partners: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """The images of a batch, each with a piece of its partner in the place of its own, in float32."""
+    """The images of a batch, each with a piece replaced by its partner's, in float32."""
     values = np.asarray(images, np.float32)
     top, bottom, left, right = boxes.T[:, :, None]
     rows, columns = (np.arange(side) for side in values.shape[1:3])
@@ -91,19 +92,19 @@ def mixed(parts: Any, partners: np.ndarray, shares: np.ndarray) -> Any:
 
 
 def one_hot(labels: Any, num_classes: int) -> np.ndarray:
-    """Class ids as rows with a 1 in the place of the class, in float32; labels that are rows already as they are."""
+    """Class ids as one-hot rows in float32; labels that are already rows are unchanged."""
     found = np.asarray(labels)
     return found if found.ndim > 1 else np.eye(num_classes, dtype=np.float32)[found.astype(np.int64)]
 
 
 class MixedBatches(Epochs):
-    """The batches of another data set, mixed.
+    """The batches of a data set, mixed.
 
     Where `mixup` and `cutmix` are both above 0, each batch has one of the two: a fair coin, drawn from seed, epoch and
     index, decides.
 
     Args:
-        batches: The other; of images and labels.
+        batches: The data set; of images and labels.
         mixup: `alpha` as in `mixing`; 0 for none.
         cutmix: `alpha` as in `cutting`; 0 for none.
         num_classes: Number of classes where labels are class ids; None where they are numbers that can be mixed.
@@ -144,7 +145,7 @@ class MixedBatches(Epochs):
         return mixed(parts, *mixing(*place, len(images), self._mixup))
 
     def _cuts(self, place: tuple[int, int, int]) -> bool:
-        """Whether a batch is cut, and not mixed through."""
+        """Whether CutMix is applied to a batch instead of MixUp."""
         if self._mixup and self._cutmix:
             return bool(np.random.default_rng((*place, _CHOOSING)).random() < 0.5)
         return self._cutmix > 0

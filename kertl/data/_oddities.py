@@ -1,4 +1,4 @@
-"""What is odd about images that can be used all the same."""
+"""What is odd about images that can still be used."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,13 +8,13 @@ from kertl.data._issues import Issue
 from kertl.data._kinds import belied
 from kertl.data._scan import Verdict
 
-_FEW = 10  # images that have no usual size yet
+_FEW = 10  # images; fewer have no usual size
 _SIDE = 8.0  # times as large or small as usual
 _ASPECT = 4.0  # times as long or as tall as usual
 
 
 def oddities(files: Sequence[tuple[str, Verdict]]) -> Iterator[Issue]:
-    """Files that are named like another kind of image, hold several images, or are of an unusual size."""
+    """Files whose name suggests another kind of image, that hold several images, or whose size is unusual."""
     for file, verdict in files:
         if belied(file, verdict.kind):
             yield Issue(file, f"is a {verdict.kind} image by its content and is read as one", left_out=False)

@@ -1,4 +1,4 @@
-"""Data that somebody has already divided and batched, as a data set like any other."""
+"""Data that are already divided and batched, as a data set like any other."""
 
 import dataclasses
 import logging
@@ -31,12 +31,12 @@ def from_dataset(
     resize: str = "stretch",
     strict: bool = False,
 ) -> ImageData:
-    """Images and labels that you have already as arrays or in batches, each part given separately.
+    """Images and labels that you already have as arrays or in batches, each part given separately.
 
     Each part is read once and its images are held in memory, so that batch `i` of an epoch is a function of seed, epoch
-    and `i` as everywhere in kertl. What a `tf.data.Dataset` does at random is thereby done once: leave augmentation to
-    `kertl.Stage(augment=...)`. Since it may shuffle too, the images of a training `tf.data.Dataset` are put into an
-    order by their content, which is the same in every process; all other parts keep the order in which they come.
+    and `i` as everywhere in kertl. Random operations of a `tf.data.Dataset` therefore happen only once: leave
+    augmentation to `kertl.Stage(augment=...)`. Since it may also shuffle, the images of a training `tf.data.Dataset`
+    are sorted by their content, so that the order is the same in every process; all other parts keep their order.
 
     Args:
         train: The images to train on: arrays `(x, y)`, a finite and batched `tf.data.Dataset` of `(images, labels)`
@@ -44,17 +44,17 @@ def from_dataset(
             Images are numbers from 0 to 255, of shape `(n, height, width, 3)` or `(n, height, width, 1)`; floats are
             rounded. Labels are class ids from 0 on, one-hot rows, or class names; 0 and 1 for "binary"; rows of 0 and 1
             for "multi_label"; numbers for "regression".
-        validation: The images to choose by, in one of these forms; None for none.
-        test: The images to judge by, in one of these forms; None for none.
+        validation: The validation set, in one of these forms; None for none.
+        test: The test set, in one of these forms; None for none.
         class_names: Names of the class ids, or of the columns of the labels; by default the `class_names` of the
-            datasets, or numbers. Labels of a dataset that has `class_names` of its own are matched by name.
+            datasets, or numbers. The labels of a dataset with its own `class_names` are matched by name.
         task: "single_label", "binary" (two classes, the second of which is the positive one), "multi_label" or
             "regression".
-        image_size: `(height, width)` to resize to; None keeps the size, which must then be the same for all.
+        image_size: `(height, width)` to resize to; None keeps the size, which must then be the same for all images.
         batch_size: Images per batch, >= 1; None for as many as in the first batch of `train`, or 32 for arrays.
         seed: Seed of the order of training; >= 0.
         resize: `"stretch"`, `"pad"` or `"crop"`, see `read_image`.
-        strict: Whether any issue is an error, such as an image that is in two parts.
+        strict: Whether any issue is an error, such as the same image in two parts.
 
     Returns:
         The data set; its files are called `train:<index>`, `validation:<index>` and `test:<index>`.
@@ -116,13 +116,13 @@ def _names(given: Mapping[str, Given], class_names: Sequence[str] | None, task: 
         if not texts or len(set(class_names)) < len(class_names):
             raise _checks.complain("class_names", "a list of different names", class_names)
         return list(class_names)
-    if task == "regression":  # folders that a dataset was made from are no targets
+    if task == "regression":  # the folders that a dataset was made from are not targets
         return None
     return next((list(one.class_names) for one in given.values() if one.class_names), None)
 
 
 def _labels(part: str, given: Given, task: str, names: list[str] | None) -> np.ndarray:
-    """The labels of a part in the form that `read_labels` reads, class ids as names where these are known."""
+    """The labels of a part in the form that `read_labels` reads; class ids become names where names are known."""
     y, own = given.labels, given.class_names
     if task == "multi_label" and own and list(own) != names:
         raise DataError(f"`{part}` must have the classes {names}, in this order. Received: class_names={list(own)}.")
@@ -140,7 +140,7 @@ def _labels(part: str, given: Given, task: str, names: list[str] | None) -> np.n
 
 
 def _class_ids(part: str, y: np.ndarray) -> np.ndarray:
-    """One-hot rows, and 0 and 1 as floats, as class ids; anything else as it is."""
+    """One-hot rows, and 0 and 1 as floats, as class ids; anything else is unchanged."""
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     numbers = y.dtype.kind in "biuf"
@@ -158,7 +158,7 @@ def _together(labels: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _in_order(given: Mapping[str, Given], texts: Sequence[str]) -> tuple[list[Entry], np.ndarray]:
-    """The images as entries in the order of the data set, and the place of each among those read."""
+    """The images as entries in the order of the data set, and the position of each among those read."""
     entries: list[Entry] = []
     places: list[int] = []
     for part, one in given.items():
@@ -166,8 +166,8 @@ def _in_order(given: Mapping[str, Given], texts: Sequence[str]) -> tuple[list[En
         order = list(range(count))
         if part == "train" and one.by_content:
             _logger.info(
-                "`train` is a `tf.data.Dataset`, which may shuffle by itself: one pass fixes its images, which are put "
-                "into an order by their content. Each epoch has an order of its own by `seed`."
+                "`train` is a `tf.data.Dataset`, which may shuffle by itself: its images are read once and put "
+                "in an order given by their content. The order of each epoch depends on `seed`."
             )
             order.sort(key=lambda row: (one.digests[row], texts[start + row]))
         entries += [

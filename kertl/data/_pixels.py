@@ -1,4 +1,4 @@
-"""Pixels that are given as numbers, as the bytes that images are everywhere else."""
+"""Pixels given as numbers, converted to the bytes that images are everywhere else."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def array_images(x: Any, named: str = "x") -> np.ndarray:
     """Images in an array as `uint8`, rounded, of shape `(n, height, width, channels)`.
 
     Raises:
-        DataError: If they are not images of 0..255 with one or three channels, or floats that fill 0..1 only.
+        DataError: If they are not images of 0..255 with one or three channels, or are floats that only fill 0..1.
     """
     images, span = as_bytes(x, named)
     refuse_fractions(span, named)
@@ -32,11 +32,11 @@ def array_images(x: Any, named: str = "x") -> np.ndarray:
 
 
 def as_bytes(x: Any, named: str) -> tuple[np.ndarray, tuple[float, float] | None]:
-    """Images as `uint8`, rounded, and their lowest and highest value where they were floats.
+    """Images as `uint8`, rounded, and their lowest and highest value if they were floats.
 
     Args:
         x: The images, as numbers from 0 to 255.
-        named: What they are called in messages.
+        named: Their name in messages.
 
     Raises:
         DataError: If they are not images, or not in that range.
@@ -51,13 +51,13 @@ def refuse_other_range(x: np.ndarray, named: str = "x") -> None:
     """Raise if an array does not hold pixels of 0..255.
 
     Raises:
-        DataError: If values are outside of it, or floats that fill 0..1 only.
+        DataError: If values are outside of it, or are floats that only fill 0..1.
     """
     refuse_fractions(_span(x, named), named)
 
 
 def _span(x: np.ndarray, named: str) -> tuple[float, float] | None:
-    """The lowest and highest of numbers from 0 to 255 that are floats; None of whole numbers."""
+    """The lowest and highest of floats from 0 to 255; None for whole numbers."""
     if x.dtype == np.uint8:
         return None
     if x.dtype.kind not in "fiu":
@@ -72,8 +72,8 @@ def refuse_fractions(span: tuple[float, float] | None, named: str) -> None:
     """Raise if floats go from 0 to 1, which would all be rounded to black.
 
     Args:
-        span: The lowest and the highest of all values, None where they were no floats.
-        named: What the images are called in messages.
+        span: The lowest and the highest of all values, None if they were not floats.
+        named: The name of the images in messages.
 
     Raises:
         DataError: If the highest value is above 0 and at most 1.

@@ -1,7 +1,7 @@
 """Where the pixels of a batch come from: files, or memory.
 
-A reader has a `shape`, that of one image, and `take(rows)`, which gives those images as one `uint8` array. Its
-`file_resize` says how files come to that shape, and is None where the pixels do not come from files.
+A reader has the `shape` of one image, and `take(rows)`, which gives those images as one `uint8` array. Its
+`file_resize` says how files are resized to that shape, and is None if the pixels do not come from files.
 """
 
 import concurrent.futures
@@ -25,20 +25,20 @@ class Reader(Protocol):
     shape: tuple[int, int, int]
     file_resize: str | None
     fitted: str | None
-    """How the images came to their size, "stretch", "pad" or "crop"; None where they were not resized."""
+    """How the images were resized, "stretch", "pad" or "crop"; None if they were not."""
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The images `rows`, of shape `(len(rows), height, width, 3)`."""
 
     def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "Reader":
-        """A reader of the same images at another size, or resized in another way; None leaves the way.
+        """A reader of the same images at another size, or resized in another way; None keeps the way.
 
         Raises:
             DataError: If the images were resized in another way already, and the originals are not known.
         """
 
     def subset(self, rows: np.ndarray) -> "Reader":
-        """A reader of the images `rows` alone; nothing is read or copied for it."""
+        """A reader of only the images `rows`; nothing is read or copied."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class KnownFile:
     """Its size and time."""
 
     def read(self) -> bytes:
-        """The content, which must be what it was; a file that was only touched or copied anew is the same."""
+        """The content, which must not have changed; a file that was only touched or copied again counts as the same."""
         try:
             content, stamp = read_file(self.path)
         except DataError as error:
@@ -64,7 +64,7 @@ class KnownFile:
 
 
 class FileReader:
-    """Images decoded from files each time, several at once."""
+    """Images decoded from files at every use, several at once."""
 
     def __init__(self, files: Sequence[KnownFile], image_size: tuple[int, int], resize: str) -> None:
         self.files = list(files)
@@ -102,9 +102,9 @@ class FileReader:
 
 
 class ArrayReader:
-    """Images that are in memory at their final size; those at `chosen`, or all of them.
+    """Images in memory at their final size; those at `chosen`, or all of them.
 
-    `resize` is how they come to another size, and `fitted` how they came to this one, if they were resized.
+    `resize` is how they are resized further, and `fitted` how they were resized to this size, if they were.
     """
 
     file_resize: str | None = None
@@ -146,9 +146,10 @@ class ArrayReader:
 
 
 class MemoryReader:
-    """The images of another reader, each read once and then kept.
+    """The images of another reader, each read once and then cached.
 
-    Threads that ask for an image at the same time write the same pixels, and its mark is set after them; so no lock.
+    Threads that ask for an image at the same time write the same pixels, and its mark is set afterwards, so no lock is
+    needed.
     """
 
     def __init__(self, reader: Reader, size: int) -> None:
@@ -168,11 +169,11 @@ class MemoryReader:
         return self.images[rows]
 
     def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "MemoryReader":
-        """A reader of the same images at another size, or resized in another way, which keeps those."""
+        """A reader of the same images at another size, or resized in another way, with a cache of its own."""
         return MemoryReader(self.reader.at_size(image_size, resize), len(self.known))
 
     def subset(self, rows: np.ndarray) -> "RowsReader":
-        """The images `rows` in the same memory: what one of the two readers has read the other does not read again."""
+        """The images `rows` in the same memory: what one of the two readers has read, the other does not read again."""
         return RowsReader(self, rows)
 
 
@@ -231,10 +232,10 @@ class JoinedReader:
 
 
 def joined_reader(readers: Sequence[Reader], sizes: Sequence[int]) -> Reader:
-    """A reader of the images of several, one reader after the other; of files, again one that reads them at once.
+    """A reader of the images of several readers, one after the other; if all read files, it reads several at once too.
 
     Args:
-        readers: What gives images of one size.
+        readers: Readers of images of one size.
         sizes: Number of images of each reader.
     """
     files = [reader for reader in readers if isinstance(reader, FileReader)]
@@ -253,7 +254,7 @@ def resized(images: np.ndarray, image_size: tuple[int, int], resize: str) -> np.
 
 
 def fit_by(images: np.ndarray, image_size: tuple[int, int], resize: str) -> str | None:
-    """How images in memory come to that size: `resize`, or None where every way gives the same pixels."""
+    """How images in memory are resized to that size: `resize`, or None if every way gives the same pixels."""
     height, width = images.shape[1:3]
     return None if height * image_size[1] == width * image_size[0] else resize
 

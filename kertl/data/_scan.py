@@ -1,6 +1,7 @@
-"""Looking at every file before training: what can be used, what cannot and why.
+"""Checking every file before training: which can be used, which cannot and why.
 
-Each file is read and decoded to its last row, because a truncated image would otherwise stop an epoch at its end.
+Each file is read and decoded to its last row, because a truncated image would otherwise stop training in the middle of
+an epoch.
 """
 
 import concurrent.futures
@@ -22,7 +23,7 @@ from kertl.data._kinds import IMAGE_SUFFIXES, KINDS
 from kertl.data._look_alikes import thumbnail
 from kertl.errors import DataError
 
-_AT_ONCE = 64  # files that a thread takes before it asks for more
+_AT_ONCE = 64  # files that a thread takes at a time
 _NO_STAMP = Stamp(0, 0)
 
 
@@ -31,7 +32,7 @@ class Verdict:
     """What reading one file showed."""
 
     reason: str = ""
-    """Why it cannot be used; then nothing else is known."""
+    """Why it cannot be used; in that case nothing else is known."""
     sha256: str = ""
     """Digest of its content."""
     stamp: Stamp = _NO_STAMP
@@ -98,7 +99,7 @@ def _verdict(path: str) -> Verdict:
 def walk(folder: Path, issues: list[Issue], root: Path) -> Iterator[Path]:
     """Every file below `folder` that may be an image, links followed, in the order of their names.
 
-    Hidden files and folders and archive leftovers are passed over; those that look like images are added to `issues`.
+    Hidden files and folders and archive leftovers are skipped; those that look like images are added to `issues`.
     """
 
     def report(error: OSError) -> None:
@@ -122,12 +123,12 @@ def walk(folder: Path, issues: list[Issue], root: Path) -> Iterator[Path]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is the operating system's or an editor's, not a data set's."""
+    """Whether a file or folder belongs to the operating system or an editor and not to a data set."""
     return name.startswith(".") or name in ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
 
 
 def relative(path: Path, root: Path) -> str:
-    """`path` below `root`, with slashes, the same on every system; whole if it lies elsewhere."""
+    """`path` relative to `root`, with slashes on every system; unchanged if it lies elsewhere."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 

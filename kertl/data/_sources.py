@@ -42,18 +42,18 @@ def from_directory(
     """Images in one folder per class: `directory/cat/1.jpg`, `directory/dog/summer/2.png`, ...
 
     Every file is decoded once before the split, so that one that cannot be read is found now and not in the middle of
-    an epoch; it is left out and listed in `issues`. The split is stratified by class and depends on the files and the
-    seed alone; files with the same content are never on two sides. Links are followed. What is odd about images that
-    are used is listed in `issues` too: a name that belies the content, several images in a file, an unusual size, the
+    an epoch; it is left out and listed in `issues`. The split is stratified by class and depends only on the files and
+    the seed; files with the same content are never on both sides. Links are followed. Oddities of images that are used
+    are listed in `issues` too: a name that does not match the content, several images in a file, an unusual size, the
     same content in two files, a likeness to another image (a resized or re-encoded copy).
 
     A directory whose folders are `train` and one or both of `validation` (or `val`, `valid`) and `test`, each with a
-    folder per class, is taken as split that way; a part that is missing is drawn from `train` by its fraction.
+    folder per class, counts as already split; a missing part is drawn from `train` by its fraction.
 
     Args:
         directory: The folder that holds the class folders.
-        task: "single_label", or "binary" for two classes and a model with one output, the probability of the second.
-        class_names: All the classes, in the order wanted; natural order by default. Of two classes the second is the
+        task: "single_label", or "binary" for two classes and a model whose one output is the probability of the second.
+        class_names: All the classes, in the desired order; natural order by default. Of two classes the second is the
             positive one.
         image_size: `(height, width)` every image is resized to; each >= 1.
         validation: Fraction of each class for validation; 0 <= `validation` < 1.
@@ -61,8 +61,8 @@ def from_directory(
         seed: Seed of the split and of the order of training; >= 0.
         batch_size: Images per batch; >= 1.
         resize: `"stretch"`, `"pad"` or `"crop"`, see `read_image`.
-        cache: `"memory"` keeps the resized images in memory after their first use; None reads them anew each epoch.
-        strict: Whether any issue is an error, but for a mere likeness.
+        cache: `"memory"` keeps the resized images in memory after their first use; None reads them again in each epoch.
+        strict: Whether any issue is an error, except for a mere likeness.
 
     Returns:
         The data set, split.
@@ -151,15 +151,15 @@ def from_csv(
             classes; for "regression" one or several columns of numbers, whose names are the targets.
         task: "single_label", "binary" (two classes), "multi_label" (any number of classes for each image, none
             included) or "regression".
-        separator: For one column with several labels, what stands between them: ";" in `cat;dog`. Blank parts are
-            passed over.
-        class_names: All the classes, in the order wanted; natural order by default. Of two classes the second is the
-            positive one. In a regression with one column: what the targets are called.
-        stratify_columns: Columns whose values should be spread over the parts like the classes.
-        group_column: Column whose equal values (a patient, a camera) stay in one part; blank is no group.
+        separator: For one column with several labels, the text between them: ";" in `cat;dog`. Blank parts are ignored.
+        class_names: All the classes, in the desired order; natural order by default. Of two classes the second is the
+            positive one. In a regression with one column: the names of the targets.
+        stratify_columns: Further columns to stratify by, like the classes.
+        group_column: Column that names a group (a patient, a camera), whose images stay in one part; blank means no
+            group.
         split_column: Column that says `train`, `validation` or `test`; blank rows are split by the fractions.
         root: The folder that files are relative to; the CSV file's own by default.
-        image_size: See `from_directory`, as for the arguments that follow.
+        image_size: As in `from_directory`, like the arguments that follow.
         validation: Fraction for validation.
         test: Fraction for the test.
         seed: Seed of the split and of the order of training.
@@ -227,11 +227,11 @@ def from_arrays(
             for "regression" numbers, of shape `(n,)` or `(n, targets)`.
         task: "single_label", "binary" (two classes, the second of which is the positive one), "multi_label" or
             "regression".
-        validation: See `from_directory`, as for `test` and `seed`.
+        validation: As in `from_directory`, like `test` and `seed`.
         test: Fraction for the test.
         seed: Seed of the split and of the order of training.
-        class_names: Names of the class ids, or of the columns of `y`; for names in `y` also their order. Natural order
-            by default.
+        class_names: Names of the class ids, or of the columns of `y`; if `y` holds names, also their order. Natural
+            order by default.
         image_size: `(height, width)` to resize to; None keeps the size.
         batch_size: Images per batch.
         resize: `"stretch"`, `"pad"` or `"crop"`.
@@ -283,7 +283,7 @@ def _from_files(
     labelling: Labelling,
     fractions: dict[str, float],
 ) -> ImageData:
-    """Leaves out the entries whose file cannot be used, and assembles the rest."""
+    """Leave out the entries whose file cannot be used, and assemble the rest."""
     entries = sorted(entries, key=lambda entry: entry.file)
     verdicts = list(zip(entries, inspect([str(root / entry.file) for entry in entries]), strict=True))
     issues += [Issue(entry.file, verdict.reason) for entry, verdict in verdicts if verdict.reason]

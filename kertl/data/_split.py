@@ -1,7 +1,7 @@
 """Which image goes to training, validation and test.
 
-The same files and seed give the same split on every machine, whatever order the file system lists them in; identical
-files and members of a group are never on two sides.
+The same files and seed give the same split on every machine, whatever the order in which the file system lists them;
+identical files and members of a group are never on both sides.
 """
 
 from collections import Counter, defaultdict
@@ -24,17 +24,17 @@ def assign(
 ) -> list[str]:
     """The part of each image.
 
-    Bundles (see `bundle`) are dealt one after the other, the largest first and equal ones stratum by stratum, each to
-    the part whose share of the bundle's classes is least filled. Of every class each part so gets its fraction, to
-    within a rounding, and so does every run of a stratum; strata too small for that are dealt along with their class.
+    Bundles (see `bundle`) are assigned one after the other, the largest first and equal ones stratum by stratum, each
+    to the part whose share of the bundle's classes is least filled. Each part thus gets its fraction of every class, up
+    to rounding, and of every stratum; strata too small for that are assigned along with their class.
 
     Args:
         labels: Class of each image.
         bundles: Number of the bundle each image belongs to.
-        given: Part of each image where it is prescribed, else an empty string.
-        strata: Further values that should be spread alike, for each image.
+        given: Part of each image where it is given, else an empty string.
+        strata: Further values to stratify by, for each image.
         fractions: Fraction of each part, summing to 1.
-        seed: Seed of the order in which equal bundles are dealt.
+        seed: Seed of the order in which equal bundles are assigned.
 
     Raises:
         DataError: If a class has no image for `train`, or for another part that was to be drawn.
@@ -56,21 +56,22 @@ def assign_many(
 ) -> list[str]:
     """The part of each image where an image has any number of labels, by iterative stratification.
 
-    The label with the fewest images left is dealt first: each bundle that has it, the largest first, goes to the part
-    that lacks most images of that label, among equals to the one that lacks most images. Values of strata count as
-    labels, but for those that fewer images have than there are parts. Other than in the paper each part wants at least
-    one image of a label (not of a stratum), as long as the part that wants most can spare it.
+    The label with the fewest images left is assigned first: each bundle that has it, the largest first, goes to the
+    part that needs most images of that label, among equals to the one that needs most images. Values of strata count as
+    labels, except for those with fewer images than there are parts. Unlike in the paper, each part needs at least one
+    image of a label (not of a stratum), as long as the part that needs most can spare it.
 
     Args:
         labels: Labels of each image, none or several.
         bundles: Number of the bundle each image belongs to.
-        given: Part of each image where it is prescribed, else an empty string.
-        strata: Further values that should be spread alike, for each image.
+        given: Part of each image where it is given, else an empty string.
+        strata: Further values to stratify by, for each image.
         fractions: Fraction of each part, summing to 1.
-        seed: Seed of the order in which equal bundles are dealt.
+        seed: Seed of the order in which equal bundles are assigned.
 
     Raises:
-        DataError: If a label, or all images, have none for `train`, or for another part that was to be drawn.
+        DataError: If no image of a label, or none at all, is left for `train`, or for another part that was to be
+            drawn.
 
     Reference:
         Sechidis, Tsoumakas & Vlahavas, "On the Stratification of Multi-Label Data", 2011, algorithm 1.
@@ -122,7 +123,7 @@ def assign_many(
 
 
 def _free(bundles: Sequence[int], parts: list[str]) -> list[list[int]]:
-    """The bundles of which no image has a part yet; the rest of the other bundles is set to follow."""
+    """The bundles without any image that has a part yet; in other bundles the rest joins the images that have one."""
     members = defaultdict(list)
     for row, number in enumerate(bundles):
         members[number].append(row)
@@ -211,7 +212,7 @@ def _refuse_empty(parts: Sequence[str], asked: Sequence[str]) -> None:
 
 
 def bundle(*keys: Sequence[str]) -> list[int]:
-    """Numbers the images so that two get the same number if they share a value, directly or through others.
+    """Number the images so that two get the same number if they share a value, directly or through others.
 
     Args:
         keys: For each criterion one value per image; an empty string shares nothing.

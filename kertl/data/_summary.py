@@ -16,7 +16,7 @@ from kertl.tasks import Task, task_named
 
 
 def kind_of(task: str, class_names: Sequence[str]) -> str:
-    """The task and its classes or targets in a few words; of many the first few."""
+    """The task and its classes or targets in a few words; only the first few of many."""
     few = reprlib.Repr()
     few.maxlist, few.maxstring = 5, 30
     kind = "targets" if task == "regression" else "classes"
@@ -33,7 +33,7 @@ def table_of(task: str, class_names: Sequence[str], labels: Mapping[str, np.ndar
 
 
 def _classes(task: Task, names: Sequence[str], labels: Mapping[str, np.ndarray]) -> Table:
-    """The images of each class in each part, those without a class where there are any, and all."""
+    """The number of images of each class in each part, of those without a class if there are any, and of all."""
     table = Table(box=box.SIMPLE)
     table.add_column("class")
     for part in (*PARTS, "all"):
@@ -63,6 +63,6 @@ def _targets(names: Sequence[str], labels: Mapping[str, np.ndarray]) -> Table:
     for column, name in enumerate(names):
         for part, values in everything.items():
             chosen = values[:, column].astype(np.float64)
-            figures = (chosen.mean(), chosen.std(), chosen.min(), chosen.max())
-            table.add_row(Text(printable(name)), part, str(len(chosen)), *(f"{figure:.6g}" for figure in figures))
+            statistics = (chosen.mean(), chosen.std(), chosen.min(), chosen.max())
+            table.add_row(Text(printable(name)), part, str(len(chosen)), *(f"{value:.6g}" for value in statistics))
     return table

@@ -1,7 +1,7 @@
 """Varying training images by Keras' own layers; validation and test images are never varied.
 
-The layers take and give pictures of 0..255 and are active in training mode only. They stand in front of the model
-while a stage trains, and are never part of the model that is saved.
+The layers take and give pictures of 0..255 and are active only in training mode. They run before the model while a
+stage trains, and are never part of the saved model.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +21,7 @@ _VALUES = (0, 255)
 def layers(augment: str | Sequence[Any]) -> list[keras.layers.Layer]:
     """The layers of a strength, or of a list of transformations, in the order in which they run.
 
-    Each picture is varied by an amount of its own, drawn evenly up to the one given.
+    Each picture is varied by its own amount, drawn uniformly up to the given one.
 
     | name | its amount | range | usual |
     |---|---|---|---|
@@ -31,7 +31,7 @@ def layers(augment: str | Sequence[Any]) -> list[keras.layers.Layer]:
     | shift | in both directions, as a share of the side | above 0 to 1 | 0.1 |
     | shear | in both directions, as a share of the side, with the upper left corner fixed | above 0 to 1 | 0.1 |
     | brightness | up or down, as a share of 255 | above 0 to 1 | 0.2 |
-    | contrast | up, as a share of what it is | above 0 to 1 | 0.2 |
+    | contrast | up, as a share of its own |  above 0 to 1 | 0.2 |
     | saturation | a: times (1 - a) / (1 + a) to (1 + a) / (1 - a) | above 0 to 1 | 0.3 |
     | hue | to either side, in half turns of the colour circle | above 0 to 1 | 0.1 |
     | color_jitter | brightness, contrast up or down, saturation; hue by a quarter | above 0 to 1 | 0.3 |
@@ -39,10 +39,10 @@ def layers(augment: str | Sequence[Any]) -> list[keras.layers.Layer]:
     | cutout | side of a grey rectangle, as a share of the picture's, in every picture | above 0 to 0.9 | 0.25 |
     | rand_augment | two of Keras' eleven operations | above 0 to 1 | 0.3 |
 
-    What comes in from outside the picture is its reflection. `keras.layers.RandAugment` draws its two operations for a
-    batch, not for each picture, and one of them, posterisation, is the coarser the lower the amount (up to 0.37, two
-    levels per colour). AugMix is not here: Keras draws its operations from Python's generator, so that they are no
-    function of a seed.
+    Areas that come in from outside the picture are filled with its reflection. `keras.layers.RandAugment` draws its two
+    operations for a batch, not for each picture, and one of them, posterisation, gets coarser as the amount gets lower
+    (up to 0.37, two levels per colour). AugMix is missing here because Keras draws its operations from Python's
+    generator, so they are not a function of a seed.
 
     Args:
         augment: "none"; "light": mirrored, brightened or darkened by up to 10 %; "strong": mirrored, brightened or
@@ -98,13 +98,13 @@ def varied(parts: Sequence[keras.layers.Layer], images: np.ndarray, seed: int | 
 
 
 def _shear(amount: float, name: str) -> keras.layers.Layer:
-    # A pair, because the layer refuses its own config where it was made of one number. The sign is drawn beside it.
+    # A pair, because the layer refuses its own config if it was made with one number. The sign is drawn separately.
     both = (0.0, amount)
     return keras.layers.RandomShear(both, both, fill_mode="reflect", name=name)
 
 
 def _saturation(amount: float, name: str | None) -> keras.layers.Layer:
-    # The range is that of a saturation, not of a pixel: with (0, 255) pixels came out at -900.
+    # The range of a saturation, not of a pixel: with (0, 255) pixels came out at -900.
     return keras.layers.RandomSaturation((0.5 - amount / 2, 0.5 + amount / 2), value_range=(0, 1), name=name)
 
 

@@ -1,7 +1,7 @@
-"""Judging a model on images that it has not been trained on, and asking it about new ones.
+"""Evaluating a model on images that it has not been trained on, and predicting on new ones.
 
-`predict` and `evaluate` take the images in the form in which they are at hand, bring them to the size of the model in
-the way that the model was trained for, and match classes by name.
+`predict` and `evaluate` take images in many forms, resize them in the way that the model was trained for, and match
+classes by name.
 """
 
 from kertl.evaluation._answers import answers, output_names

@@ -15,8 +15,8 @@ def answers(model: keras.Model, predictions: np.ndarray, *, top: int = 3) -> lis
     """What predictions mean, image by image, in plain values that JSON takes.
 
     Args:
-        model: The model that made them; its task, class names and thresholds count.
-        predictions: What `kertl.predict` gave.
+        model: The model that made them; its task, class names and thresholds are used.
+        predictions: The result of `kertl.predict`.
         top: How many classes to name for a single label, the likeliest first; >= 1.
 
     Returns:
@@ -28,7 +28,7 @@ def answers(model: keras.Model, predictions: np.ndarray, *, top: int = 3) -> lis
         "regression": `targets`, the values by name.
 
     Raises:
-        ValueError: If `top` is out of range, or the task of the model cannot be told.
+        ValueError: If `top` is out of range, or the task of the model is not known.
 
     Example:
         >>> import numpy as np, kertl
@@ -45,7 +45,7 @@ def answers(model: keras.Model, predictions: np.ndarray, *, top: int = 3) -> lis
 
 
 def output_names(model: keras.Model, expected: str | None = None) -> list[str]:
-    """The names of a model's classes or targets; numbers where it has none.
+    """The names of a model's classes or targets; numbers if it has none.
 
     Args:
         model: Any model.

@@ -1,4 +1,4 @@
-"""Batches that somebody else makes: a `tf.data.Dataset` or a `keras.utils.PyDataset`."""
+"""Batches from elsewhere: a `tf.data.Dataset` or a `keras.utils.PyDataset`."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from kertl.data._pixels import refuse_other_range
 
 
 class ForeignBatches:
-    """Batches of images, with labels or without, that are read in one pass: a second one may have another order.
+    """Batches of images, with or without labels, read in one pass, since a second one may have another order.
 
     Args:
         source: The dataset; it must end.
@@ -25,15 +25,15 @@ class ForeignBatches:
         self._source, self._check_range = source, check_range
         endless = source.num_batches is None if self._is_py_dataset else int(source.cardinality()) == -1
         if endless:
-            raise complain("data", "a dataset that ends", source, "Take so many batches of it.")
+            raise complain("data", "a dataset that ends", source, "Take as many batches of it as you need.")
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Images and labels, batch by batch; None for labels that there are not."""
+        """Images and labels, batch by batch; None if there are no labels."""
         for batch in self._batches():
             images, labels, *_ = (*batch, None) if isinstance(batch, tuple | list) else (batch, None)
             images = np.asarray(images)
             if images.ndim != 4:
-                advice = "Batch it by `.batch(32)`." if images.ndim == 3 else ""
+                advice = "Batch it with `.batch(32)`." if images.ndim == 3 else ""
                 accepted = "batches of images of shape (batch, height, width, channels)"
                 raise complain("data", accepted, images.shape, advice)
             if self._check_range:

@@ -31,39 +31,39 @@ def evaluate(
 ) -> dict[str, Any]:
     """How well a model does on images that it was not trained on.
 
-    Classes are matched by name, never by place: those of the data may be in another order than the model's, and may be
-    fewer. Sizes are the model's, and images come to them in the model's way, see `kertl.predict`.
+    Classes are matched by name, never by position: those of the data may be in another order than the model's, and may
+    be fewer. Images are resized to the model's size in the model's way, see `kertl.predict`.
 
     Args:
         model: A model whose task is that of the data, shape `(batch, outputs)`.
-        data: An `ImageData`, of which `part` is judged, or one part of it; a pair of arrays, images of 0..255 and
-            their labels; a `tf.data.Dataset` or `keras.utils.PyDataset` of batches of both. Class ids in arrays are
+        data: An `ImageData`, of which `part` is evaluated, or one of its datasets; a pair of arrays, images of 0..255
+            and their labels; a `tf.data.Dataset` or `keras.utils.PyDataset` of batches of both. Class ids in arrays are
             the numbers of the model's outputs.
         part: "train", "validation" or "test".
-        predictions: What `kertl.predict` gives for the same images, where it has been asked already.
+        predictions: The result of `kertl.predict` for the same images, if you have it already.
         views: As in `kertl.predict`.
         augment: As in `kertl.predict`.
         seed: As in `kertl.predict`.
 
     Returns:
-        Always `images` (count), and where there are classes `missing_classes`, those of the model without an image.
-        Means over the classes leave these out; a metric that is undefined is None.
+        Always `images` (count), and if there are classes `missing_classes`, those of the model without an image. Means
+        over the classes leave these out; a metric that is undefined is None.
 
         For "single_label": `accuracy`, `balanced_accuracy` (mean recall over the classes), `macro_f1`, `crossentropy`
-        (mean, in nats), `majority` (share of the largest class, which is what predicting it always would score),
+        (mean, in nats), `majority` (share of the largest class, which is the accuracy of always predicting it),
         `classes` (precision, recall and count by name), and `confusion` (rows: truth, columns: prediction). For
         "binary" also `f1` (of the second class), `auc` and `thresholds`.
 
-        For "multi_label": `exact` (share of images with all labels right), `accuracy` (share of the single yes-or-no
-        answers that are right), `micro_f1`, `macro_f1`, `auc` and `average_precision` (means over the classes),
+        For "multi_label": `exact` (share of images with all labels correct), `accuracy` (share of the single yes-or-no
+        predictions that are correct), `micro_f1`, `macro_f1`, `auc` and `average_precision` (means over the classes),
         `crossentropy`, `thresholds`, and `classes` (precision, recall, f1, auc, average_precision and count by name).
 
-        For "regression": `mae`, `rmse`, `r2` (means over the targets; 0 is what predicting the mean of the part would
-        score) and `targets` (the three by name).
+        For "regression": `mae`, `rmse`, `r2` (means over the targets; always predicting the mean of the evaluated
+        labels would score 0) and `targets` (the three by name).
 
     Raises:
         DataError: If the data have a class that the model does not know, lack a target, or are of another task, or
-            images cannot be brought to the form that the model takes.
+            images cannot be converted to the form that the model takes.
         ValueError: If the part is empty, there are no labels, or the model knows no class names and has another number
             of outputs than the data have classes.
 
@@ -102,11 +102,11 @@ def evaluate(
 
 
 def _missing(members: np.ndarray | None, names: list[str]) -> dict[str, list[str]]:
-    """The classes without an image, which are logged; nothing where there are no classes."""
+    """The classes without an image, which are logged; nothing if there are no classes."""
     if members is None:
         return {}
     missing = [name for place, name in enumerate(names) if not members[:, place].any()]
     if missing:
         listed = ", ".join(map(repr, missing))
-        _logger.warning("No image is of class %s; means over the classes leave that out.", listed)
+        _logger.warning("No image is of class %s; means over the classes leave it out.", listed)
     return {"missing_classes": missing}

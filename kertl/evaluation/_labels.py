@@ -1,4 +1,4 @@
-"""Labels as a model counts them: classes are matched by name, class ids are the numbers of its outputs."""
+"""Labels in a model's numbering: classes are matched by name, class ids are the numbers of its outputs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from kertl.tasks import Task, task_named
 
 
 def matched(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
-    """A dataset in data order whose labels are counted in the classes of the model, which are matched by name.
+    """A dataset in data order with labels numbered like the classes of the model, which are matched by name.
 
     A model that does not know the names of its classes takes those of the data, in their order.
 
@@ -23,7 +23,7 @@ def matched(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
         ValueError: If there are no labels, or the model knows no names and has another number of outputs.
     """
     if dataset.labels is None:
-        raise complain("data", "a part of the data that has labels", dataset)
+        raise complain("data", "a dataset that has labels", dataset)
     info = model_info(model)
     names = info.class_names if info is not None and info.class_names else dataset.class_names
     task = task_named(task_of(model, dataset.task))
@@ -39,10 +39,10 @@ def matched(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
 
 
 def truth_of(task: Task, y: Any, names: Sequence[str], size: int) -> np.ndarray:
-    """Labels that came as an array, as the task has them.
+    """Labels from an array, in the form of the task.
 
     Args:
-        task: What the model is asked.
+        task: The task of the model.
         y: Names of classes, or class ids, which are the numbers of the model's outputs, also as one-hot rows; rows of
             0 and 1 for several labels; numbers for a regression.
         names: The classes or targets of the model.

@@ -1,4 +1,4 @@
-"""What a model is asked about: images in any form, brought to the form that the model takes."""
+"""The images to predict on: in any form, converted to the form that the model takes."""
 
 import logging
 import sys
@@ -26,7 +26,7 @@ _FORMS = (
     "list of these, a tf.data.Dataset or a keras.utils.PyDataset"
 )
 
-# Models of which it was said that nobody knows how their images were resized.
+# Models for which it was logged that nobody knows how their images were resized.
 _told: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
@@ -34,13 +34,13 @@ def pictures_of(model: keras.Model, data: Any, part: str) -> ImageDataset | Fore
     """The images in data order, as the model takes them, with the labels that came with them.
 
     Args:
-        model: What is asked.
+        model: The model.
         data: See `kertl.predict`.
         part: Of an `ImageData`.
 
     Raises:
-        DataError: If images cannot be read or brought to the form that the model takes.
-        ValueError: If `data` is in no form that is known, or the part is empty.
+        DataError: If images cannot be read or converted to the form that the model takes.
+        ValueError: If `data` has no known form, or the part is empty.
     """
     if isinstance(data, ImageData):
         data = _part(data, part)
@@ -64,12 +64,12 @@ def images_for(model: keras.Model, paths: Iterable[str | Path], *, batch_size: i
     """Image files, or all those in folders, at the size of a model and resized in its way.
 
     Args:
-        model: What they are for.
-        paths: Files or folders; of a folder, what cannot be read is left out, and is in `issues`.
+        model: The model they are for.
+        paths: Files or folders; of a folder, files that cannot be read are left out and are listed in `issues`.
         batch_size: Images per batch; >= 1.
 
     Raises:
-        DataError: If a file that is named cannot be read, or no file can.
+        DataError: If a file given by name cannot be read, or no file can.
     """
     given = [Path(path) for path in paths]
     found = images(given, image_size=_size_of(model), resize=resize_of(model), batch_size=batch_size)
@@ -81,15 +81,15 @@ def images_for(model: keras.Model, paths: Iterable[str | Path], *, batch_size: i
 
 
 def resize_of(model: keras.Model) -> str:
-    """How images come to the size of a model; "stretch" where that is not known, which is said once."""
+    """How images are resized for a model; "stretch" if that is not known, which is logged once."""
     info = model_info(model)
     if info is not None and info.resize is not None:
         return info.resize
     if model not in _told:
         _told.add(model)
         _logger.warning(
-            "%r does not know how the images that it was trained on came to their size; resize='stretch' is taken. "
-            "If that is wrong, make the images by `kertl.data.images(paths, image_size=..., resize=...)`.",
+            "%r does not know how the images that it was trained on were resized; resize='stretch' is used. "
+            "If that is wrong, make the images with `kertl.data.images(paths, image_size=..., resize=...)`.",
             model.name,
         )
     return "stretch"
@@ -106,7 +106,7 @@ def _part(data: ImageData, part: str) -> ImageDataset:
 
 
 def _as_taken(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
-    """A dataset of kertl with its images at the size of the model, resized in its way."""
+    """A dataset of kertl with its images resized to the model's size in the model's way."""
     info, fitted = model_info(model), dataset.reader.fitted
     size = picture_shape(model)[0] or dataset.image_size
     resize = info.resize if info is not None and fitted is not None else None
@@ -114,7 +114,7 @@ def _as_taken(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
         return dataset
     changed = dataset.changed(image_size=size, resize=resize)
     _logger.warning(
-        "The images are made anew as %r takes them: size %s and resize=%r, instead of %s and %r.",
+        "The images are made again as %r takes them: size %s and resize=%r, instead of %s and %r.",
         model.name,
         size,
         changed.reader.fitted,
@@ -149,7 +149,7 @@ def _decoded(model: keras.Model, items: Sequence[Any]) -> ImageDataset:
 
 
 def _from_array(model: keras.Model, x: np.ndarray) -> ImageDataset:
-    """One image or several; as they are if they have the model's shape, else resized."""
+    """One image or several; unchanged if they have the model's shape, else resized."""
     if x.ndim == 2:
         x = x[..., None]
     if x.ndim == 3:

@@ -1,4 +1,4 @@
-"""`predict`: what a model says about images."""
+"""`predict`: a model's predictions for images."""
 
 from typing import Any
 
@@ -16,23 +16,23 @@ from kertl.evaluation._pictures import pictures_of
 def predict(
     model: keras.Model, data: Any, *, part: str = "test", views: int = 0, augment: Any = "light", seed: int = 0
 ) -> np.ndarray:
-    """What the model says about every image, in data order.
+    """The model's predictions for every image, in data order.
 
     Files, bytes and Pillow images are decoded as in training: at the model's size, resized in the model's way
-    ("stretch" where it does not know one, which is logged). A dataset of kertl that was made in another way is made
-    anew from its files, which is logged too.
+    ("stretch" if it does not know one, which is logged). A dataset of kertl that was made in another way is made again
+    from its files, which is logged too.
 
     Args:
         model: A model that takes pictures of 0..255.
-        data: A part of `kertl.data`; an `ImageData`, of which `part` is taken; an array of pictures of 0..255, one or
+        data: A dataset of `kertl.data`; an `ImageData`, of which `part` is used; an array of pictures of 0..255, one or
             a batch; a path of a file or folder; the bytes of an image file; a Pillow image; a list of these; a
-            `tf.data.Dataset` or `keras.utils.PyDataset` of batches of such pictures, whose labels are passed over.
-            A file that is named must be readable; of a folder, files that cannot be read are left out.
+            `tf.data.Dataset` or `keras.utils.PyDataset` of batches of such pictures, whose labels are ignored. A file
+            given by name must be readable; in a folder, files that cannot be read are left out.
         part: "train", "validation" or "test".
-        views: Test-time augmentation: the predictions for so many augmented versions of each image are averaged with
-            that for the image itself, which takes that much longer; >= 0.
-        augment: How these vary, as in `kertl.Stage`.
-        seed: Of these; >= 0.
+        views: Test-time augmentation: the predictions for this many augmented versions of each image are averaged with
+            the one for the image itself, which takes that much longer; >= 0.
+        augment: How these versions vary, as in `kertl.Stage`.
+        seed: Seed of these versions; >= 0.
 
     Returns:
         Array of shape `(images, outputs)`: probabilities of the classes; for "binary" that of the second class; for
@@ -40,7 +40,7 @@ def predict(
 
     Raises:
         DataError: If an image cannot be read, arrays do not hold 0..255, or images in memory were resized in another
-            way than the model takes them.
+            way than the model's.
         ValueError: If an argument is outside its range, or the part is empty.
 
     Example:

@@ -1,4 +1,4 @@
-"""`tune_thresholds`: from which probability on a class counts as an answer."""
+"""`tune_thresholds`: the probability from which on a class counts as predicted."""
 
 import dataclasses
 
@@ -15,27 +15,27 @@ from kertl.tasks import task_named
 
 
 def tune_thresholds(model: keras.Model, data: ImageData, *, predictions: np.ndarray | None = None) -> dict[str, float]:
-    """Choose for each class the probability from which on it counts as an answer, and note it in the model.
+    """Choose for each class the probability from which on it counts as predicted, and note it in the model.
 
-    The threshold with the highest F1 on the validation part is taken, in the middle between two probabilities that
-    occur there; among equals the one nearest to 0.5. A class without a positive image there keeps 0.5. The test part
-    is never looked at. On a small validation part the choice is uncertain, and what `kertl.evaluate` says of that part
-    afterwards is too good.
+    The threshold with the highest F1 on the validation set is taken, in the middle between two probabilities that occur
+    there; among equals the one nearest to 0.5. A class without a positive image there keeps 0.5. The test set is never
+    used. On a small validation set the choice is uncertain, and the metrics of `kertl.evaluate` on that set are too
+    good afterwards.
 
-    `kertl.answers` and `kertl.evaluate` go by these thresholds, and `kertl.save` keeps them. `kertl.fine_tune` calls
+    `kertl.answers` and `kertl.evaluate` use these thresholds, and `kertl.save` stores them. `kertl.fine_tune` calls
     this at its end.
 
     Args:
         model: A model for "binary" or "multi_label".
-        data: Data with a validation part, whose classes are among the model's by name, in any order.
-        predictions: What `kertl.predict` gives for that part, where it has been asked already.
+        data: Data with a validation set, whose classes are among the model's by name, in any order.
+        predictions: The result of `kertl.predict` for the validation set, if you have it already.
 
     Returns:
-        The threshold of each class by name; for "binary" that of the second class alone.
+        The threshold of each class by name; for "binary" only that of the second class.
 
     Raises:
         DataError: If the data have a class that the model does not know, or are of another task.
-        ValueError: If the task has no thresholds, or there is no validation part.
+        ValueError: If the task has no thresholds, or there is no validation set.
 
     Reference:
         Lipton, Elkan & Naryanaswamy, "Optimal Thresholding of Classifiers to Maximize F1 Measure", 2014.
@@ -46,7 +46,7 @@ def tune_thresholds(model: keras.Model, data: ImageData, *, predictions: np.ndar
         advice = f"Its task is {task.name!r}."
         raise complain("model", "for 'binary' or 'multi_label', which have thresholds", model, advice)
     if data.validation is None:
-        raise complain("data", "data with a validation part, which the thresholds are chosen on", data)
+        raise complain("data", "data with a validation set, on which the thresholds are chosen", data)
     labelled = matched(model, data.validation)
     truth, names = np.asarray(labelled.labels), labelled.class_names
     probabilities = predict(model, data.validation) if predictions is None else predictions
@@ -57,13 +57,13 @@ def tune_thresholds(model: keras.Model, data: ImageData, *, predictions: np.ndar
 
 
 def thresholds_of(model: keras.Model, outputs: int) -> np.ndarray:
-    """The threshold of each output; 0.5 where none was chosen."""
+    """The threshold of each output; 0.5 if none was chosen."""
     info = model_info(model)
     return np.array(info.thresholds if info is not None and info.thresholds else [DEFAULT_THRESHOLD] * outputs)
 
 
 def best_threshold(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    """The threshold with the highest F1, `2 tp / (2 tp + fp + fn)`; 0.5 where nothing is positive."""
+    """The threshold with the highest F1, `2 tp / (2 tp + fp + fn)`; 0.5 if nothing is positive."""
     if not truth.any():
         return DEFAULT_THRESHOLD
     levels, places = np.unique(probabilities.astype(np.float64), return_inverse=True)

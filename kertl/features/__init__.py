@@ -1,4 +1,4 @@
-"""Extract once: what the frozen prefix of a model makes of the images, computed once and used by all that follows."""
+"""Extract once: features that a model's frozen prefix computes from images, for everything that trains on them."""
 
 from kertl.features._batches import EpochFitter, FeatureBatches, feature_batches
 from kertl.features._extract import extract

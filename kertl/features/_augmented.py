@@ -1,4 +1,4 @@
-"""Augmented versions of images whose draw is a function of seed, version and the images of the batch."""
+"""Augmented versions of images, drawn as a function of seed, version and the images of the batch."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from kertl.features._keys import layer_settings
 
 
 class Augmenter:
-    """Varies batches of one shape by the layers of a strength or a list of transformations.
+    """Varies batches of one shape with the layers of a strength or a list of transformations.
 
     Args:
         strength: As in `kertl.data.augment.layers`.
-        seed: Of all draws.
+        seed: Seed of all draws.
         shape: Shape of every batch.
     """
 
@@ -38,7 +38,7 @@ class Augmenter:
         Args:
             batch: The images, of the shape given.
             view: Which version.
-            digests: What tells the images of the batch apart.
+            digests: Digests that identify the images of the batch.
         """
         drawn = hashlib.sha256(f"{self._seed} {view} ".encode() + digests.tobytes()).digest()
         random = np.random.default_rng(np.frombuffer(drawn, np.uint32))

@@ -1,7 +1,7 @@
 """Features in batches, and a `fit` on them that runs a whole epoch per call.
 
-The order of an epoch is that of `kertl.data.ImageDataset`, so that training on features goes through the examples as
-training on their images does.
+The order of an epoch is that of `kertl.data.ImageDataset`, so training on features sees the examples in the same order
+as training on their images.
 """
 
 import math
@@ -18,16 +18,16 @@ from kertl.data import Epochs, mixed, mixing
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Numbers in a batch that is only judged, not trained on: four megabytes.
+# Numbers in a batch that is only evaluated, not trained on: four megabytes.
 _JUDGED_AT_ONCE = 2**20
 
 
 class FeatureBatches(Epochs):
     """Rows of features in batches, as `(features, labels)` or `(features, labels, weights)`.
 
-    In epoch `e` of a shuffled one the order is `np.random.default_rng((seed, e)).permutation(num_examples)`. Every
-    whole pass counts `epoch` up by one; `EpochFitter` sets it to the epoch of `fit`. A `fit` without it must be called
-    with `shuffle=False`.
+    In epoch `e` the order, if shuffled, is `np.random.default_rng((seed, e)).permutation(num_examples)`. Every whole
+    pass counts `epoch` up by one; `EpochFitter` sets it to the epoch of `fit`. A `fit` without it must be called with
+    `shuffle=False`.
 
     Attributes:
         values: The features, an array with one row per example, or a list of such arrays.
@@ -88,7 +88,7 @@ class FeatureBatches(Epochs):
         return mixed(parts, *mixing(self.seed, epoch, index, len(rows), self.mixup)) if self.mixup else parts
 
     def epoch_plan(self, epoch: int) -> tuple[np.ndarray, ...]:
-        """The rows of a whole epoch in order; with MixUp the row that each is mixed with, and each one's own share."""
+        """The rows of a whole epoch in order; with MixUp also each row's partner and own share."""
         order = self.order(epoch).astype(np.int64)
         if not self.mixup:
             return (order,)
@@ -114,16 +114,16 @@ def feature_batches(
     """Features in batches for `fit(..., shuffle=False)`, or faster for `EpochFitter(model).fit`.
 
     Args:
-        values: Array with one row per example, or a list of such arrays where two tensors cross the boundary.
+        values: Array with one row per example, or a list of such arrays if two tensors cross the boundary.
         labels: One label, or row of labels, per example.
         batch_size: Examples per batch; >= 1. The last batch may be smaller.
         seed: Seed of the order; >= 0.
         weights: Weight of each example in the loss. (`class_weight` of `fit` cannot be used with `EpochFitter`.)
-        shuffle: Whether the order changes from epoch to epoch; else it is that of `rows`.
+        shuffle: Whether the order changes from epoch to epoch; if not, it is that of `rows`.
         rows: Which examples are used; all by default.
         mixup: Above 0, each example is mixed with another of its batch, features, labels and weights alike, its own
-            share drawn from Beta(mixup, mixup); labels must then be numbers that can be mixed, so that several classes
-            come as one-hot rows.
+            share drawn from Beta(mixup, mixup); labels must then be numbers that can be mixed: one-hot rows for several
+            classes.
         versions: How many versions of every example `values` holds, all of the first one, then all of the second one,
             and so on; each epoch takes the next.
 
@@ -138,8 +138,8 @@ def feature_batches(
         (3, [[2, 4], [1, 4]])
 
     Reference:
-        Verma et al., "Manifold Mixup: Better Representations by Interpolating Hidden States", 2019, for MixUp of what
-        lies inside a model. https://arxiv.org/abs/1806.05236
+        Verma et al., "Manifold Mixup: Better Representations by Interpolating Hidden States", 2019, for MixUp of
+            tensors inside a model. https://arxiv.org/abs/1806.05236
     """
     integer("batch_size", batch_size, at_least=1)
     integer("seed", seed, at_least=0)
@@ -155,16 +155,16 @@ def feature_batches(
 
 
 class EpochFitter:
-    """Calls `fit` of a compiled model on feature batches, and computes a whole epoch per call where that can be done.
+    """Calls `fit` of a compiled model on feature batches, and computes a whole epoch per call where that is possible.
 
-    On the TensorFlow backend, with features in memory and one replica, `fit` sees an epoch as one batch: gathering the
-    rows and all the steps are one compiled function, and callbacks for single batches are called once an epoch, with
-    the epoch's figures. Elsewhere the batches are handed over one by one. The steps are the same.
+    On the TensorFlow backend, with features in memory and one replica, `fit` sees an epoch as one batch: one compiled
+    function gathers the rows and takes all steps, and callbacks for single batches are called once an epoch, with the
+    epoch's metrics. Otherwise the batches are passed one by one. The steps are the same.
 
-    One fitter serves several sets of batches, the folds of a cross-validation say, without compiling again.
+    One fitter serves several sets of batches, such as the folds of a cross-validation, without compiling again.
 
     Args:
-        model: A compiled model. Compiled anew, it needs a new fitter.
+        model: A compiled model. If it is compiled again, it needs a new fitter.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -183,12 +183,12 @@ class EpochFitter:
         """`model.fit` on the batches; the order of an epoch follows the number that `fit` gives it.
 
         Args:
-            batches: What `feature_batches` gives, to train on.
-            validation: The same, without shuffling, to judge each epoch by; it may be gone through in larger batches.
-            **arguments: Of `fit`, but for the data, `shuffle` and `class_weight`.
+            batches: Batches from `feature_batches`, to train on.
+            validation: The same, without shuffling, to evaluate each epoch on; larger batches may be used.
+            **arguments: Arguments of `fit`, except the data, `shuffle` and `class_weight`.
 
         Raises:
-            ValueError: If the model was compiled anew since this fitter was made.
+            ValueError: If the model was compiled again after this fitter was made.
         """
         model = self.model
         if model.optimizer is not self._optimizer:
@@ -205,10 +205,10 @@ class EpochFitter:
         try:
             return model.fit(_orders(batches), **arguments)
         finally:
-            model.train_function = None  # which has Keras make its own when it is needed
+            model.train_function = None  # so that Keras makes its own when it is needed
 
     def _on_device(self, batches: FeatureBatches) -> tuple[Any, ...]:
-        """Features, labels and weights as tensors; those of the call before are used again."""
+        """Features, labels and weights as tensors; those of the previous call are reused."""
         arrays = {id(array): array for array in keras.tree.flatten(batches.parts)}
         held = {key: self._held.get(key, (array, None)) for key, array in arrays.items()}
         self._held = {
@@ -233,7 +233,7 @@ def _steps_function(model: keras.Model) -> Any:
         order, *mix = orders.get_next()
 
         def gathered(tensor: Any, begin: Any) -> Any:
-            """What the examples of a batch have there."""
+            """The values of the examples of a batch."""
             here = slice(begin, begin + batch_size)
             own = tf.gather(tensor, order[here])
             if not mix:
@@ -268,7 +268,7 @@ def _orders(batches: FeatureBatches) -> "tf.data.Dataset":
 
 
 def _in_order(batches: FeatureBatches) -> "tf.data.Dataset":
-    """All examples in order, in larger batches: where nothing trains, there are no gradients to keep anything for."""
+    """All examples in order, in larger batches: without training, no memory is needed for gradients."""
     import tensorflow as tf
 
     per_row = sum(math.prod(array.shape[1:]) for array in _listed(batches.values))

@@ -21,12 +21,12 @@ from kertl.run_files import write_json
 _logger = logging.getLogger(__name__)
 
 # How much OpenVINO's features of a batch may differ from Keras', as the norm of the difference relative to the norm.
-# Behind a trained MobileNetV2 each of the two differed by 4e-6 from the same forward pass in float64. bfloat16 has
-# 8 bits, 0.4 % of each number, which grow from layer to layer.
+# After a trained MobileNetV2 each of the two differed by 4e-6 from the same forward pass in float64. bfloat16 has 8
+# bits, an error of 0.4 % of each number, which grows from layer to layer.
 BOUNDS = {"float32": 1e-5, "mixed_bfloat16": 0.1}
 
 _LAST: weakref.WeakKeyDictionary[keras.Model, tuple[Any, "Engines"]] = weakref.WeakKeyDictionary()
-"""For each model that is in use the engines of the last extraction from it."""
+"""The engines of the last extraction from each model that is in use."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Engines:
     """The engines of one prefix, each made when it is first asked for.
 
     Args:
-        model: The model that the prefix is the beginning of.
+        model: The model that begins with the prefix.
         prefix: The prefix.
         shape: Shape of every batch.
         dtype: Type of every batch.
@@ -60,10 +60,10 @@ class Engines:
 
         Args:
             wanted: "keras", "openvino", or "auto" for the rule.
-            record: A file in which the rule's answer is kept, so that it is the same the next time.
+            record: A file that keeps the rule's choice, so that it is the same the next time.
 
         Raises:
-            ValueError: If "openvino" is wanted and cannot be had, or differs from Keras by more than the bound.
+            ValueError: If "openvino" is wanted and is not available, or differs from Keras by more than the bound.
         """
         if wanted == "keras":
             return Choice("keras", "asked for")
@@ -94,7 +94,7 @@ class Engines:
 
     @property
     def _traced(self) -> Any:
-        """Keras' engine in float32, which OpenVINO's is made from and compared with."""
+        """Keras' engine in float32, from which OpenVINO's is made and with which it is compared."""
         return self._engine("keras", "float32")
 
     def _by_agreement(self, record: Path | None) -> Choice:
@@ -104,13 +104,13 @@ class Engines:
 
     @functools.cached_property
     def _compared(self) -> Choice:
-        """OpenVINO if it gives what Keras gives for a batch of noise, the same one each time."""
+        """OpenVINO if it agrees with Keras on a batch of noise, which is the same each time."""
         random = np.random.default_rng(0)
         batch = random.integers(0, 256, self._shape).astype(self._dtype)
         bound = BOUNDS[self.precision]
         try:
             ours = _outputs(self.engine("openvino"), batch)
-        except Exception as error:  # whatever the converter cannot do, Keras can
+        except Exception as error:  # whatever the converter fails on, Keras can do
             reason = f"OpenVINO cannot run the model ({type(error).__name__}: {str(error).partition(chr(10))[0][:200]})"
             return Choice("keras", reason)
         theirs = _outputs(self._traced, batch)
@@ -129,7 +129,7 @@ def engines_of(
     """The engines of a prefix: those made for the last extraction from the model, if nothing has changed since.
 
     So the parts of a data set are extracted one after the other with one engine. An engine computes with the variables
-    it was made for, as they were or as they are; so both must be the same.
+    it was made for, and with the values they had; so both must be unchanged.
     """
     same = (key, [id(weight) for weight in prefix.weights], shape, np.dtype(dtype), precision)
     before = _LAST.get(model)

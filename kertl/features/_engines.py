@@ -1,6 +1,6 @@
-"""What runs a prefix: Keras on whatever backend, or OpenVINO on a CPU.
+"""What runs a prefix: Keras on any backend, or OpenVINO on a CPU.
 
-An engine takes batches of one shape and type only; it begins a batch with `run` and may end it as late as `fetch`.
+An engine only takes batches of one shape and type; it begins a batch with `run` and may finish it as late as `fetch`.
 """
 
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ class Engine(Protocol):
     name: str
 
     def send(self, batch: np.ndarray) -> Any:
-        """Bring a batch to where it is computed on; called ahead, in another thread."""
+        """Move a batch to the device; called ahead of time, in another thread."""
 
     def run(self, batch: Any) -> Any:
         """Begin to compute a batch that was sent."""
@@ -81,7 +81,7 @@ class TensorFlowEngine(_Plain):
 
 
 class _Jax(_Plain):
-    """One compiled function of the weights, which come as arguments and stay on the device, and the batch."""
+    """One compiled function of the batch and the weights, which are arguments and stay on the device."""
 
     def __init__(self, prefix: keras.Model, shape: tuple[int, ...], dtype: Any) -> None:
         super().__init__(prefix)

@@ -1,4 +1,4 @@
-"""`extract`: what the frozen part of a model makes of images, computed once."""
+"""`extract`: the features that the frozen part of a model computes from images, computed once."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,36 +35,35 @@ def extract(
     cache_bytes: int | None = None,
     verbose: str | bool = "auto",
 ) -> Features:
-    """Run the frozen part of a model once over images, for all that trains on what it gives.
+    """Run the frozen part of a model once over images, to train on the result as often as needed.
 
-    Features are kept in memory, or, where `cache_dir` is given, in files there: what is in them already is not computed
-    again, for any data that has the same images. What they are kept under tells the model's weights, the content of
-    each image and everything else they depend on, so that features of something else are never taken for them.
+    Features are cached in memory or, if `cache_dir` is given, in files there: what they already hold is not computed
+    again, for any data with the same images. The key covers the model's weights, the content of each image and
+    everything else that features depend on, so features of something else are never mistaken for them.
 
     Args:
-        model: A backbone, a built model or anybody's functional model.
-        data: A part of `kertl.data`, an array of images or (images, labels), a finite `keras.utils.PyDataset`, or a
-            finite `tf.data.Dataset`; the last two must give the same images at each pass, of which there are two.
+        model: A backbone, a built model or any functional model.
+        data: A dataset of `kertl.data`, an array of images or (images, labels), a finite `keras.utils.PyDataset`, or a
+            finite `tf.data.Dataset`; the last two are read twice and must give the same images each time.
         at: The boundary, as in `kertl.split`.
         augment: How the versions of each image are varied, as a stage's `augment`.
-        views: How many augmented versions of each image are made; 0 makes the plain one.
-        seed: Of the augmentation; >= 0. The same images in the same batches of 32 (on an accelerator 256) are varied in
-            the same way.
-        engine: "keras", "openvino", or "auto": on a CPU OpenVINO where it is installed and gives what Keras gives on
-            a batch of noise, the difference having at most 1e-5 of the norm in float32 and 0.1 in bfloat16; else
-            Keras.
-        dtype: What features are kept as: "float32", "float16" or "bfloat16".
-        precision: What they are computed in, as in `kertl.Recipe`.
-        cache_dir: The folder of the files; made if it is not there. None keeps features in memory.
-        cache_bytes: The most that the features of `data` may take; None sets no bound but what is free.
+        views: How many augmented versions of each image are made; 0 for the unchanged image alone.
+        seed: Seed of the augmentation; >= 0. The same images in the same batches of 32 (256 on an accelerator) are
+            varied in the same way.
+        engine: "keras", "openvino", or "auto": OpenVINO on a CPU if it is installed and agrees with Keras on a batch of
+            noise, with a difference of at most 1e-5 of the norm in float32 and 0.1 in bfloat16; else Keras.
+        dtype: The type in which features are cached: "float32", "float16" or "bfloat16".
+        precision: The precision they are computed in, as in `kertl.Recipe`.
+        cache_dir: The folder of the files; created if it does not exist. None caches features in memory.
+        cache_bytes: The most bytes that the features of `data` may take; None limits them only by what is free.
         verbose: Whether to show progress on stderr; "auto" shows it on a terminal and in a notebook.
 
     Returns:
         The features, in the data's own order.
 
     Raises:
-        ValueError: If an argument is outside its range, `at` leaves nothing to extract, or there is no room.
-        TypeError: If `data` is none of what is accepted.
+        ValueError: If an argument is outside its range, `at` leaves nothing to extract, or the features do not fit.
+        TypeError: If `data` is not of an accepted type.
         DataError: If the data cannot be used; the message says why.
 
     Example:
@@ -84,9 +83,9 @@ def extract(
     if first == 0:
         raise complain(
             "at",
-            "a boundary with something in front of it",
+            "a boundary with something before it",
             at,
-            "Nothing is frozen there, so there is nothing to extract; train on the images themselves.",
+            "Nothing is frozen there, so there is nothing to extract; train on the images.",
         )
     source = source_of(data)
     _check_images(chain, source)

@@ -1,4 +1,4 @@
-"""Features as they are handed out: all of them as arrays, or those of some images at a time."""
+"""Features as they are returned: all of them as arrays, or those of some images at a time."""
 
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from kertl.features._store import Rows
 
 
 class View(Protocol):
-    """The features of all images in one version of these, in memory or in files."""
+    """The features of all images in one version, in memory or in files."""
 
     layout: Layout
 
@@ -37,7 +37,7 @@ class InMemory:
         return len(self._arrays[0])
 
     def put(self, images: np.ndarray, rows: np.ndarray) -> None:
-        """Keep the rows of the images given by number."""
+        """Store the rows of the images given by number."""
         parts = self.layout.unpack(rows)
         for array, part in zip(self._arrays, parts if isinstance(parts, list) else [parts], strict=True):
             array[images] = part
@@ -51,7 +51,7 @@ class InMemory:
 
 
 class OnDisk:
-    """Features in files, of which only what is asked for is read."""
+    """Features in files, of which only the requested rows are read."""
 
     def __init__(self, rows: Rows) -> None:
         self.layout, self._rows = rows.layout, rows
@@ -96,14 +96,14 @@ class FileArray:
 
 
 class Features:
-    """What a prefix made of images, in the data's own order (not shuffled).
+    """The features that a prefix computed from images, in the data's own order (not shuffled).
 
     Attributes:
         labels: The labels, as the data has them, or None.
         at: The boundary.
-        views: How many augmented versions of each image there are; 0 for the plain one alone.
-        engine: What computed them, "keras" or "openvino".
-        reason: Why that.
+        views: How many augmented versions of each image there are; 0 for the unchanged image alone.
+        engine: The engine that computed them, "keras" or "openvino".
+        reason: Why this engine was chosen.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Features:
 
     @property
     def values(self) -> Any:
-        """Features of shape `(images, ...)`, like an array; a list of two where two tensors cross the boundary."""
+        """Features of shape `(images, ...)`, like an array; a list of two if two tensors cross the boundary."""
         return self.view(0)
 
     def view(self, number: int) -> Any:
@@ -126,14 +126,14 @@ class Features:
         return self._version(number).values
 
     def take(self, rows: Any, view: int = 0) -> Any:
-        """The features of some images as real arrays, read from disk where they are there, and only those.
+        """The features of some images as real arrays; only these are read if they are on disk.
 
         Args:
             rows: Numbers of the images, in any order, of shape `(n,)`.
             view: Which augmented version.
 
         Returns:
-            Array of shape `(n, ...)`; a list of two where two tensors cross the boundary.
+            Array of shape `(n, ...)`; a list of two if two tensors cross the boundary.
 
         Raises:
             IndexError: If there is no such image or version.

@@ -1,4 +1,4 @@
-"""The features of one data set, made where they are to be kept: in memory, or in files beside those made before."""
+"""The features of one data set, computed into their cache: memory, or files beside those made before."""
 
 import contextlib
 import dataclasses
@@ -24,9 +24,9 @@ from kertl.groups import Chain
 from kertl.model import computing_in, cut
 
 _SHARD_BYTES = 1 << 26
-"""What is kept back at most before it is written, over all versions."""
+"""The most that is held back before it is written, over all versions."""
 _SHARD_SECONDS = 30.0
-"""How long it is kept back at most: what a kill can cost."""
+"""How long it is held back at most, which is what a kill can cost."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +39,15 @@ class Augmentation:
 
 
 class Job:
-    """What has to be known to extract.
+    """What an extraction needs to know.
 
     Args:
         model: The model.
         chain: Its groups.
-        first: The group behind the boundary.
+        first: The first group after the boundary.
         source: The images.
-        augmentation: How they are varied; None leaves them as they are.
-        precision: What to compute in.
+        augmentation: How they are varied; None leaves them unchanged.
+        precision: The precision to compute in.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Job:
         return list(views), choice
 
     def on_disk(self, layout: Layout, wanted: str, folder: Path, verbose: str | bool) -> tuple[list[View], Choice]:
-        """All versions, in files, from which those that are there already are taken."""
+        """All versions, in files; those that are already there are reused."""
         key = self._key or prefix_key(self._chain, self._first)
         engines = [identity(name, self._precision) for name in ("keras", "openvino")]
         rule = key_of({"prefix": key, "shape": self._shape, "engines": engines})
@@ -137,7 +137,7 @@ class Job:
             )
 
     def _drawn(self, version: int) -> dict[str, Any]:
-        """What a version of an image depends on beside the image and the model."""
+        """What a version of an image depends on besides the image and the model."""
         if self._augmentation is None:
             return {}
         settings = Augmenter(self._augmentation.strength, 0, self._shape).settings
@@ -154,7 +154,7 @@ class _Writer:
         self._since, self._bytes = time.monotonic(), 0
 
     def put(self, version: int, rows: np.ndarray, outputs: list[np.ndarray]) -> None:
-        """Keep a version of a batch."""
+        """Add a version of a batch."""
         packed = self._layout.pack(outputs, len(rows))
         self._kept[version].append(packed)
         self._images[version].append(rows)
@@ -164,7 +164,7 @@ class _Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is kept."""
+        """Write what is held back."""
         for store, kept, images in zip(self._stores, self._kept, self._images, strict=True):
             if kept:
                 store.write(self._digests[np.concatenate(images)], np.concatenate(kept))

@@ -1,4 +1,4 @@
-"""What the features of an image depend on beside the image, as one digest: two that differ in anything differ in it."""
+"""Everything that the features of an image depend on besides the image, as one digest."""
 
 import hashlib
 import inspect
@@ -11,15 +11,15 @@ import numpy as np
 
 from kertl.groups import Chain
 
-_NOT_COMPARED = ("name", "trainable")  # automatic names count on in a process; flags change with the stage
+_NOT_COMPARED = ("name", "trainable")  # automatic names are numbered per process; flags change with the stage
 _VERSIONED = ("keras", "keras_hub", "keras_cv", "kertl")
 
 
 def prefix_key(chain: Chain, first: int) -> str:
-    """The digest of what the groups in front of group `first` compute: layers, how they are joined, and weights.
+    """The digest of what the groups before group `first` compute: layers, how they are connected, and weights.
 
     Raises:
-        ValueError: If a layer does not tell its settings.
+        ValueError: If a layer does not report its settings.
     """
     numbers: dict[Any, int] = {}
     kind = type(chain.graph.input)
@@ -39,7 +39,7 @@ def prefix_key(chain: Chain, first: int) -> str:
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
-    """The digest of whatever JSON can say."""
+    """The digest of anything that JSON can hold."""
     return hashlib.sha256(_json(parts)).hexdigest()
 
 
@@ -50,13 +50,13 @@ def layer_settings(layer: Any) -> list[Any]:
 
 
 def _settings(operation: Any) -> list[Any]:
-    """The class and the settings of a layer or operation; of a class that no version tells, the code too."""
+    """The class and settings of a layer or operation; for a class without a package version, its code too."""
     kind = type(operation)
     try:
         config = operation.get_config()
     except NotImplementedError as error:
         raise ValueError(
-            f"`model` must have layers that tell their settings, for features to be cached on disk. "
+            f"`model` must have layers that report their settings, for features to be cached on disk. "
             f"Received: {operation.name!r} of class {kind.__name__}, which has no `get_config`. "
             "Write that method, or pass cache_dir=None."
         ) from error
@@ -64,7 +64,7 @@ def _settings(operation: Any) -> list[Any]:
     if kind.__module__.partition(".")[0] not in _VERSIONED:
         try:
             source = inspect.getsource(kind)
-        except (OSError, TypeError):  # typed in at a prompt
+        except (OSError, TypeError):  # defined at a prompt
             source = ""
     settings = {name: value for name, value in config.items() if name not in _NOT_COMPARED}
     return [kind.__qualname__, _nameless(settings), source]
@@ -73,7 +73,7 @@ def _settings(operation: Any) -> list[Any]:
 def _nameless(value: Any) -> Any:
     """Settings without the names of layers, at any depth: a layer may have others inside it.
 
-    Names of other things, a precision say, are settings.
+    Names of other things, such as a precision, are settings.
     """
     if isinstance(value, dict):
         left_out = _NOT_COMPARED if "trainable" in value else ()
@@ -86,7 +86,7 @@ def _json(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON cannot say: arrays by their content, all else by how it shows itself."""
+    """What JSON cannot hold: arrays by their content, everything else by its `repr`."""
     if hasattr(value, "__array__"):
         array = np.ascontiguousarray(keras.ops.convert_to_numpy(value))
         return [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]

@@ -1,4 +1,4 @@
-"""How the tensors that cross a boundary become rows of numbers: one row per image, whatever crosses."""
+"""How the tensors that cross a boundary become rows of numbers, one row per image."""
 
 import dataclasses
 import math
@@ -46,7 +46,7 @@ class Layout:
         return np.ascontiguousarray(rows, DTYPES[self.dtype])
 
     def unpack(self, rows: np.ndarray) -> Any:
-        """Rows as what crosses: one array, or a list of them."""
+        """Rows as the tensors that cross: one array, or a list of them."""
         edges = np.cumsum([0, *self.widths])
         parts = [
             rows[:, start:stop].reshape(len(rows), *shape)

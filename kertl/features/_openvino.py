@@ -1,4 +1,4 @@
-"""Running a prefix by OpenVINO, which on a CPU is two to eight times as fast as Keras' own forward pass."""
+"""Running a prefix with OpenVINO, which on a CPU is two to eight times as fast as Keras' own forward pass."""
 
 import functools
 import importlib.util
@@ -16,7 +16,7 @@ _HINTS = {"float32": "f32", "mixed_bfloat16": "bf16"}
 
 
 def obstacle(precision: str) -> str:
-    """Why OpenVINO cannot run a prefix here; empty where it can."""
+    """Why OpenVINO cannot run a prefix here; empty if it can."""
     backend = keras.backend.backend()
     accelerators = [device for device in keras.distribution.list_devices() if not str(device).startswith("cpu")]
     if accelerators:
@@ -26,7 +26,7 @@ def obstacle(precision: str) -> str:
     if importlib.util.find_spec("openvino") is None:
         return "OpenVINO is not installed (pip install 'kertl[openvino]')"
     if backend != "tensorflow":
-        # By Keras' exporter the JAX backend passes through operations that OpenVINO 2026.4 does not know.
+        # Keras' exporter on the JAX backend produces operations that OpenVINO 2026.4 does not know.
         return f"models of the {backend} backend are not converted for OpenVINO"
     return ""
 
@@ -34,8 +34,8 @@ def obstacle(precision: str) -> str:
 class OpenVinoEngine:
     """A prefix converted for OpenVINO.
 
-    Its graph is the one that TensorFlow has traced already, with weights as constants: OpenVINO reads it in a quarter
-    of the time of Keras' exporter, and without the outputs by which that undoes fusions.
+    Its graph is the one that TensorFlow has already traced, with weights as constants. OpenVINO reads it in a quarter
+    of the time that Keras' exporter takes, and without the extra outputs with which the exporter prevents fusions.
 
     Args:
         traced: The engine of the prefix, in float32, on TensorFlow.
@@ -65,10 +65,10 @@ class OpenVinoEngine:
 
 @functools.cache
 def _core() -> Any:
-    """OpenVINO's CPU, once for the life of the process.
+    """OpenVINO's CPU core, made once per process.
 
-    Each core of OpenVINO 2026.4 gives the thread that makes it a stack for signals. Of two, the one that goes first
-    leaves the thread with memory that is gone, and the next Ctrl-C is a segmentation fault.
+    Each core of OpenVINO 2026.4 gives the thread that makes it a stack for signals. With two cores, the first to be
+    deleted leaves the thread with freed memory, and the next Ctrl-C is a segmentation fault.
     """
     import openvino
 

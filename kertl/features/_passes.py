@@ -1,4 +1,4 @@
-"""One pass over images: the next batches are read while one is computed and those before are put away."""
+"""One pass over images: while one batch is computed, the next are read and the previous ones stored."""
 
 import collections
 import concurrent.futures
@@ -14,7 +14,7 @@ from kertl.features._progress import Progress
 from kertl.features._sources import Source
 
 _AHEAD = 3
-"""Batches that are read, and batches that are put away, beside the one that is computed."""
+"""Batches that are read, and batches that are stored, besides the one that is computed."""
 
 Put = Callable[[int, np.ndarray, list[np.ndarray]], None]
 """Takes the number of a version, the numbers of its images, and the tensors of a whole batch."""
@@ -34,22 +34,22 @@ def one_pass(
 ) -> None:
     """Compute the features of some images, one version after the other for each batch.
 
-    Every batch is of the full size, the last one filled up with zeros, so that what comes out for an image does not
-    depend on how many others there are.
+    Every batch has the full size, the last one padded with zeros, so the features of an image do not depend on how many
+    others there are.
 
     Args:
         source: The images.
         rows: The numbers of those to compute.
-        engine: What computes.
+        engine: The engine that computes.
         batch_size: Images per batch.
-        put: Called in a thread of its own, for one batch at a time, in order.
+        put: Called in its own thread, for one batch at a time, in order.
         versions: The versions to make.
-        augmenter: What makes them; None leaves images as they are.
-        digests: What tells all images of the source apart, for the augmenter.
-        progress: Told of the images that are done.
+        augmenter: What makes them; None leaves images unchanged.
+        digests: Digests that identify all images of the source, for the augmenter.
+        progress: Receives the number of images done.
 
     Raises:
-        BaseException: Whatever went wrong in any of the threads; what was computed before is put away.
+        BaseException: Any error in any of the threads; what was computed before is stored.
     """
 
     def prepared() -> Iterator[tuple[int, np.ndarray, Any]]:
@@ -84,7 +84,7 @@ def one_pass(
 
 
 def _ahead(items: Iterator[Any], reader: concurrent.futures.Executor) -> Generator[Any, None, None]:
-    """The items, of which a thread makes the next few meanwhile."""
+    """The items, the next few of which a thread makes in advance."""
     end = object()
     coming = collections.deque(reader.submit(next, items, end) for _ in range(_AHEAD))
     try:

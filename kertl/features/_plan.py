@@ -1,6 +1,6 @@
-"""Whether to keep features or to compute them at every epoch: the sums before the work starts, and a rule.
+"""Whether to cache features or to compute them in every epoch: an estimate before the work starts, and a rule.
 
-The rule weighs bytes, epochs and versions only. Times are measured to be printed: two runs must choose alike.
+The rule weighs only bytes, epochs and versions. Times are measured for display only, since two runs must choose alike.
 """
 
 import dataclasses
@@ -32,13 +32,13 @@ class Plan:
     epochs: int
     """Epochs to train for."""
     views: int
-    """Augmented versions kept of each image; 0 for the plain one alone."""
+    """Augmented versions cached of each image; 0 for the unchanged image alone."""
     bytes_per_image: int
-    """What crosses the boundary for one image, as it is kept."""
+    """Bytes that cross the boundary for one image, as cached."""
     bytes_needed: int
-    """That times the images and their versions."""
+    """`bytes_per_image` times the images and their versions."""
     memory_free: int
-    """Bytes of memory that can be had."""
+    """Bytes of free memory."""
     disk_free: int | None
     """Bytes that can be written to the folder; None where there is none."""
     choice: str
@@ -46,7 +46,7 @@ class Plan:
     reason: str
     """Why."""
     images_per_second: float | None = None
-    """Forward passes of the prefix, from a short measurement; None where training asks for new images at each epoch."""
+    """Forward passes of the prefix, from a short measurement; None if training needs new images in each epoch."""
     seconds_cached: float = 0.0
     """Extraction and training on features, by that measurement."""
     seconds_live: float = 0.0
@@ -54,11 +54,11 @@ class Plan:
 
     @property
     def fits_on_disk(self) -> bool:
-        """Whether files with the features find room, where there is a folder for them."""
+        """Whether files with the features fit on the disk, if there is a folder for them."""
         return self.disk_free is not None and self.bytes_needed <= self.disk_free * DISK_SHARE
 
     def lines(self) -> list[str]:
-        """The sums, for people."""
+        """The estimate as text."""
         chosen = f"{_CHOSEN[self.choice]}: {self.reason}"
         if self.images_per_second is None:
             return [chosen]
@@ -70,15 +70,15 @@ class Plan:
         cached, live = _span(self.seconds_cached), _span(self.seconds_live)
         return [
             f"{self.images} images{versions}, {kept} ({free})",
-            f"{speed}; {self.epochs} epochs take about {cached} on kept features, {live} on images",
+            f"{speed}; {self.epochs} epochs take about {cached} on cached features, {live} on images",
             chosen,
         ]
 
 
 _CHOSEN = {
-    "memory": "Features are kept in memory",
-    "disk": "Features are kept on disk",
-    "live": "Features are not kept",
+    "memory": "Features are cached in memory",
+    "disk": "Features are cached on disk",
+    "live": "Features are not cached",
 }
 
 
@@ -96,11 +96,10 @@ def plan(
     cache_dir: str | Path | None = None,
     dtype: str = "float32",
 ) -> Plan:
-    """What keeping features takes and saves, and whether to do it.
+    """What caching features takes and saves, and whether to do it.
 
-    `cache="auto"` keeps them if they are used more than once for each time they are made (more epochs than versions),
-    the training does not ask for images that are new at each epoch (augmentation without versions), and there is room:
-    in memory, else in `cache_dir`.
+    `cache="auto"` caches them if each is used more than once (more epochs than versions), training does not need new
+    images in each epoch (augmentation without versions), and they fit into memory, or else into `cache_dir`.
 
     Args:
         prefix: The frozen part.
@@ -108,23 +107,23 @@ def plan(
         images: How many images there are to train on; >= 1.
         image_shape: Shape of one of them.
         epochs: How often each is trained on; >= 1.
-        views: Augmented versions to keep of each; 0 for the plain one alone.
+        views: Augmented versions to cache of each; 0 for the unchanged image alone.
         augmented: Whether training varies the images.
-        cache: True to keep features or raise, False not to, "auto" by the rule.
-        cache_bytes: The most that they may take; None sets no bound but what is free.
+        cache: True to cache features or raise, False not to cache, "auto" to follow the rule.
+        cache_bytes: The most bytes that they may take; None limits them only by what is free.
         cache_dir: A folder for those that do not fit into memory.
-        dtype: What they are kept as.
+        dtype: The type in which they are cached.
 
     Raises:
-        ValueError: If `cache=True` and there is no room or features would not be what training asks for; the message
-            names the sums.
+        ValueError: If `cache=True` and the features do not fit or would not be what training needs; the message gives
+            the numbers.
     """
     shapes = prefix.compute_output_shape((1, *image_shape))
     shapes = shapes if isinstance(shapes, list) else [shapes]
     shapes = [tuple(shape[1:]) for shape in shapes]
     sums: dict[str, Any] = {"cache_bytes": cache_bytes, "cache_dir": cache_dir, "dtype": dtype}
     found = plan_of(shapes, images, epochs=epochs, views=views, augmented=augmented, cache=cache, **sums)
-    if augmented and not views:  # nothing to weigh
+    if augmented and not views:  # nothing to measure
         return found
     front, after = _seconds(prefix, suffix, (_MEASURED, *image_shape), shapes)
     return dataclasses.replace(
@@ -182,24 +181,24 @@ def _decide(
     memory: int,
     disk: int | None,
 ) -> tuple[str, str]:
-    """The choice and its reason, from sums that are no times."""
+    """The choice and its reason, without regard to times."""
     if cache is False:
         return "live", "as asked by cache=False"
     place, why = _place(needed, cache_bytes, memory, disk)
     if cache is True:
         if augmented and not views:
             raise ValueError(
-                "`views` must be >= 1 where features of augmented images are kept. Received: views=0 with cache=True. "
+                "`views` must be >= 1 to cache features of augmented images. Received: views=0 with cache=True. "
                 "Pass views=4, or augment='none', or cache=False."
             )
         if place == "live":
             raise ValueError(
-                f"`cache` must be 'auto' or False where features find no room. Received: cache=True, but {why}. Name "
+                f"`cache` must be 'auto' or False if features do not fit. Received: cache=True, but {why}. Name "
                 "a `cache_dir` on another disk, allow more `cache_bytes`, or choose a boundary with fewer numbers."
             )
         return place, f"as asked by cache=True; {why}"
     if augmented and not views:
-        return "live", "training varies the images anew at each epoch; `views` keeps some versions of each"
+        return "live", "training varies the images anew in each epoch; `views` caches some versions of each"
     if epochs <= max(1, views):
         return "live", f"{epochs} epochs would use each of {max(1, views)} versions once at most"
     return place, why
@@ -228,7 +227,7 @@ def _seconds(
 
 
 def _timed(model: Any, inputs: Any) -> float:
-    """A call after a first one."""
+    """The time of a call after a first one."""
     spent = 0.0
     for _ in range(2):
         start = time.perf_counter()

@@ -43,7 +43,7 @@ class Progress:
             self._bar.stop()
 
     def add(self, count: int) -> None:
-        """So many more images are done."""
+        """Count so many more images as done."""
         self._done += count
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)

@@ -14,7 +14,7 @@ DISK_SHARE = 0.9
 
 
 def free_disk(folder: str | Path) -> int:
-    """Bytes that can be written to a folder, which need not be there yet."""
+    """Bytes that can be written to a folder, which need not exist yet."""
     path = Path(folder).absolute()
     while not path.exists():
         path = path.parent
@@ -22,10 +22,10 @@ def free_disk(folder: str | Path) -> int:
 
 
 def check_room(needed: int, cache_dir: str | Path | None, cache_bytes: int | None) -> None:
-    """Raise if features cannot be kept.
+    """Raise if features cannot be cached.
 
     Raises:
-        ValueError: If they take more than `cache_bytes`, or than there is room for.
+        ValueError: If they take more than `cache_bytes`, or more than fits.
     """
     if cache_bytes is not None and needed > cache_bytes:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What features are made from: images of any origin as rows that can be counted, told apart and read in batches."""
+"""What features are made from: images from any source as rows that can be counted, identified and read in batches."""
 
 import hashlib
 import itertools
@@ -13,7 +13,7 @@ from kertl.data._given import is_tf_dataset
 from kertl.errors import DataError
 
 _BLOCK = 256
-"""Images that are read at a time where nothing but their digests is wanted."""
+"""Images that are read at a time when only their digests are needed."""
 
 
 class Source(Protocol):
@@ -24,7 +24,7 @@ class Source(Protocol):
     dtype: np.dtype[Any]
     labels: np.ndarray | None
     identity: dict[str, Any]
-    """What is the same for all images and decides, beside their digests, what is read."""
+    """What decides, besides the digests of the images, what is read."""
 
     def digests(self) -> np.ndarray:
         """The SHA-256 of the content of each image, of type `S32`."""
@@ -34,10 +34,10 @@ class Source(Protocol):
 
 
 def source_of(data: Any) -> Source:
-    """The source behind what a caller calls data.
+    """The source for a caller's `data`.
 
     Raises:
-        TypeError: If `data` is none of what is accepted.
+        TypeError: If `data` is not of an accepted type.
         ValueError: If it has no end.
         DataError: If its batches are not images, or labels do not fit them.
     """
@@ -53,7 +53,7 @@ def source_of(data: Any) -> Source:
         return _Stream(data.as_numpy_iterator)
     parts = data if isinstance(data, tuple) else (data,)
     if not 1 <= len(parts) <= 2 or not all(hasattr(part, "__array__") for part in parts[:1]):
-        advice = " Pass data.train, say." if isinstance(data, ImageData) else ""
+        advice = " Pass data.train, for example." if isinstance(data, ImageData) else ""
         raise TypeError(
             "`data` must be a part of `kertl.data`, an array of images or (images, labels), a finite "
             f"`keras.utils.PyDataset` or a finite `tf.data.Dataset`. Received: data={type(data).__name__}.{advice}"
@@ -88,7 +88,7 @@ class _Arrays:
 
 
 class _Dataset:
-    """A part of `kertl.data`: what is in a file is known by the digest of the file, without decoding it."""
+    """A dataset of `kertl.data`: an image is identified by the digest of its file, without decoding it."""
 
     def __init__(self, dataset: ImageDataset) -> None:
         self._reader = dataset.reader
@@ -113,9 +113,9 @@ class _Dataset:
 
 
 class _Stream:
-    """Batches that come one after the other, in another order perhaps at the next pass.
+    """Batches that come one after the other, perhaps in another order in the next pass.
 
-    A first pass counts the images and keeps their digests and labels; by its digest an image is known again later.
+    A first pass counts the images and keeps their digests and labels; later an image is recognised by its digest.
     """
 
     def __init__(self, passes: Callable[[], Iterable[Any]]) -> None:

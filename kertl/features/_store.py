@@ -1,7 +1,7 @@
-"""Rows of features in files: shards that are whole or not there, each of which can be checked by itself.
+"""Rows of features in files: shards that are complete or absent, each of which can be checked by itself.
 
 A shard is a `.npy` file of rows and, written after it, a `.json` file that says which images they belong to. Both are
-named by their content, so that two processes that write the same write the same files, and there is no index to share.
+named by their content, so two processes that write the same rows write the same files, and no index is shared.
 """
 
 import contextlib
@@ -27,12 +27,13 @@ _BLOCK = 1 << 22
 """Bytes that are read at a time to check a file."""
 _NO_IMAGE = bytes(32)
 _STALE_SECONDS = 24 * 3600
-"""Age at which what a killed process left half-written is removed; no living one writes a file for so long."""
+"""Age at which files that a killed process left half-written are removed; no running process takes that long to write
+one."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Shard:
-    """A file of rows, and what its manifest says of it."""
+    """A file of rows, and what its manifest says about it."""
 
     manifest: Path
     sha256: str
@@ -46,7 +47,7 @@ class _Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """The rows of some images, in the files where they were found; nothing of them is kept in memory."""
+    """The rows of some images, in the files where they were found; none of them are held in memory."""
 
     layout: Layout
     paths: tuple[Path, ...]
@@ -69,7 +70,7 @@ class Rows:
         in_order = bool((order[:-1] < order[1:]).all())
         found = rows if in_order else np.empty_like(rows)
         files, places = files[order], places[order]
-        # Rows that lie behind each other are read in one go.
+        # Consecutive rows are read in one go.
         breaks = np.flatnonzero((np.diff(files) != 0) | (np.diff(places) != 1)) + 1
         edges = [0, *breaks.tolist(), len(images)] if len(images) else [0]
         with contextlib.ExitStack() as stack:
@@ -97,7 +98,7 @@ class Store:
 
     Args:
         folder: Where they are.
-        key: What the rows depend on beside the images; a shard with another key is not one of them.
+        key: What the rows depend on besides the images; shards with another key are ignored.
         layout: What a row holds.
     """
 
@@ -112,11 +113,11 @@ class Store:
                 self._shards[manifest.stem] = shard
 
     def find(self, digests: np.ndarray) -> np.ndarray:
-        """Whether there is a row of each image; every shard that one would be read from has been checked then."""
+        """Whether there is a row of each image; all shards with these rows have then been checked."""
         return self._locate(digests)[0] >= 0
 
     def rows(self, digests: np.ndarray) -> Rows:
-        """The rows of images all of which were found."""
+        """The rows of images, all of which have been found."""
         files, places = self._locate(digests)
         used, files = np.unique(files, return_inverse=True)
         shards = [list(self._shards.values())[number] for number in used]
@@ -127,7 +128,7 @@ class Store:
         return Rows(self.layout, paths, starts, files.astype(np.int32), places.astype(np.int32))
 
     def write(self, digests: np.ndarray, rows: np.ndarray) -> None:
-        """Keep the rows of some images as a shard of their own, whole or not at all."""
+        """Write the rows of some images as a new shard, completely or not at all."""
         header = _header(len(rows), self.layout)
         content = np.ascontiguousarray(rows).view(np.uint8).data
         digest = hashlib.sha256(header)
@@ -152,7 +153,7 @@ class Store:
         return {"format": 1, "key": self.key, "dtype": self.layout.dtype, "shapes": shapes}
 
     def _read(self, manifest: Path) -> _Shard | None:
-        """The shard behind a manifest; a manifest that is not as it was written is removed."""
+        """The shard of a manifest; a manifest that is not as it was written is removed."""
         try:
             value = json.loads(manifest.read_text(encoding="utf-8"))
             images = np.array([bytes.fromhex(digest) for digest in value["images"]], "S32")
@@ -174,7 +175,7 @@ class Store:
             found = images[at] == digests
             files, places = np.where(found, files[at], -1), np.where(found, places[at], -1)
             shards = list(self._shards)
-            # Not `all` of a generator: each of them is to be looked at.
+            # Not `all` of a generator: every one of them is to be checked.
             if all([self._is_sound(shards[number]) for number in np.unique(files[found])]):  # noqa: C419
                 return files, places
 
@@ -182,7 +183,7 @@ class Store:
     def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All images of all shards, sorted by digest, with the numbers of their shards and rows.
 
-        Behind them stands a digest that nothing has, so that a search always ends at an entry.
+        A digest that no image has comes last, so that a search always ends at an entry.
         """
         shards = list(self._shards.values())
         images = np.concatenate([*(shard.images for shard in shards), np.array([_NO_IMAGE], "S32")])
@@ -215,7 +216,7 @@ class Store:
 
 
 def _header(count: int, layout: Layout) -> bytes:
-    """The beginning of a `.npy` file of so many rows; numpy knows no bfloat16, which is written as bits."""
+    """The header of a `.npy` file of so many rows; numpy does not know bfloat16, which is written as bits."""
     dtype = np.dtype(np.uint16) if layout.dtype == "bfloat16" else DTYPES[layout.dtype]
     header = io.BytesIO()
     described = {"descr": dtype.newbyteorder("<").str, "fortran_order": False, "shape": (count, sum(layout.widths))}
@@ -224,12 +225,12 @@ def _header(count: int, layout: Layout) -> bytes:
 
 
 def _stem(sha256: str, digests: np.ndarray) -> str:
-    """The name of a shard, which tells of its rows and of their images."""
+    """The name of a shard, derived from its rows and their images."""
     return hashlib.sha256(bytes.fromhex(sha256) + digests.tobytes()).hexdigest()[:32]
 
 
 def _hex(digests: np.ndarray) -> list[str]:
-    # numpy takes zeros off the end of what it gives back
+    # numpy strips zeros from the end of what it returns
     return [digest.ljust(32, b"\0").hex() for digest in digests.tolist()]
 
 

@@ -1,4 +1,4 @@
-"""What a stage trains on where features are kept: their versions, labels and weights in batches."""
+"""What a stage trains on when features are cached: their versions, labels and weights in batches."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from kertl.recipe import Stage
 
 
 class _OneAfterTheOther:
-    """The versions of features in files as if they were one array, which is read batch by batch."""
+    """The versions of features in files, presented as one array that is read batch by batch."""
 
     def __init__(self, features: Features) -> None:
         self._features = features
@@ -30,8 +30,8 @@ def all_versions(features: Features, in_memory: bool | None = None) -> Any:
     """All versions one after the other, `views` times as many rows as images, for the functions below.
 
     Args:
-        features: What `extract` gave.
-        in_memory: Whether they become arrays in memory; None makes them so if they take at most half of what is free.
+        features: The features from `extract`.
+        in_memory: Whether they become arrays in memory; None decides: if they take at most half of what is free.
     """
     versions = range(max(1, features.views))
     if in_memory is None:
@@ -46,13 +46,13 @@ def all_versions(features: Features, in_memory: bool | None = None) -> Any:
 
 
 def training_batches(values: Any, data: ImageData, stage: Stage, rows: np.ndarray | None = None) -> FeatureBatches:
-    """The training part as a stage trains on it: labels, class weights, MixUp and oversampling as it says.
+    """The training set as a stage trains on it, with its labels, class weights, MixUp and oversampling.
 
     Args:
-        values: What `all_versions` made of the features of `data.train`, or of more images.
-        data: The images; a batch is as large as theirs.
+        values: The versions, from `all_versions`, of the features of `data.train` or of more images.
+        data: The images; batches have the same size as theirs.
         stage: The stage.
-        rows: Which of the images that `values` has those of `data.train` are; None where it has no others.
+        rows: Which of the images in `values` are those of `data.train`; None if there are no others.
     """
     labels = np.asarray(data.train.labels)
     if stage.mixup and data.task == "single_label":
@@ -63,7 +63,7 @@ def training_batches(values: Any, data: ImageData, stage: Stage, rows: np.ndarra
 
 
 def judged_batches(values: Any, part: ImageDataset, rows: np.ndarray | None = None) -> FeatureBatches:
-    """Images that are only judged, in data order; `rows` as above."""
+    """Images that are only evaluated, in data order; `rows` as above."""
     return _batches(values, part.in_order(), np.asarray(part.labels), None, 0, 0.0, rows)
 
 
@@ -80,7 +80,7 @@ def _batches(
     count = len(keras.tree.flatten(values)[0]) // versions
 
     def placed(array: np.ndarray) -> np.ndarray:
-        """What belongs to the rows in their places, and zeros in those that nobody asks for."""
+        """The values of the rows in their positions, and zeros elsewhere."""
         if rows is None:
             return array
         found = np.zeros((count, *array.shape[1:]), array.dtype)
@@ -105,7 +105,7 @@ def _joined(*parts: Any) -> np.ndarray:
 
 
 def _weights(data: ImageData, stage: Stage) -> np.ndarray | None:
-    """The weight of each training image in the loss, which is that of its class."""
+    """The weight of each training image in the loss, which is the weight of its class."""
     if not stage.class_weights:
         return None
     by_class = data.weights_by_class(stage.class_weights)

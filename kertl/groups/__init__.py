@@ -1,12 +1,10 @@
 """Layer groups: any functional Keras model seen as a chain that can be cut at a boundary.
 
 layer_groups   the groups of a model, from the input to the features (and the head)
-find_chain     the same with the graph they were found in, for whoever cuts it
-features_of    a trained classifier without its classifier
-replay         steps of a flat graph called again on other tensors
-copied         a chain with new layers from a group on, which train apart from the original
-with_other_head  a chain with another head on the same backbone
-drawing_from   layers that are made meanwhile draw their weights from a seed
+find_chain     the same with the graph they were found in, for code that cuts it features_of    a trained classifier
+without its classifier replay         steps of a flat graph called again on other tensors copied         a chain with
+new layers from a group on, which train apart from the original with_other_head  a chain with another head on the same
+backbone drawing_from   layers made inside it draw their weights from a seed
 """
 
 import keras

@@ -18,10 +18,10 @@ def copied(chain: Chain, first: int, *, head_seed: int | None = None) -> Chain:
     """The same chain with new layers from group `first` on; the layers before it are shared.
 
     Args:
-        chain: The original, which stays as it is.
+        chain: The original, which is not changed.
         first: Number of the first group that is copied; 0 copies all of them.
         head_seed: None gives the copies the weights of the original. A number draws the weights of the head anew, as
-            `kertl.build` does after `keras.utils.set_random_seed(head_seed)` on a backbone that is loaded already.
+            `kertl.build` does after `keras.utils.set_random_seed(head_seed)` on a backbone that is already loaded.
 
     Raises:
         ValueError: If a layer cannot be made again from its settings.
@@ -80,9 +80,9 @@ def with_other_head(chain: Chain, head: keras.Model) -> Chain:
 
 @contextmanager
 def drawing_from(seed: int) -> Iterator[None]:
-    """Let layers that are made draw their weights as after `keras.utils.set_random_seed(seed)`.
+    """Let new layers draw their weights as after `keras.utils.set_random_seed(seed)`.
 
-    Keras draws the seeds of initialisers from Python's generator, which is given back as it was.
+    Keras draws the seeds of initialisers from Python's generator, whose state is restored afterwards.
     """
     before = random.getstate()
     random.seed(seed)

@@ -1,6 +1,6 @@
 """Where a flat graph can be cut, and how the pieces between the cuts make blocks.
 
-A cut is a place where one tensor alone crosses from front to back (two, where a model such as NASNet has too few of
+A cut is a place where only one tensor crosses from front to back (two, where a model such as NASNet has too few of
 those), and where no layer with weights is used on both sides.
 """
 
@@ -54,7 +54,8 @@ def blocks(graph: Graph, places: Sequence[Cut], stop: int) -> list[Cut]:
     """Those `places` among the first `stop` steps where a block ends, `stop` itself being the last.
 
     What lies between two places joins the block before it if it has no kernel (a norm, an activation, a pooling),
-    unless its name or its being padding says that it belongs to what it feeds; and if it goes on with the same block.
+    unless its name says that it belongs to what it feeds, or it is padding. It also joins if it continues the same
+    block.
     """
     inner = [place for place in places if place.end <= stop]
     starts = [0, *(place.end for place in inner[:-1])]
@@ -73,7 +74,7 @@ def blocks(graph: Graph, places: Sequence[Cut], stop: int) -> list[Cut]:
 
 
 def block_name(steps: Sequence[Step]) -> str:
-    """What the layers of a block are called together: their common words, else the merge or kernel that ends it."""
+    """The name of a block: the words common to its layers' names, else the merge or kernel that ends it."""
     with_weights = [step.operation.name for step in steps if step.variables]
     for names in (sorted(_block_ids(steps)), with_weights):
         common = "_".join(_shared_start([name.split("_") for name in names]))
@@ -136,7 +137,7 @@ def _ends_of_sharing(steps: Sequence[Step]) -> list[int]:
 
 
 def _has_kernel(steps: Iterable[Step]) -> bool:
-    """Whether a convolution, dense or the like is among the steps: norms and scales have vectors only."""
+    """Whether a convolution, dense layer or the like is among the steps: norms and scales only have vectors."""
     return any(len(variable.shape) > 1 for step in steps for variable in step.variables)
 
 
@@ -175,12 +176,12 @@ def _block_ids(steps: Iterable[Step]) -> set[str]:
 
 
 def _stems(steps: Iterable[Step]) -> set[str]:
-    """What the names of the steps say of their block; a name that Keras gave by itself says nothing."""
+    """What the names of the steps say about their block; a name given by Keras says nothing."""
     names = {step.operation.name for step in steps if not _is_automatic(step.operation)}
     return {match.group() if (match := _BLOCK.match(name)) else name.rpartition("_")[0] or name for name in names}
 
 
 def _is_automatic(operation: Any) -> bool:
-    """Whether an operation is called by its class alone: `re_lu_14`, `batch_normalization`."""
+    """Whether an operation is named after its class alone: `re_lu_14`, `batch_normalization`."""
     name = re.sub(r"_\d+$", "", operation.name)
     return bool(name.replace("_", "") == type(operation).__name__.lower())

@@ -24,7 +24,7 @@ class Ref:
 
 @dataclass(frozen=True)
 class Step:
-    """One call of a layer or operation: what it takes and what it gives."""
+    """One call of a layer or operation: its inputs and its outputs."""
 
     operation: Any
     args: tuple[Any, ...]
@@ -59,8 +59,8 @@ def flatten(model: keras.Model, *, keep_whole: bool = False) -> Graph:
 
     Args:
         model: A functional or sequential model.
-        keep_whole: Whether nested models of classes that are not Keras' own stay single steps, as a file needs that
-            is to be loaded through their class.
+        keep_whole: Whether nested models of classes that are not Keras' own stay single steps, as needed in a file that
+            is loaded through their class.
 
     Raises:
         TypeError: If `model` is not a functional or sequential model.

@@ -15,7 +15,7 @@ from kertl._keras import call_of
 
 @dataclass(frozen=True)
 class BlockCall:
-    """One layer inside an encoder, and what it is called with beside the hidden state."""
+    """One layer inside an encoder, and what it is called with besides the hidden state."""
 
     layer: Any
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class BlockCall:
 
 @keras.saving.register_keras_serializable(package="kertl")
 class FirstOutput(keras.layers.Layer):
-    """The first of what a block gives, for one that gives its attention scores, or None, as well.
+    """The first output of a block that also gives its attention scores, or None.
 
     Args:
         block: The layer; it is shared, not copied.
@@ -50,7 +50,7 @@ class FirstOutput(keras.layers.Layer):
 
 
 def block_calls(node: Any) -> Sequence[BlockCall]:
-    """The calls that the encoder called at `node` of a graph makes; none where it is no encoder known here."""
+    """The calls that the encoder called at `node` of a graph makes; none if it is not an encoder known here."""
     kind = type(node.operation)
     unroll = _ENCODERS.get(kind.__name__) if kind.__module__.startswith("keras_hub.") else None
     return unroll(node) if unroll else ()
@@ -71,7 +71,7 @@ def _dinov2(node: Any) -> list[BlockCall]:
 
 
 def _dinov3(node: Any) -> list[BlockCall]:
-    """Positions depend on the size of the picture alone: they are computed once, and no tensor of theirs crosses."""
+    """Positions depend only on the size of the picture: they are computed once, and no tensor of theirs crosses."""
     kwargs = dict(node.arguments.kwargs)
     call = call_of(kwargs["position_embeddings"][0])
     (picture,) = call.input_tensors

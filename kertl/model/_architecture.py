@@ -6,7 +6,7 @@ import keras
 
 from kertl._keras import layers_inside
 
-_NOT_COMPARED = ("name", "trainable")  # automatic names count on in a process; flags change with the stage
+_NOT_COMPARED = ("name", "trainable")  # automatic names are numbered per process; flags change with the stage
 
 
 def architecture(model: keras.Model) -> str:
@@ -29,7 +29,7 @@ def architecture(model: keras.Model) -> str:
 def _line(layer: keras.layers.Layer) -> str:
     try:
         config = layer.get_config()
-    except NotImplementedError:  # a layer of somebody's own that cannot be saved either
+    except NotImplementedError:  # a custom layer that cannot be saved either
         config = {}
     settings = {name: value for name, value in config.items() if name not in _NOT_COMPARED}
     shapes = [list(weight.shape) for weight in layer.weights]

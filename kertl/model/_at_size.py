@@ -12,14 +12,14 @@ def at_size(model: keras.Model, image_size: tuple[int, int]) -> keras.Model:
 
     Args:
         model: A functional or sequential model with one input and one output.
-        image_size: `(height, width)`. Multiples of 32 are safe; convolutions with strides pad other sizes in another
-            way than the one that the weights were trained with.
+        image_size: `(height, width)`. Multiples of 32 are safe; for other sizes, convolutions with strides pad
+            differently from how the weights were trained.
 
     Returns:
-        A flat functional model; `model` itself where it takes the size already.
+        A flat functional model; `model` itself if it already takes the size.
 
     Raises:
-        ValueError: If the layers of the model fit its own size only.
+        ValueError: If the layers of the model only fit its own size.
 
     Example:
         >>> import kertl

@@ -1,6 +1,6 @@
 """Cutting a model at a boundary, and choosing what trains on either side of it.
 
-Freezing sets `layer.trainable`; it never touches weights. A model that was compiled before has to be compiled again
+Freezing sets `layer.trainable`; it never touches weights. A model that is already compiled has to be compiled again
 before the change takes effect.
 """
 
@@ -24,14 +24,14 @@ def split(model: keras.Model, at: str | int) -> tuple[keras.Model, keras.Model]:
 
     Args:
         model: A functional or sequential model with one input and one output, with or without a head.
-        at: Where the suffix begins. "deep": behind the backbone (pooling without weights stays in the prefix; the
-            suffix of a bare backbone is the identity). "mid": from the last halving of resolution on. "full": at the
-            input, so that the prefix is the identity. The name of a layer group: that group begins the suffix. A whole
-            number k: the last k groups of `kertl.layer_groups(model)` are the suffix.
+        at: Where the suffix begins. "deep": after the backbone (pooling without weights stays in the prefix; the suffix
+            of a bare backbone is the identity). "mid": from the last halving of resolution on. "full": at the input;
+            the prefix is then the identity. The name of a layer group: that group begins the suffix. A whole number k:
+            the last k groups of `kertl.layer_groups(model)` are the suffix.
 
     Returns:
-        `(prefix, suffix)`, both functional models. Where two tensors cross, the prefix gives a list of two. The suffix
-        has the task, the class names and the thresholds of the model; a prefix has no task.
+        `(prefix, suffix)`, both functional models. If two tensors cross, the prefix gives a list of two. The suffix has
+        the task, the class names and the thresholds of the model; a prefix has no task.
 
     Raises:
         ValueError: If there is no such boundary; the message lists the groups.
@@ -50,7 +50,7 @@ def split(model: keras.Model, at: str | int) -> tuple[keras.Model, keras.Model]:
 
 
 def freeze(model: keras.Model, at: str | int, *, batch_norm: str = "frozen") -> None:
-    """Set the `trainable` flags of `model` itself, so that only what lies behind the boundary `at` trains.
+    """Set the `trainable` flags of `model` itself, so that only the layers after the boundary `at` train.
 
     The model has to be compiled again, with a new optimizer: `fit` says so if it is not. Freezing does not switch off
     the dropout and stochastic depth of the frozen layers in a plain `fit`; their number is logged.
@@ -59,8 +59,8 @@ def freeze(model: keras.Model, at: str | int, *, batch_norm: str = "frozen") -> 
     Args:
         model: A functional or sequential model with one input and one output.
         at: The boundary, as in `kertl.split`.
-        batch_norm: "frozen" keeps the backbone's BatchNorm layers in inference mode, also where the rest trains.
-            "train" lets those behind the boundary train. BatchNorm in the head always trains.
+        batch_norm: "frozen" keeps the backbone's BatchNorm layers in inference mode, even where the rest trains.
+            "train" lets those after the boundary train. BatchNorm in the head always trains.
 
     Raises:
         ValueError: If there is no such boundary, or `batch_norm` is neither of the two.
@@ -90,20 +90,20 @@ def freeze(model: keras.Model, at: str | int, *, batch_norm: str = "frozen") -> 
 
 
 def cut(chain: Chain, first: int) -> tuple[keras.Model, keras.Model]:
-    """The prefix in front of group `first`, and the suffix from it on."""
+    """The prefix before group `first`, and the suffix from it on."""
     prefix = chain.piece(0, first, name=f"{chain.model_name}_prefix")
     suffix = chain.piece(first, len(chain.groups), name=f"{chain.model_name}_suffix")
     return prefix, suffix
 
 
 def set_trainable(model: keras.Model, chain: Chain, first: int, batch_norm: str) -> None:
-    """Let exactly the groups from `first` on train, but for the backbone's BatchNorm unless asked."""
+    """Let exactly the groups from `first` on train, without the backbone's BatchNorm unless asked."""
     _set_trainable(model, True)
     train_groups(chain, first, batch_norm)
 
 
 def train_groups(chain: Chain, first: int, batch_norm: str) -> None:
-    """The same for the layers of a chain, whatever the models that they are in say."""
+    """The same for the layers of a chain, whatever the flags of the models around them."""
     one_of("batch_norm", batch_norm, ("frozen", "train"))
     for trains, layers in ((False, chain.layers(0, first)), (True, chain.layers(first, len(chain.groups)))):
         for layer in layers:
@@ -116,7 +116,7 @@ def train_groups(chain: Chain, first: int, batch_norm: str) -> None:
 
 @contextmanager
 def flags_kept(model: keras.Model) -> Iterator[None]:
-    """Give the model its `trainable` flags back afterwards."""
+    """Restore the model's `trainable` flags afterwards."""
     layers = layers_inside(model)
     flags = [layer.trainable for layer in layers]
     try:
@@ -129,8 +129,8 @@ def flags_kept(model: keras.Model) -> Iterator[None]:
 def _set_trainable(layer: Any, value: bool) -> None:
     """Set the flag of a layer and of all inside it.
 
-    Under TensorFlow, giving an attribute the value it has does nothing, so that `trainable = True` on a model that is
-    trainable already would leave the frozen layers inside it frozen.
+    Under TensorFlow, setting an attribute to its present value does nothing, so `trainable = True` on a model that is
+    already trainable would leave the frozen layers inside it frozen.
     """
     layer.trainable = not value
     layer.trainable = value

@@ -34,22 +34,23 @@ def build(
     weights follow `keras.utils.set_random_seed`.
 
     Args:
-        backbone: A name, preset, file or model for `kertl.load_backbone`, or what that gave. A backbone that was loaded
-            already is shared: what trains the model trains it, so load it anew for a second model.
+        backbone: A name, preset, file or model for `kertl.load_backbone`, or its result. A backbone that is already
+            loaded is shared: training the model trains it, so load it again for a second model.
         num_classes: Number of classes or targets; > 1 for a single label, 2 for "binary".
-        class_names: The classes or targets by name, in the order of the outputs, in place of `num_classes`. For
-            "binary" the second is the positive class, whose probability the one output is.
+        class_names: The classes or targets by name, in the order of the outputs, instead of `num_classes`. For "binary"
+            the second is the positive class, and the one output is its probability.
         weights: As in `kertl.load_backbone`.
         input_shape: As in `kertl.load_backbone`.
         task: "single_label" (softmax), "binary" (one sigmoid), "multi_label" (sigmoid) or "regression" (linear).
         head: The head; `kertl.Head()` by default.
-        target_scaling: For a regression, mean and standard deviation of each target on the training images, as
-            `data.target_scaling` has them. The head then computes standardised targets, and a `Rescaling` layer without
-            weights behind it, "original_units", turns them into the units of the data: answers start at the mean, the
-            learning rate does not depend on the units, and `kertl.fine_tune` counts every target alike in the loss.
-            None leaves what the head computes as it is.
-        resize: How images come to the size of the model, "stretch", "pad" or "crop", see `kertl.data.read_image`, for
-            `kertl.predict`, `kertl.evaluate` and the command line. None leaves it to the data that it is trained on.
+        target_scaling: For a regression, mean and standard deviation of each target on the training images, as in
+            `data.target_scaling`. The head then computes standardised targets, and a `Rescaling` layer without weights
+            after it, "original_units", converts them to the units of the data: predictions start at the mean, the
+            learning rate does not depend on the units, and `kertl.fine_tune` gives every target the same weight in the
+            loss. None leaves the output of the head unchanged.
+        resize: How images are resized to the size of the model, "stretch", "pad" or "crop", see
+            `kertl.data.read_image`, for `kertl.predict`, `kertl.evaluate` and the command line. None takes it from the
+            data that it is trained on.
 
     Returns:
         A functional model with input `(batch, height, width, channels)` and float32 output `(batch, outputs)`.
@@ -57,7 +58,7 @@ def build(
     Raises:
         ValueError: If neither or both of `num_classes` and `class_names` are given, one is out of range, or
             `target_scaling` does not go with the task.
-        WeightsError: If weights cannot be had or do not fit.
+        WeightsError: If weights are not available or do not fit.
 
     Example:
         >>> import kertl
@@ -81,7 +82,7 @@ def build(
 
 
 def _loaded(backbone: Any, weights: str | Path | None, input_shape: tuple[int, int, int] | None) -> keras.Model:
-    """What `load_backbone` gives for `backbone`, which may be that already."""
+    """The result of `load_backbone` for `backbone`, or `backbone` itself if it is that already."""
     if not hasattr(backbone, "backbone_name"):
         return load_backbone(backbone, weights=weights, input_shape=input_shape)
     if input_shape is not None and tuple(input_shape) != tuple(backbone.input_shape[1:]):

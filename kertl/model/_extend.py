@@ -1,4 +1,4 @@
-"""`extend_classes`: more outputs for a trained classifier, with what it has learnt kept."""
+"""`extend_classes`: more outputs for a trained classifier, which keeps what it has learnt."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,29 +18,29 @@ from kertl.tasks import task_named
 def extend_classes(
     model: keras.Model, names: Sequence[str], *, class_names: Sequence[str] | None = None
 ) -> keras.Model:
-    """A model with more classes behind those it has, all that it has learnt kept bit for bit.
+    """A model with further classes after its own, which keeps what it has learnt, bit for bit.
 
-    The last Dense layer gets one more column per new class; the columns of the old classes are copied, so that their
-    logits stay what they were, and their order does too. The new columns are drawn by the layer's own initialisers
-    (Glorot for the kernel and zero for the bias, if nobody chose others), as in a new head. With a sigmoid the
-    probabilities of the old classes stay as well; with a softmax they share with the new ones.
+    The last Dense layer gets one more column per new class; the columns of the old classes are copied, so their logits
+    and their order stay the same. The new columns are drawn by the layer's own initialisers (by default Glorot for the
+    kernel and zero for the bias), as in a new head. With a sigmoid the probabilities of the old classes stay the same
+    too; with a softmax they share with the new ones.
 
     The other layers are shared with `model`, not copied: training one model trains them for both. Data for the new
-    model wants its classes in the same order: `class_names=kertl.model.model_info(extended).class_names`.
+    model need their classes in the same order: `class_names=kertl.model.model_info(extended).class_names`.
 
     Args:
         model: A classifier for one class of several ("single_label") or for several at once ("multi_label"), built by
-            kertl or by anybody, whose last layer is a Dense with softmax or sigmoid, or a Dense with such an activation
-            layer behind it.
+            kertl or not, whose last layer is a Dense with softmax or sigmoid, or a Dense followed by such an activation
+            layer.
         names: The new classes.
-        class_names: What the classes are called that the model has, if it does not know them: where it was built with
-            `num_classes`, or not by kertl.
+        class_names: Names of the model's present classes, if it does not know them because it was built with
+            `num_classes` or not by kertl.
 
     Returns:
         A functional model with the same input and `len(names)` more outputs, not compiled.
 
     Raises:
-        ValueError: If a name is there already or twice, the model is no such classifier, or the names of its classes
+        ValueError: If a name is there already or twice, the model is not such a classifier, or the names of its classes
             are missing or given twice.
 
     Example:
@@ -78,7 +78,7 @@ def _classifier(model: keras.Model) -> tuple[OutputLayer, str]:
         raise complain("model", accepted, model, f"Its task is {task.name!r}, which has no classes.")
     if task is not None and task.most is not None:
         advice = (
-            "It answers a yes-or-no question with its one output. For three classes build a new head on its backbone: "
+            "Its one output answers a yes-or-no question. For three classes build a new head on its backbone: "
             "`kertl.build(kertl.load_backbone(model), class_names=[...])`."
         )
         raise complain("model", accepted + " and has an output per class", model, advice)
@@ -96,13 +96,13 @@ def _old_names(model: keras.Model, outputs: int, given: Sequence[str] | None) ->
             raise complain("class_names", f"left out, since the model has {list(known)}", given)
         return known
     if given is None or isinstance(given, str) or len(given) != outputs or len(set(given)) < outputs:
-        accepted = f"{outputs} different names, since {model.name!r} does not know what its classes are called"
+        accepted = f"{outputs} different names, since {model.name!r} does not know the names of its classes"
         raise complain("class_names", accepted, given)
     return tuple(given)
 
 
 def _more_outputs(last: OutputLayer, number: int) -> Any:
-    """The answers of a wider layer in the place of the last one, symbolic."""
+    """The predictions of a wider layer instead of the last one, symbolic."""
     old = last.dense
     wider = type(old).from_config({**old.get_config(), "units": old.units + number})
     answers = wider(last.inputs)

@@ -17,10 +17,10 @@ _MEMBER = "kertl.json"
 
 
 def save(model: keras.Model, path: str | Path) -> None:
-    """Save a model as a `.keras` file that plain Keras loads; the old file stays until the new one is whole.
+    """Save a model as a `.keras` file that plain Keras loads; the old file stays until the new one is complete.
 
-    Optimizer, loss and metrics are left out. Task, class names, backbone, version and what pictures the model takes go
-    into the member `kertl.json`, which Keras passes over.
+    Optimizer, loss and metrics are left out. Task, class names, backbone, version and the kind of pictures that the
+    model takes go into the member `kertl.json`, which Keras ignores.
 
     Args:
         model: A functional model, with or without what `kertl.build` noted.
@@ -78,5 +78,5 @@ def load(path: str | Path) -> keras.Model:
         raise WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}") from error
     if info is None or noted is None:
         return model
-    # Files of before did not say what pictures the model takes; those of models that take features say null.
+    # Older files did not say what pictures the model takes; those of models that take features say null.
     return set_model_info(model, info, takes_pictures=noted.get("channels", "unknown") is not None)

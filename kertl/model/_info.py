@@ -1,4 +1,4 @@
-"""What a model knows beyond its layers: its task, its classes, what pictures it takes, where it came from."""
+"""What a model knows beyond its layers: its task, its classes, the pictures it takes, and its origin."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ DEFAULT_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Stored in the member `kertl.json` of a `.keras` file, which Keras passes over.
+    """Stored in the member `kertl.json` of a `.keras` file, which Keras ignores.
 
     Attributes:
         task: "single_label", "binary", "multi_label" or "regression".
         class_names: One name per output, for "binary" the two classes; empty where outputs have no names.
-        backbone: What the backbone is called.
+        backbone: Name of the backbone.
         kertl: Version of kertl that built the model.
-        thresholds: For "binary" and "multi_label", the probability from which on each output counts as an answer;
-            empty before `kertl.tune_thresholds`, which means 0.5.
-        image_size: `(height, width)` of the pictures that the model takes; None where the size is open, or where it
-            takes no pictures but features.
-        channels: Of these pictures; None where the model takes no pictures.
-        resize: How images come to that size, "stretch", "pad" or "crop", see `kertl.data.read_image`; None where
-            that is not known.
+        thresholds: For "binary" and "multi_label", the probability from which on each output counts as positive; empty
+            before `kertl.tune_thresholds`, which means 0.5.
+        image_size: `(height, width)` of the pictures that the model takes; None if the size is open, or if it takes
+            features instead of pictures.
+        channels: Channels of these pictures; None if the model takes no pictures.
+        resize: How images are resized to that size, "stretch", "pad" or "crop", see `kertl.data.read_image`; None if
+            not known.
     """
 
     task: str
@@ -41,13 +41,13 @@ class ModelInfo:
     resize: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; thresholds only where there are any."""
+        """As JSON values; thresholds only if there are any."""
         values = dataclasses.asdict(self)
         return values if self.thresholds else {name: value for name, value in values.items() if name != "thresholds"}
 
     @classmethod
     def from_json(cls, values: Any) -> "ModelInfo":
-        """From JSON values; what other versions may have added is passed over.
+        """From JSON values; what other versions may have added is ignored.
 
         Raises:
             ValueError: If they are not what `to_json` gives.
@@ -83,11 +83,11 @@ def model_info(model: keras.Model) -> ModelInfo | None:
 
 
 def set_model_info(model: keras.Model, info: ModelInfo, *, takes_pictures: bool = True) -> keras.Model:
-    """Note what is known about `model`, in memory; the same model.
+    """Note what is known about `model`, in memory; returns the same model.
 
     Args:
         model: Any model.
-        info: Its image size and channels are replaced by those that the model has.
+        info: Its image size and channels are replaced by the model's.
         takes_pictures: False for a model that takes features; then nothing is noted about pictures.
     """
     size, channels = picture_shape(model) if takes_pictures else (None, None)
@@ -97,13 +97,13 @@ def set_model_info(model: keras.Model, info: ModelInfo, *, takes_pictures: bool 
 
 
 def keep_info(model: keras.Model, derived: keras.Model, *, takes_pictures: bool = True) -> keras.Model:
-    """Note about a model that was made from `model` what is known about that; the derived model."""
+    """Note about a model derived from `model` what is known about `model`; returns the derived model."""
     info = model_info(model)
     return derived if info is None else set_model_info(derived, info, takes_pictures=takes_pictures)
 
 
 def picture_shape(model: keras.Model) -> tuple[tuple[int, int] | None, int | None]:
-    """`(height, width)` and channels of the pictures that a model takes; None for what is open or no picture's."""
+    """`(height, width)` and channels of the pictures that a model takes; None where open or not pictures."""
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4:
         return None, None

@@ -12,17 +12,17 @@ from kertl.model._outputs import task_of
 
 
 def note_data(model: keras.Model, data: ImageData) -> keras.Model:
-    """Note in a model what the data say that it does not know yet: task, class names, and how images are resized.
+    """Note in a model what it does not know yet but the data say: task, class names, and how images are resized.
 
     Args:
         model: A model that is about to be trained on the data.
-        data: What it is trained on; of the model's task, with its classes in its order.
+        data: The data it is trained on; of the model's task, with its classes in its order.
 
     Returns:
         The same model.
 
     Raises:
-        ValueError: If the model was built for images that are resized in another way.
+        ValueError: If the model was built for images resized in another way.
 
     Example:
         >>> import numpy as np, kertl

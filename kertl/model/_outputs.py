@@ -1,4 +1,4 @@
-"""What the end of a model says: its last activation, its task, and the units of its targets."""
+"""What the end of a model tells: its last activation, its task, and the units of its targets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class OutputLayer:
 
     Attributes:
         dense: The layer.
-        inputs: The symbolic tensor that it is called on, in the graph of the model that it is directly in.
+        inputs: The symbolic tensor that it is called on, in the graph of the model that directly contains it.
         after: An activation layer of its own, or None.
     """
 
@@ -37,7 +37,7 @@ class OutputLayer:
 
 
 def graph_ends(model: keras.Model) -> tuple[Any, Any]:
-    """Symbolic input and output of a model, a lone one by itself: a list of one makes Keras warn when it is called."""
+    """Symbolic input and output of a model, single ones not in a list, since a list of one makes Keras warn."""
     inputs, outputs = list(model.inputs), list(model.outputs)
     return inputs[0] if len(inputs) == 1 else inputs, outputs[0] if len(outputs) == 1 else outputs
 
@@ -58,12 +58,12 @@ def output_layer(model: keras.Model) -> OutputLayer | None:
 
 
 def task_of(model: keras.Model, expected: str | None = None) -> str:
-    """The task of a model: what kertl noted about it, else what its last activation says.
+    """The task of a model: what kertl noted about it, else what its last activation implies.
 
     Args:
         model: Any model.
-        expected: The task of the data that it is used with. It counts where nothing is noted and the end of the model
-            leaves it open: after an end that has no activation at all, or a linear one for a regression.
+        expected: The task of the data that it is used with. It counts if nothing is noted and the end of the model
+            leaves it open: an end without any activation, or a linear one for a regression.
 
     Raises:
         ValueError: If the task cannot be told. A model from elsewhere that ends in a linear layer may be a regression
@@ -89,15 +89,15 @@ def task_of(model: keras.Model, expected: str | None = None) -> str:
 
 
 def target_spreads(model: keras.Model) -> list[float] | None:
-    """The standard deviations by which a model built with `target_scaling` multiplies what it computes; else None."""
+    """The standard deviations by which a model built with `target_scaling` multiplies its output; else None."""
     last = next((layer for layer, _ in _from_the_end(model)), None)
     if isinstance(last, keras.layers.Rescaling) and last.name == UNITS_LAYER:
-        return [float(spread) for spread in last.scale]
+        return [float(deviation) for deviation in last.scale]
     return None
 
 
 def _from_the_end(model: Any) -> Iterator[tuple[Any, Any]]:
-    """The layers that a model's first output came through, the last one first, and what each was given.
+    """The layers that a model's first output came through, the last one first, and the input of each.
 
     Nested models are looked into; of several inputs of a layer the first is followed.
     """
@@ -117,7 +117,7 @@ def _from_the_end(model: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _last_activation(model: keras.Model) -> str | None:
-    """The activation that predictions come from; None where the last thing that is computed has none."""
+    """The activation that predictions come from; None if the last computation has none."""
     for layer, _ in _from_the_end(model):
         found = _activation(layer)
         if found is not None and not (found == "linear" and isinstance(layer, keras.layers.Activation)):
@@ -128,7 +128,7 @@ def _last_activation(model: keras.Model) -> str | None:
 
 
 def _activation(layer: Any) -> str | None:
-    """Keras' name of the activation of a layer or operation; None where it has none."""
+    """Keras' name of the activation of a layer or operation; None if it has none."""
     if type(layer).__name__ in ("Softmax", "Sigmoid"):  # layers, and operations of `keras.ops`
         return type(layer).__name__.lower()
     function = getattr(layer, "activation", None)

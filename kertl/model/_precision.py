@@ -10,10 +10,10 @@ from kertl._keras import layers_inside
 
 @contextmanager
 def computing_in(model: keras.Model, precision: str) -> Iterator[None]:
-    """Let the layers of `model` compute in `precision`; afterwards they have their own policies again.
+    """Let the layers of `model` compute in `precision`; their own policies are restored afterwards.
 
-    Weights stay in float32. What rescales pixels, and the last layer with weights and what is behind it, go on in
-    float32 too.
+    Weights stay in float32. The layers that rescale pixels, the last layer with weights and all after it also compute
+    in float32.
     """
     last = max(place for place, layer in enumerate(model.layers) if layer.weights)
     layers = [layer for layer in layers_inside(model) if not isinstance(layer, keras.Model)]

@@ -1,4 +1,4 @@
-"""The model that trains one stage: a prefix in inference mode for good, and a suffix that trains.
+"""The model that trains one stage: a prefix permanently in inference mode, and a suffix that trains.
 
 Neither `trainable=False` nor `training=False` on a nested functional model keeps dropout, stochastic depth and
 BatchNorm statistics still during `fit`; a layer whose own `call` passes `training=False` does.
@@ -44,17 +44,17 @@ class FrozenPrefix(keras.layers.Layer):
 
 
 def stage_model(model: keras.Model, at: str | int, *, batch_norm: str = "frozen") -> keras.Model:
-    """The model that trains a stage of transfer learning, for anybody's `compile` and `fit`.
+    """The model that trains a stage of transfer learning, for your own `compile` and `fit`.
 
-    It shares the layers of `model`, so that training it trains `model`; nothing has to be copied back. What lies in
-    front of the boundary runs in inference mode for good: BatchNorm statistics do not move, dropout and stochastic
-    depth are off. The `trainable` flags of the shared layers are set to match.
+    It shares the layers of `model`, so training it trains `model`; nothing has to be copied back. The layers before the
+    boundary always run in inference mode: BatchNorm statistics do not move, dropout and stochastic depth are off. The
+    `trainable` flags of the shared layers are set to match.
 
     Args:
         model: A functional or sequential model with one input and one output.
         at: The boundary, as in `kertl.split`.
-        batch_norm: What the backbone's BatchNorm layers behind the boundary do: "frozen" keeps them in inference
-            mode, "train" trains them. BatchNorm in the head always trains.
+        batch_norm: What the backbone's BatchNorm layers after the boundary do: "frozen" keeps them in inference mode,
+            "train" trains them. BatchNorm in the head always trains.
 
     Returns:
         A functional model with the input and output of `model`, its task, class names and thresholds, not compiled.

@@ -25,12 +25,11 @@ def discriminative(
 ) -> keras.optimizers.Optimizer:
     """An optimizer in which each layer group has a learning rate of its own, built for what trains in `model`.
 
-    Each group trains as by an optimizer of its own with the group's rate, but for the norm of `global_clipnorm`, which
-    is that of all gradients. So a first step is the multiplier times as long, but for two of Keras' optimizers whose
-    step is not in proportion to the rate: Ftrl, and Adafactor, which holds every rate below one over the root of the
-    step count.
-    `optimizer.learning_rate` is the head's rate: whoever sets it sets all. Weight decay follows the group's rate and
-    leaves out variables with fewer than two axes (biases, BatchNorm), and what the instance given leaves out.
+    Each group trains as with its own optimizer at the group's rate, except that the norm of `global_clipnorm` is that
+    of all gradients. So a first step is the multiplier times as long, except for two of Keras' optimizers whose step is
+    not proportional to the rate: Ftrl, and Adafactor, which holds every rate below one over the root of the step count.
+    `optimizer.learning_rate` is the head's rate: setting it sets all. Weight decay follows the group's rate and leaves
+    out variables with fewer than two axes (biases, BatchNorm), and what the given instance leaves out.
     `optimizer.group_multipliers` holds each group's rate as a multiple of the head's.
 
     Args:
@@ -41,12 +40,12 @@ def discriminative(
         peak: The head's rate, a number > 0 or a schedule. None keeps that of an instance. With `rates`, None or a
             schedule that reaches `high`.
         rates: `(low, high)`, 0 < low <= high: the head (the last group) gets `high`, the first that trains `low`, those
-            between them a geometric row.
-        layer_decay: Each group's rate over that of the group behind it; 0 < decay <= 1. The head's is `peak`.
+            between them a geometric progression.
+        layer_decay: Each group's rate over that of the group after it; 0 < decay <= 1. The head's is `peak`.
         multipliers: Each trained group's name, "head" for the head, and its rate over `peak`; > 0.
         weight_decay: >= 0; None keeps the optimizer's own: 0.004 for AdamW and Muon, by Keras' choice, else none.
-        variables: What trains, where that is another model that shares layers with `model`, such as a stage model; in
-            the order of its `trainable_variables`. None: `model.trainable_variables`.
+        variables: What trains, if that is another model that shares layers with `model`, such as a stage model; in the
+            order of its `trainable_variables`. None: `model.trainable_variables`.
 
     Returns:
         An instance of a class that `discriminative_class` made from the optimizer's. It loads with a model compiled
@@ -96,7 +95,7 @@ def _unbuilt(optimizer: Any) -> keras.optimizers.Optimizer:
         return unbuilt(optimizer, 1e-3)
     if not isinstance(optimizer, keras.optimizers.Optimizer) or isinstance(optimizer, (*MANY_STEPS, Grouped)):
         accepted = "a name, or an optimizer that itself makes the steps, with one rate for all"
-        raise complain("optimizer", accepted, optimizer, "A LossScaleOptimizer is put around what is made here.")
+        raise complain("optimizer", accepted, optimizer, "Put a LossScaleOptimizer around the result instead.")
     if optimizer.built:
         raise complain("optimizer", "one that has not been built", optimizer, "Make a new one; `carry_moments` helps.")
     return optimizer

@@ -1,4 +1,4 @@
-"""Optimizers in which each layer group trains as by an optimizer of its own with the group's rate.
+"""Optimizers in which each layer group trains as with its own optimizer at the group's rate.
 
 One optimizer, not one per group, so that step count, global norm, average of the weights, accumulation of gradients
 and `learning_rate` stay one.
@@ -17,17 +17,17 @@ MANY_STEPS = (keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimiz
 
 
 class Grouped(keras.optimizers.Optimizer):
-    """What is added to a class of Keras, or of anybody's, by being put in front of it.
+    """A mix-in that comes before an optimizer class, Keras' own or any other.
 
-    All that depends on a variable is kept by its place among the trained variables: paths and ids are others once a
-    model has been saved and loaded.
+    Everything that depends on a variable is stored by its index among the trained variables: paths and ids change when
+    a model is saved and loaded.
 
     Args:
-        *args: For the class behind this one.
+        *args: For the next class.
         group_multipliers: Each group's name and its rate as a multiple of `learning_rate`.
         variable_groups: The group of each trained variable, in the order in which the optimizer is built for them.
-        undecayed: Places of the variables that weight decay leaves out.
-        **kwargs: For the class behind this one.
+        undecayed: Indices of the variables that weight decay leaves out.
+        **kwargs: For the next class.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class Grouped(keras.optimizers.Optimizer):
             return
         if len(variables) != len(self._variable_groups):
             accepted = f"the {len(self._variable_groups)} that the rates are for"
-            advice = "After a change of what trains, the optimizer must be made anew."
+            advice = "When other variables are to be trained, make a new optimizer."
             raise complain("variables", accepted, len(variables), advice)
         super().build(variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """The step of the class behind this one, at the group's rate."""
+        """The step of the next class, at the group's rate."""
         super().update_step(gradient, variable, keras.ops.multiply(learning_rate, self._multiplier(variable)))
 
     def get_config(self) -> dict[str, Any]:
@@ -107,11 +107,11 @@ _MADE: dict[Any, Any] = {}
 def discriminative_class(kind: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
     """The class that `discriminative` makes from an optimizer's class, registered with Keras' serialisation.
 
-    For those of Keras that is done by `import kertl.optimizers`. Before a model is loaded that was compiled with an
-    optimizer made from somebody's own class, it takes a call of this function with that class.
+    For Keras' classes `import kertl.optimizers` does that. Call this function with any other class before you load a
+    model that was compiled with an optimizer made from it.
 
     Args:
-        kind: A class of optimizers whose `update_step` heeds its argument `learning_rate`.
+        kind: A class of optimizers whose `update_step` uses its argument `learning_rate`.
 
     Example:
         >>> import keras
@@ -125,7 +125,7 @@ def discriminative_class(kind: type[keras.optimizers.Optimizer]) -> type[keras.o
         made = type(f"Discriminative{kind.__name__}", (Grouped, kind), {"__doc__": f"{kind.__name__}, rates by group."})
         name = keras.saving.get_registered_name(kind)
         if ">" not in name and not kind.__module__.startswith("keras."):
-            name = f"{kind.__module__}>{name}"  # somebody's own "SGD" is not to take the place of Keras'
+            name = f"{kind.__module__}>{name}"  # a custom "SGD" must not replace Keras'
         register = keras.saving.register_keras_serializable(package="kertl", name=f"Discriminative{name}")
         _MADE[kind] = register(made)
     return _MADE[kind]

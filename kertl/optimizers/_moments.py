@@ -19,13 +19,13 @@ def carry_moments(
 ) -> int:
     """Copy the moments of the variables that `old` trained into `new`; how many variables had some.
 
-    They move on as if `old` had never been replaced: the steps that each was trained for go along, which Adam and its
-    kin correct their moments by. The step count of `new`, which its schedule follows, is left as it is, and variables
-    that are new to training begin as with a new optimizer.
+    They continue as if `old` had never been replaced: the number of steps that each was trained for, by which Adam and
+    its relatives correct their moments, is carried too. The step count of `new`, which its schedule follows, is
+    unchanged, and variables that did not train before begin as with a new optimizer.
 
     Args:
-        old: The optimizer of the stage before, of the same class as `new`, with or without a rate
-            per layer group; another class carries nothing.
+        old: The optimizer of the previous stage, of the same class as `new`, with or without a rate per layer group;
+            another class carries nothing.
         old_variables: The variables that `old` was built for, in that order.
         new: An optimizer that has been built.
         new_variables: The variables that `new` was built for, in that order.

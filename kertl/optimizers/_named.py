@@ -24,8 +24,8 @@ def optimizer_named(
     """A new optimizer, built for `variables`.
 
     Args:
-        name: "adamw", "adam", "sgd" or "sgd_nesterov" (momentum 0.9), "rmsprop", "lion", or "muon" (which trains what
-            is not a matrix by AdamW).
+        name: "adamw", "adam", "sgd" or "sgd_nesterov" (momentum 0.9), "rmsprop", "lion", or "muon" (which trains
+            everything but matrices by AdamW).
         learning_rate: A number > 0 or a schedule.
         variables: The variables to train. Those with fewer than two axes (biases, BatchNorm) do not decay.
         weight_decay: Decoupled from the loss; >= 0.
@@ -53,7 +53,7 @@ def unbuilt(name: str, learning_rate: Any, *, ema: float = 0.0) -> keras.optimiz
 
 
 def set_weight_decay(optimizer: keras.optimizers.Optimizer, weight_decay: float) -> None:
-    """Have all variables of an optimizer decay alike; Muon has a decay of its own for those that AdamW trains."""
+    """Give all variables of an optimizer the same decay; Muon has a separate one for those that AdamW trains."""
     optimizer.weight_decay = float(weight_decay)
     if hasattr(optimizer, "adam_weight_decay"):
         optimizer.adam_weight_decay = float(weight_decay)

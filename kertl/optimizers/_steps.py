@@ -1,9 +1,9 @@
-"""How many steps each variable has been trained for, apart from how far the schedule is.
+"""How many steps each variable has been trained for, independent of the schedule's progress.
 
-Adam and its kin divide their moments by `1 - beta^t`, which makes up for moments that begin at zero. Moments that are
-carried into a new optimizer do not begin at zero: corrected with its step count they make the first steps too short,
-0.30 of the rate over the first ten. So each variable's own count goes along with its moments, while the schedule begins
-anew.
+Adam and its relatives divide their moments by `1 - beta^t`, which makes up for moments that begin at zero. Moments that
+are carried into a new optimizer do not begin at zero: corrected with its step count they make the first steps too
+short, 0.30 of the rate over the first ten. So each variable's own count is carried along with its moments, while the
+schedule begins anew.
 """
 
 from typing import Any
@@ -14,9 +14,9 @@ from kertl._keras import MOMENTUM_PRODUCT, STEPS, place_of, steps_taken, trained
 
 
 def count_by_variable(optimizer: keras.optimizers.Optimizer) -> Any:
-    """Have a built optimizer correct the bias of each variable's moments by the steps of that variable.
+    """Make a built optimizer correct the bias of each variable's moments by the steps of that variable.
 
-    Its class, its configuration and what its schedule does stay as they are. A second call changes nothing.
+    Its class, its configuration and its schedule do not change. A second call changes nothing.
 
     Args:
         optimizer: One that has been built, without a loss scale around it.
@@ -55,7 +55,7 @@ def count_by_variable(optimizer: keras.optimizers.Optimizer) -> Any:
 
 
 def begin_schedule_again(optimizer: keras.optimizers.Optimizer) -> None:
-    """Set the step count of an optimizer to zero; its moments go on as if it had not been."""
+    """Set the step count of an optimizer to zero, without any effect on its moments."""
     before = count_by_variable(optimizer)
     before.assign(before + keras.ops.cast(steps_taken(optimizer), before.dtype))
     steps_taken(optimizer).assign(0)

@@ -1,4 +1,4 @@
-"""What frozen features are worth before anything is trained: classical classifiers at every depth of a backbone."""
+"""What frozen features achieve before anything is trained: classical classifiers at every depth of a backbone."""
 
 from kertl.probes._baselines import Baseline, Baselines, baselines
 from kertl.probes._classifiers import RIDGE_STRENGTHS, Ridge, Standardiser, classes_of

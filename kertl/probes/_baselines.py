@@ -1,4 +1,4 @@
-"""`baselines`: how far classical classifiers of frozen features come, by depth."""
+"""`baselines`: how well classical classifiers do on frozen features, by depth."""
 
 import dataclasses
 import logging
@@ -24,7 +24,7 @@ from kertl.results import Result, table_text
 
 _logger = logging.getLogger(__name__)
 
-# Training images that classifiers are fitted to at most, so that they take seconds.
+# The most training images that classifiers are fitted to, so that they take seconds.
 MOST_IMAGES = 20_000
 
 
@@ -33,7 +33,7 @@ class Baseline:
     """A classical classifier at a boundary, or at several joined."""
 
     boundary: str
-    """Name of the layer group after which the features are taken; of several, joined by " + "."""
+    """Name of the layer group after which the features are taken; several names are joined by " + "."""
     at: str
     """The `at` of a stage that trains what comes after the (deepest) boundary."""
     features: int
@@ -43,9 +43,9 @@ class Baseline:
     setting: str
     """The best setting of the method on the validation set."""
     validation_accuracy: float
-    """Share of right predictions on the validation set."""
+    """Share of correct predictions on the validation set."""
     seconds: float
-    """What fitting and trying all settings took, without the extraction."""
+    """Seconds for fitting and trying all settings, without the extraction."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -54,11 +54,12 @@ class Baselines(Result):
 
     Attributes:
         rows: The classifiers, from the input to the end, then those of joined boundaries.
-        best: The row with the highest validation accuracy; of equals the one with fewer features, then the simpler.
-        test_accuracy: Of `best` alone, fitted to the training set; None without a test set.
+        best: The row with the highest validation accuracy; among equals the one with fewer features, then the simpler
+            one.
+        test_accuracy: Test accuracy of `best` alone, fitted to the training set; None without a test set.
         majority: Share of the validation set that the largest class of the training set has.
         images: Number of images in each part.
-        extraction_seconds: What the passes through the backbone took.
+        extraction_seconds: Seconds for the passes through the backbone.
     """
 
     DERIVED: ClassVar[tuple[str, ...]] = ("standard_error",)
@@ -72,9 +73,9 @@ class Baselines(Result):
 
     @property
     def standard_error(self) -> float:
-        """Of the best validation accuracy: differences below about twice as much mean little.
+        """Standard error of the best validation accuracy: differences below about twice as much mean little.
 
-        Two right and two wrong predictions are added, so that it is never 0 (Agresti & Coull, 1998).
+        Two correct and two wrong predictions are added, so that it is never 0 (Agresti & Coull, 1998).
         """
         count = self.images["validation"]
         share = (self.best.validation_accuracy * count + 2) / (count + 4)
@@ -102,7 +103,7 @@ class Baselines(Result):
         return table_text(table) + "\n".join(self._sentences())
 
     def plot(self, path: str | Path) -> None:
-        """Draw the validation accuracies by depth into a picture file, PNG say."""
+        """Draw the validation accuracies by depth into a picture file, such as a PNG."""
         draw(self.rows, self.majority, self.images["validation"], Path(path))
 
     def _sentences(self) -> list[str]:
@@ -130,19 +131,19 @@ def baselines(
     The images go through the backbone once. At each boundary, and at the last two and the last three joined, features
     are averaged over the picture and standardised; nearest class mean, nearest neighbours, ridge regression and
     logistic regression are fitted to the training set, and each takes the setting that is best on the validation set.
-    The accuracies tell which depth carries the task, and what fine-tuning has to beat. The test part is asked once, by
-    the best of all.
+    The accuracies show which depth suits the task, and what fine-tuning has to beat. The test set is used once, for the
+    best of all.
 
     Args:
         model: A backbone, or a classifier, whose head is left out.
         data: Images with one class each, in a training and a validation set.
         boundaries: Names of layer groups at whose ends to look, see `kertl.layer_groups`; by default those where a
             main boundary ends.
-        seed: Which training images are taken where there are more than 20,000; >= 0.
+        seed: Seed that chooses training images if there are more than 20,000; >= 0.
         cache_dir: Where features are cached, as in `kertl.extract`.
 
     Raises:
-        ValueError: If there is no such boundary, no validation part, or images have no single class each.
+        ValueError: If there is no such boundary, no validation set, or images do not have one class each.
 
     Example:
         >>> import numpy as np, kertl
@@ -163,7 +164,7 @@ def baselines(
         raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
     if data.validation is None:
         raise ValueError(
-            "`data` must have a validation part, by which settings are chosen. Received: data.validation=None. "
+            "`data` must have a validation set, by which settings are chosen. Received: data.validation=None. "
             "Make it with `validation=0.15`."
         )
     parts = {name: part for name in ("train", "validation", "test") if (part := getattr(data, name)) is not None}
@@ -190,7 +191,7 @@ def baselines(
 
 
 class _Trial:
-    """All probes at one place."""
+    """All probes at one depth."""
 
     def __init__(
         self, depths: Sequence[Depth], vectors: dict[str, np.ndarray], labels: dict[str, np.ndarray], classes: int
@@ -203,7 +204,7 @@ class _Trial:
         self._vectors = {name: standardise(rows[:, columns]) for name, rows in vectors.items()}
 
     def run(self, rows: list[Baseline], tests: list[Callable[[], float]]) -> None:
-        """Add a row for each method, and what asks the test part."""
+        """Add a row for each method, and what predicts on the test set."""
         for method in PROBES:
             start = time.perf_counter()
             scores = self._accuracies(method, "validation")
@@ -239,7 +240,7 @@ def _with_joined(depths: Sequence[Depth]) -> list[Sequence[Depth]]:
 
 
 def _draw_lots(vectors: dict[str, np.ndarray], labels: dict[str, np.ndarray], seed: int) -> None:
-    """Leave so many training images that fitting takes seconds."""
+    """Keep few enough training images that fitting takes seconds."""
     count = len(labels["train"])
     if count > MOST_IMAGES:
         _logger.info("Classifiers are fitted to %d of the %d training images.", MOST_IMAGES, count)

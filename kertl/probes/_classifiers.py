@@ -1,6 +1,6 @@
 """Classical classifiers of feature vectors: each is fitted once and tried at all its settings.
 
-A probe gives, for each setting, the predictions for rows that it has not seen; what is chosen is chosen outside.
+A probe gives, for each setting, the predictions for rows that it has not seen; the choice is made elsewhere.
 """
 
 import warnings
@@ -69,13 +69,13 @@ class Ridge:
         self._right = rows.T @ vectors[:, kept] / roots if wide else vectors[:, kept]
 
     def scores(self, rows: np.ndarray, strength: float) -> np.ndarray:
-        """How much speaks for each class, shape `(rows, classes)`."""
+        """The score of each class, shape `(rows, classes)`."""
         shrunk = np.sqrt(self._values) / (self._values + strength * self._count)
         weights = self._right @ (shrunk[:, None] * (self._left.T @ self._targets))
         return (rows - self._mean) @ weights + self._target_mean
 
     def accuracy_left_out(self, strength: float) -> float:
-        """The share of training rows that are predicted rightly by the fit to all the others."""
+        """The share of training rows that are predicted correctly by the fit to all the others."""
         shrunk = self._values / (self._values + strength * self._count)
         fitted = (self._left * shrunk) @ (self._left.T @ self._targets)
         leverage = ((self._left**2) @ shrunk) + 1 / self._count
@@ -90,14 +90,14 @@ def nearest_mean(
     """The class whose mean is nearest; classes without a row are never predicted."""
     present = np.unique(labels)
     means = np.stack([rows[labels == label].mean(axis=0) for label in present])
-    # What `NearestCentroid` predicts by; its fit takes memory for standard deviations that are not needed here.
+    # As `NearestCentroid` predicts; its fit takes memory for standard deviations that are not needed here.
     yield "", present[pairwise_distances_argmin(asked, means)]
 
 
 def nearest_neighbours(
     rows: np.ndarray, labels: np.ndarray, asked: np.ndarray, classes: int
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The class of most of the k nearest rows; of equally many, that of the nearer ones."""
+    """The class of most of the k nearest rows; in a tie, that of the nearer ones."""
     most = min(max(NEIGHBOURS), len(rows))
     nearest = NearestNeighbors(n_neighbors=most, algorithm="brute").fit(rows).kneighbors(asked, return_distance=False)
     votes = np.eye(classes)[labels[nearest]] * (1 - 1e-6 * np.arange(most))[None, :, None]
@@ -118,14 +118,14 @@ def logistic_regression(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Multinomial logistic regression at falling strengths, each begun where the stronger one ended.
 
-    Where all training rows are predicted rightly, a weaker penalty would do little but make the predictions surer: the
-    row of strengths ends there.
+    Once all training rows are predicted correctly, a weaker penalty would only make the predictions more confident, so
+    the list of strengths ends there.
     """
     model = LogisticRegression(solver="lbfgs", tol=1e-3, max_iter=300, warm_start=True)
     for strength in LOGISTIC_STRENGTHS:
         model.C = 1 / (strength * len(rows))
         with warnings.catch_warnings():
-            # What has not converged is judged as it is.
+            # A fit that has not converged is evaluated all the same.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(rows, labels)
         yield f"strength={strength:g}", np.asarray(model.predict(asked))
@@ -142,7 +142,7 @@ PROBES: dict[str, Probe] = {
 
 
 def classes_of(data: Any) -> np.ndarray:
-    """The class ids of a part of data that has one class per image.
+    """The class ids of a dataset with one class per image.
 
     Raises:
         ValueError: If it is of another kind.

@@ -16,7 +16,7 @@ from kertl.groups import Chain, LayerGroup, find_chain
 
 @dataclass(frozen=True)
 class Depth:
-    """A boundary, the stage that begins there, and where its vector is among those of all depths."""
+    """A boundary, the stage that begins there, and the position of its vector among those of all depths."""
 
     boundary: str
     """Name of the group whose end it is."""
@@ -66,7 +66,7 @@ def _chosen(groups: Sequence[LayerGroup], boundaries: Sequence[str] | None) -> l
 
 
 def _pooled(chain: Chain, model: keras.Model, numbers: Sequence[int]) -> tuple[keras.Model, dict[int, int]]:
-    """A model from the images to the pooled features after the given groups, and how many those are."""
+    """A model from the images to the pooled features after the given groups, and the number of features of each."""
     inputs = tensors = keras.Input(model.input_shape[1:], dtype=chain.graph.input_dtype, name="images")
     vectors, done = {}, 0
     for number in numbers:
@@ -81,7 +81,7 @@ def _pooled(chain: Chain, model: keras.Model, numbers: Sequence[int]) -> tuple[k
 
 
 def _mean(features: Any) -> Any:
-    """Feature maps or tokens averaged to vectors; vectors as they are."""
+    """Feature maps or tokens averaged to vectors; vectors unchanged."""
     rank = len(features.shape)
     if rank == 4:
         return keras.layers.GlobalAveragePooling2D()(features)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from kertl.run_files import replace_file
 
-# Colour-blind safe (Okabe & Ito, 2008), with marks that are told apart in grey.
+# Colour-blind safe (Okabe & Ito, 2008), with marks that can be distinguished in grey.
 _LOOKS = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"))
 
 
@@ -17,13 +17,13 @@ def draw(rows: Sequence[Any], majority: float, images: int, path: Path) -> None:
 
     Args:
         rows: The baselines.
-        majority: What predicting the largest class gives.
-        images: How many images the accuracies are of.
-        path: Where the picture goes; its suffix is its format.
+        majority: The accuracy of always predicting the largest class.
+        images: How many images the accuracies are measured on.
+        path: Where the picture is written; its suffix decides the format.
     """
     names = list(dict.fromkeys(row.boundary for row in rows))
     single = [name for name in names if " + " not in name]
-    # A gap before the joined ones, which are no depth of their own.
+    # A gap before the joined ones, which are not a depth of their own.
     places = {name: place + (0.5 if name not in single else 0) for place, name in enumerate(names)}
     figure = Figure(figsize=(max(6.4, 1.1 * len(names) + 3), 4.4), layout="constrained")
     axes = figure.add_subplot()

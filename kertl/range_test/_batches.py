@@ -1,4 +1,4 @@
-"""As many batches as a range test takes, of any data, which stays as it is."""
+"""As many batches as a range test takes, from any data, without changing it."""
 
 import math
 from typing import Any
@@ -11,17 +11,17 @@ from kertl.data import Epochs
 
 
 def batches_for(data: Any, steps: int, *, batch_size: int, seed: int, run: int) -> Any:
-    """Data for one epoch of `fit` with so many steps; where there are fewer, it begins again in another order.
+    """Data for one epoch of `fit` with this many steps; if there are fewer batches, it begins again in another order.
 
     Args:
         data: As `lr_range_test` takes it.
         steps: How many batches.
-        batch_size: Of arrays.
-        seed: Of the order of arrays and of the batches of a `PyDataset` that is not kertl's.
-        run: Which run it is; each has an order of its own. A `tf.data.Dataset` has the order that it has.
+        batch_size: Batch size for arrays.
+        seed: Seed of the order of arrays and of the batches of a `PyDataset` that is not kertl's.
+        run: Number of the run; each has its own order. A `tf.data.Dataset` keeps its own order.
 
     Raises:
-        ValueError: If the data is none of what is accepted, or empty.
+        ValueError: If the data is not of an accepted type, or is empty.
     """
     if isinstance(data, tuple) and 2 <= len(data) <= 3:
         data = _Rows(data, batch_size, seed)
@@ -36,7 +36,7 @@ def batches_for(data: Any, steps: int, *, batch_size: int, seed: int, run: int) 
 
 
 class _OfEpochs(keras.utils.PyDataset):
-    """The batches of kertl's data, which are functions of epoch and place; smaller last ones are left out."""
+    """The batches of kertl's data, which are functions of epoch and index; smaller last ones are left out."""
 
     def __init__(self, data: Epochs, steps: int, run: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A model on loan: whatever is trained with it meanwhile, it is given back as it was, bit for bit, from memory."""
+"""A borrowed model: whatever is trained with it, it is restored afterwards, bit for bit, from memory."""
 
 import random
 
@@ -15,11 +15,11 @@ _ATTRIBUTES = ("history", "stop_training", "train_function")
 
 
 class Borrowed:
-    """What training changes in a compiled model, kept to be given back.
+    """What training changes in a compiled model, kept to be restored.
 
     That is the values of all variables of model, metrics and optimizer, the learning rate or its schedule, the compiled
-    training step, the history, and the random state of Python, numpy and Keras. An optimizer that is not built yet gets
-    built, with the values that it begins with.
+    training step, the history, and the random state of Python, numpy and Keras. An optimizer that is not built yet is
+    built, with its initial values.
 
     Attributes:
         rates: The learning rates of the optimizer, to be set.
@@ -36,7 +36,7 @@ class Borrowed:
             advice = "Call `compile`, and the model once on a batch of inputs."
             raise complain("model", "compiled and built", model.name, advice)
         self._model = model
-        self._random = random.getstate(), np.random.get_state()  # noqa: NPY002, it is others who may draw from it
+        self._random = random.getstate(), np.random.get_state()  # noqa: NPY002, other code may draw from it
         with scope_of(model):
             if not model.optimizer.built:
                 model.optimizer.build(model.trainable_variables)
@@ -51,14 +51,14 @@ class Borrowed:
             model.train_function = None  # the old one has the schedule in it
 
     def reset(self) -> None:
-        """Give the variables their values back."""
+        """Restore the values of the variables."""
         say_variables_are_current(self._model)
         self._model.reset_metrics()  # also those that were not built before
         for variable, value in self._values:
             variable.assign(value)
 
     def give_back(self) -> None:
-        """Give everything back."""
+        """Restore everything."""
         self.reset()
         self.rates.give_back()
         for name in _ATTRIBUTES:

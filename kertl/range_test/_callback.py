@@ -1,4 +1,4 @@
-"""`LRRangeTest`: the learning-rate range test as a callback of anybody's `fit`."""
+"""`LRRangeTest`: the learning-rate range test as a callback for any `fit`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,31 +10,31 @@ from kertl.range_test._result import RangeTest
 
 
 class LRRangeTest(Ramp):
-    """Raises the learning rate from step to step of a `fit`, and gives the model back as it was before.
+    """Raises the learning rate from step to step of a `fit`, and restores the model afterwards.
 
     The rate of step i of n, counted from 0, is `start * (end / start) ** (i / (n - 1))`, or on a straight line
     `start + (end - start) * i / (n - 1)`. The loss of a step's own batch is smoothed by `m = s * m + (1 - s) * loss`,
     divided by `1 - s ** (i + 1)`.
 
     Weights, optimizer (moments, step count, rate or schedule), metrics, seed generators, and the random state of
-    Python, numpy and Keras are those of before bit for bit when `fit` ends, be it by an exception or Ctrl-C; only if
-    another callback raises, call `restore()`. Any loss, optimizer, precision, strategy and backend will do. Of an
-    optimizer with several rates the highest is set, and the others keep their ratio to it. It does not give back
-    what others hold: the state of other callbacks, the order of a shuffled `tf.data.Dataset`.
+    Python, numpy and Keras are restored bit for bit when `fit` ends, even by an exception or Ctrl-C; only if another
+    callback raises, call `restore()`. Any loss, optimizer, precision, strategy and backend will do. If an optimizer has
+    several rates, the highest is set and the others keep their ratio to it. State held elsewhere is not restored: that
+    of other callbacks, and the order of a shuffled `tf.data.Dataset`.
 
-    From noisy losses `kertl.lr_range_test` tells a fall more surely.
+    If losses are noisy, `kertl.lr_range_test` detects a fall more reliably.
 
     Args:
         start: Lowest learning rate; > 0.
         end: Highest learning rate; > start.
-        steps: Optimizer steps from one to the other; >= 20. `fit` must go through as many batches: set its `epochs`.
+        steps: Optimizer steps from `start` to `end`; >= 20. `fit` must go through as many batches: set its `epochs`.
         ramp: "exponential" or "linear".
         smoothing: s; 0 <= smoothing < 1.
-        divergence: The test stops where the smoothed loss is so many times its best; > 1. It also stops at a loss that
-            is NaN or infinite, which is not kept.
+        divergence: The test stops when the smoothed loss is this many times its best; > 1. It also stops at a loss that
+            is NaN or infinite, which is not recorded.
 
     Attributes:
-        result: What was found, once `fit` is over; None before.
+        result: The result, once `fit` is over; None before.
 
     Raises:
         ValueError: If an argument is outside the range given above; when `fit` begins, if the model has no weights
@@ -54,15 +54,16 @@ class LRRangeTest(Ramp):
     Reference:
         Smith, "Cyclical Learning Rates for Training Neural Networks", 2017, section 3.3, which ramps linearly.
         https://arxiv.org/abs/1506.01186. The exponential ramp, smoothing, stopping rule and defaults are fastai's,
-        but for 0.98 as its smoothing, which lags by half of the test. https://docs.fast.ai/callback.schedule.html
+            except for its smoothing of 0.98, which lags by half of the test.
+            https://docs.fast.ai/callback.schedule.html
     """
 
     result: RangeTest | None = None
     _borrowed: Borrowed | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Keep everything, and begin."""
-        per_epoch = self.params.get("steps")  # None where the data does not tell
+        """Save everything, and begin."""
+        per_epoch = self.params.get("steps")  # None if the data does not say
         batches = self.steps if per_epoch is None else per_epoch * self.params["epochs"]
         if batches < self.steps:
             advice = f"Or call `fit` with `epochs={-(-self.steps // per_epoch)}`."
@@ -74,18 +75,18 @@ class LRRangeTest(Ramp):
         self.model.train_function = self._restoring(self.model.train_function)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Give everything back."""
+        """Restore everything."""
         self.restore()
         self.result = RangeTest([self.curve()])
 
     def restore(self) -> None:
-        """Give the model back as it was before; it does nothing where that has been done."""
+        """Restore the model; does nothing if that has been done."""
         borrowed, self._borrowed = self._borrowed, None
         if borrowed is not None:
             borrowed.give_back()
 
     def _restoring(self, train_function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function, after which everything is given back if it, or the data that it reads, raises.
+        """The same function, which restores everything if it, or the data that it reads, raises.
 
         `fit` tells its callbacks nothing of an exception.
         """

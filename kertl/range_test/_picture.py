@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from kertl.run_files import replace_file
 
-# Colour-blind safe (Okabe & Ito, 2008), with marks that are told apart in grey.
+# Colour-blind safe (Okabe & Ito, 2008), with marks that can be distinguished in grey.
 _LOOKS = {"valley": ("#D55E00", "o"), "steep": ("#009E73", "^"), "minimum": ("#CC79A7", "s"), "slide": ("#E69F00", "D")}
 
 
@@ -17,7 +17,7 @@ def draw(test: Any, path: Path | None) -> Figure:
 
     Args:
         test: A `RangeTest`.
-        path: Where the picture goes, if it is to be written; its suffix is its format.
+        path: Where the picture is written, if at all; its suffix decides the format.
     """
     figure = Figure(figsize=(7.6, 4.4), layout="constrained")
     axes = figure.add_subplot()
@@ -26,7 +26,7 @@ def draw(test: Any, path: Path | None) -> Figure:
         axes.plot(run.learning_rates, run.learnt, color="0.75", linewidth=0.8, zorder=1)
         if len(test.runs) > 1:
             axes.plot(run.learning_rates, run.losses, color="#56B4E9", linewidth=0.8, zorder=2)
-    alone = ", without its batch's luck" if any(run.standing is not None for run in test.runs) else ""
+    alone = ", corrected for its batch" if any(run.standing is not None for run in test.runs) else ""
     axes.plot([], [], color="0.75", linewidth=0.8, label=f"each step{alone}")
     axes.plot(rates, losses, color="#0072B2", linewidth=2, zorder=3, label="smoothed loss")
     for name, rate in test.suggestions.items():

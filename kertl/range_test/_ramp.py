@@ -1,4 +1,4 @@
-"""One run through the learning rates, from the lowest to the highest or to where the loss diverges."""
+"""One run through the learning rates, from the lowest to the highest or until the loss diverges."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ RAMPS = ("exponential", "linear")
 
 
 class Ramp(keras.callbacks.Callback):
-    """Sets the rate of each step, and keeps the loss that the step reports; gives nothing back.
+    """Sets the rate of each step and records the loss that the step reports; restores nothing.
 
     The arguments are those of `LRRangeTest`.
 
@@ -50,7 +50,7 @@ class Ramp(keras.callbacks.Callback):
         self._points: list[tuple[float, float, float]] = []
 
     def curve(self, standing: "Ramp | None" = None) -> Curve:
-        """The rates and their losses, beside what another run over the same batches lost."""
+        """The rates and their losses, next to those of another run over the same batches."""
         rates, raw, losses = np.array(self._points).reshape(-1, 3).T
         lost = [loss for _, loss, _ in standing._points[: len(raw)]] if standing else []
         return Curve(rates, raw, losses, self.steps, np.array(lost) if lost and len(lost) == len(raw) else None)
@@ -60,7 +60,7 @@ class Ramp(keras.callbacks.Callback):
         self.seen, self._mean, self._points = 0, 0.0, []
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set the rate, and have the metrics begin anew, so that the loss that is reported is of this batch alone."""
+        """Set the rate and reset the metrics, so that the reported loss is of this batch alone."""
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()  # on JAX, variables hold nothing between the steps of an epoch
         self.model.reset_metrics()
@@ -68,7 +68,7 @@ class Ramp(keras.callbacks.Callback):
         self.rates.set(self._rate)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep the loss; stop at the end of the ramp, or where the loss is no number or diverges."""
+        """Record the loss; stop at the end of the ramp, or when the loss is not a number or diverges."""
         loss = float((logs or {})["loss"])
         self.seen += batch - self._first + 1  # several, where an execution has several steps
         if math.isfinite(loss):
@@ -85,18 +85,18 @@ class Ramp(keras.callbacks.Callback):
         return float(self.start * (self.end / self.start) ** share)
 
     def _diverges(self) -> bool:
-        """Whether the smoothed loss lies too far above its best since the first steps, which noise rules."""
+        """Whether the smoothed loss lies too far above its best, the first noisy steps not counted."""
         losses = [smoothed for _, _, smoothed in self._points[passed_over(self.steps) :]]
         if not losses:
             return False
         best = min(losses)
-        # Where losses can be negative, a multiple of the best says nothing: there it is the fall that counts.
+        # If losses can be negative, a multiple of the best means nothing: then the fall counts.
         size = best if best > 0 else max(-best, self._points[0][2] - best)
         return losses[-1] > best + (self.divergence - 1) * size
 
 
 class Standstill(Ramp):
-    """A run over the same batches at a rate at which no weight moves: what it loses is how hard each batch is."""
+    """A run over the same batches at a rate at which no weight moves: its losses show how hard each batch is."""
 
     def _rate_at(self, step: int) -> float:
         return 1e-30  # some optimizers divide by the rate

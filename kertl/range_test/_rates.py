@@ -1,4 +1,4 @@
-"""The learning rates of an optimizer in hand, whatever sets them otherwise."""
+"""Control of an optimizer's learning rates, whatever sets them otherwise."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from kertl._keras import learning_rate_of, put_learning_rate
 class Rates:
     """The learning rate of an optimizer, or of all those inside it, as one number that can be set.
 
-    Keras refuses to set the rate of an optimizer that has a schedule; instead of a schedule it gets a variable of its
-    own, since what is not among its variables is a constant to a compiled step of JAX.
+    Keras refuses to set the rate of an optimizer that has a schedule; instead of a schedule it gets its own variable,
+    since everything that is not among its variables is a constant to a compiled step of JAX.
 
     Attributes:
         replaced: Whether a schedule was replaced.
 
     Args:
-        optimizer: One that is built. The optimizers of a `MultiOptimizer` keep the ratio of their rates; what is set is
-            the highest.
+        optimizer: One that is built. The optimizers of a `MultiOptimizer` keep the ratio of their rates; the highest is
+            set.
     """
 
     def __init__(self, optimizer: Any) -> None:
@@ -41,6 +41,6 @@ class Rates:
             learning_rate_of(part).assign(rate * share)
 
     def give_back(self) -> None:
-        """Put the schedules back; the value of a rate that has none is a variable's like all others."""
+        """Put the schedules back; a rate without one is a variable like all others."""
         for part, schedule in self._replaced:
-            part.learning_rate = schedule  # which also has the optimizer forget the variable
+            part.learning_rate = schedule  # which also makes the optimizer forget the variable

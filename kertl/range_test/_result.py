@@ -1,4 +1,4 @@
-"""What a learning-rate range test found: curves of losses over rates, and the rates that they speak for."""
+"""What a learning-rate range test found: curves of losses over rates, and the rates that they suggest."""
 
 import math
 import statistics
@@ -24,8 +24,8 @@ class Curve:
         learning_rates: The rate of each step, rising.
         raw_losses: The loss of each step's own batch.
         losses: The same, smoothed.
-        steps: How many steps were planned; fewer were made where the loss diverged.
-        standing: What the same batches lose where nothing is learnt, with the same dropout; None if that is not known.
+        steps: How many steps were planned; fewer were made if the loss diverged.
+        standing: Losses of the same batches without learning, with the same dropout; None if not known.
     """
 
     learning_rates: np.ndarray
@@ -36,7 +36,7 @@ class Curve:
 
     @property
     def learnt(self) -> np.ndarray:
-        """The raw losses without the luck of the batch, as far as `standing` tells it."""
+        """The raw losses corrected for how hard each batch is, if `standing` is known."""
         return self.raw_losses if self.standing is None else self.raw_losses - self.standing + np.mean(self.standing)
 
     @property
@@ -59,7 +59,7 @@ class RangeTest(Result):
 
     @property
     def learning_rates(self) -> np.ndarray:
-        """The rates that all runs came to, rising."""
+        """The rates that all runs reached, rising."""
         return min((run.learning_rates for run in self.runs), key=len)
 
     @property
@@ -74,14 +74,15 @@ class RangeTest(Result):
 
     @property
     def suggestions(self) -> dict[str, float | None]:
-        """A rate by each rule, of several runs the median of their rates' logarithms.
+        """A rate by each rule; for several runs the median of their rates' logarithms.
 
-        "valley": the middle of the longest fall. "steep": where the loss falls fastest. "minimum": a tenth of where it
-        is lowest. "slide": the last place, seen from the end, where the slope is still what it is 15 steps later.
+        "valley": the middle of the longest fall. "steep": where the loss falls fastest. "minimum": a tenth of the rate
+        where it is lowest. "slide": going back from the end, the first place where the slope equals that 15 steps
+        later.
 
-        All are None where no fall stands out from the noise: where the lowest mean over a tenth of the steps is not
-        below the first by five times the noise of such a difference and by a hundredth. What `standing` tells
-        is no noise. Of several runs, at least half must fall.
+        All are None if no fall stands out from the noise: if the lowest mean over a tenth of the steps is not below the
+        first by five times the noise of such a difference and by a hundredth. Differences that `standing` explains are
+        not noise. Of several runs, at least half must fall.
         """
         return {name: _median(rates) for name, rates in self._found().items()}
 
@@ -89,19 +90,19 @@ class RangeTest(Result):
     def suggestion(self) -> float | None:
         """The rate of "valley", or None.
 
-        It is fastai's default too: it follows the whole of the fall, while the others hang on one place of it (the
+        It is also fastai's default: it follows the whole fall, while the others depend on one point of it (the
         steepest, which noise moves) or on where the loss turns.
         """
         return self.suggestions["valley"]
 
     @property
     def suggestion_range(self) -> tuple[float, float] | None:
-        """The lowest and highest suggestion of the runs; None where there is no suggestion."""
+        """The lowest and highest suggestion of the runs; None without a suggestion."""
         rates = [rate for rate in self._found()["valley"] if rate is not None]
         return None if self.suggestion is None else (min(rates), max(rates))
 
     def table(self) -> str:
-        """The suggestions as text, and what they come to."""
+        """The suggestions and the result as text."""
         table = Table(box=box.SIMPLE)
         table.add_column("rule")
         table.add_column("learning rate", justify="right")
@@ -113,7 +114,7 @@ class RangeTest(Result):
         """Draw loss over rate with the suggestions marked.
 
         Args:
-            path: A picture file, PNG say, to write; its suffix is its format.
+            path: A picture file to write, such as a PNG; its suffix decides the format.
 
         Returns:
             The matplotlib figure, which a notebook shows.

@@ -29,33 +29,33 @@ def lr_range_test(
     class_weight: dict[int, float] | None = None,
     **ramp: Any,
 ) -> RangeTest:
-    """Train for some steps at ever higher learning rates, look at the losses, and give the model back as it was.
+    """Train for some steps at ever higher learning rates, record the losses, and restore the model.
 
-    A compiled model is tested with its own loss, optimizer and training step; one that is not compiled with the loss of
-    its task, as in a stage of `kertl.fine_tune`, and AdamW. What its `trainable` flags say trains;
-    `kertl.stage_model(model, at)` is the model of a stage. Everything is given back as `kertl.LRRangeTest` does, also
-    after an exception or Ctrl-C. Data of kertl, arrays and any `PyDataset` stay as they are too.
+    A compiled model is tested with its own loss, optimizer and training step; one that is not compiled, with the loss
+    of its task, as in a stage of `kertl.fine_tune`, and AdamW. Its `trainable` flags decide what trains;
+    `kertl.stage_model(model, at)` is the model of a stage. Everything is restored as `kertl.LRRangeTest` does, even
+    after an exception or Ctrl-C. Data of kertl, arrays and any `PyDataset` are not changed either.
 
-    Each run is made twice, the second time without learning: two classes in batches of 32 are mostly the luck of the
-    batch, and a fall of the loss stands out only against what the same batches, with the same dropout, lose without it.
-    (Not of a `tf.data.Dataset`, which may give other batches the second time.)
+    Each run is made twice, the second time without learning: with two classes in batches of 32 the loss depends mostly
+    on the batch, and its fall only shows in comparison with the losses of the same batches, with the same dropout,
+    without learning. (Not for a `tf.data.Dataset`, which may give other batches the second time.)
 
     Args:
         model: The model; built.
         data: `data.train`, a finite `keras.utils.PyDataset` or `tf.data.Dataset` of batches, or arrays `(x, y)` or
-            `(x, y, weights)`. Where it has fewer batches than the test has steps, it is gone through again.
-        repeats: How often the test is run, each time with another order of the data (but for a `tf.data.Dataset`, which
-            has its own) and other seeds of dropout; >= 1.
-        seed: Of both; >= 0. kertl's data has a seed of its own for the order.
+            `(x, y, weights)`. If it has fewer batches than the test has steps, it is used again.
+        repeats: How often the test is run, each time with another order of the data (except for a `tf.data.Dataset`,
+            which has its own) and other seeds of dropout; >= 1.
+        seed: Seed of both; >= 0. kertl's data has its own seed for the order.
         batch_size: Examples per batch of arrays; >= 1.
         class_weight: Weight of each class in the loss, as in `fit`.
         **ramp: `start`, `end`, `steps`, `ramp`, `smoothing` and `divergence` of `kertl.LRRangeTest`.
 
     Returns:
-        Rates, losses, suggestions and their spread, and `plot`.
+        Rates, losses, suggestions and their range, and `plot`.
 
     Raises:
-        ValueError: If an argument is outside the range given above, or the model's task cannot be told.
+        ValueError: If an argument is outside the range given above, or the model's task is not known.
         DataError: If an image of the data can no longer be read.
 
     Example:
@@ -103,7 +103,7 @@ def lr_range_test(
 
 
 def _compiled(model: keras.Model) -> keras.Model:
-    """Another model of the same layers, compiled as a stage is; `model` itself stays without compilation."""
+    """Another model of the same layers, compiled as in a stage; `model` itself stays uncompiled."""
     if not isinstance(getattr(model, "outputs", None), list):
         raise complain("model", "compiled, or a functional model", model.name)
     stage, task = Stage("full"), task_named(task_of(model))

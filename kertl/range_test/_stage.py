@@ -28,7 +28,7 @@ from kertl.training import (
 
 
 def suggested_rate(fit: StageFit, material: Material, *, seed: int) -> float | None:
-    """What the range test suggests for a compiled stage on what it is fitted on; None where no loss falls."""
+    """What the range test suggests for a compiled stage and its training data; None if no loss falls."""
     return _tested(fit, material, seed=seed).suggestion
 
 
@@ -45,18 +45,18 @@ def stage_range_test(
 ) -> RangeTest:
     """At which learning rates does a stage learn from these images?
 
-    What is tested is what `kertl.fine_tune` trains in that stage: the same model, loss, optimizer, augmentation,
-    cached features and weights of the classes. With `repeats=1` the suggestion is what a first stage with
-    `learning_rate="auto"` takes. The model is afterwards as before.
+    The test uses what `kertl.fine_tune` trains in that stage: the same model, loss, optimizer, augmentation, cached
+    features and class weights. With `repeats=1` the suggestion is the one that a first stage with
+    `learning_rate="auto"` uses. The model is restored afterwards.
 
     Args:
-        model: A classifier or regressor, as `kertl.build` gives it.
+        model: A classifier or regressor, such as from `kertl.build`.
         data: Its images.
         stage: The stage, whose own learning rate does not matter; or a boundary, as in `kertl.split`, which stands for
-            the stage that the named recipes have there.
-        precision: What layers compute in, as in `kertl.Recipe`.
+            the stage of the named recipes there.
+        precision: The precision that layers compute in, as in `kertl.Recipe`.
         repeats: As in `kertl.lr_range_test`.
-        seed: Of dropout and augmentation; >= 0.
+        seed: Seed of dropout and augmentation; >= 0.
         cache_dir: Where features are cached, as in `kertl.extract`.
         **ramp: `start`, `end`, `steps` and the like, as in `kertl.lr_range_test`.
 

@@ -1,6 +1,6 @@
-"""Which rates a curve of losses speaks for, and whether it speaks at all.
+"""Which rates a curve of losses suggests, if any.
 
-Plain functions of rates and losses. The first tenth of the steps and the last five are passed over, as fastai does.
+Plain functions of rates and losses. The first tenth of the steps and the last five are skipped, as in fastai.
 """
 
 import math
@@ -9,25 +9,25 @@ from collections.abc import Callable
 
 import numpy as np
 
-# What a fall must be to count: so many times the noise, and such a share of the loss at the start.
+# What a fall must be to count: this many times the noise, and this share of the loss at the start.
 TIMES_THE_NOISE = 5.0
 SHARE_OF_START = 0.01
 
-_LAST = 5  # steps that are passed over at the end
+_LAST = 5  # steps that are skipped at the end
 _FEWEST = 5  # losses that a mean is taken of
 
 
 def passed_over(steps: int) -> int:
-    """How many steps at the start of a test are too slow to teach anything, and say what the loss is before it."""
+    """How many steps at the start of a test are too slow to learn anything, and show the initial loss."""
     return max(1, steps // 10)
 
 
 def suggest(rates: np.ndarray, learnt: np.ndarray, losses: np.ndarray, steps: int) -> dict[str, float | None]:
-    """A rate by each rule; None by all of them where the loss does not fall.
+    """A rate by each rule; None by all of them if the loss does not fall.
 
     Args:
         rates: Learning rate of each step that was made, rising.
-        learnt: Loss of each step, as far as known without the luck of the batch.
+        learnt: Loss of each step, corrected for how hard each batch is if that is known.
         losses: Loss of each step, smoothed.
         steps: Number of steps that were planned.
     """
@@ -41,7 +41,7 @@ def suggest(rates: np.ndarray, learnt: np.ndarray, losses: np.ndarray, steps: in
 
 
 def falls(losses: np.ndarray, window: int) -> bool:
-    """Whether the lowest mean of so many neighbouring losses lies below that of the first ones by more than noise.
+    """Whether the lowest mean of some neighbouring losses lies below that of the first ones by more than noise.
 
     The noise of one loss is taken from the differences of neighbours (von Neumann, 1941), in which a slow fall does not
     show; a difference of two means then has a standard deviation of `noise * sqrt(2 / window)`.
@@ -65,7 +65,7 @@ def valley(rates: np.ndarray, losses: np.ndarray) -> float | None:
     fall is as many steps as it has, up to its end. (fastai's text speaks of two thirds; its code, as this, adds a third
     and half a third.)
     """
-    tails: list[float] = []  # of the sequences of each length, the end that is least low
+    tails: list[float] = []  # for each length, the highest end of the sequences of that length
     best, end = 0, 0
     for place, loss in enumerate(losses):
         length = bisect_left(tails, -float(loss))

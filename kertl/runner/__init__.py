@@ -1,4 +1,4 @@
-"""Running a recipe: stages one after the other, and a directory that tells what was done."""
+"""Running a recipe: stages one after the other, and a directory that records what was done."""
 
 from kertl.runner._directory import RunDirectory
 from kertl.runner._fine_tune import fine_tune

@@ -17,15 +17,15 @@ from kertl.recipe import Recipe, Stage
 _logger = logging.getLogger(__name__)
 
 _HEAD_STEPS = 800
-"""Steps that train the head alone; on kept features they take seconds."""
-# Steps of fine-tuning by the number of training images, as BiT's rule has them.
+"""Steps that train the head alone; on cached features they take seconds."""
+# Steps of fine-tuning by the number of training images, as in BiT's rule.
 _STEPS = ((20_000, 500), (500_000, 10_000), (math.inf, 20_000))
 _MIXED_FROM = 20_000
 """Training images from which on MixUp is used, as in BiT's rule."""
 _FEW_PER_CLASS = 10
-"""Images of the smallest class below which the head alone is trained."""
+"""Images of the smallest class below which only the head is trained."""
 _EVERYTHING_FROM = 5_000
-"""Training images from which on everything is trained in the end, where the late features are not the best."""
+"""Training images from which on everything is trained in the end, if the late features are not the best."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class AutoRecipe:
     recipe: Recipe
     reasons: tuple[str, ...]
     by_depth: dict[str, float]
-    """Validation accuracy of the best classical classifier by boundary; empty where none was asked."""
+    """Validation accuracy of the best classical classifier by boundary; empty if there are no baselines."""
 
     def to_values(self) -> dict[str, Any]:
         """All of it in numbers, text and lists."""
@@ -52,14 +52,14 @@ class AutoRecipe:
 def choose_recipe(model: keras.Model, data: ImageData, cache_dir: Path | None = None) -> AutoRecipe:
     """Choose stages for a model and data; the reasons are logged.
 
-    The head alone comes first, on kept features, so that what follows starts from a good one. Whether and from where on
-    the backbone is then trained follows from the number of images, the smallest class, and the accuracies that
-    `kertl.baselines` finds by depth: how long, from the number of images.
+    The head alone comes first, on cached features, so that later stages start from a good one. Whether and from where
+    on the backbone is then trained follows from the number of images, the smallest class, and the accuracies that
+    `kertl.baselines` finds by depth; how long, from the number of images.
 
     Args:
         model: The model to train.
         data: The images.
-        cache_dir: Where the features of the baselines are kept.
+        cache_dir: Where the features of the baselines are cached.
 
     Reference:
         Kolesnikov et al., "Big Transfer (BiT): General Visual Representation Learning", 2020, section 3.3, for steps
@@ -99,8 +99,8 @@ def decide(
         batch_size: Images per step.
         smallest_class: Training images of the smallest class; None in a regression.
         by_depth: Validation accuracy by the `at` of the stage that begins there, as `Baselines.by_depth` gives it.
-        standard_error: Of the best of these accuracies.
-        seed: Of the recipe.
+        standard_error: Standard error of the best of these accuracies.
+        seed: Seed of the recipe.
 
     Returns:
         The recipe, and the reasons, one sentence each.
@@ -108,7 +108,7 @@ def decide(
     per_epoch = math.ceil(images / batch_size)
     head_epochs = _epochs(_HEAD_STEPS, per_epoch, most=40)
     stages = [Stage("deep", epochs=head_epochs, learning_rate=3e-3, augment="none")]
-    reasons = [f"the head alone first, {head_epochs} epochs, so that what comes next starts from a good one."]
+    reasons = [f"the head alone first, {head_epochs} epochs, so that later stages start from a good one."]
     end = by_depth.get("deep")
     if smallest_class is not None and smallest_class < _FEW_PER_CLASS:
         reasons.append(
@@ -118,8 +118,8 @@ def decide(
         return Recipe(stages=stages, seed=seed), reasons
     if end is not None and 1 - end <= standard_error:
         reasons.append(
-            f"nothing else is trained: frozen features reach {end:.4f} on the validation part, which leaves less than "
-            f"its standard error of {standard_error:.4f} to win."
+            f"nothing else is trained: frozen features reach {end:.4f} on the validation set, which leaves less than "
+            f"its standard error of {standard_error:.4f} to gain."
         )
         return Recipe(stages=stages, seed=seed), reasons
     at, why = _boundary(by_depth, standard_error)
@@ -130,11 +130,11 @@ def decide(
     stages.append(Stage(at, epochs=epochs, learning_rate=1e-4, augment="light", views=4, mixup=mixup))
     reasons.append(f"{epochs} epochs of it: about {steps} steps for {images} images, as in BiT's rule.")
     reasons.append(
-        f"MixUp {'0.1' if mixup else 'off'}: BiT's rule has it from {_MIXED_FROM} images on, and here are {images}."
+        f"MixUp {'0.1' if mixup else 'off'}: BiT's rule uses it from {_MIXED_FROM} images on, and there are {images}."
     )
     if at != "mid" and images >= _EVERYTHING_FROM:
         stages.append(Stage("full", epochs=epochs, learning_rate=3e-5, augment="light", mixup=mixup))
-        reasons.append(f"at last everything: {images} images are enough for it, from {_EVERYTHING_FROM} on.")
+        reasons.append(f"finally everything: {images} images are enough, since at least {_EVERYTHING_FROM} are needed.")
     return Recipe(stages=stages, seed=seed), reasons
 
 
@@ -142,17 +142,17 @@ def _boundary(by_depth: dict[str, float], standard_error: float) -> tuple[str, s
     """Where training the backbone begins, and why."""
     end = by_depth.get("deep")
     if end is None:
-        return "mid", "then from the last halving of resolution on, which is what fine-tuning usually gains most by."
+        return "mid", "then from the last halving of resolution on, from which fine-tuning usually gains most."
     best = max(by_depth, key=lambda name: by_depth[name])
     if best != "deep" and by_depth[best] - end > standard_error:
         return best, (
-            f"then from {best} on: the features in front of it tell the classes apart better ({by_depth[best]:.4f}) "
-            f"than those at the end ({end:.4f}) by more than the standard error ({standard_error:.4f}), so that what "
-            f"lies behind it has to be learnt anew."
+            f"then from {best} on: the features before it separate the classes better ({by_depth[best]:.4f}) "
+            f"than those at the end ({end:.4f}) by more than the standard error ({standard_error:.4f}), so the "
+            f"layers after it have to learn anew."
         )
     return "mid", (
         f"then from the last halving of resolution on: no depth is better than the end ({end:.4f}) by more than the "
-        f"standard error ({standard_error:.4f}), so that the features carry the task and the last layers adapt them."
+        f"standard error ({standard_error:.4f}), so the features suit the task and the last layers adapt them."
     )
 
 
@@ -163,10 +163,10 @@ def _epochs(steps: int, per_epoch: int, *, most: int) -> int:
 def _found(model: keras.Model, data: ImageData, cache_dir: Path | None) -> tuple[Baselines | None, str]:
     """The baselines, or why there are none."""
     if data.task not in ("single_label", "binary"):
-        return None, f"the depth is not asked, because images have no single class each (task {data.task!r})."
+        return None, f"depths are not compared, because images do not have one class each (task {data.task!r})."
     if data.validation is None:
-        return None, "the depth is not asked, because there is no validation part to ask."
-    # The test part has no say in what is chosen.
+        return None, "depths are not compared, because there is no validation set to compare them on."
+    # The test set has no influence on the choice.
     return baselines(model, dataclasses.replace(data, test=None), cache_dir=cache_dir), ""
 
 

@@ -16,9 +16,9 @@ _logger = logging.getLogger(__name__)
 
 
 class BestStage:
-    """Keeps the weights of the stage with the best value, and goes into the checkpoints as callbacks do.
+    """Keeps the weights of the stage with the best value, and is saved in the checkpoints like a callback.
 
-    Without a validation part there is nothing that stages could be compared by, and the last one stays.
+    Without a validation set there is nothing to compare stages by, and the last one stays.
 
     Attributes:
         values: How the stages ended.
@@ -27,7 +27,7 @@ class BestStage:
     Args:
         model: The whole model.
         recipe: Its stages.
-        data: What they are judged by.
+        data: The data they are compared on.
     """
 
     def __init__(self, model: keras.Model, recipe: Recipe, data: ImageData) -> None:
@@ -39,7 +39,7 @@ class BestStage:
 
     @property
     def metric(self) -> str:
-        """What the stages are compared by: what each monitors, or the plain loss where they do not monitor the same."""
+        """What stages are compared by: the monitored metric if it is the same for all, else the plain loss."""
         return "val_loss" if self._by_loss else "unsmoothed val_loss"
 
     def offer(
@@ -49,7 +49,7 @@ class BestStage:
         monitored: float | None,
         predict: Callable[[ImageDataset], np.ndarray],
     ) -> None:
-        """Keep the weights that the model has now if they are the best so far.
+        """Keep the model's present weights if they are the best so far.
 
         Args:
             number: The stage that has ended, counted from 0.
@@ -67,7 +67,7 @@ class BestStage:
             self.best, self._weights = number, self._model.get_weights()
 
     def restore(self) -> None:
-        """Give the model the weights of the best stage, and say so if that is not the last."""
+        """Give the model the weights of the best stage, and log it if that is not the last."""
         if self.best is None:
             return
         later = self.values[self.best + 1 :]
@@ -77,7 +77,7 @@ class BestStage:
             _logger.warning("The run gives its best: %s. After it, %s.", self.values[self.best], ends)
 
     def get_state(self) -> dict[str, Any]:
-        """What is remembered; of the weights those that differ from the model's now."""
+        """The state; of the weights only those that differ from the model's present ones."""
         now = self._model.get_weights()
         differing = {
             str(place): value for place, value in enumerate(self._weights) if value.tobytes() != now[place].tobytes()
@@ -86,7 +86,7 @@ class BestStage:
         return {"values": values, "best": self.best, "weights": differing}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Remember what `get_state` gave; the model must have its weights of then."""
+        """Restore what `get_state` gave; the model must have the weights that it had at that time."""
         self.values = [StageValue(*one) for one in state["values"]]
         self.best, self._weights = state["best"], []
         if self.best is not None:
@@ -102,5 +102,5 @@ class BestStage:
 
 
 def _judging(stage: Stage) -> tuple[Any, ...]:
-    """What a stage's validation loss depends on beside the weights; a pull makes it another for each boundary."""
+    """What a stage's validation loss depends on besides the weights; with L2-SP it differs for each boundary."""
     return stage.loss, stage.label_smoothing, stage.image_size, stage.at if stage.l2_sp else ""

@@ -1,4 +1,4 @@
-"""Whether what is given as callbacks can go along in a run, and go on with it."""
+"""Checks that callbacks can be part of a run and resume with it."""
 
 import logging
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ _logger = logging.getLogger(__name__)
 
 
 def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    """Find what is no callback, and name those whose memory a run that is broken off would lose.
+    """Reject what is not a callback, and name those whose state an interrupted run would lose.
 
     Raises:
-        ValueError: If something is no callback.
+        ValueError: If something is not a callback.
     """
     for callback in callbacks:
         if not isinstance(callback, keras.callbacks.Callback):
             raise complain("callbacks", "a list of Keras callbacks", callback)
         if forgets(callback):
             _logger.warning(
-                "What %s remembers is lost if the run is broken off: it has no get_state() and set_state(state).",
+                "The state of %s is lost if the run is interrupted: it has no get_state() and set_state(state).",
                 type(callback).__name__,
             )
 
 
 def check_same_callbacks(callbacks: Sequence[keras.callbacks.Callback], snapshot: Snapshot) -> None:
-    """Find that a run is to go on with other callbacks than it had.
+    """Reject resuming a run with other callbacks than it had.
 
     Raises:
         RunError: If so.
@@ -39,6 +39,6 @@ def check_same_callbacks(callbacks: Sequence[keras.callbacks.Callback], snapshot
     names = [type(callback).__name__ for callback in callbacks]
     if names != before:
         raise RunError(
-            f"`callbacks` must be those that the run in `run_dir` began with, since they go on too: {before}. "
+            f"`callbacks` must be those that the run in `run_dir` began with, since they resume too: {before}. "
             f"Received: {names}. Pass those, or choose another directory."
         )

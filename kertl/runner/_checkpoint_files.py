@@ -23,7 +23,8 @@ class CheckpointFiles:
     """Writes and reads values as checkpoints in a folder.
 
     A value is made of numbers, strings, None, numpy arrays, lists, and dictionaries with strings as keys. A file is
-    named `checkpoint-<number>-<first 16 digits of its SHA-256>.npz`; it appears under that name whole or not at all.
+    named `checkpoint-<number>-<first 16 digits of its SHA-256>.npz`; it appears under that name completely or not at
+    all.
 
     Args:
         folder: The folder, made at the first `write`.
@@ -35,7 +36,7 @@ class CheckpointFiles:
 
     @property
     def newest(self) -> Path | None:
-        """The last file that was written, or read and found whole."""
+        """The last file that was written, or read and found intact."""
         return self._kept[-1] if self._kept else None
 
     def write(self, value: Any) -> Path:
@@ -66,12 +67,12 @@ class CheckpointFiles:
         return self._kept[-1]
 
     def read(self) -> Any:
-        """The value of the newest file that is whole; None if there is no file.
+        """The value of the newest intact file; None if there is no file.
 
         Files that are damaged are named in a warning.
 
         Raises:
-            RunError: If there are files and none of them is whole.
+            RunError: If there are files and none of them is intact.
         """
         if self.folder.is_dir():
             remove_partial(self.folder)
@@ -82,14 +83,14 @@ class CheckpointFiles:
                 value = _read(path)
             except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
                 damaged.append(path.name)
-                _logger.warning("%s is damaged and passed over: %s", path, error)
+                _logger.warning("%s is damaged and skipped: %s", path, error)
                 continue
             self._kept = [path]
             return value
         if damaged:
             raise RunError(
-                f"{str(self.folder)!r} must have a checkpoint that is whole. Received: {', '.join(damaged)}, all of "
-                f"them damaged. Bring back a copy, or remove {str(self.folder.parent)!r} to begin again."
+                f"{str(self.folder)!r} must have an intact checkpoint. Received: {', '.join(damaged)}, all of "
+                f"them damaged. Restore a copy, or remove {str(self.folder.parent)!r} to begin again."
             )
         return None
 
@@ -97,7 +98,7 @@ class CheckpointFiles:
         """What remains, in a sentence."""
         if self.newest is None:
             return "There is no checkpoint yet."
-        return f"The last good checkpoint is {self.newest.name!r}; the same call goes on from there."
+        return f"The last good checkpoint is {self.newest.name!r}; the same call resumes from there."
 
     def _files(self) -> list[Path]:
         return [path for path in self.folder.glob("checkpoint-*.npz") if _NAME.fullmatch(path.name)]
@@ -107,7 +108,7 @@ def _read(path: Path) -> Any:
     parts = _NAME.fullmatch(path.name)
     found = _digest(path)
     if parts is None or found != parts[2]:
-        raise ValueError(f"its SHA-256 begins with {found}, not with what its name says")
+        raise ValueError(f"its SHA-256 begins with {found}, which is not the one in its name")
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     return _unpacked(json.loads(str(arrays["state"])), arrays)
@@ -123,7 +124,7 @@ def _digest(path: Path) -> str:
 
 
 def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """The value with each array moved to `arrays` and a mark in its place."""
+    """The value with each array moved to `arrays` and replaced by a mark."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

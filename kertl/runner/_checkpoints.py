@@ -1,4 +1,4 @@
-"""Writing where a stage stands while it trains, and putting it back there, to the last bit."""
+"""Saving the state of a stage while it trains, and restoring it, to the last bit."""
 
 import math
 import time
@@ -14,7 +14,7 @@ from kertl.runner._journal import Journal, Position, Snapshot
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Writes checkpoints during the `fit` of a stage, and at the beginning of `fit` takes up a snapshot.
+    """Writes checkpoints during the `fit` of a stage, and restores a snapshot at the beginning of `fit`.
 
     It must be the last of the callbacks, so that it sees, and sets, what the others have done.
 
@@ -24,7 +24,7 @@ class Checkpoints(keras.callbacks.Callback):
         callbacks: The callbacks whose state belongs to the run.
         journal: Where to write.
         batches: Batches in an epoch.
-        snapshot: Where to take up; None begins the stage.
+        snapshot: Where to resume; None begins the stage.
     """
 
     def __init__(
@@ -45,19 +45,19 @@ class Checkpoints(keras.callbacks.Callback):
 
     @property
     def position(self) -> Position | None:
-        """Where the next `fit` takes up; None if it begins the stage, or if training diverged meanwhile."""
+        """Where the next `fit` resumes; None if it begins the stage, or if training diverged."""
         return self._snapshot.position if self._snapshot else None
 
     @property
     def first_batch(self) -> int:
-        """The batch that it must begin with: the last one that was done, after which all is set to what it was then.
+        """The batch that it must begin with: the last one that was done, after which everything is restored.
 
-        Before a batch the metrics have no variables yet, and after the last one there would be none to begin with.
+        Before a batch the metrics have no variables yet, and after the last one there would be no batch to begin with.
         """
         return max(self.position.batch - 1, 0) if self.position else 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Take up the snapshot if it stands between two epochs; write one if the stage begins."""
+        """Restore the snapshot if it is between two epochs; write one if the stage begins."""
         self._journal.stop.waits = True
         self._in_rest = self.position is not None and self.position.batch > 0
         if self.position is None:
@@ -84,18 +84,18 @@ class Checkpoints(keras.callbacks.Callback):
         self._leave_if_asked()
 
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Do not let validation hold up a stop: the epoch's training is done, and that is what is written."""
+        """Do not let validation delay a stop: the epoch's training is done, and is written."""
         if self._journal.stop.asked:
             if self._metrics and not self._diverged:
                 self._write(metrics=self._metrics)
             self._leave_if_asked()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write a checkpoint if it may be."""
+        """Write a checkpoint if possible."""
         self._batch, self._metrics = 0, []
         if self._diverged:
             return
-        if self._in_rest:  # the next `fit` takes this up
+        if self._in_rest:  # the next `fit` resumes from here
             self._snapshot = self._take()
         if self._journal.due(epoch_ends=True) or self._journal.stop.asked:
             self._write()
@@ -106,7 +106,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._journal.stop.waits = False
 
     def sync(self) -> None:
-        """Bring the variables up to date where the backend keeps them elsewhere during `fit`."""
+        """Update the variables if the backend keeps them elsewhere during `fit`."""
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()
 
@@ -138,7 +138,7 @@ class Checkpoints(keras.callbacks.Callback):
             self._journal.write(self._take(metrics), begun)
 
     def _take_up(self) -> None:
-        """Give the model, its optimizer and the callbacks what the snapshot holds."""
+        """Restore the model, its optimizer and the callbacks from the snapshot."""
         snapshot, self._snapshot = self._snapshot, None
         if snapshot is None:
             return

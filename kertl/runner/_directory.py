@@ -37,7 +37,7 @@ class RunDirectory:
 
     Args:
         path: The directory, made if there is none; None for a run that leaves no files.
-        cache_dir: Where features are kept; None for a folder of the directory.
+        cache_dir: Where features are cached; None for a folder of the directory.
     """
 
     def __init__(self, path: str | Path | None, cache_dir: str | Path | None = None) -> None:
@@ -52,12 +52,12 @@ class RunDirectory:
 
     @property
     def finished(self) -> bool:
-        """Whether it holds a run that has come to its end."""
+        """Whether it holds a finished run."""
         return self.path is not None and (self.path / METRICS).is_file() and (self.path / MODEL).is_file()
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Have the directory to oneself.
+        """Lock the directory for this process.
 
         Raises:
             RunError: If another process uses it, or it cannot be made or written to.
@@ -71,11 +71,11 @@ class RunDirectory:
 
     @property
     def features(self) -> Path | None:
-        """Where features are kept."""
+        """Where features are cached."""
         return self._cache_dir or (None if self.path is None else self.path / "features")
 
     def refuse_other(self, recipe: Recipe, data: ImageData, model: keras.Model) -> dict[str, str]:
-        """What the run is, as the text of each file that says it; find that the directory is another run's.
+        """The description of the run, as the text of each of its files; the directory must not belong to another run.
 
         Raises:
             RunError: If it holds a run of another recipe, of other data, or of another model; the difference is shown.
@@ -93,7 +93,7 @@ class RunDirectory:
         return now
 
     def begin(self, recipe: Recipe, data: ImageData, model: keras.Model) -> Any:
-        """Write what the run is; what the last checkpoint of an unfinished one holds, or None.
+        """Write the description of the run; returns the last checkpoint of an unfinished one, or None.
 
         Raises:
             RunError: If the directory is another run's, its checkpoints cannot be used, or there is no space.
@@ -104,8 +104,8 @@ class RunDirectory:
         last = self.checkpoints.read()
         if last is None and (self.path / HISTORY).exists():
             raise RunError(
-                f"`run_dir` must be a new directory, or have a checkpoint to go on from. Received: "
-                f"run_dir={str(self.path)!r}, with a {HISTORY} and no checkpoint. Bring back its checkpoints/, or "
+                f"`run_dir` must be a new directory, or have a checkpoint to resume from. Received: "
+                f"run_dir={str(self.path)!r}, with a {HISTORY} and no checkpoint. Restore its checkpoints/, or "
                 f"remove the directory to begin again."
             )
         self._check_space(model)
@@ -115,7 +115,7 @@ class RunDirectory:
         return last
 
     def _check_space(self, model: keras.Model) -> None:
-        """The least that a run takes: the model, and three checkpoints with three sets of weights each."""
+        """The least space that a run takes: the model, and three checkpoints with three sets of weights each."""
         size = 4 * model.count_params()
         free = shutil.disk_usage(str(self.path)).free
         if free < 10 * size:
@@ -125,10 +125,10 @@ class RunDirectory:
             )
 
     def start_weights(self, model: keras.Model) -> list[np.ndarray]:
-        """The weights that the run begins with; one that goes on has kept them.
+        """The weights that the run began with; a run that resumes has stored them.
 
         Raises:
-            RunError: If what it has kept is damaged.
+            RunError: If the stored weights are damaged.
         """
         if self.path is None:
             return list(model.get_weights())
@@ -141,7 +141,7 @@ class RunDirectory:
                 return [archive[str(place)] for place in range(len(archive.files))]
         except (ValueError, OSError, zipfile.BadZipFile) as error:
             raise RunError(
-                f"{str(file)!r} must hold the weights that the run began with. Received: {error}. Bring it back, or "
+                f"{str(file)!r} must hold the weights that the run began with. Received: {error}. Restore it, or "
                 f"remove the directory to begin again."
             ) from error
 
@@ -165,7 +165,7 @@ class RunDirectory:
         return [{**row, "at": recipe.stages[row["stage"]].at} for row in rows]
 
     def read_choices(self) -> dict[str, Any]:
-        """What was chosen for each stage by a run that goes on."""
+        """What a run that resumes has chosen for each stage."""
         file = None if self.path is None else self.path / CHOICES
         return dict(json.loads(file.read_text(encoding="utf-8"))) if file and file.is_file() else {}
 
@@ -197,7 +197,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
     except (ValueError, TypeError) as error:
         raise RunError(
             f"{str(file)!r} must hold the metrics of a run, as JSON. Received: {error}. Remove it; the same call then "
-            f"goes on from the last checkpoint and writes it again."
+            f"resumes from the last checkpoint and writes it again."
         ) from error
 
 
@@ -217,7 +217,7 @@ def _refuse_other(file: Path, now: str, what: str, differences: Callable[[str, s
 
 
 def _batches(data: ImageData) -> str:
-    """What beside the images themselves decides what a batch holds, as JSON."""
+    """What decides, besides the images themselves, what a batch holds, as JSON."""
     names = ("task", "image_size", "resize", "batch_size", "seed")
     return json.dumps({name: getattr(data, name) for name in names}, indent=2) + "\n"
 

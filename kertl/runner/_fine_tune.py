@@ -1,4 +1,4 @@
-"""`fine_tune`: the stages of a recipe, one after the other, and what they come to."""
+"""`fine_tune`: the stages of a recipe, one after the other, and their result."""
 
 import dataclasses
 import logging
@@ -49,35 +49,35 @@ def fine_tune(
 ) -> Run:
     """Train a model on images in stages, in place.
 
-    In each stage what lies in front of the boundary runs in inference mode for good; a new optimizer takes over the
-    moments of the variables that trained before; at its end the weights of its epoch with the lowest validation loss
-    are taken. At the end of the run it is the best of the stages, by that loss, whose weights are taken.
-    A model that was built inside a `tf.distribute` scope is trained in it.
+    In each stage the layers before the boundary always run in inference mode, a new optimizer takes over the moments of
+    the variables that trained before, and at the end the weights of the epoch with the lowest validation loss are
+    restored. At the end of the run the model gets the weights of its best stage by that loss. A model that was built
+    inside a `tf.distribute` scope is trained in it.
 
     Args:
-        model: A model for the task of the data, as `kertl.build` makes it, or somebody's own classifier that takes
-            pictures of 0..255 and ends in softmax or sigmoid. Its `trainable` flags are afterwards as before; task
-            and class names are noted in it, and for "binary" and "multi_label" the thresholds that
-            `kertl.tune_thresholds` chooses on the validation part.
-        data: The images; `kertl.data` makes them. Without a validation part the training loss chooses the weights.
+        model: A model for the task of the data, as `kertl.build` makes it, or any classifier that takes pictures of
+            0..255 and ends in softmax or sigmoid. Its `trainable` flags are restored afterwards; task and class names
+            are noted in it, and for "binary" and "multi_label" the thresholds that `kertl.tune_thresholds` chooses on
+            the validation set.
+        data: The images; `kertl.data` makes them. Without a validation set the training loss chooses the weights.
         recipe: "deep", "mid", "full", "gradual" (deep, mid, full), "unfreezing" (what `kertl.gradual_unfreezing` makes
             of the model), a `kertl.Recipe`, or "auto": stages chosen from the number of images, the classes, and what
             `kertl.baselines` finds by depth. The reasons are logged, and written to choices.json before anything is
             trained.
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,
-            history.csv, metrics.json, model.keras, checkpoints/, features/ and tensorboard/. A run that was broken off
-            there goes on from its last checkpoint, and ends with the weights, bit for bit, that it would have had; a
+            history.csv, metrics.json, model.keras, checkpoints/, features/ and tensorboard/. A run that was interrupted
+            there resumes from its last checkpoint, and ends with the weights, bit for bit, that it would have had; a
             finished one is read, and nothing is trained.
-        cache_dir: Where features are kept, for all runs that are to share them; None for features/ in `run_dir`.
-        precision: "float32", "mixed_bfloat16" or "mixed_float16", in the place of the recipe's own. Weights, and the
-            model afterwards, are float32 all the same.
-        callbacks: More callbacks, for the `fit` of every stage. What they remember goes into the checkpoints if they
-            are Keras' own or have the methods `get_state()` and `set_state(state)`. In a run that goes on in mid-epoch
-            the rest of that epoch is a `fit` of its own, whose batches are counted from 0.
-        checkpoint_seconds: A checkpoint is written when a stage begins, when an epoch ends, and in mid-epoch after so
-            many seconds, but so rarely that it takes 3 % of the time at most; 0 writes after every batch, whatever it
-            takes. SIGINT (Ctrl-C) and SIGTERM write one too and leave; a second signal leaves at once.
-        verbose: As in `fit`: 0 for silence, 1 for progress bars, 2 for a line an epoch.
+        cache_dir: Where features are cached, for all runs that share them; None for features/ in `run_dir`.
+        precision: "float32", "mixed_bfloat16" or "mixed_float16", instead of the recipe's own. Weights, and the model
+            afterwards, are still float32.
+        callbacks: More callbacks, for the `fit` of every stage. Their state goes into the checkpoints if they are
+            Keras' own or have the methods `get_state()` and `set_state(state)`. In a run that resumes in mid-epoch, the
+            rest of that epoch is a separate `fit`, whose batches are counted from 0.
+        checkpoint_seconds: A checkpoint is written when a stage begins, when an epoch ends, and in mid-epoch after this
+            many seconds, but rarely enough to take at most 3 % of the time; 0 writes after every batch, however long it
+            takes. SIGINT (Ctrl-C) and SIGTERM write one too and end the run; a second signal ends it at once.
+        verbose: As in `fit`: 0 for silence, 1 for progress bars, 2 for one line per epoch.
 
     Returns:
         The run: `model`, `history`, `metrics`.
@@ -86,7 +86,7 @@ def fine_tune(
         ValueError: If model and data do not go together, or the recipe names an unknown boundary.
         RunError: If `run_dir` holds a run of another recipe, of other data, of another model or with other callbacks;
             the message shows the difference. If another process uses it, it cannot be written to, or its checkpoints
-            are damaged. If there is not enough memory.
+            are damaged. If memory runs out.
         DivergedError: If a loss became NaN or infinite; `model` and model.keras hold the best weights so far.
 
     Example:
@@ -128,7 +128,7 @@ def fine_tune(
         snapshot = Snapshot.from_values(last) if last else None
         if snapshot is not None:
             check_same_callbacks(callbacks, snapshot)
-            _logger.warning("%s goes on from its last checkpoint: %s.", directory.path, snapshot.position)
+            _logger.warning("%s resumes from its last checkpoint: %s.", directory.path, snapshot.position)
         files = directory.checkpoints
         with stopping(files.hint) if files else nullcontext(Stop()) as stop, flags_kept(model):
             journal = Journal(directory, snapshot.rows if snapshot else (), stop, checkpoint_seconds)
@@ -154,7 +154,7 @@ def _train(
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: str | int,
 ) -> tuple[BestStage, dict[str, np.ndarray]]:
-    """Train the stages, or what is left of them; how they ended, and what the best of them predicts of each part."""
+    """Train the remaining stages; returns how they ended, and the predictions of the best one for each part."""
     model = learner.model
     best_stage = BestStage(model, recipe, data)
     pulled = any(stage.l2_sp for stage in recipe.stages)
@@ -191,10 +191,10 @@ def _train(
 
 
 def _report(findings: Findings) -> None:
-    """Log what is known to end worse than need be, and stop at what cannot go.
+    """Log what is known to give worse results, and stop at what cannot work.
 
     Raises:
-        ValueError: If something cannot go.
+        ValueError: If something cannot work.
     """
     for finding in findings.warnings:
         _logger.warning("%s", finding)
@@ -214,7 +214,7 @@ def _chosen_recipe(model: keras.Model, data: ImageData, directory: RunDirectory)
 
 
 def _check(model: keras.Model, data: ImageData, recipe: str | Recipe) -> None:
-    """Find at the start what would fail hours in."""
+    """Find at the start what would otherwise fail after hours."""
     if not isinstance(data, ImageData):
         raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
     if not isinstance(recipe, Recipe) and recipe != "auto":
@@ -224,7 +224,7 @@ def _check(model: keras.Model, data: ImageData, recipe: str | Recipe) -> None:
     if isinstance(recipe, Recipe) and data.validation is None:
         refuse_unsupported(recipe, WITHOUT_VALIDATION)
     if any(stage.class_weights for stage in stages):
-        _ = data.class_weights  # says so where the task has none
+        _ = data.class_weights  # raises if the task has none
     if any(stage.oversample for stage in stages):
         data.oversampled()
     if data.task == "regression" and any(stage.cutmix for stage in stages):
@@ -247,7 +247,7 @@ def _check(model: keras.Model, data: ImageData, recipe: str | Recipe) -> None:
 
 
 def _check_task(model: keras.Model, data: ImageData) -> None:
-    """Find that a model's answers are not those that the labels ask for."""
+    """Reject a model whose predictions do not match the labels."""
     info, task = model_info(model), task_named(data.task)
     names, outputs = list(data.class_names), model.output_shape[-1]
     if info is not None and info.task != task.name:
@@ -259,7 +259,7 @@ def _check_task(model: keras.Model, data: ImageData) -> None:
     if info is None and last is not None and last.activation != task.activation and task.name != "regression":
         raise ValueError(
             f"`model` must end in {task.activation} for the task of the data, {task.name!r}. "
-            f"Received: {model.name!r}, which ends in {last.activation}. Put a `keras.layers.Activation` behind it if "
+            f"Received: {model.name!r}, which ends in {last.activation}. Put a `keras.layers.Activation` after it if "
             f"it gives logits, or `kertl.build(kertl.load_backbone(model), task={task.name!r}, ...)` for a new head."
         )
     if outputs != task.outputs(len(names)):

@@ -1,4 +1,4 @@
-"""What is written down while a run trains: how far it is, and when it is time to write."""
+"""What is written while a run trains: its progress, and when to write."""
 
 import dataclasses
 import logging
@@ -42,14 +42,14 @@ class Snapshot:
 
     position: Position
     rows: Sequence[dict[str, Any]]
-    """The figures of the epochs so far."""
+    """The metrics of the epochs so far."""
     variables: Sequence[np.ndarray]
     """All variables: weights, moments, step count, random generators, metrics."""
     callbacks: Sequence[tuple[str, Any]]
     """Class and state of each callback."""
 
     def give_weights(self, model: keras.Model) -> None:
-        """Give the whole model its variables of then; the rest is for who trains it."""
+        """Restore the variables of the whole model; the trainer restores the rest."""
         for variable, value in zip(model.variables, self.variables, strict=False):
             variable.assign(value)
 
@@ -64,14 +64,14 @@ class Snapshot:
 
 
 class Journal:
-    """The figures of the epochs, and checkpoints at the pace that is asked for.
+    """The metrics of the epochs, and checkpoints at the requested intervals.
 
     Args:
         directory: Where to write.
-        rows: The figures of the epochs so far.
+        rows: The metrics of the epochs so far.
         stop: Whether to stop.
-        every: Seconds between two checkpoints in mid-epoch. Writing takes 3 % of the time at most, so they may be
-            further apart, those at the ends of epochs too; 0 writes at each batch, whatever it takes.
+        every: Seconds between two checkpoints in mid-epoch. Writing takes at most 3 % of the time, so checkpoints may
+            be further apart, those at the ends of epochs too; 0 writes after each batch, however long it takes.
     """
 
     def __init__(self, directory: RunDirectory, rows: Sequence[dict[str, Any]], stop: Stop, every: float) -> None:
@@ -90,25 +90,25 @@ class Journal:
 
     @property
     def features_dir(self) -> Path | None:
-        """Where features are kept."""
+        """Where features are cached."""
         return self._directory.features
 
     def start_weights(self, model: keras.Model) -> list[np.ndarray]:
-        """The weights that the run begins with; to be asked before a run that goes on takes up what it was."""
+        """The weights that the run began with; to be read before a resumed run restores its state."""
         return self._directory.start_weights(model)
 
     def choose(self, stage: int, choice: dict[str, Any]) -> None:
-        """Write down what is chosen for a stage."""
+        """Write what is chosen for a stage."""
         self.choices[str(stage)] = choice
         self._directory.write_choices(self.choices)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Write down the figures of an epoch."""
+        """Write the metrics of an epoch."""
         self.rows.append(row)
         self._directory.write_history(self.rows)
 
     def hint(self) -> str:
-        """What there is to go on from, in a sentence."""
+        """What there is to resume from, in a sentence."""
         return self.files.hint() if self.files else "No `run_dir` was given, so nothing was written."
 
     def write_model(self, model: keras.Model) -> None:
@@ -122,7 +122,7 @@ class Journal:
         return self._every == 0 or (affordable and (epoch_ends or now - self._last >= self._every))
 
     def write(self, snapshot: Snapshot, begun: float) -> None:
-        """Write a checkpoint whose making began at `begun`, by `time.monotonic`."""
+        """Write a checkpoint that was begun at `begun`, by `time.monotonic`."""
         if self.files is not None:
             path = self.files.write(snapshot.to_values())
             self._last = time.monotonic()

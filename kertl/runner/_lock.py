@@ -17,7 +17,7 @@ _HOLDER = ".lock-holder"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Have the folder to oneself; the system releases it when the process ends, however it ends.
+    """Lock the folder for this process; the system releases it when the process ends, however it ends.
 
     Raises:
         RunError: If another process has it, or it cannot be made or written to.

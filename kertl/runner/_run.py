@@ -1,4 +1,4 @@
-"""What a recipe came to."""
+"""The result of a recipe."""
 
 import dataclasses
 from collections import defaultdict
@@ -14,7 +14,7 @@ from kertl.recipe import Recipe
 from kertl.results import LEFT_OUT, Result, table_text
 from kertl.runner._picture import draw
 
-# Of each task the metrics that say most in one line.
+# For each task the metrics that say most in one line.
 _TOLD = ("accuracy", "balanced_accuracy", "exact", "macro_f1", "auc", "mae", "rmse", "r2")
 
 
@@ -23,13 +23,13 @@ class StageValue:
     """How a stage ended."""
 
     stage: int
-    """Which, counted from 0."""
+    """Its number, counted from 0."""
     at: str | int
     """Its boundary."""
     metric: str
-    """What the stages are compared by; lower is better."""
+    """The metric that stages are compared by; lower is better."""
     value: float | None
-    """Its value; None where it was not finite, or there is nothing to compare by."""
+    """Its value; None if it was not finite, or there is nothing to compare by."""
 
     def __str__(self) -> str:
         how = f" with {self.metric} {self.value:.4f}" if self.value is not None else ""
@@ -38,7 +38,7 @@ class StageValue:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Run(Result):
-    """What a recipe came to.
+    """The result of a recipe.
 
     Its JSON has everything but the model, which `from_json(text, model=...)` takes.
 
@@ -46,12 +46,11 @@ class Run(Result):
         model: The trained model.
         recipe: The recipe.
         rows: One mapping per epoch: stage, boundary, epoch (counted from 1 through all stages), rate, losses, metrics.
-        metrics: `validation` and `test`, each as `kertl.evaluate` gives it; empty parts are left out. Where the
-            best stage was trained on cached features in float32 they are computed from features, which rounds
-            otherwise.
+        metrics: `validation` and `test`, each as from `kertl.evaluate`; empty parts are left out. If the best stage was
+            trained on cached features in float32, they are computed from features, which rounds differently.
         run_dir: Where the files of the run are; None if it wrote none.
-        best_stage: The stage, counted from 0, whose weights the model has: that with the lowest validation loss. Where
-            the stages judge by different losses it is the loss of the task without smoothing and penalties; without a
+        best_stage: The stage, counted from 0, whose weights the model has: that with the lowest validation loss. If the
+            stages monitor different losses, it is the loss of the task without smoothing and penalties; without a
             validation set it is the last stage.
         stages: How each stage ended.
     """
@@ -66,7 +65,7 @@ class Run(Result):
 
     @property
     def history(self) -> dict[str, list[Any]]:
-        """The rows by column, as Keras' `History.history` has them; the stages run through."""
+        """The rows by column, as in Keras' `History.history`, through all stages."""
         columns: dict[str, list[Any]] = defaultdict(list)
         for row in self.rows:
             for name, value in row.items():
@@ -93,7 +92,7 @@ class Run(Result):
         """Draw the losses by epoch, with the stages marked.
 
         Args:
-            path: A picture file to write, PNG say; its suffix is its format.
+            path: A picture file to write, such as a PNG; its suffix decides the format.
 
         Returns:
             The matplotlib figure, which a notebook shows.

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: go on to the next safe place, write a checkpoint, leave; the second time leave at once."""
+"""Ctrl-C and SIGTERM: continue to the next safe point, write a checkpoint, exit; the second time exit at once."""
 
 import logging
 import signal
@@ -16,8 +16,8 @@ class Stop:
 
     Attributes:
         asked: The signal that came, or None.
-        waits: Whether somebody is about to look at `asked`; if not, the run is left as soon as a signal comes.
-        leaving: What the run is left by, once it is.
+        waits: Whether `asked` is about to be checked; if not, the run ends as soon as a signal comes.
+        leaving: The exception that ends the run, if any.
     """
 
     def __init__(self, hint: Callable[[], str] = str) -> None:
@@ -27,7 +27,7 @@ class Stop:
         self._hint = hint
 
     def leave(self) -> NoReturn:
-        """Leave the run, as is usual on the signal; what there is to go on from is logged.
+        """End the run as is usual for the signal; what there is to resume from is logged.
 
         Raises:
             KeyboardInterrupt: On SIGINT.
@@ -39,7 +39,7 @@ class Stop:
         raise self.leaving
 
     def on_signal(self, number: int, _: FrameType | None) -> None:
-        """Note the signal; a second one is handled as if nobody had listened."""
+        """Note the signal; a second one is handled as if nobody were listening."""
         self.asked = signal.Signals(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -54,7 +54,7 @@ def stopping(hint: Callable[[], str]) -> Iterator[Stop]:
     Outside the main thread Python cannot listen, and a signal that was ignored stays so.
 
     Args:
-        hint: Says, when the run is left, what is there to go on from.
+        hint: Says, when the run ends, what there is to resume from.
     """
     stop = Stop(hint)
     before = {}
@@ -68,7 +68,7 @@ def stopping(hint: Callable[[], str]) -> Iterator[Stop]:
     except Exception:
         if stop.leaving is None:
             raise
-        # Compiled code that a signal fell into passes its exception on as another one.
+        # Compiled code that a signal interrupts raises another exception instead.
         raise stop.leaving from None
     finally:
         for number, handler in before.items():

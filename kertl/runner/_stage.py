@@ -1,4 +1,4 @@
-"""One stage of a run: what is chosen for it, written down, and taken up again where it was broken off."""
+"""One stage of a run: its choices, its records, and resuming it where it was interrupted."""
 
 import dataclasses
 import importlib.util
@@ -41,14 +41,14 @@ _logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class StageEnd:
-    """What a stage leaves for what comes next."""
+    """What a stage leaves for the next one."""
 
     trained: Trained
     """Its optimizer."""
     monitored: float | None
-    """The best value of what chose its weights; None where none was finite."""
+    """The best value of the monitored metric; None if none was finite."""
     predict: Callable[[ImageDataset], np.ndarray]
-    """Predictions for images, in data order: from features where the stage was trained on features."""
+    """Predictions for images, in data order: from features if the stage was trained on features."""
 
 
 class _Rows(keras.callbacks.Callback):
@@ -68,11 +68,11 @@ class StageRunner:
     """Trains the stages of a run in place, one after the other.
 
     Args:
-        learner: What is trained.
+        learner: The learner that is trained.
         data: Its images.
         recipe: The recipe.
         start: The value that each variable of the run began with, by the variable's `id`, for L2-SP.
-        journal: What has been trained so far, and where to write what comes.
+        journal: What has been trained so far, and where to write what follows.
         best_stage: Keeps the best of the stages.
         callbacks: More callbacks for every `fit`.
         verbose: As in `fit`.
@@ -99,13 +99,13 @@ class StageRunner:
 
         Args:
             number: Which stage.
-            before: What the stage before left.
-            snapshot: Where in this stage to take up; None begins it.
+            before: What the previous stage left.
+            snapshot: Where to resume in this stage; None begins it.
 
         Raises:
             DivergedError: If the loss became NaN or infinite; the best weights so far are in the model.
             KeyboardInterrupt: On Ctrl-C; the best weights so far are in the model.
-            RunError: If there is not enough memory.
+            RunError: If memory runs out.
         """
         model, journal = self._learner.model, self._journal
         first = sum(row["stage"] < number for row in journal.rows)
@@ -141,14 +141,14 @@ class StageRunner:
         return StageEnd(fit.trained, attempt.best.best, answered)
 
     def predictions(self, number: int) -> Callable[[ImageDataset], np.ndarray]:
-        """What predicts as stage `number` does, with the weights that the model has now."""
+        """What predicts as stage `number` does, with the model's present weights."""
         with scope_of(self._learner.model):
             return self._prepared(number)[-1]
 
     def _prepared(self, number: int) -> tuple[Stage, StageFit, Material, Callable[[ImageDataset], np.ndarray]]:
-        """The stage with a known rate, compiled, what it is fitted on, and what predicts.
+        """The stage with a known rate, compiled, the data it is fitted on, and what predicts.
 
-        What is chosen is written down before it is acted on, and a run that goes on keeps to it.
+        Choices are written before they take effect, and a run that resumes keeps to them.
         """
         recipe, journal = self._recipe, self._journal
         stage = recipe.stages[number]
@@ -171,7 +171,7 @@ class StageRunner:
             stage = dataclasses.replace(stage, learning_rate=rate)
         steps = len(given.data.train) * stage.epochs
         fit = StageFit(learner, stage, total_steps=steps, on_features=on_features, precision=recipe.precision)
-        # The model will answer in float32, which features in half precision are not, and at its own size.
+        # The model predicts in float32, which features in half precision are not, and at its own size.
         if pool is None or recipe.precision != "float32" or learner is not self._learner:
             return stage, fit, material_of(fit), partial(predict, self._learner.model)
 
@@ -182,7 +182,7 @@ class StageRunner:
         return stage, fit, material_of(fit), from_features
 
     def _pool(self, number: int, choice: dict[str, Any]) -> FeaturePool:
-        """Features of the model as it is when the stage begins; what computed them is written down."""
+        """Features of the model as it is when the stage begins; the engine that computed them is recorded."""
         journal = self._journal
 
         def note(found: Features) -> None:
@@ -202,7 +202,7 @@ class StageRunner:
     def _rate(
         self, number: int, learner: Learner, material_of: Callable[[StageFit], Material], on_features: bool
     ) -> float:
-        """What a range test suggests, written down before it is acted on; a run that goes on keeps to it."""
+        """What a range test suggests, written before it takes effect; a run that resumes keeps to it."""
         journal, recipe = self._journal, self._recipe
         if "learning_rate" not in journal.choices.get(str(number), {}):
             rate, reason = found_rate(
@@ -224,7 +224,8 @@ class StageRunner:
 def _fit_from(checkpoints: Checkpoints, fit: Callable[..., None], first: int, end: int) -> None:
     """Fit the epochs from `first` to `end`, or those that are left.
 
-    A broken epoch is finished in a `fit` of its own: a shorter epoch within one `fit` would make the others as short.
+    An interrupted epoch is finished in a separate `fit`: a shorter epoch within one `fit` would make the others as
+    short.
     """
     at = checkpoints.position
     if at is not None and at.batch:
@@ -232,13 +233,13 @@ def _fit_from(checkpoints: Checkpoints, fit: Callable[..., None], first: int, en
         at = checkpoints.position
         if at is None or at.stopped or at.epoch == end:
             return
-    # Where no epoch is left, `fit` has its callbacks do what comes at the end.
+    # If no epoch is left, `fit` still has its callbacks do what comes at the end.
     begin = first if at is None else at.epoch
     fit(begin, begin if at is not None and at.stopped else end)
 
 
 def _tensorboard(path: Path | None) -> list[keras.callbacks.Callback]:
-    """Keras' TensorBoard callback, where there is a place to write to and TensorFlow to write with."""
+    """Keras' TensorBoard callback, if there is a folder to write to and TensorFlow to write with."""
     if path is None:
         return []
     if importlib.util.find_spec("tensorflow") is None:

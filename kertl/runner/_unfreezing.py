@@ -18,18 +18,18 @@ def gradual_unfreezing(
     rate_decay: float = 0.6,
     **fields: Any,
 ) -> Recipe:
-    """A recipe that trains the head alone, and then with each stage more of the layer groups in front of it.
+    """A recipe that trains the head alone, and then with each stage more of the layer groups before it.
 
     Args:
         model: The model to be trained.
         down_to: The last boundary, as in `kertl.Stage`.
-        by: "main": from one halving of resolution to the one before; "block": block by block.
-        learning_rate: Highest rate of the first stage behind the head's; > 0. "auto" has a range test at the start of
+        by: "main": from one halving of resolution to the previous one; "block": block by block.
+        learning_rate: Highest rate of the first stage after the head's; > 0. "auto" runs a range test at the start of
             each stage.
-        rate_decay: What it is multiplied by for each stage after; 0 < decay <= 1.
-        **fields: Fields of `kertl.Stage` for all stages but the head's. They also say when a stage ends: after
+        rate_decay: Factor on it for each further stage; 0 < decay <= 1.
+        **fields: Fields of `kertl.Stage` for all stages except the head's. They also say when a stage ends: after
             `epochs`, 3 by default; after `patience_epochs` without a better validation loss; or
-            `until_below_validation`. The best weights of each are what the next one begins with.
+            `until_below_validation`. Each stage begins with the best weights of the previous one.
 
     Returns:
         The recipe, for `kertl.fine_tune`.

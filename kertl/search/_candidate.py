@@ -11,12 +11,12 @@ from kertl.recipe import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """What a space function makes of a trial's hyperparameters, and what `kertl.fine_tune` trains again.
+    """What a space function makes from a trial's hyperparameters, and what `kertl.fine_tune` can train again.
 
     The objective is that of the last stage.
 
     Raises:
-        ValueError: If a value is outside what is stated with it.
+        ValueError: If a value is outside its stated range.
 
     Example:
         >>> import kertl

@@ -1,4 +1,4 @@
-"""Training the best trials again, from other seeds: of many trials the first is often the luckiest."""
+"""Training the best trials again, from other seeds: the winner of many trials is often just the luckiest."""
 
 import logging
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from kertl.search._result import AGAIN, read
 _logger = logging.getLogger(__name__)
 
 TIMES = 3
-"""So often each is trained again."""
+"""How often each is trained again."""
 
 
 def confirm(
     hypermodel: TransferHyperModel, oracle: keras_tuner.Oracle, folder: Path, best: int, epochs: int, tell: Any
 ) -> None:
-    """Train the best trials again and write down how they did; those that were trained again already are left alone.
+    """Train the best trials again and record how they did; those already trained again are skipped.
 
     Args:
-        hypermodel: What the trials train; other seeds draw the head, dropout and the folds.
+        hypermodel: What trains the trials; other seeds draw the head, dropout and the folds.
         oracle: The oracle of the search, with its trials.
         folder: The folder of the search.
         best: How many trials, by the value that they had in the search.
-        epochs: Of a trial that has no number of its own.
+        epochs: Epochs of a trial that has no number of its own.
         tell: Called with the name of each trial that was trained again.
     """
     sign = 1 if oracle.objective.direction == "min" else -1
@@ -50,11 +50,11 @@ def confirm(
 def _value(
     hypermodel: TransferHyperModel, hp: Any, epochs: int, objective: keras_tuner.Objective, name: str
 ) -> float | None:
-    """The objective at its best epoch, or its mean over folds; None where the training failed."""
+    """The objective at its best epoch, or its mean over folds; None if the training failed."""
     better: Callable[[Any], Any] = min if objective.direction == "min" else max
     try:
         result = hypermodel.fit(hp, hypermodel.build(hp), epochs=epochs, verbose=0)
-    except Exception as error:  # it diverges with another seed, or there is less memory than there was
+    except Exception as error:  # it diverges with another seed, or less memory is free
         _logger.warning("Trial %s could not be trained again (%s: %s).", name, type(error).__name__, error)
         return None
     return float(result[objective.name] if isinstance(result, dict) else better(result.history[objective.name]))

@@ -21,40 +21,39 @@ from kertl.studies import folds_of
 from kertl.training import Given, Trainee, refuse_unsupported
 
 SPREAD = "_spread"
-"""What the name of a metric's standard deviation over folds ends in."""
+"""The suffix of the name of a metric's standard deviation over folds."""
 _MANY = 1000
-"""How many trainings are taken to share an extraction: as many as a search may have trials."""
+"""How many trainings are assumed to share an extraction: as many as a search may have trials."""
 
 
 class TransferHyperModel(keras_tuner.HyperModel):
     """What to train of a backbone, with which head and how fast, for any tuner of KerasTuner.
 
-    `build` gives a compiled model, `fit` puts in what it trains on: features, which are extracted once for each
-    backbone, boundary, size and augmentation and shared by all trials, or the images where nothing is cached. So
-    `tuner.search(epochs=10)` needs no data. What a trial trains is what `kertl.fine_tune` trains of the same recipe, to
+    `build` gives a compiled model, and `fit` supplies its data: features, which are extracted once for each backbone,
+    boundary, size and augmentation and shared by all trials, or the images if nothing is cached. So
+    `tuner.search(epochs=10)` needs no data. A trial trains exactly as `kertl.fine_tune` does with the same recipe, to
     the last digit. Stages before the last are trained before the `fit` that the tuner sees; the schedule of the last
     lasts for the epochs of that `fit`. A tuner's later round (Hyperband's) loads the weights of the earlier one and
-    trains the last stage on, with a schedule for the epochs that are left.
+    continues the last stage, with a schedule for the remaining epochs.
 
-    Each trial draws its head, order and dropout from the same seed, so that trials differ by what is searched alone.
+    Each trial draws its head, order and dropout from the same seed, so that trials differ only in what is searched.
 
     Args:
-        backbones: Names for `kertl.load_backbone`, and Keras models, which go by their own names; no trial changes
-            them.
-        data: The images, with a validation part, or with `folds`.
+        backbones: Names for `kertl.load_backbone`, and Keras models, which keep their own names; no trial changes them.
+        data: The images, with a validation set, or with `folds`.
         space: A function of KerasTuner's `HyperParameters` and the names of the backbones that gives a
             `kertl.search.Candidate`.
-        weights: Of the backbones that are names, as in `kertl.load_backbone`.
-        folds: Above 1, each trial is trained so many times without one fold of the training and the validation part,
-            as in `kertl.cross_validate`; `fit` then gives the mean of every figure at the end of the last epoch, and
+        weights: Weights of the backbones given by name, as in `kertl.load_backbone`.
+        folds: Above 1, each trial is trained this many times without one fold of the training and the validation set,
+            as in `kertl.cross_validate`; `fit` then gives the mean of every metric at the end of the last epoch, and
             its standard deviation as `..._spread`. Callbacks watch the first of the trainings. None trains on the
-            training part and judges by the validation part.
-        seed: Of heads, order, dropout, folds and augmented versions; >= 0.
-        cache_dir: Where features are kept for other processes and later searches; None keeps them in memory alone.
+            training set and evaluates on the validation set.
+        seed: Seed of heads, order, dropout, folds and augmented versions; >= 0.
+        cache_dir: Where features are cached for other processes and later searches; None caches them in memory only.
 
     Raises:
-        ValueError: If an argument is outside its range, there is no such backbone, or nothing to judge by.
-        WeightsError: If the weights of a backbone cannot be had; all are loaded at the start.
+        ValueError: If an argument is outside its range, there is no such backbone, or nothing to evaluate on.
+        WeightsError: If the weights of a backbone are not available; all are loaded at the start.
 
     Example:
         >>> import keras_tuner, kertl, numpy as np
@@ -83,7 +82,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
         if not isinstance(data, ImageData):
             raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
         if folds is None and data.validation is None:
-            raise complain("folds", "a whole number >= 2 where the data have no validation part", folds)
+            raise complain("folds", "a whole number >= 2 where the data have no validation set", folds)
         if folds is not None:
             integer("folds", folds, at_least=2)
         integer("seed", seed, at_least=0)
@@ -96,10 +95,10 @@ class TransferHyperModel(keras_tuner.HyperModel):
         return self._shared.names
 
     def candidate(self, hp: keras_tuner.HyperParameters) -> Candidate:
-        """What the space makes of a trial's hyperparameters.
+        """The candidate that the space makes from a trial's hyperparameters.
 
         Raises:
-            TypeError: If it is no `kertl.search.Candidate`; this ends a search.
+            TypeError: If it is not a `kertl.search.Candidate`; this ends a search.
         """
         found = self.space(hp, self.backbones)
         if not isinstance(found, Candidate):
@@ -109,7 +108,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
         return found
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """The compiled model of a trial's last stage, which takes features where it trains on features."""
+        """The compiled model of a trial's last stage, which takes features if it trains on features."""
         return self._trial(self.candidate(hp)).model
 
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
@@ -123,7 +122,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
                 verbose.
 
         Returns:
-            The history of the last stage; with folds, a mapping of figures.
+            The history of the last stage; with folds, a mapping of metrics.
 
         Raises:
             ValueError: If other arguments are given, or an objective's direction is neither "min" nor "max"; this ends
@@ -133,14 +132,14 @@ class TransferHyperModel(keras_tuner.HyperModel):
         other = set(kwargs) - {"epochs", "initial_epoch", "callbacks", "verbose"}
         if args or other:
             raise keras_tuner.errors.FatalValueError(
-                "`search` must be given epochs, callbacks and verbose alone, since the data are those of the "
+                "`search` must be given only epochs, callbacks and verbose, since the data are those of the "
                 f"TransferHyperModel. Received: {[*map(type, args), *sorted(other)]}."
             )
         _check_direction(kwargs.get("callbacks") or ())
         begin = kwargs.pop("initial_epoch", 0)
         if self.folds and begin:
             raise keras_tuner.errors.FatalValueError(
-                "`folds` must be None with a tuner whose later rounds go on with the weights of earlier ones. "
+                "`folds` must be None with a tuner whose later rounds continue with the weights of earlier ones. "
                 f"Received: folds={self.folds} and initial_epoch={begin}."
             )
         trial = trial_of(model) or self._trial(self.candidate(hp))
@@ -180,17 +179,17 @@ class TransferHyperModel(keras_tuner.HyperModel):
         return [Given.fold(self.data, images, fold_of, number, self.seed) for number in range(self.folds)]
 
 
-def _means(figures: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The mean of every figure over the folds, and its standard deviation with one degree of freedom less."""
+def _means(metrics: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of every metric over the folds, and its standard deviation with one degree of freedom less."""
     means = {}
-    for name in figures[0]:
-        values = [one[name] for one in figures]
+    for name in metrics[0]:
+        values = [one[name] for one in metrics]
         means[name], means[name + SPREAD] = float(np.mean(values)), float(np.std(values, ddof=1))
     return means
 
 
 def _check_direction(callbacks: Sequence[Any]) -> None:
-    """Find an objective, which a tuner's callback knows, in whose direction KerasTuner finds nothing better."""
+    """Reject an objective, which a tuner's callback knows, with a direction that KerasTuner does not understand."""
     for objective in (getattr(callback, "objective", None) for callback in callbacks):
         if getattr(objective, "direction", "min") not in ("min", "max"):
             accepted = "a keras_tuner.Objective with direction 'min' or 'max'"

@@ -1,4 +1,4 @@
-"""How much each hyperparameter says about the objective: a forest fitted to the trials, and what it loses without."""
+"""How much each hyperparameter says about the objective: a forest fitted to the trials, and its loss without it."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -20,29 +20,29 @@ from kertl.search._picture import draw
 class Importance(Result):
     """What the values of each hyperparameter say about the objective.
 
-    Of a forest of 100 trees that was fitted to the trials, the loss of R² when the values of one hyperparameter are
-    dealt out among the trials at random, 10 times. What is not important may still be so outside of what was searched.
+    For a forest of 100 trees fitted to the trials, the loss of R² when the values of one hyperparameter are shuffled
+    among the trials, 10 times. A hyperparameter that is not important here may be so outside of the searched range.
     """
 
     FEWEST: ClassVar[int] = 5
-    """So many trials at least."""
+    """The fewest trials."""
     LITTLE: ClassVar[float] = 0.1
-    """Up to such an R² the order of the names may be chance."""
+    """Up to this R² the order of the names may be chance."""
 
     names: tuple[str, ...]
     """The hyperparameters, the most important first."""
     means: tuple[float, ...]
     """Mean loss of R² for each."""
     standard_deviations: tuple[float, ...]
-    """Standard deviation over the 10 times."""
+    """Standard deviation over the 10 repeats."""
     trials: int
-    """How many trials there were."""
+    """Number of trials."""
     explained: float
     """R² of the forest on trials that a tree was not fitted to; near 0 or below, the rest says nothing."""
 
     @property
     def note(self) -> str:
-        """What it was computed from, and whether it says anything."""
+        """What it was computed from, and whether it is reliable."""
         text = f"{self.trials} trials, out-of-bag R² {self.explained:.2f}"
         return text if self.explained > self.LITTLE else f"{text}: too little to rely on"
 
@@ -65,7 +65,7 @@ def importance_of(values: Sequence[dict[str, Any]], objective: Sequence[float], 
     """The importance of each hyperparameter that is not the same in all trials.
 
     Args:
-        values: The hyperparameters of each trial; those that are missing in one did not matter there.
+        values: The hyperparameters of each trial; those that are missing in a trial did not matter there.
         objective: The value of each trial.
         seed: Of forest and permutations.
 
@@ -101,7 +101,7 @@ def _varies(name: str, values: Sequence[dict[str, Any]]) -> bool:
 
 
 def _column(name: str, values: Sequence[dict[str, Any]]) -> np.ndarray:
-    """Numbers as they are, anything else by its place among the values; what is missing is below all of them."""
+    """Numbers unchanged, anything else by its rank among the values; what is missing is below all of them."""
     given = [one[name] for one in values if name in one]
     if all(isinstance(value, (int, float)) for value in given):
         return np.array([one.get(name, min(given) - 1) for one in values], np.float64)

@@ -1,4 +1,4 @@
-"""What a running search shows: a table on a terminal, elsewhere a line for each trial."""
+"""What a running search shows: a table on a terminal, otherwise a line for each trial."""
 
 import contextlib
 import time
@@ -16,20 +16,20 @@ _ROWS = 15
 
 @contextlib.contextmanager
 def watched(folder: Path, most: int, verbose: str | bool) -> Iterator[Callable[[str], None]]:
-    """Show how a search goes.
+    """Show the progress of a search.
 
     Args:
         folder: Where its files are.
-        most: How many trials there are at most.
+        most: The largest number of trials.
         verbose: Whether to show anything; "auto" on a terminal and in a notebook.
 
     Yields:
-        What is to be called with the name of each trial that is over.
+        What to call with the name of each finished trial.
     """
     start = time.monotonic()
 
     def now() -> Table:
-        # The files are read, since where several processes search the trials are those of others.
+        # The files are read, since other processes may be searching too.
         return table(read(folder), most, time.monotonic() - start)
 
     if not shown(verbose):
@@ -46,8 +46,8 @@ def table(found: SearchResult, most: int, seconds: float) -> Table:
 
     Args:
         found: What was found so far.
-        most: How many trials there are at most.
-        seconds: For how long the search has been going on.
+        most: The largest number of trials.
+        seconds: Seconds since the search began.
     """
     spent = [trial.seconds for trial in found.trials if trial.seconds is not None]
     title = f"{_over(found, most)}, {_span(seconds)}"
@@ -72,11 +72,11 @@ def table(found: SearchResult, most: int, seconds: float) -> Table:
 
 
 def line(found: SearchResult, most: int, name: str) -> str:
-    """What became of one trial.
+    """The result of one trial.
 
     Args:
         found: What was found so far.
-        most: How many trials there are at most.
+        most: The largest number of trials.
         name: The trial.
     """
     (trial,) = (one for one in found.trials if one.name == name)
@@ -87,7 +87,7 @@ def line(found: SearchResult, most: int, name: str) -> str:
 
 
 def _same(name: str, found: SearchResult) -> bool:
-    """Whether a hyperparameter says nothing, since it has one value in several trials."""
+    """Whether a hyperparameter has the same value in several trials, and so says nothing."""
     return len(found.trials) > 1 and len({repr(trial.values.get(name)) for trial in found.trials}) == 1
 
 

@@ -1,7 +1,7 @@
-"""KerasTuner's oracles, such that a search that was killed, or whose files were damaged, goes on with the same trials.
+"""KerasTuner's oracles, changed so that a killed search, or one with damaged files, resumes with the same trials.
 
-What they suggest is a function of the seed and of what is known of the trials before; all files are replaced as a
-whole; what cannot be read is named, and as much as can be known of it comes from the other files.
+Their suggestions are a function of the seed and of the earlier trials; all files are replaced as a whole; a file that
+cannot be read is named, and its content is recovered from the other files as far as possible.
 """
 
 import copy
@@ -23,14 +23,14 @@ from kertl.run_files import write_json
 _logger = logging.getLogger(__name__)
 
 FAILED_IN_A_ROW = 10
-"""So many failed trials in a row stop a search."""
+"""This many failed trials in a row stop a search."""
 # More than the random numbers that one trial's values are drawn with.
 _STRIDE = 10_000
 _OVER = ("COMPLETED", "FAILED")
 
 
 class Durable(keras_tuner.Oracle):
-    """What all oracles have in common here; the other class that each derives from suggests the values.
+    """The common part of all oracles; the other base class of each suggests the values.
 
     Args:
         keep: How many checkpoints of the best trials are kept.
@@ -47,13 +47,13 @@ class Durable(keras_tuner.Oracle):
 
     @property
     def too_many_failed(self) -> list[str]:
-        """The last trials, where as many in a row as stop a search have failed since it began or went on."""
+        """The last trials, if so many in a row have failed since the search began or resumed that it stops."""
         last = self.end_order[self._over_before :][-FAILED_IN_A_ROW:]
         failed = all(self.trials[name].status == "FAILED" for name in last)
         return last if failed and len(last) == FAILED_IN_A_ROW else []
 
     def create_trial(self, tuner_id: str) -> Trial:
-        """KerasTuner's, but that too many failures in a row end the search by ending what is suggested."""
+        """KerasTuner's, except that too many failures in a row end the search by ending the suggestions."""
         limit: int = self.max_trials
         if self.too_many_failed:
             self.max_trials, self._retry_queue = len(self.trials), []
@@ -64,7 +64,7 @@ class Durable(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def end_trial(self, trial: Trial) -> None:
-        """KerasTuner's; then the checkpoints are removed that are neither of the best nor trained on."""
+        """KerasTuner's; then checkpoints are removed that are neither of the best trials nor needed for training."""
         super().end_trial(trial)
         kept = {best.trial_id for best in self.get_best_trials(self.keep)} | self.trained_on()
         for name, one in self.trials.items():
@@ -95,7 +95,7 @@ class Durable(keras_tuner.Oracle):
         write_json(Path(self._get_trial_dir(trial.trial_id), "trial.json"), trial.get_state())
 
     def reload(self) -> None:
-        """Take up what the files say; a trial that was being trained, or cannot be read, is trained again."""
+        """Restore the state from the files; a trial that was being trained, or cannot be read, is trained again."""
         state = _read(Path(self._get_oracle_fname()), json.loads)
         files = sorted(Path(self._project_dir).glob("trial_*/trial.json"))
         found = {file.parent.name.removeprefix("trial_"): _read(file, _trial_of) for file in files}
@@ -119,7 +119,7 @@ class Durable(keras_tuner.Oracle):
             self._run_times[name] = 0
 
     def _state_from(self, trials: list[Trial]) -> dict[str, Any]:
-        """A state for where oracle.json is damaged, from the trials that are known."""
+        """A state from the known trials, if oracle.json is damaged."""
         state = self.get_state()
         if trials:
             state["hyperparameters"] = {**trials[-1].hyperparameters.get_config(), "values": {}}
@@ -128,7 +128,7 @@ class Durable(keras_tuner.Oracle):
 
 
 def _without_file(name: str, space: keras_tuner.HyperParameters, values: dict[str, Any]) -> Trial:
-    """A trial whose file is damaged: to be trained again where its values are known."""
+    """A trial whose file is damaged: to be trained again if its values are known."""
     hyperparameters = space.copy()
     hyperparameters.values = dict(values)
     if values or not space.space:
@@ -141,7 +141,7 @@ def _trial_of(text: str) -> Trial:
 
 
 def _read(path: Path, read: Callable[[str], Any]) -> Any:
-    """What a file holds; None where it is not there, or damaged, which is said and whose content is put aside."""
+    """The content of a file; None if it does not exist or is damaged, in which case it is logged and renamed."""
     try:
         return read(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -161,9 +161,9 @@ class GridOracle(Durable, keras_tuner.oracles.GridSearchOracle):
     """All combinations in order."""
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take up a state; where the grid stands, which KerasTuner does not write down, follows from the trials.
+        """Restore a state; the position in the grid, which KerasTuner does not save, follows from the trials.
 
-        Those in the queue whose next combination has been tried are passed over.
+        Trials in the queue whose next combination has been tried are skipped.
         """
         super().set_state(state)
         values = {name: trial.hyperparameters.values for name, trial in self.trials.items()}
@@ -174,20 +174,20 @@ class GridOracle(Durable, keras_tuner.oracles.GridSearchOracle):
 
 
 class BayesianOracle(Durable, keras_tuner.oracles.BayesianOptimizationOracle):
-    """What a Gaussian process of the trials so far holds to be best."""
+    """What a Gaussian process of the trials so far predicts to be best."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """KerasTuner's, with random numbers that follow from the number of the trial."""
         self._random_state = np.random.RandomState((self.seed + _STRIDE * len(self.trials)) % 2**32)
         with warnings.catch_warnings():
-            # of scikit-learn, on a length scale that the few trials do not settle
+            # from scikit-learn, about a length scale that the few trials do not determine
             warnings.filterwarnings("ignore", message="The optimal value found for dimension")
             warnings.filterwarnings("ignore", message="lbfgs failed to converge")
             return super().populate_space(trial_id)
 
 
 class HyperbandOracle(Durable, keras_tuner.oracles.HyperbandOracle):
-    """Many short trainings, of which the best go on."""
+    """Many short trainings, the best of which continue."""
 
     def __init__(self, keep: int, *, max_trials: int, **options: Any) -> None:
         super().__init__(keep, hyperband_iterations=None, **options)
@@ -214,9 +214,9 @@ def oracle_for(
 
     Args:
         strategy: "random", "grid", "bayesian" or "hyperband".
-        objective: What is to become small or large.
-        max_trials: How many trials at most.
-        epochs: Of a whole training.
+        objective: What to minimise or maximise.
+        max_trials: The largest number of trials.
+        epochs: Epochs of a whole training.
         seed: >= 0.
         keep: How many checkpoints are kept.
     """

@@ -16,9 +16,9 @@ def draw(
     Args:
         names: The hyperparameters, in order.
         means: How important each is.
-        standard_deviations: Of each of these.
-        title: What it is of.
-        path: Where the picture goes; its suffix is its format.
+        standard_deviations: Standard deviation of each.
+        title: What the picture shows.
+        path: Where the picture is written; its suffix decides the format.
     """
     figure = Figure(figsize=(6.4, 1.2 + 0.32 * max(3, len(names))), layout="constrained")
     axes = figure.add_subplot()

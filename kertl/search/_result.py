@@ -24,7 +24,7 @@ SETTINGS = "search.json"
 RECIPE = "recipe.json"
 """In the folder of a search: the recipe of the best trial."""
 AGAIN = "again.json"
-"""In the folder of a trial: its objective each time that it was trained again."""
+"""In the folder of a trial: its objective each time it was trained again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,25 +38,25 @@ class Trial:
     status: str
     """"COMPLETED", "FAILED" or "RUNNING"."""
     value: float | None
-    """The objective at its best epoch, or its mean over folds; None where it is not known."""
+    """The objective at its best epoch, or its mean over folds; None if it is not known."""
     standard_deviation: float | None = dataclasses.field(metadata=called("spread"))
-    """Of that over folds; None without folds."""
+    """Standard deviation of `value` over folds; None without folds."""
     seconds: float | None
-    """What building and training took."""
+    """Seconds for building and training."""
     reason: str
     """Why it failed, in one line; else empty."""
     again: tuple[float | None, ...] = ()
-    """The objective each time that it was trained again, from another seed; None where that failed."""
+    """The objective each time it was trained again, from another seed; None if that failed."""
 
     @property
     def confirmed(self) -> float | None:
-        """The mean of `again`; None where there is nothing in it, or one failed."""
+        """The mean of `again`; None if it is empty, or a training failed."""
         known = [value for value in self.again if value is not None]
         return statistics.fmean(known) if known and len(known) == len(self.again) else None
 
     @property
     def judged(self) -> float | None:
-        """What it is ranked by: `confirmed` where it was trained again, else `value`."""
+        """The value it is ranked by: `confirmed` if it was trained again, else `value`."""
         return self.value if self.confirmed is None else self.confirmed
 
 
@@ -66,11 +66,11 @@ class SearchResult(Result):
 
     Attributes:
         trials: The trials, best first: those that were trained again by the mean of that, then the others by their
-            value; those that failed when they were trained again, or have no value, come last.
-        objective: What was to become small or large, by name.
+            value; those that failed when trained again, or have no value, come last.
+        objective: Name of the metric that was minimised or maximised.
         direction: "min" or "max".
         folder: Where the files are.
-        best_read: What the best trial trained, where the result was read from JSON: the folder need not be there then.
+        best_read: What the best trial trained, if the result was read from JSON: the folder need not exist then.
     """
 
     trials: tuple[Trial, ...]
@@ -86,7 +86,7 @@ class SearchResult(Result):
 
     @property
     def best(self) -> Candidate:
-        """What the best trial trained, for the epochs that it did.
+        """What the best trial trained, for its number of epochs.
 
         Raises:
             RunError: If no trial has a value.
@@ -115,7 +115,7 @@ class SearchResult(Result):
         try:
             return Candidate.from_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(f"{str(path)!r} must tell what trial {name} trained, and cannot be read: {error}") from error
+            raise RunError(f"{str(path)!r} must say what trial {name} trained, but cannot be read: {error}") from error
 
     def importance(self, seed: int = 0) -> Importance:
         """How much each hyperparameter says about the objective.
@@ -150,7 +150,7 @@ class SearchResult(Result):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **left_out: Any) -> Self:
-        """The result from what `to_dict` gave; `best` is what it says, be the folder still there or not."""
+        """The result from what `to_dict` gave; `best` comes from it, whether or not the folder still exists."""
         fields = {name: value for name, value in values.items() if name != "best"}
         best = values.get("best") and Candidate.from_json(json.dumps(values["best"]))
         return super().from_dict(fields, **{"best_read": best, **left_out})
@@ -165,7 +165,7 @@ class SearchResult(Result):
 
 
 def read(folder: str | Path) -> SearchResult:
-    """What a search has found so far, whether it is running or over; a trial whose file is damaged is left out.
+    """What a search has found so far, running or finished; a trial whose file is damaged is left out.
 
     Args:
         folder: The `out` of `tune`.
@@ -190,7 +190,7 @@ def read(folder: str | Path) -> SearchResult:
 
 
 def confirmation(trial: Trial) -> str:
-    """How a trial did when it was trained again: mean and standard deviation."""
+    """Mean and standard deviation of a trial's objective when it was trained again."""
     if not trial.again:
         return ""
     if trial.confirmed is None:
@@ -207,7 +207,7 @@ def described(values: dict[str, Any]) -> str:
 
 
 def _again(path: Path) -> tuple[float | None, ...]:
-    """The values in again.json; none where it is not there or damaged, so that the trial is trained again."""
+    """The values in again.json; none if it does not exist or is damaged, so that the trial is trained again."""
     try:
         return tuple(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -234,5 +234,5 @@ def _trial(path: Path, objective: str) -> Trial | None:
             again=_again(path.with_name(AGAIN)),
             reason=lines[-1].partition("FailedTrialError: ")[2] or lines[-1] if status == "FAILED" else "",
         )
-    except (ValueError, KeyError, TypeError):  # damaged; the search says so when it goes on
+    except (ValueError, KeyError, TypeError):  # damaged; the search reports it when it resumes
         return None

@@ -22,9 +22,9 @@ class Shared:
     Args:
         backbones: Names for `kertl.load_backbone`, or models, whose own names are taken.
         data: The images.
-        weights: Of the backbones that are names of pretrained ones.
-        cache_dir: Where features are cached for other processes and searches; None caches them in memory alone.
-        seed: Of augmented versions.
+        weights: Weights of the backbones given by name.
+        cache_dir: Where features are cached for other processes and searches; None caches them in memory only.
+        seed: Seed of augmented versions.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Shared:
             raise complain("backbones", "a list of at least one, each with a name of its own", list(self.names))
         self.cache_dir = cache_dir
         self._data, self._seed = data, seed
-        # All at the start, so that an unknown name, or weights that are missing, do not come up hours later.
+        # All at the start, so that an unknown name or missing weights do not come up hours later.
         self._backbones = {
             name: source if hasattr(source, "backbone_name") else self._loaded(source, weights)
             for name, source in zip(self.names, backbones, strict=True)
@@ -88,20 +88,20 @@ class Shared:
     def _loaded(self, source: str | keras.Model, weights: str | Path | None) -> keras.Model:
         trained = isinstance(source, keras.Model) or source.endswith(MODEL_SUFFIXES)
         given: dict[str, Any] = {} if trained else {"weights": weights}
-        with drawing_from(self._seed):  # weights that are drawn are the same in every process
+        with drawing_from(self._seed):  # random weights are the same in every process
             return load_backbone(source, input_shape=(*self._data.image_size, 3), **given)
 
 
 class PooledFeatures:
-    """The features that the trials with one backbone and one pooling ask for; one extraction serves as many as it can.
+    """The features that the trials with one backbone and one pooling need; one extraction serves as many as possible.
 
-    Before the pooling they are the same for all kinds of it. After it, averages and maxima are extracted together.
+    Before the pooling they are the same for all kinds of pooling. After it, averages and maxima are extracted together.
 
     Args:
         shared: The backbones.
         name: The backbone.
         pooling: The head's pooling.
-        precision: What features are computed in.
+        precision: The precision that features are computed in.
     """
 
     def __init__(self, shared: Shared, name: str, pooling: str, precision: str) -> None:

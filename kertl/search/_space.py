@@ -1,4 +1,4 @@
-"""The space that is searched where nobody says otherwise: a plain function, to be replaced or built upon."""
+"""The default search space: a plain function, to be replaced or built upon."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +12,10 @@ def default_space(hp: Any, backbones: Sequence[str]) -> Candidate:
     """Backbone, boundary, head, optimizer, rates, schedule, decay, smoothing, MixUp, versions and batch size.
 
     A space of your own is a function of the same two arguments; it may call this one and change what it gives by
-    `dataclasses.replace`. What matters under a condition only is asked inside `hp.conditional_scope`, where KerasTuner
+    `dataclasses.replace`. What only matters under a condition is drawn inside `hp.conditional_scope`, where KerasTuner
     gives None while the condition does not hold.
 
-    Losses of different `label_smoothing` cannot be compared, so that the objective of classifiers is their accuracy.
+    Losses of different `label_smoothing` cannot be compared, so the objective of classifiers is their accuracy.
 
     Args:
         hp: KerasTuner's `HyperParameters` of the trial.

@@ -1,4 +1,4 @@
-"""One trial: a recipe's stages, of which the tuner sees the last."""
+"""One trial: a recipe's stages, the last of which the tuner sees."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from kertl.training import Given, Trainee
 
 
 class Trial:
-    """What the model that `build` gives belongs to.
+    """The trial that a model from `build` belongs to.
 
     Attributes:
         model: The compiled model of the last stage.
@@ -39,11 +39,11 @@ class Trial:
         callbacks: Sequence[keras.callbacks.Callback] = (),
         verbose: str | int = 0,
     ) -> keras.callbacks.History:
-        """Train all stages, or in a later round of a search the last one on.
+        """Train all stages, or in a later round of a search continue the last one.
 
         Args:
             given: The images.
-            seed: Of dropout and augmentation.
+            seed: Seed of dropout and augmentation.
             begin: Epochs of the last stage that an earlier round has trained; the model has its weights.
             epochs: Epochs of the last stage, with those.
             callbacks: The tuner's, for the last stage.
@@ -86,10 +86,10 @@ def trial_of(model: keras.Model) -> Trial | None:
 
 @contextlib.contextmanager
 def gradients_forgotten() -> Iterator[None]:
-    """Let go of what is trained meanwhile, which TensorFlow would keep for ever, graph, weights and all.
+    """Release what is trained inside, which TensorFlow would keep for ever with graph and weights.
 
-    The sum over replicas in Keras' optimizers has a custom gradient, as `silu` has, and TensorFlow's registry of these
-    keeps every one that was ever traced.
+    The sum over replicas in Keras' optimizers has a custom gradient, as `silu` has, and TensorFlow's registry keeps
+    every custom gradient that was ever traced.
     """
     if keras.backend.backend() != "tensorflow":
         yield

@@ -1,4 +1,4 @@
-"""`tune`: a search from its first trial, or from where it stood, to its best."""
+"""`tune`: a search from its first trial, or from where it was interrupted, to its best."""
 
 import contextlib
 import gc
@@ -61,47 +61,47 @@ def tune(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | bool = "auto",
 ) -> SearchResult:
-    """Search for the choices that do best on the validation part; the test part is not touched.
+    """Search for the choices that do best on the validation set; the test set is not used.
 
-    A search that was broken off, called again with the same arguments, goes on with the same trials; those that are
-    over are not trained again. A trial that runs out of memory, diverges or raises is marked as failed, with the
-    reason, and the search goes on; ten in a row stop it. The same call in another folder makes the same trials.
+    A search that was interrupted, called again with the same arguments, resumes with the same trials; finished ones are
+    not trained again. A trial that runs out of memory, diverges or raises is marked as failed, with the reason, and the
+    search continues; ten in a row stop it. The same call in another folder makes the same trials.
 
-    Where KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are set, this is the chief of a search
-    (an id with "chief" in it) or one of its workers, in processes of the same call and the same `out`. The port has no
-    authentication: whoever reaches it can read and change the search, so that any other address than 127.0.0.1 belongs
-    behind a firewall. A chief waits for its workers; one that is killed in a trial is waited for, and takes that trial
-    up where it is started again with the id that it had.
+    If KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are set, this is the chief of a search (an
+    id with "chief" in it) or one of its workers, in processes of the same call and the same `out`. The port has no
+    authentication: whoever reaches it can read and change the search, so any other address than 127.0.0.1 belongs
+    behind a firewall. A chief waits for its workers, even for one that is killed in a trial; when that worker is
+    started again with the same id, it resumes its trial.
 
     Args:
-        data: The images, with a validation part, or with `folds`.
+        data: The images, with a validation set, or with `folds`.
         backbones: As in `kertl.search.TransferHyperModel`, as are `folds`, `space` and `weights`.
         out: The folder of the search: a folder per trial, search.json, leaderboard.json, recipe.json (the best's),
             importance.png, features/ and tensorboard/ with HParams.
-        strategy: "random"; "grid", every combination in order, of a range of numbers ten values; "bayesian", a third of
-            the trials at random and the others where a Gaussian process expects most; "hyperband", many short
-            trainings, of which the best third goes on three times as long, and so on, where each round is a trial.
-        max_trials: How many trials at most; >= 1. It may be raised when a search goes on.
-        epochs: Of the last stage of each trial, in "hyperband" of those that go through all rounds; >= 1.
-        objective: A figure of the history by name ("val_accuracy", "val_loss", ...), or a `keras_tuner.Objective`; by
-            default the validation part's accuracy, for "multi_label" its AUC, for a regression its loss. Losses of
+        strategy: "random"; "grid", every combination in order, with ten values for a range of numbers; "bayesian", a
+            third of the trials at random and the others where a Gaussian process expects most; "hyperband", many short
+            trainings, the best third of which continue three times as long, and so on, where each round is a trial.
+        max_trials: The largest number of trials; >= 1. It may be raised when a search resumes.
+        epochs: Epochs of the last stage of each trial, in "hyperband" of those that go through all rounds; >= 1.
+        objective: A metric of the history by name ("val_accuracy", "val_loss", ...), or a `keras_tuner.Objective`; by
+            default the accuracy on the validation set, for "multi_label" its AUC, for a regression its loss. Losses of
             different kinds or label smoothing cannot be compared.
         folds: As in `TransferHyperModel`; not with "hyperband".
-        space: What is searched.
-        weights: Of the backbones that are names.
-        seed: Of trials, heads, order, dropout and folds; >= 0.
-        keep_checkpoints: Of how many of the best trials the weights are kept; >= 1.
+        space: The search space.
+        weights: Weights of the backbones given by name.
+        seed: Seed of trials, heads, order, dropout and folds; >= 0.
+        keep_checkpoints: How many of the best trials keep their weights; >= 1.
         confirm: How many of the best trials are trained three times more, from other seeds, and then ranked by the mean
-            of these: of many trials the first is often the luckiest. 0 for none. Where several processes search, it is
-            left to a call of one process afterwards.
-        cache_dir: Where features are kept; features/ in `out` by default.
+            of these, because the winner of many trials is often just the luckiest. 0 for none. If several processes
+            search, a later call of one process does it.
+        cache_dir: Where features are cached; features/ in `out` by default.
         callbacks: More callbacks for each trial, which gets copies of them.
-        verbose: Whether to show a table of the trials on stderr, or a line for each where that is no terminal; "auto"
+        verbose: Whether to show a table of the trials on stderr, or a line for each if that is not a terminal; "auto"
             shows the table on a terminal and in a notebook.
 
     Raises:
         ValueError: If an argument is outside its range or an objective's direction is neither "min" nor "max".
-        WeightsError: If the weights of a backbone cannot be had; all are loaded at the start.
+        WeightsError: If the weights of a backbone are not available; all are loaded at the start.
         RunError: If `out` holds another search, or ten trials in a row have failed.
 
     Example:
@@ -131,7 +131,7 @@ def tune(
     for name, value in (("max_trials", max_trials), ("epochs", epochs), ("keep_checkpoints", keep_checkpoints)):
         integer(name, value, at_least=1)
     if folds is not None and strategy == "hyperband":
-        raise complain("folds", "None with strategy='hyperband', whose rounds go on with one training", folds)
+        raise complain("folds", "None with strategy='hyperband', whose rounds continue one training", folds)
     folder = Path(out).absolute()
     kept = folder / "features" if cache_dir is None else cache_dir
     hypermodel = TransferHyperModel(
@@ -163,36 +163,36 @@ def tune(
                 confirm_best(hypermodel, oracle, folder, confirm, epochs, tuner.tell)
     except KeyboardInterrupt:
         over = sum(trial.status != "RUNNING" for trial in read(folder).trials)
-        _logger.warning("Stopped after %d trials. The same call goes on with the search in %s.", over, folder)
+        _logger.warning("Stopped after %d trials. The same call resumes the search in %s.", over, folder)
         raise
     found = read(folder)
     if oracle.too_many_failed:
         reasons = dict.fromkeys(trial.reason for trial in found.trials if trial.name in oracle.too_many_failed)
         raise RunError(
-            f"{FAILED_IN_A_ROW} trials in a row have failed, so that the search in {str(folder)!r} has stopped: "
-            f"{'; '.join(reasons)}. Called again, it goes on with other trials."
+            f"{FAILED_IN_A_ROW} trials in a row have failed, so the search in {str(folder)!r} has stopped: "
+            f"{'; '.join(reasons)}. Called again, it continues with other trials."
         )
     found.write()
     return found
 
 
 def _objective(objective: Any, task: str) -> keras_tuner.Objective:
-    """The objective, with a direction in which KerasTuner finds what is better."""
+    """The objective, with a direction that KerasTuner understands."""
     if isinstance(objective, keras_tuner.Objective):
         if objective.direction not in ("min", "max"):
-            accepted = "a figure by name, or a keras_tuner.Objective with direction 'min' or 'max'"
+            accepted = "a metric by name, or a keras_tuner.Objective with direction 'min' or 'max'"
             raise complain("objective", accepted, str(objective))
         name, direction = objective.name, objective.direction
     else:
         name = _OBJECTIVES[task] if objective is None else objective
         direction = "min" if str(name).removeprefix("val_") in _LOWER_IS_BETTER else "max"
-    figures = ["loss", *(metric.name for metric in task_named(task).metrics())]
-    one_of("objective", name, [*(f"val_{figure}" for figure in figures), *figures])
+    metrics = ["loss", *(metric.name for metric in task_named(task).metrics())]
+    one_of("objective", name, [*(f"val_{metric}" for metric in metrics), *metrics])
     return keras_tuner.Objective(name, direction)
 
 
 def _same_search(folder: Path, settings: dict[str, Any]) -> None:
-    """Write down what is searched, or find that the folder holds another search."""
+    """Write what is searched, or raise if the folder holds another search."""
     path = folder / SETTINGS
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
@@ -200,7 +200,7 @@ def _same_search(folder: Path, settings: dict[str, Any]) -> None:
         write_json(path, settings)
         return
     except ValueError as error:
-        raise RunError(f"{str(path)!r} is damaged ({error}). Remove it to go on with the search there.") from error
+        raise RunError(f"{str(path)!r} is damaged ({error}). Remove it to resume the search there.") from error
     other = [
         f"{name}: {before.get(name)!r} there, {value!r} here"
         for name, value in settings.items()
@@ -211,20 +211,20 @@ def _same_search(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def _tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
-    """Keras' callback, beside which KerasTuner writes the hyperparameters; where there is TensorFlow to write with."""
+    """Keras' callback, next to which KerasTuner writes the hyperparameters; only if TensorFlow is installed."""
     if keras.backend.backend() != "tensorflow" or importlib.util.find_spec("tensorboard") is None:
         return []
     return [keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False)]
 
 
 def _word_on_the_port() -> None:
-    """Say what a process of several waits for, and whether others can reach the search."""
+    """Log what a process of several waits for, and whether others can reach the search."""
     name, address = os.environ.get("KERASTUNER_TUNER_ID"), os.environ.get("KERASTUNER_ORACLE_IP")
     where = f"{address}:{os.environ.get('KERASTUNER_ORACLE_PORT')}"
     if name and "chief" in name:
         _logger.info("The chief of this search listens on %s and waits for workers.", where)
     elif name:
-        _logger.info("Worker %s asks the chief on %s for trials, and waits an hour for it at most.", name, where)
+        _logger.info("Worker %s asks the chief on %s for trials, and waits at most an hour for it.", name, where)
     if address and address not in _LOOPBACK:
         _logger.warning(
             "The chief of this search listens on %s without authentication: whoever reaches that port can read and "
@@ -235,9 +235,9 @@ def _word_on_the_port() -> None:
 
 @contextlib.contextmanager
 def _few_words() -> Iterator[None]:
-    """Keep TensorFlow from warning of what is as it should be, and KerasTuner from printing what nobody needs.
+    """Keep TensorFlow from warning about what is intended, and KerasTuner from printing what nobody needs.
 
-    Functions are traced often, since each trial is a model of its own. And KerasTuner 1.4.8 prints a value of every
+    Functions are traced often, since each trial is a separate model. And KerasTuner 1.4.8 prints a value of every
     condition that it sends to another process.
     """
     logger = logging.getLogger("tensorflow")
@@ -257,7 +257,7 @@ def _few_words() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quick_collections() -> Iterator[None]:
-    """Have the garbage collections before each trial pass over all that is there already: a third of a second each."""
+    """Make the garbage collections before each trial skip existing objects, which saves a third of a second each."""
     gc.collect()
     gc.freeze()
     try:

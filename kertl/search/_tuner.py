@@ -1,4 +1,4 @@
-"""KerasTuner's tuner, such that a trial that fails says why in one line, and each leaves what `fine_tune` needs."""
+"""KerasTuner's tuner, changed so that a failed trial says why in one line, and each leaves what `fine_tune` needs."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from kertl.search._hypermodel import TransferHyperModel
 from kertl.search._oracles import Durable
 
 CANDIDATE = "candidate.json"
-"""In the folder of a trial: what it trained, for how long."""
+"""In the folder of a trial: what it trained, and for how long."""
 
 
 class _SpaceAlone(keras_tuner.HyperModel):
@@ -32,7 +32,7 @@ class _SpaceAlone(keras_tuner.HyperModel):
 
 
 class SearchTuner(keras_tuner.Hyperband):
-    """KerasTuner's tuner for any of the oracles; of Hyperband's it has what trials of later rounds need.
+    """KerasTuner's tuner for any of the oracles; from Hyperband's it has what trials of later rounds need.
 
     Args:
         oracle: What suggests the trials.
@@ -42,7 +42,7 @@ class SearchTuner(keras_tuner.Hyperband):
 
     def __init__(self, oracle: Durable, hypermodel: TransferHyperModel, folder: Path) -> None:
         self.tell: Callable[[str], None] | None = None
-        """Called with the name of each trial that is over."""
+        """Called with the name of each finished trial."""
         self.hypermodel: Any
         keras_tuner.Tuner.__init__(self, oracle, hypermodel, directory=str(folder.parent), project_name=folder.name)
 
@@ -62,17 +62,17 @@ class SearchTuner(keras_tuner.Hyperband):
             trial.status, trial.message = "FAILED", traceback.format_exc()
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
-        """KerasTuner's; what goes wrong is said in one line, and what was trained is written down."""
+        """KerasTuner's; errors are reported in one line, and what was trained is recorded."""
         start = time.perf_counter()
         try:
             (result,) = super().run_trial(trial, *args, **kwargs)
             name = self.oracle.objective.name
-            figures = result if isinstance(result, dict) else {name: max(result.history[name], key=math.isfinite)}
-            if not math.isfinite(figures[name]):
-                raise keras_tuner.errors.FailedTrialError(f"{name} became {figures[name]}.")
+            metrics = result if isinstance(result, dict) else {name: max(result.history[name], key=math.isfinite)}
+            if not math.isfinite(metrics[name]):
+                raise keras_tuner.errors.FailedTrialError(f"{name} became {metrics[name]}.")
         except (keras_tuner.errors.FatalError, keras_tuner.errors.FailedTrialError):
             raise
-        except Exception as error:  # out of memory, or whatever a backbone and a boundary cannot do
+        except Exception as error:  # out of memory, or a backbone and a boundary that do not work together
             reason = re.sub(r"\s+", " ", str(error)).strip()[:300]
             raise keras_tuner.errors.FailedTrialError(f"{type(error).__name__}: {reason}") from error
         finally:
@@ -80,19 +80,19 @@ class SearchTuner(keras_tuner.Hyperband):
         return result
 
     def on_trial_end(self, trial: Any) -> None:
-        """KerasTuner's; then whoever watches is told."""
+        """KerasTuner's; then the trial is reported."""
         super().on_trial_end(trial)
         if self.tell is not None:
             self.tell(trial.trial_id)
 
     def save(self) -> None:
-        """Write the state; there is nothing in the tuner's own, but KerasTuner looks whether the file is there."""
+        """Write the state; the tuner's own is empty, but KerasTuner checks that the file exists."""
         if not self._is_worker():
             self.oracle.save()
         write_json(Path(self._get_tuner_fname()), {})
 
     def reload(self) -> None:
-        """Take up the state."""
+        """Restore the state."""
         if not self._is_worker():
             self.oracle.reload()
 

@@ -1,4 +1,4 @@
-"""What one extraction makes nearly free: many trainings on the same features."""
+"""Studies that one extraction makes nearly free: many trainings on the same features."""
 
 from kertl.studies._cross_validate import cross_validate
 from kertl.studies._cross_validation import CrossValidation, Fold

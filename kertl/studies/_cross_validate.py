@@ -1,4 +1,4 @@
-"""`cross_validate`: several trainings on one extraction, each judged on images that it was not given."""
+"""`cross_validate`: several trainings on one extraction, each evaluated on images that it did not see."""
 
 import time
 from collections.abc import Sequence
@@ -33,28 +33,27 @@ def cross_validate(
     seed: int = 0,
     cache_dir: str | Path | None = None,
 ) -> CrossValidation:
-    """Train as many times as there are folds, each time without one fold of the images, which then judges it.
+    """Train as many times as there are folds, each time without one fold, and evaluate on that fold.
 
-    Each training is what `kertl.fine_tune` does with the same recipe and the images that it is given, without a
-    validation part: a fold chooses nothing that it judges. What is frozen runs once over the training and the
-    validation part, for all folds; the test part is not touched. Each class is spread evenly over the folds; equal
-    images and those of one group (`group_column` of `kertl.data.from_csv`) are in one fold. Each training begins at the
-    pretrained weights and with a newly drawn head. Training k (from 0) draws its head, order and dropout from
-    `seed + k`.
+    Each training does what `kertl.fine_tune` does with the same recipe on the same images, without a validation set: a
+    held-out fold does not choose what it evaluates. The frozen prefix runs once over the training and the validation
+    set, for all folds; the test set is not used. Folds are stratified by class; equal images and those of one group
+    (`group_column` of `kertl.data.from_csv`) are in one fold. Each training begins at the pretrained weights and with a
+    newly drawn head. Training k (from 0) draws its head, order and dropout from `seed + k`.
 
     Args:
         model: A backbone or a classifier; it is not changed.
         data: Images with one class each.
         folds: Number of folds; >= 2, and at most the number of images of the smallest class.
-        recipe: What is trained: a `kertl.Recipe`, one `kertl.Stage`, or the name of a recipe ("deep", "mid", "full",
+        recipe: What to train: a `kertl.Recipe`, one `kertl.Stage`, or the name of a recipe ("deep", "mid", "full",
             "gradual"); by default the head alone, for 20 epochs. Its seed does not matter.
         head: The head; by default a classifier's own, or `kertl.Head()` on a backbone.
-        seed: Of folds, heads, order, dropout and augmentation; >= 0.
+        seed: Seed of folds, heads, order, dropout and augmentation; >= 0.
         cache_dir: Where features are cached, as in `kertl.extract`.
 
     Raises:
-        ValueError: If an argument is outside its range, there is no such boundary, a stage asks for what folds do not
-            have, or images have no single class each.
+        ValueError: If an argument is outside its range, there is no such boundary, a stage has a field that folds do
+            not support, or images do not have one class each.
         DataError: If a class has fewer images than there are folds.
         DivergedError: If a loss became NaN or infinite.
 
@@ -69,8 +68,8 @@ def cross_validate(
 
     Reference:
         Kohavi, "A study of cross-validation and bootstrap for accuracy estimation and model selection", 1995.
-        Bengio & Grandvalet, "No unbiased estimator of the variance of k-fold cross-validation", 2004, for what the
-        standard deviation is not.
+        Bengio & Grandvalet, "No unbiased estimator of the variance of k-fold cross-validation", 2004, for the limits of
+            the standard deviation.
     """
     recipe = _recipe(recipe)
     _check(data, folds, recipe, seed)

@@ -1,4 +1,4 @@
-"""What a cross-validation came to."""
+"""The result of a cross-validation."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -14,20 +14,20 @@ from kertl.results import Result, table_text
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
-    """One training, judged on the images that it was not given."""
+    """One training, evaluated on the images that it did not see."""
 
     number: int
     """Counted from 0."""
     trained_on: int
     """Images that it was trained on."""
     judged_on: int
-    """Images that it was judged on."""
+    """Images that it was evaluated on."""
     accuracy: float
-    """Share of right predictions on these."""
+    """Share of correct predictions on these."""
     balanced_accuracy: float
-    """Mean over the classes of the share of their images that are predicted rightly."""
+    """Mean over the classes of the share of their images that are predicted correctly."""
     crossentropy: float
-    """Mean of minus the logarithm of the right class's probability, in nats."""
+    """Mean of minus the logarithm of the true class's probability, in nats."""
     history: tuple[dict[str, Any], ...] = ()
     """One mapping per epoch, as in `kertl.Run.rows`: stage, boundary, epoch and metrics; `val_` is of the fold."""
 
@@ -42,12 +42,12 @@ class CrossValidation(Result):
         folds: The folds.
         files: The images, those of the training set and then those of the validation set.
         labels: Class id of each image.
-        fold_of: For each image the fold that it was judged in.
-        predictions: For each image the probabilities of the classes from the training that was not given it, shape
+        fold_of: For each image the fold that it is in.
+        predictions: For each image the probabilities of the classes from the training that did not see it, shape
             `(images, classes)`.
         class_names: Name of each class id.
-        extraction_seconds: What running the frozen prefix took.
-        training_seconds: What compiling, training and judging took.
+        extraction_seconds: Seconds for running the frozen prefix.
+        training_seconds: Seconds for compiling, training and evaluating.
     """
 
     DERIVED: ClassVar[tuple[str, ...]] = ("mean", "standard_deviation", "majority")
@@ -68,9 +68,9 @@ class CrossValidation(Result):
 
     @property
     def standard_deviation(self) -> float:
-        """Of the accuracies of the folds, with one degree of freedom less than there are folds.
+        """Standard deviation of the folds' accuracies, with one degree of freedom less than there are folds.
 
-        The folds share training images, so that this says how folds differ, not how sure the mean is.
+        The folds share training images, so this says how folds differ, not how certain the mean is.
         """
         return float(np.std([fold.accuracy for fold in self.folds], ddof=1))
 
@@ -115,7 +115,7 @@ class CrossValidation(Result):
         return super().from_dict({**values, **columns}, **left_out)
 
 
-# field -> what it is called in the row of a file
+# field -> its name in the row of a file
 _BY_FILE = {"files": "file", "labels": "label", "fold_of": "fold", "predictions": "probabilities"}
 
 

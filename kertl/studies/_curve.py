@@ -1,4 +1,4 @@
-"""A learning curve, and what it says."""
+"""A learning curve, and what it suggests."""
 
 import dataclasses
 import math
@@ -13,13 +13,13 @@ from kertl.results import Result, table_text
 from kertl.studies._picture import draw
 from kertl.studies._power_law import PowerLaw
 
-# The share of the error that twice the images must be expected to take away, for more images to be worth collecting.
+# The share of the error that doubling the images must be expected to remove for more images to be worth collecting.
 WORTHWHILE = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """So many training images, drawn anew several times."""
+    """One number of training images, drawn several times."""
 
     size: int
     """Number of training images."""
@@ -35,7 +35,7 @@ class Point:
 
     @property
     def standard_deviation(self) -> float:
-        """Of the accuracy on the validation set; 0 where there is one repeat."""
+        """Standard deviation of the accuracy on the validation set; 0 for a single repeat."""
         return float(np.std(self.validation, ddof=1)) if len(self.validation) > 1 else 0.0
 
 
@@ -48,8 +48,8 @@ class LearningCurve(Result):
         law: The power law through the mean validation errors.
         majority: Share of the validation set that the largest class of the training set has.
         judged_on: Number of validation images.
-        extraction_seconds: What running the backbone took.
-        fitting_seconds: What fitting the classifiers took.
+        extraction_seconds: Seconds for running the backbone.
+        fitting_seconds: Seconds for fitting the classifiers.
     """
 
     DERIVED: ClassVar[tuple[str, ...]] = ("gap", "gain", "advice", "reasons")
@@ -63,18 +63,18 @@ class LearningCurve(Result):
 
     @property
     def gap(self) -> float:
-        """With the most images, the accuracy on these less that on the validation set: the variance of the fit."""
+        """With the most images, the accuracy on them minus that on the validation set: the variance of the fit."""
         return float(np.mean(self.points[-1].training)) - self.points[-1].mean
 
     @property
     def gain(self) -> float:
-        """The share of the error that twice the images are expected to take away."""
+        """The share of the error that doubling the images is expected to remove."""
         now = self.law(self.points[-1].size)
         return 1 - self.law(2 * self.points[-1].size) / now if now > 0 else 0.0
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy with the most images; two right and two wrong predictions added, as Agresti & Coull do."""
+        """Standard error of the accuracy with the most images, after Agresti & Coull."""
         share = (self.points[-1].mean * self.judged_on + 2) / (self.judged_on + 4)
         return math.sqrt(share * (1 - share) / (self.judged_on + 4))
 
@@ -118,5 +118,5 @@ class LearningCurve(Result):
         )
 
     def plot(self, path: str | Path) -> None:
-        """Draw the curve into a picture file, PNG say."""
+        """Draw the curve into a picture file, such as a PNG."""
         draw(self.points, self.law, self.majority, self.reasons, Path(path))

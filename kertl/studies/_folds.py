@@ -1,4 +1,4 @@
-"""Which image is judged in which fold."""
+"""Which image is in which fold."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from kertl.probes import classes_of
 
 
 def folds_of(data: ImageData, folds: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The class and the fold of each image of the training and then the validation part, as `deal` says.
+    """The class and the fold of each image of the training and then the validation set, as in `deal`.
 
     Raises:
-        ValueError: If images have no single class each.
+        ValueError: If images do not have one class each.
         DataError: If a class has fewer images than there are folds.
     """
     parts = [part for part in (data.train, data.validation) if part is not None]
@@ -25,13 +25,13 @@ def folds_of(data: ImageData, folds: int, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def deal(labels: np.ndarray, together: Sequence[int], folds: int, seed: int, class_names: Sequence[str]) -> np.ndarray:
-    """The fold of each image: every class spread evenly, and what belongs together in one fold.
+    """The fold of each image: stratified by class, with images that belong together in one fold.
 
     Args:
         labels: Class id of each image.
-        together: A number for each image; those with the same one are not parted.
+        together: A number for each image; images with the same number are not separated.
         folds: Number of folds; >= 2.
-        seed: Of the order in which they are dealt.
+        seed: Seed of the order in which they are assigned.
         class_names: Name of each class id.
 
     Raises:
@@ -45,7 +45,7 @@ def deal(labels: np.ndarray, together: Sequence[int], folds: int, seed: int, cla
                 f"Class {name!r} needs an image for each of {folds} folds, and has {count}, where equal images and "
                 "those of one group count once. Add images of the class, remove it, or ask for fewer folds."
             )
-    # Without groups the plain way spreads the classes more evenly, and is quick.
+    # Without groups the plain way divides the classes more evenly, and is quick.
     alone = len(np.unique(bundles)) == len(bundles)
     kind = StratifiedKFold if alone else StratifiedGroupKFold
     splitter = kind(n_splits=folds, shuffle=True, random_state=seed)

@@ -28,29 +28,29 @@ def learning_curve(
 ) -> LearningCurve:
     """Accuracy against the number of training images, and whether more images or a better model would raise it.
 
-    The backbone runs once over the training and the validation part. For each size and repeat, images of the training
-    part are drawn, every class according to its share, and ridge regression on their standardised features is fitted,
-    whose strength is the one that answers most training images rightly when each is left out. It is judged on the
-    validation part, which chooses nothing; the test part is not touched. A power law is drawn through the mean errors.
+    The backbone runs once over the training and the validation set. For each size and repeat, images of the training
+    set are drawn, every class according to its share, and ridge regression is fitted on their standardised features,
+    with the strength that predicts most training images correctly when each is left out. It is evaluated on the
+    validation set, which chooses nothing; the test set is not used. A power law is fitted to the mean errors.
 
-    What it says, `advice`, is "more data" where both hold, else "more model":
+    Its `advice` is "more data" if both of these hold, else "more model":
 
-    - twice the images are expected to take away at least a tenth of the error, by the power law;
+    - by the power law, doubling the images is expected to remove at least a tenth of the error;
     - the accuracy on the training images is above that on the validation images by more than two standard errors:
-      there is variance, which images lower. Where there is none, what is left is bias, which they do not.
+      there is variance, which more images lower. Without it, only bias is left, which they do not lower.
 
-    It speaks of the frozen features. "More model" is to train deeper layers, or to take another backbone.
+    This is about the frozen features. "More model" means training deeper layers, or using another backbone.
 
     Args:
         model: A backbone, or a classifier, whose head is left out.
-        data: Images with one class each, in a training and a validation part.
+        data: Images with one class each, in a training and a validation set.
         sizes: Numbers of training images, at least three; by default all, half of them, a quarter and so on.
-        repeats: How often each size is drawn, but for that of all images, which can be drawn in one way only; >= 1.
-        seed: Of what is drawn; >= 0.
-        cache_dir: Where features are kept, as in `kertl.extract`.
+        repeats: How often each size is drawn, except for that of all images, which can only be drawn in one way; >= 1.
+        seed: Seed of the draws; >= 0.
+        cache_dir: Where features are cached, as in `kertl.extract`.
 
     Raises:
-        ValueError: If an argument is outside its range, there is no validation part, or images have no single class
+        ValueError: If an argument is outside its range, there is no validation set, or images do not have one class
             each.
 
     Example:
@@ -73,7 +73,7 @@ def learning_curve(
         raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
     if data.validation is None:
         raise ValueError(
-            "`data` must have a validation part, by which the sizes are judged. Received: data.validation=None. "
+            "`data` must have a validation set, on which the sizes are evaluated. Received: data.validation=None. "
             "Make it with `validation=0.15`."
         )
     labels, judged = classes_of(data.train), classes_of(data.validation)
@@ -119,7 +119,7 @@ def _sizes(sizes: Sequence[int] | None, count: int, classes: int) -> list[int]:
 
 
 def _drawn(labels: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
-    """So many rows, of each class its share to within one, and one at least."""
+    """Some of the rows, of each class its share to within one, and at least one."""
     shuffled = random.permutation(len(labels))
     # How far through its class each row is: the smallest of these are the first so many of every class.
     progress = np.empty(len(labels))

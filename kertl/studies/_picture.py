@@ -18,10 +18,10 @@ def draw(points: Sequence[Any], law: PowerLaw, majority: float, reasons: str, pa
 
     Args:
         points: The sizes.
-        law: Of the validation error.
-        majority: What predicting the largest class gives.
-        reasons: What stands over the picture.
-        path: Where the picture goes; its suffix is its format.
+        law: The power law of the validation error.
+        majority: The accuracy of always predicting the largest class.
+        reasons: The title of the picture.
+        path: Where the picture is written; its suffix decides the format.
     """
     sizes = [point.size for point in points]
     figure = Figure(figsize=(8.0, 4.8), layout="constrained")

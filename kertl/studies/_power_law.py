@@ -14,7 +14,7 @@ class PowerLaw:
     """error(n) = floor + scale * n ** -exponent.
 
     Attributes:
-        floor: What no number of examples takes away; >= 0.
+        floor: The error that no number of examples removes; >= 0.
         scale: >= 0.
         exponent: Between 0.05 and 1.5.
 
@@ -28,12 +28,12 @@ class PowerLaw:
     exponent: float
 
     def __call__(self, count: float) -> float:
-        """The error with so many examples."""
+        """The error with this many examples."""
         return float(self.floor + self.scale * count**-self.exponent)
 
     @classmethod
     def fitted(cls, counts: Sequence[int], errors: Sequence[float]) -> "PowerLaw":
-        """The law with the least squares of the differences: for each of a row of exponents the other two are exact.
+        """The law with the least squares: for each of a series of exponents, the other two parameters are exact.
 
         Args:
             counts: At least three numbers of examples.

@@ -16,9 +16,9 @@ from kertl.recipe import Stage
 from kertl.results import Result
 from kertl.training import Learner, compile_with, loss_of
 
-# Differences that rounding explains, of losses and of gradients, where another engine than Keras computed the features.
-# Gradients differ by more than features do: a rectifier whose input changes its sign switches a path on or off. Behind
-# a trained MobileNetV2 features that differed by 1e-5 changed them by 1e-3, behind a random one by 1e-2, and those in
+# Differences in losses and gradients that rounding explains, if another engine than Keras computed the features.
+# Gradients differ by more than features do: a rectifier whose input changes its sign switches a path on or off. After a
+# trained MobileNetV2 features that differed by 1e-5 changed them by 1e-3, after a random one by 1e-2, and those in
 # bfloat16 by 0.2.
 _BOUNDS = {"float32": (1e-4, 3e-2), "mixed_float16": (0.01, 0.1), "mixed_bfloat16": (0.05, 0.3)}
 
@@ -29,13 +29,13 @@ class Verification(Result):
 
     Attributes:
         at: The boundary.
-        engine: What computed the features, "keras" or "openvino".
+        engine: The engine that computed the features, "keras" or "openvino".
         batches: How many batches were compared.
         loss_difference: Largest difference of a batch's loss, relative to that loss.
         gradient_difference: Largest distance between a batch's gradients, all variables taken as one vector, relative
             to the length of that vector.
-        loss_bound: What `loss_difference` may be at most.
-        gradient_bound: What `gradient_difference` may be at most.
+        loss_bound: The largest `loss_difference` allowed.
+        gradient_bound: The largest `gradient_difference` allowed.
     """
 
     at: str | int
@@ -73,26 +73,26 @@ def verify_cached(
     precision: str = "float32",
     dtype: str = "float32",
 ) -> Verification:
-    """Hold training on cached features against training on images, by loss and gradients of every batch of an epoch.
+    """Compare training on cached features with training on images, by loss and gradients of every batch of an epoch.
 
     Both sides see the batches of the first epoch in the same order, with the same weights and the same dropout; no
     weight moves. The images go through the model twice.
 
     Args:
-        model: As in `kertl.fine_tune`. Weights, statistics, random states and `trainable` flags are afterwards as
-            before.
-        data: The images; the training part is used.
+        model: As in `kertl.fine_tune`. Weights, statistics, random states and `trainable` flags are restored
+            afterwards.
+        data: The images; the training set is used.
         at: The boundary.
         batch_norm: As in `kertl.Stage`.
-        engine: What computes the features, as in `kertl.extract`.
-        precision: What layers compute in, as in `kertl.Recipe`.
-        dtype: What the features are kept as, as in `kertl.extract`.
+        engine: The engine that computes the features, as in `kertl.extract`.
+        precision: The precision that layers compute in, as in `kertl.Recipe`.
+        dtype: The type in which features are cached, as in `kertl.extract`.
 
     Returns:
         The differences; `same` tells whether they are within what rounding explains.
 
     Raises:
-        ValueError: If there is no such boundary, or nothing is frozen in front of it.
+        ValueError: If there is no such boundary, or nothing is frozen before it.
 
     Example:
         >>> import numpy as np, kertl
@@ -150,7 +150,7 @@ class _Side:
 
 @contextmanager
 def _still(model: keras.Model) -> Iterator[None]:
-    """Give statistics and random states their values back afterwards."""
+    """Restore statistics and random states afterwards."""
     states = [(state, np.array(keras.ops.convert_to_numpy(state))) for state in model.non_trainable_variables]
     try:
         yield

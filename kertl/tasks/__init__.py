@@ -1,7 +1,7 @@
-"""What a model is asked: everything that depends on the kind of question, one file per task.
+"""The tasks: everything that depends on what a model predicts, one file per task.
 
 A task owns the activation of the head, losses and metrics for training, how labels are split and matched, and how
-predictions are judged, put into words and printed. A new task is a new file beside these, and a line in the registry.
+predictions are evaluated, put into words and printed. A new task is a new file here and a line in the registry.
 """
 
 from kertl.tasks._losses import SmoothedCrossentropy, StandardizedError

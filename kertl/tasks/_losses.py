@@ -13,7 +13,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
     """Cross-entropy of probabilities with label smoothing, for labels as class ids or as one row per example.
 
     With smoothing s and k classes, the target of the right class is `1 - s + s / k` and that of the others `s / k`.
-    With a focus g above 0, what each class adds is multiplied by `(1 - p) ** g`, p being its probability.
+    With a focus g above 0, each class's term is multiplied by `(1 - p) ** g`, where p is its probability.
 
     Args:
         smoothing: s; 0 <= smoothing < 1.
@@ -58,13 +58,13 @@ class SmoothedCrossentropy(keras.losses.Loss):
 class StandardizedError(keras.losses.Loss):
     """Error of a regression with each target measured in units of its own standard deviation.
 
-    For "mse", per example `mean over t of ((y_t - p_t) / spread_t)^2`: 1 is what predicting the mean of the targets
-    scores, and a target in thousands counts no more than one in thousandths.
+    For "mse", per example `mean over t of ((y_t - p_t) / s_t)^2` with standard deviations s_t: always predicting the
+    mean of the targets scores 1, and a target in thousands counts no more than one in thousandths.
 
     Args:
         spreads: Standard deviation of each target, each > 0; or one number for all of them.
-        kind: "mse" (squares), "mae" (absolute values), or "huber" (half the square up to one standard deviation,
-            straight from there on).
+        kind: "mse" (squares), "mae" (absolute values), or "huber" (half the square up to one standard deviation, linear
+            from there on).
 
     Raises:
         ValueError: If a standard deviation is not a number above 0, or the kind is none of these.
@@ -83,7 +83,7 @@ class StandardizedError(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         self.kind = one_of("kind", kind, ERRORS)
         listed = [spreads] if isinstance(spreads, int | float) else list(spreads)
-        self.spreads = [float(number("spreads", spread, above=0)) for spread in listed]
+        self.spreads = [float(number("spreads", value, above=0)) for value in listed]
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Loss per example, shape `(batch,)`."""
@@ -103,7 +103,7 @@ ERRORS: dict[str, Callable[..., Any]] = {
     "huber": keras.losses.huber,
 }
 
-# What Lin et al. found best.
+# The best value according to Lin et al.
 FOCUS = 2.0
 
 

@@ -7,7 +7,7 @@ import keras
 
 @keras.saving.register_keras_serializable(package="kertl")
 class LabelAccuracy(keras.metrics.SparseCategoricalAccuracy):
-    """Share of right predictions, for labels as class ids or as one row per example, whose greatest entry is the label.
+    """Share of correct predictions, for labels as class ids or as rows, whose greatest entry is the label.
 
     Example:
         >>> import numpy as np
@@ -23,7 +23,7 @@ class LabelAccuracy(keras.metrics.SparseCategoricalAccuracy):
         super().__init__(name=name, dtype=dtype)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Count the right predictions of a batch."""
+        """Count the correct predictions of a batch."""
         if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] != 1:
             y_true = keras.ops.argmax(y_true, axis=-1)
         return super().update_state(y_true, y_pred, sample_weight)

@@ -49,7 +49,7 @@ class MultiLabel(Task):
         return np.asarray(labels) > 0
 
     def strata(self, labels: np.ndarray) -> list[tuple[str, ...]]:
-        """Images without any class are spread evenly too."""
+        """Images without any class are divided evenly too."""
         return [("some",) if row.any() else ("none",) for row in self.members(labels, 0)]
 
     def judge(

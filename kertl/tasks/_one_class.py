@@ -1,4 +1,4 @@
-"""What the tasks have in common in which every image has exactly one class."""
+"""The common part of the tasks in which every image has exactly one class."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -36,7 +36,7 @@ def class_ids(labels: np.ndarray) -> np.ndarray:
 def judge_classes(
     truth: np.ndarray, probabilities: np.ndarray, guesses: np.ndarray, names: Sequence[str]
 ) -> dict[str, Any]:
-    """How well guessed classes match the true ones, and how likely the true ones were held to be.
+    """How well predicted classes match the true ones, and the predicted probability of the true ones.
 
     Args:
         truth: Class ids, shape `(images,)`.

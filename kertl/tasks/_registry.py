@@ -1,4 +1,4 @@
-"""The tasks by name, and the losses that go with them."""
+"""The tasks by name, and their losses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +28,7 @@ def loss_named(task: Task, name: Any, *, smoothing: float = 0.0, spreads: Sequen
     """The loss that a stage names, for `compile`.
 
     Args:
-        task: What is learnt.
+        task: The task.
         name: "auto", "focal", "mse", "mae", "huber", or a name in Keras' registry, as `kertl.Stage` has them.
         smoothing: Label smoothing, for cross-entropies; 0 <= smoothing < 1.
         spreads: Standard deviation of each target, for a regression.

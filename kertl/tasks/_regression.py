@@ -39,7 +39,7 @@ class Regression(Task):
         """Mean absolute error and root of the mean squared error.
 
         R² is left to `kertl.evaluate`: Keras sums squares of the targets in float32, which for a target of 100,000 ± 1
-        leaves nothing of it.
+        loses all precision.
         """
         return [keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.RootMeanSquaredError(name="rmse")]
 
@@ -47,7 +47,7 @@ class Regression(Task):
         """There are no classes."""
 
     def strata(self, labels: np.ndarray) -> list[tuple[str, ...]]:
-        """Small and large numbers are spread alike."""
+        """Small and large numbers are divided evenly."""
         return quantile_bins(labels)
 
     def judge(
@@ -83,7 +83,7 @@ class Regression(Task):
 def quantile_bins(values: np.ndarray) -> list[tuple[str, ...]]:
     """For each row the bin of each of its numbers, at most ten per column, equal numbers in one bin.
 
-    Splitting evenly in the bins spreads small and large numbers alike over the parts.
+    Splitting evenly within the bins divides small and large numbers evenly among the parts.
 
     Args:
         values: Shape `(n, columns)`.

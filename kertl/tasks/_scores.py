@@ -1,4 +1,4 @@
-"""Small rules that the judging of several tasks has in common."""
+"""Small rules that the evaluation of several tasks shares."""
 
 from collections.abc import Callable, Iterable
 
@@ -14,7 +14,7 @@ def crossentropy(likelihoods: np.ndarray) -> float:
 
 
 def defined(score: Callable[..., float], truth: np.ndarray, probabilities: np.ndarray) -> float | None:
-    """A score of a ranking, where there are positive and negative images; else None."""
+    """A score of a ranking, if there are positive and negative images; else None."""
     return float(score(truth, probabilities)) if 0 < np.sum(truth) < len(truth) else None
 
 

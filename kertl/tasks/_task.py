@@ -1,4 +1,4 @@
-"""What every task has to say about itself."""
+"""What every task defines."""
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-# What `kertl.answers` says of one image, in plain values.
+# What `kertl.answers` returns for one image, in plain values.
 Answer = dict[str, Any]
 # Makes a loss from the amount of label smoothing and the standard deviations of the targets, of which it uses one.
 LossMaker = Callable[[float, Sequence[float] | None], keras.losses.Loss]
@@ -17,16 +17,16 @@ class Task(abc.ABC):
     """One kind of question, and what a model needs to answer it.
 
     Attributes:
-        name: What arguments and files call it.
-        activation: Of the last layer.
-        output_of: What a name stands for, "class" or "target".
+        name: Its name in arguments and files.
+        activation: Activation of the last layer.
+        output_of: What each output stands for, "class" or "target".
         outputs_of: The same for several, and the key of the results by name.
         fewest: Least number of classes or targets.
         most: Greatest number of them; None for any number.
         one_class: Whether every image has exactly one class.
-        has_thresholds: Whether a probability has to reach a threshold to become an answer.
-        needs_every_name: Whether data without labels for one of a model's outputs cannot be judged.
-        losses: The losses that a stage can name beside "auto".
+        has_thresholds: Whether a probability has to reach a threshold to count as positive.
+        needs_every_name: Whether data must have labels for every output of a model to be evaluated.
+        losses: The losses that a stage can name besides "auto".
         part_columns: The metrics of a part of the data that a table shows, by heading.
         row_columns: The metrics of one class or target that a table shows, by heading.
     """
@@ -54,11 +54,11 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> keras.losses.Loss:
-        """The usual loss.
+        """The default loss.
 
         Args:
-            smoothing: Label smoothing, where there is any; 0 <= smoothing < 1.
-            spreads: Standard deviation of each target, where there are targets.
+            smoothing: Label smoothing, if the task has it; 0 <= smoothing < 1.
+            spreads: Standard deviation of each target, if there are targets.
         """
 
     @abc.abstractmethod
@@ -67,18 +67,18 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def members(self, labels: np.ndarray, count: int) -> np.ndarray | None:
-        """Whether each image has each of `count` classes, shape `(images, count)`; None where there are no classes."""
+        """Whether each image has each of `count` classes, shape `(images, count)`; None if there are no classes."""
 
     def strata(self, labels: np.ndarray) -> list[tuple[str, ...]]:
-        """For each image what, beside its classes, is spread evenly over the parts of a split."""
+        """For each image the values, besides its classes, by which a split is stratified."""
         return [()] * len(labels)
 
     def placed(self, labels: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
-        """The same labels in another list of classes or targets.
+        """The same labels for another list of classes or targets.
 
         Args:
-            labels: Of this task; where every image has one class, of any such task.
-            places: The place of each class in that list.
+            labels: Labels of this task; if every image has one class, of any such task.
+            places: The index of each class in that list.
             count: Length of that list.
         """
         wider = np.zeros((len(labels), count), np.float32)
@@ -93,9 +93,9 @@ class Task(abc.ABC):
 
         Args:
             truth: The labels.
-            predictions: What a model gives, shape `(images, outputs)`.
+            predictions: The model's predictions, shape `(images, outputs)`.
             names: The classes or targets.
-            thresholds: One per output; passed over where the task has none.
+            thresholds: One per output; ignored if the task has none.
         """
 
     def by_threshold(self, names: Sequence[str], thresholds: Sequence[float] | np.ndarray) -> dict[str, float]:

@@ -25,8 +25,8 @@ def choose(
         given: The images, as the stage has them.
         stage: The stage.
         cache_dir: Where features may be cached in files.
-        trainings: How many trainings share the features. One alone is told what either way costs, which takes some
-            forward passes to measure.
+        trainings: How many trainings share the features. For a single one the cost of either way is printed, which
+            takes some forward passes to measure.
 
     Raises:
         ValueError: If the stage asks for cached features and cannot have them.

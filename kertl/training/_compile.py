@@ -22,9 +22,9 @@ def compile_for(
     Args:
         model: What is fitted; shares the layers of the learner.
         learner: What is trained.
-        stage: The stage; its rate is a number, or one for each end.
+        stage: The stage; its rate is a number, or one for each end of the model.
         total_steps: Optimizer steps of its schedule.
-        precision: What the layers compute in; float16 needs its losses scaled.
+        precision: The precision that the layers compute in; float16 needs its losses scaled.
 
     Returns:
         The optimizer that makes the steps, without the loss scale that may be around it.
@@ -42,8 +42,8 @@ def compile_for(
 
 
 def compile_with(model: keras.Model, optimizer: Any, loss: Any, metrics: Sequence[Any] = ()) -> None:
-    """`compile` as everything of kertl that trains is compiled."""
-    # XLA compiles neither all augmentation layers nor, on a CPU, anything that runs faster for it.
+    """`compile` with the settings of everything that kertl trains."""
+    # XLA does not compile all augmentation layers, and on a CPU it makes nothing faster.
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics), jit_compile=jit)
 
@@ -64,7 +64,7 @@ def rates_by_group(stage: Stage) -> bool:
 
 
 def usual_stage(chain: Chain, at: str | int) -> Stage:
-    """The stage that the named recipes have at a boundary of that depth, at this boundary.
+    """The stage that the named recipes use at this depth, at this boundary.
 
     Raises:
         ValueError: If there is no such boundary.

@@ -10,29 +10,29 @@ from kertl.recipe import Stage
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """Images to train on and to judge by; where features are cached, those of a fold are rows of all images'."""
+    """Images to train on and to evaluate on; cached features of a fold are rows of those of all images."""
 
     data: ImageData
-    """The training and the validation part."""
+    """The training and the validation set."""
     chooses: bool = True
-    """Whether the validation part may choose weights and end a stage; a fold that judges does not."""
+    """Whether the validation set may choose weights and end a stage; a held-out fold may not."""
     pool: ImageDataset | None = None
-    """All images whose features are extracted together; None where each part is extracted by itself."""
+    """All images whose features are extracted together; None if each part is extracted by itself."""
     rows: np.ndarray | None = None
-    """Which images of the pool those of the training part are."""
+    """Which images of the pool are in the training set."""
     judged: np.ndarray | None = None
-    """Which those of the validation part are."""
+    """Which of them are in the validation set."""
 
     @classmethod
     def fold(cls, data: ImageData, pool: ImageDataset, fold_of: np.ndarray, number: int, seed: int) -> "Given":
-        """The images of a pool without those of one fold, which judge.
+        """The images of a pool to train on, without those of one fold, which is held out for evaluation.
 
         Args:
             data: The data set.
             pool: Its images, in data order.
             fold_of: The fold of each of them.
-            number: The fold that judges.
-            seed: Of the order of training; >= 0.
+            number: The held-out fold.
+            seed: Seed of the order of training; >= 0.
         """
         rows, judged = np.flatnonzero(fold_of != number), np.flatnonzero(fold_of == number)
         parts = dataclasses.replace(
@@ -50,11 +50,11 @@ class Given:
 
     @property
     def judges(self) -> ImageDataset | None:
-        """The images whose features, untouched by augmentation, are asked for to judge; None where nothing judges."""
+        """The images whose features, without augmentation, are needed for evaluation; None if there are none."""
         return self.pool or self.data.validation
 
     def in_stage(self, stage: Stage) -> "Given":
-        """The same images at the size and in the batches of a stage."""
+        """The same images at the size and batch size of a stage."""
         data = self.data.changed(image_size=stage.image_size, batch_size=stage.batch_size)
         pool = None if self.pool is None else self.pool.changed(image_size=stage.image_size)
         return dataclasses.replace(self, data=data.oversampled() if stage.oversample else data, pool=pool)

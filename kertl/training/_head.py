@@ -27,11 +27,11 @@ def with_head(model: keras.Model, data: ImageData, head: Head | None) -> keras.M
 
     Args:
         model: A backbone, or a classifier.
-        data: What it is trained for.
-        head: The new head; None keeps that of a classifier, and gives a backbone a plain one.
+        data: The data it is trained for.
+        head: The new head; None keeps a classifier's own, and gives a backbone a plain one.
 
     Raises:
-        ValueError: If the classifier's own head does not go with the data.
+        ValueError: If the classifier's own head does not fit the data.
     """
     if head is None and find_chain(model).has_head:
         outputs = task_named(data.task).outputs(data.num_classes)

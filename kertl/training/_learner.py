@@ -15,13 +15,13 @@ from kertl.tasks import Task, task_named
 
 
 class Learner:
-    """A model as training sees it: the model itself, or a copy that is trained apart from it.
+    """A model as training sees it: the model itself, or a copy that is trained separately.
 
     Args:
         chain: Its layer groups.
-        task: What it is asked.
+        task: Its task.
         spreads: For a regression, the standard deviation of each target, by which its loss counts; else None.
-        model: The model whose chain it is; made from the chain where it is needed and not given.
+        model: The model whose chain it is; made from the chain if it is needed and not given.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Learner:
         return self._model or self.chain.at_shape(graph.shapes[graph.input], name=self.chain.model_name)
 
     def at_size(self, image_size: tuple[int, int] | None) -> "Learner":
-        """The same layers for images of another size; None leaves it as it is."""
+        """The same layers for images of another size; None keeps the size."""
         own = self.chain.graph.shapes[self.chain.graph.input][:2]
         if image_size is None or own in (tuple(image_size), (None, None)):
             return self
@@ -62,11 +62,11 @@ class Learner:
         return self.chain.first_trained(stage.at)
 
     def set_trainable(self, stage: Stage) -> None:
-        """Let exactly what a stage trains be trainable."""
+        """Make exactly those layers trainable that a stage trains."""
         train_groups(self.chain, self.first_trained(stage), stage.batch_norm)
 
     def prefix(self, stage: Stage) -> keras.Model:
-        """What is frozen in a stage."""
+        """The frozen prefix of a stage."""
         return self.chain.piece(0, self.first_trained(stage), name=f"{self.chain.model_name}_prefix")
 
     def suffix(self, stage: Stage) -> keras.Model:
@@ -87,7 +87,7 @@ class Learner:
 
     @contextmanager
     def computing_in(self, precision: str) -> Iterator[None]:
-        """Let the layers compute in `precision` meanwhile."""
+        """Let the layers compute in `precision` for a while."""
         if precision == "float32":
             yield
             return
@@ -101,11 +101,11 @@ class Learner:
 
 
 def values_of(variables: Sequence[Any]) -> list[np.ndarray]:
-    """What variables hold, copied."""
+    """The values of variables, copied."""
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def put_back(values: Mapping[Any, np.ndarray] | Sequence[tuple[Any, np.ndarray]]) -> None:
-    """Give variables the values that go with them."""
+    """Set variables to their values."""
     for variable, value in values.items() if isinstance(values, Mapping) else values:
         variable.assign(value)

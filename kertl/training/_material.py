@@ -23,7 +23,7 @@ class Material(Protocol):
     """How often an epoch calls back with the end of a batch."""
 
     def fit(self, first_batch: int, **options: Any) -> None:
-        """Call `fit`; where an epoch is finished that was broken off, from a later batch on."""
+        """Call `fit`; an epoch that was interrupted is finished from a later batch on."""
 
 
 class OnImages:
@@ -32,7 +32,7 @@ class OnImages:
     Args:
         model: The compiled model.
         given: The images, as the stage has them.
-        stage: How classes count, and how images are mixed.
+        stage: The stage, which says how classes are weighted and images mixed.
     """
 
     def __init__(self, model: keras.Model, given: Given, stage: Stage) -> None:
@@ -54,23 +54,23 @@ class OnImages:
                 _from(self.train, options["initial_epoch"], first_batch),
                 validation_data=self._data.validation,
                 class_weight=self.class_weight,
-                shuffle=False,  # the data set has an order of its own
+                shuffle=False,  # the data set has its own order
                 **options,
             )
 
 
 class OnFeatures:
-    """Training on cached features, a whole epoch per call where that can be.
+    """Training on cached features, a whole epoch per call where possible.
 
     Args:
-        fitter: That of the compiled model.
+        fitter: The fitter of the compiled model.
         train: Features of the training images, with their weights in the loss.
-        validation: Features of the images that judge.
+        validation: Features of the images to evaluate on.
     """
 
     def __init__(self, fitter: EpochFitter, train: FeatureBatches, validation: FeatureBatches | None) -> None:
         self._fitter, self.train, self.validation = fitter, train, validation
-        self.class_weight: dict[int, float] | None = None  # the batches have weights of their own
+        self.class_weight: dict[int, float] | None = None  # the batches have their own weights
         self.steps = 1 if fitter.whole_epochs(train) else len(train)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Features of what is frozen, extracted when a training first asks for them and shared by all that follow."""
+"""Features of the frozen prefix, extracted when a training first needs them and shared by all later ones."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,14 +22,14 @@ class Values(Protocol):
 
 
 class FeaturePool:
-    """Features of a learner as it is now, at any boundary and size.
+    """Features of a learner in its present state, at any boundary and size.
 
     Args:
-        learner: What is frozen, with the weights that the features are to be of.
-        seed: Of augmented versions; >= 0.
-        precision: What they are computed in.
-        cache_dir: Where they are cached in files; None caches them in memory alone.
-        engine: What computes them, as in `kertl.extract`.
+        learner: The learner, with the weights that the features are computed with.
+        seed: Seed of augmented versions; >= 0.
+        precision: The precision they are computed in.
+        cache_dir: Where they are cached in files; None caches them in memory only.
+        engine: The engine that computes them, as in `kertl.extract`.
         note: Called with each new extraction.
     """
 
@@ -56,7 +56,7 @@ class FeaturePool:
             stage: The boundary and the augmentation.
             part: The images, at the size of the stage.
             views: How many augmented versions of each; 0 for the plain images.
-            in_memory: Whether they are held in memory; None does where they take at most half of what is free.
+            in_memory: Whether they are held in memory; None decides: if they take at most half of what is free.
         """
         first = self.learner.first_trained(stage)
         augment = stage.augment if views else "none"
@@ -81,7 +81,7 @@ class FeaturePool:
         return self._values[key]
 
     def columns(self, values: np.ndarray, columns: slice) -> np.ndarray:
-        """Some columns of features that `values` gave; asked for again, the same array."""
+        """Some columns of features from `values`; the same array when asked again."""
         key = (id(values), columns.start, columns.stop)
         if key not in self._columns:
             self._columns[key] = np.ascontiguousarray(values[:, columns])

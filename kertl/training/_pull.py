@@ -1,4 +1,4 @@
-"""L2-SP: holding fine-tuned weights near those that they started from."""
+"""L2-SP: keeping fine-tuned weights near those that they started from."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,11 +9,11 @@ import numpy as np
 
 
 class L2SP(keras.regularizers.Regularizer):
-    """`strength / 2 * sum((w - start) ** 2)`, added to what the variable was regularised by before.
+    """`strength / 2 * sum((w - start) ** 2)`, added to the variable's previous regulariser.
 
     Args:
         strength: > 0.
-        start: The values to be held near.
+        start: The values to stay near.
         before: The regulariser that the variable has, or None.
     """
 
@@ -30,12 +30,12 @@ class L2SP(keras.regularizers.Regularizer):
 
 @contextmanager
 def pulled(layers: Sequence[Any], start: Mapping[int, np.ndarray], strength: float) -> Iterator[None]:
-    """Pull what trains of some layers towards where it started, while the models that share them are trained.
+    """Pull the trainable variables of some layers towards their start, while models that share them are trained.
 
     Args:
         layers: The layers of the backbone.
         start: The value that each variable began with, by the variable's `id`.
-        strength: As in `kertl.Stage(l2_sp=...)`; 0 pulls nothing.
+        strength: As in `kertl.Stage(l2_sp=...)`; 0 turns it off.
 
     Reference:
         Li, Grandvalet & Davoine, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks", 2018.

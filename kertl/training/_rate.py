@@ -17,7 +17,7 @@ class RateFinder(Protocol):
     """What finds a learning rate: the range test."""
 
     def __call__(self, fit: StageFit, material: Material, *, seed: int) -> float | None:
-        """The rate for a compiled stage on what it is fitted on, or None where the loss does not fall."""
+        """The rate for a compiled stage and its training data, or None if the loss does not fall."""
 
 
 def trial_fit(learner: Learner, stage: Stage, *, on_features: bool, precision: str) -> StageFit:
@@ -38,7 +38,7 @@ def found_rate(
     seed: int,
     start: Mapping[int, np.ndarray],
 ) -> tuple[float, str]:
-    """The rate that a test of the stage suggests, or where no loss falls that of the named recipes; and why."""
+    """The rate that a test of the stage suggests, or if no loss falls that of the named recipes; and why."""
     fit = trial_fit(learner, stage, on_features=on_features, precision=precision)
     with fit.training(start):
         found: Any = find(fit, material_of(fit), seed=seed)

@@ -1,4 +1,4 @@
-"""One stage, compiled: fitted from its beginning as often as is asked, on whatever images."""
+"""One stage, compiled: fitted from its beginning as often as needed, on any images."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,23 +22,23 @@ from kertl.training._pull import pulled
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What a stage leaves for the one that comes next."""
+    """What a stage leaves for the next one."""
 
     optimizer: keras.optimizers.Optimizer
     """Its optimizer."""
     variables: Sequence[Any]
-    """The variables that this was built for."""
+    """The variables that the optimizer was built for."""
 
 
 class StageFit:
-    """What trains in a stage, compiled for it.
+    """The trainable suffix of a stage, compiled for it.
 
     Attributes:
         model: What is fitted: of features at the boundary, or of images.
         optimizer: Its optimizer, without the loss scale that may be around it.
         variables: What it trains.
         total_steps: Steps of its schedule.
-        drawing: Its layers that draw random numbers, or have such inside them.
+        drawing: Its layers that draw random numbers, or contain such layers.
 
     Args:
         learner: What is trained, at the size of the stage.
@@ -61,7 +61,7 @@ class StageFit:
             self._own = compile_for(self.model, learner, stage, total_steps=total_steps, precision=precision)
         self.optimizer = self._own
         self.variables = list(self.model.trainable_variables)
-        # The suffix first, so that it draws the same on features and on images.
+        # The suffix first, so that it draws the same numbers on features and on images.
         self.drawing = [suffix, *layers]
         self._start = self._state()
         self._fitter: EpochFitter | None = None
@@ -75,11 +75,11 @@ class StageFit:
 
     @property
     def compiled_by_others(self) -> bool:
-        """Whether somebody has compiled the model anew, a tuner with an optimizer of its own say."""
+        """Whether the model has been compiled again, for example by a tuner with its own optimizer."""
         return getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer) is not self._own
 
     def set_schedule(self, stage: Stage, total_steps: int) -> None:
-        """Have the schedule of the stage last so many steps, before the first `fit`."""
+        """Make the schedule of the stage last this many steps, before the first `fit`."""
         self.stage, self.total_steps = stage, total_steps
         if not self.compiled_by_others:
             self.optimizer.learning_rate = schedule_of(stage, total_steps)
@@ -92,12 +92,12 @@ class StageFit:
             carry_moments(before.optimizer, before.variables, self.optimizer, self.variables)
 
     def go_on(self) -> None:
-        """Begin the schedule again with the moments that the optimizer has, those of a tuner's earlier round say."""
+        """Begin the schedule again with the optimizer's present moments, such as those of a tuner's earlier round."""
         self._take_over()
         begin_schedule_again(self.optimizer)
 
     def _take_over(self) -> None:
-        """Go by the optimizer that somebody else has compiled the model with."""
+        """Use the optimizer that the model has been compiled with elsewhere."""
         if self.compiled_by_others and self.optimizer is self._own:
             optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
             if not optimizer.built:
@@ -113,7 +113,7 @@ class StageFit:
 
     @contextmanager
     def training(self, start: Mapping[int, np.ndarray]) -> Iterator[None]:
-        """What must hold of the layers while they train.
+        """The state of the layers while they train: precision, and L2-SP.
 
         Args:
             start: The value that each variable of the run began with, by the variable's `id`, for L2-SP.
@@ -124,7 +124,7 @@ class StageFit:
 
     @property
     def trained(self) -> Trained:
-        """What it leaves."""
+        """What it leaves for the next stage."""
         return Trained(self.optimizer, self.variables)
 
 
@@ -136,9 +136,9 @@ class Attempt:
 
     Args:
         fit: The compiled stage.
-        material: What it is fitted on.
-        monitor: What chooses the best weights: "val_loss", or "loss" where nothing else may.
-        seed: Of dropout and augmentation; >= 0.
+        material: The data it is fitted on.
+        monitor: What chooses the best weights: "val_loss", or "loss" without a validation set.
+        seed: Seed of dropout and augmentation; >= 0.
         start: The value that each variable of the run began with, by the variable's `id`, for L2-SP.
     """
 
@@ -167,7 +167,7 @@ class Attempt:
         Args:
             begin: The first epoch.
             end: The one after the last.
-            first_batch: Where the first epoch was broken off.
+            first_batch: The batch at which the first epoch was interrupted.
             callbacks: More callbacks, which come after the stage's own.
             verbose: As in `fit`.
         """
@@ -181,7 +181,7 @@ class Attempt:
             )
 
     def check(self, number: int) -> None:
-        """Say so if the loss was no number; the best weights before that are in the model.
+        """Raise if the loss became NaN or infinite; the model then has the best weights from before.
 
         Args:
             number: Which stage it is, counted from 0.
@@ -200,5 +200,5 @@ def _advice(fit: StageFit, number: int, epoch: int, batch: int) -> str:
     return (
         f"The loss of stage {number + 1} (at={stage.at!r}) became NaN or infinite in epoch {epoch + 1}, batch "
         f"{batch + 1}. The best weights so far are kept. Try a lower `learning_rate` than {stage.learning_rate}, "
-        f"a tenth of it to begin with,{half} and look at `data.issues` for images that are not what they should be."
+        f"a tenth of it to begin with,{half} and check `data.issues` for unsuitable images."
     )

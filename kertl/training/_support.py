@@ -1,4 +1,4 @@
-"""What of a stage cannot be had everywhere: one table, for refusals, `kertl.check` and the documentation."""
+"""Which fields of a stage do not work everywhere: one table, for errors, `kertl.check` and the documentation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ class Unsupported:
     field: str
     """Its name."""
     where: str
-    """What cannot have it."""
+    """Where it does not work."""
     why: str
     """Why not."""
 
 
 WITHOUT_VALIDATION = "fine_tune without a validation set"
-_NOTHING_CHOOSES = "There is no validation set that a stage could be stopped by."
+_NOTHING_CHOOSES = "There is no validation set to stop a stage by."
 
 UNSUPPORTED: tuple[Unsupported, ...] = (
     Unsupported("until_below_validation", WITHOUT_VALIDATION, _NOTHING_CHOOSES),
-    Unsupported("until_below_validation", "cross_validate", "A fold chooses nothing that it judges."),
-    Unsupported("until_below_validation", "a search by folds", "A fold chooses nothing that it judges."),
+    Unsupported("until_below_validation", "cross_validate", "A held-out fold must not choose what it evaluates."),
+    Unsupported("until_below_validation", "a search by folds", "A held-out fold must not choose what it evaluates."),
 )
 
 
 def unsupported(recipe: Recipe, where: str) -> Iterator[tuple[Stage, Unsupported]]:
-    """Each stage that asks for what cannot be had, and what that is."""
+    """Each stage with a field that is not supported there, and that field."""
     for stage in recipe.stages:
         for one in UNSUPPORTED:
             if one.where == where and getattr(stage, one.field) != getattr(Stage, one.field):
@@ -38,20 +38,20 @@ def unsupported(recipe: Recipe, where: str) -> Iterator[tuple[Stage, Unsupported
 
 
 def support_table() -> str:
-    """The table in Markdown, as it stands in docs/compatibility.md."""
+    """The table in Markdown, as in docs/compatibility.md."""
     rows = [f"| `{one.field}` | {one.where} | {one.why} |" for one in UNSUPPORTED]
     return "\n".join(["| field of `kertl.Stage` | not in | why |", "|---|---|---|", *rows])
 
 
 def refuse_unsupported(recipe: Recipe, where: str) -> None:
-    """Raise if a stage asks for what cannot be had.
+    """Raise if a stage has a field that is not supported there.
 
     Args:
         recipe: The recipe.
         where: As in `UNSUPPORTED`.
 
     Raises:
-        ValueError: If so.
+        ValueError: If one has.
     """
     for stage, one in unsupported(recipe, where):
         raise complain(one.field, f"{getattr(Stage, one.field)!r} in {where}", getattr(stage, one.field), one.why)

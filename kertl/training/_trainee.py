@@ -1,7 +1,7 @@
-"""A recipe trained again and again from its beginning, on a copy, so that the model itself stays as it is.
+"""A recipe trained again and again from its beginning, on a copy, so that the model itself does not change.
 
-What a fold of a cross-validation and a trial of a search train is what `kertl.fine_tune` trains of the same images, to
-the last digit.
+A fold of a cross-validation and a trial of a search train exactly as `kertl.fine_tune` does on the same images, to the
+last digit.
 """
 
 import dataclasses
@@ -24,15 +24,15 @@ from kertl.training._stage import Attempt, StageFit, Trained
 
 
 class Trainee:
-    """A copy of what a recipe trains, with all that is needed to train it from its beginning.
+    """A copy of what a recipe trains, with everything needed to train it from its beginning.
 
     Args:
         learner: The pretrained model; its layers before the first boundary are shared, the others copied.
         recipe: The stages.
         pool: Features of the pretrained weights.
         trainings: How many trainings share them.
-        head_seed: What the head is drawn from; None keeps the head that there is.
-        find_rate: Finds the rate of stages whose rate is "auto".
+        head_seed: Seed that the head is drawn from; None keeps the present head.
+        find_rate: What finds the rate of stages whose rate is "auto".
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Trainee:
         return {id(variable): value for variable, value in self._start}
 
     def begin(self, head_seed: int | None = None) -> None:
-        """Give everything the weights that it begins with; with a seed, those of a newly drawn head."""
+        """Restore the initial weights; with a seed, the head is drawn anew."""
         put_back(self._start)
         if head_seed is not None:
             end = len(self.learner.chain.backbone_groups)
@@ -73,7 +73,7 @@ class Trainee:
                 layer.set_weights(other.get_weights())
 
     def compiled(self, number: int, given: Given) -> StageFit:
-        """Stage `number`, compiled before it is known how long it will be trained."""
+        """Stage `number`, compiled before the length of its training is known."""
         stage = self.recipe.stages[number]
         given, learner = given.in_stage(stage), self.learner.at_size(stage.image_size)
         on_features = self._choice(number, given)["features"] != "live"
@@ -83,7 +83,7 @@ class Trainee:
         return fit
 
     def prepare(self, given: Given) -> None:
-        """Extract the features that trainings on these images will ask for."""
+        """Extract the features that trainings on these images will need."""
         for number, stage in enumerate(self.recipe.stages):
             staged = given.in_stage(stage)
             choice = self._choice(number, staged)
@@ -110,7 +110,7 @@ class Trainee:
         return rows
 
     def predict(self, part: ImageDataset) -> np.ndarray:
-        """Predictions for the images that judge, after `run`; at the model's own size, shape `(images, outputs)`."""
+        """Predictions for the held-out images, after `run`; at the model's own size, shape `(images, outputs)`."""
         lesson = self.last
         if lesson.fit.learner is self.learner and isinstance(lesson.material, OnFeatures):
             return np.asarray(lesson.fit.model.predict(lesson.material.validation, verbose=0))
@@ -134,10 +134,10 @@ class Trainee:
             number: Which stage.
             given: The images, at the size of the model.
             seed: Of dropout and augmentation; >= 0.
-            first_epoch: How many epochs came before, in this stage and those before it.
-            epochs: How many it takes; None for as many as the stage says.
-            before: What the stage before left.
-            go_on: Whether weights and moments stay as they are, those of an earlier round of a search say.
+            first_epoch: How many epochs came before, in this stage and earlier ones.
+            epochs: How many epochs to train; None for as many as the stage says.
+            before: What the previous stage left.
+            go_on: Whether weights and moments are kept, such as those of an earlier round of a search.
             **options: `callbacks` and `verbose` of `fit`.
 
         Raises:
@@ -186,7 +186,7 @@ class Trainee:
         return self._choices[number]
 
     def _fit_of(self, number: int, stage: Stage, total_steps: int, on_features: bool) -> StageFit:
-        """The stage, compiled for so many steps; the one of an earlier training where there was one."""
+        """The stage, compiled for this many steps; reused from an earlier training if there was one."""
         key = (number, total_steps, stage.learning_rate)
         if key not in self._fits:
             waiting = self._waiting.pop(number, None)
@@ -201,7 +201,7 @@ class Trainee:
 
 @dataclasses.dataclass(frozen=True)
 class Lesson:
-    """One stage that was trained."""
+    """A stage that has been trained."""
 
     fit: StageFit
     """What was fitted; its model has the best weights."""

@@ -64,7 +64,7 @@ def test_a_backbone_without_rescaling_needs_to_be_told():
         kertl.load_backbone(backbone)
     assert str(caught.value) == (
         "`preprocessing` must be given for 'dense', which was built with include_rescaling=False. Received: "
-        "preprocessing=None. Say what it wants of its pixels: 'none' (0..255), 'unit' (0..1, what KerasCV's own "
+        "preprocessing=None. Say how pixels are preprocessed: 'none' (0..255), 'unit' (0..1, what KerasCV's own "
         "rescaling gives), 'tf' (-1..1), 'torch', 'caffe', or a layer."
     )
     told = kertl.load_backbone(backbone, preprocessing="unit")
@@ -112,10 +112,8 @@ def test_a_preset_that_cannot_be_downloaded_says_how_to_pass_its_folder(monkeypa
     monkeypatch.setattr("kagglehub.model_download", fail)
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone("cv:resnet50_imagenet")
-    assert str(caught.value) == (
-        "The KerasCV preset 'resnet50_imagenet' cannot be had (no route to host). Fetch it where there is a network, "
-        "with `kagglehub`, and pass its folder: load_backbone('cv:FOLDER')."
-    )
+    for named in ("'resnet50_imagenet'", "no route to host", "`kagglehub`", "load_backbone('cv:FOLDER')"):
+        assert named in str(caught.value)
 
 
 def test_where_keras_cv_is_missing_loading_says_how_to_install_it(tmp_path, monkeypatch):

@@ -163,16 +163,14 @@ def test_a_preset_that_cannot_be_downloaded_says_how_to_pass_its_folder(monkeypa
     monkeypatch.setattr("kagglehub.model_download", fail)
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone("hub:resnet_50_imagenet")
-    assert str(caught.value) == (
-        "The KerasHub preset 'resnet_50_imagenet' cannot be had (no route to host). Fetch it where there is a network, "
-        "with `kagglehub` or `huggingface_hub`, and pass its folder: load_backbone('hub:FOLDER')."
-    )
+    for named in ("'resnet_50_imagenet'", "no route to host", "`kagglehub`", "load_backbone('hub:FOLDER')"):
+        assert named in str(caught.value)
 
 
 def test_a_preset_with_a_broken_config_is_refused(tmp_path):
     preset(tmp_path, vgg(), "VGG")
     (tmp_path / "config.json").write_text(json.dumps({"nothing": 1}))
-    with pytest.raises(WeightsError, match="cannot be had"):
+    with pytest.raises(WeightsError, match="is not available"):
         kertl.load_backbone(f"hub:{tmp_path}")
 
 
@@ -195,7 +193,7 @@ def test_a_preset_without_converter_needs_to_be_told(tmp_path):
         kertl.load_backbone(f"hub:{tmp_path / 'bare'}")
     assert str(caught.value) == (
         "`preprocessing` must be given for 'bare', which brings no image converter. Received: preprocessing=None. Say "
-        "what it wants of its pixels: 'none' (0..255), 'unit' (0..1), 'tf' (-1..1), 'torch', 'caffe', a layer, or an "
+        "how pixels are preprocessed: 'none' (0..255), 'unit' (0..1), 'tf' (-1..1), 'torch', 'caffe', a layer, or an "
         "ImageConverter of KerasHub."
     )
     told = kertl.load_backbone(f"hub:{tmp_path / 'bare'}", preprocessing="unit", input_shape=(SIDE, SIDE, 3))

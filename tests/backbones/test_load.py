@@ -166,7 +166,7 @@ def test_a_foreign_model_without_preprocessing_needs_to_be_told():
         kertl.load_backbone(foreign())
     assert str(caught.value) == (
         "`preprocessing` must be given for 'foreign': its graph does not begin with its preprocessing, and it is not "
-        "one of the Applications. Received: preprocessing=None. Say what it wants of its pixels: 'none' (0..255), "
+        "one of the Applications. Received: preprocessing=None. Say how pixels are preprocessed: 'none' (0..255), "
         "'unit' (0..1), 'tf' (-1..1), 'torch', 'caffe', or a layer."
     )
 
@@ -420,7 +420,7 @@ def test_imagenet_without_a_network_says_which_file_to_fetch_and_where_to_put_it
     assert message.startswith("The ImageNet weights of MobileNetV2 cannot be downloaded (")
     assert (
         "Fetch https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
-        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_96_no_top.h5 where there is a network"
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_96_no_top.h5 on a machine with a network"
     ) in message
     assert message.endswith(
         f"put it into the folder {str(tmp_path / 'models')!r}, or pass the file's path as `weights=`."

@@ -246,7 +246,7 @@ def test_train_stopped_by_a_signal_says_what_to_do_and_the_same_command_goes_on(
         assert "Traceback" not in said
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert f"{out} goes on from its last checkpoint: stage 1, " in " ".join(done.stderr.split())
+    assert f"{out} resumes from its last checkpoint: stage 1, " in " ".join(done.stderr.split())
     assert run([*arguments, "--out", str(tmp_path / "undisturbed")]) == 0
     ends = [digest(kertl.load(folder / "model.keras")) for folder in (out, tmp_path / "undisturbed")]
     assert ends[0] == ends[1]

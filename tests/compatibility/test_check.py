@@ -124,7 +124,7 @@ def test_an_l2_penalty_beside_weight_decay_is_found_too(images):
 
 def test_no_validation_part_is_found(images):
     (finding,) = found(images, data=lambda: squares(40, validation=0, test=0))
-    assert finding.what == "there is no validation part, so that the training loss chooses the weights"
+    assert finding.what == "there is no validation set, so the training loss chooses the weights"
 
 
 def test_what_goes_together_gives_no_finding(images):

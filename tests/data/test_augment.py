@@ -178,7 +178,7 @@ def test_cutout_greys_a_rectangle_of_that_side_in_every_picture_and_erasing_one_
             [("rotation", 0.1, 0.2)],
             (
                 "`augment` must be a list of names, or pairs of name and amount. Received: "
-                "augment=('rotation', 0.1, 0.2). Pass ('rotation', 0.05), say."
+                "augment=('rotation', 0.1, 0.2). Pass ('rotation', 0.05)."
             ),
         ),
         (

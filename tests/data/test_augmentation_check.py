@@ -142,8 +142,8 @@ def test_the_table_tells_all_and_the_picture_is_drawn(tmp_path):
         (
             lambda model, images: (model, by_brightness(24, validation=0)[1]),
             (
-                "`data` must have a validation or a test part: a model answers the images that it was trained on too "
-                "well. Received: neither. Make it with `validation=0.15`."
+                "`data` must have a validation or a test set: on its training images a model predicts too well. "
+                "Received: neither. Make it with `validation=0.15`."
             ),
         ),
         (lambda model, images: (model, images, []), "`transformations` must be a list of at least one. Received: "),

@@ -154,7 +154,7 @@ def test_arguments_that_do_not_go_with_the_task_are_errors(table):
         return message(kertl.data.from_csv, path, **options)
 
     assert wrong(task="multi_label", label_column="tags") == (
-        "`separator` must be given where one column holds several labels. Received: separator=None. Pass what stands "
+        "`separator` must be given where one column holds several labels. Received: separator=None. Pass the text "
         "between the names in 'tags', such as separator=';', or a list of columns of 0 and 1 as `label_column`."
     )
     assert wrong(label_column=["tags", "kind"]) == (
@@ -162,18 +162,18 @@ def test_arguments_that_do_not_go_with_the_task_are_errors(table):
         "label_column=['tags', 'kind']. Pass task='multi_label' for several."
     )
     assert wrong(label_column="tags", separator=";") == (
-        "`separator` must be None. Received: separator=';'. It parts the labels in a single column."
+        "`separator` must be None. Received: separator=';'. It separates the labels in a single column."
     )
     assert wrong(task="regression", label_column="kind", separator="-") == (
-        "`separator` must be what stands between labels, no part of a number. Received: separator='-'. "
-        "It parts the labels in a single column."
+        "`separator` must be the text between labels, which is no part of a number. Received: "
+        "separator='-'. It separates the labels in a single column."
     )
     assert wrong(task="binary", label_column="kind") == (
         "Binary data must have exactly two classes. Received: 3, ['x', 'y', 'z']. "
         "Pass task='single_label' for one class of several."
     )
     assert wrong(label_column="kind", class_names=["x", "y"]) == (
-        "`class_names` must be all the classes, each once. Received: class_names=['x', 'y']. The data have 'z' too."
+        "`class_names` must be all the classes, each once. Received: class_names=['x', 'y']. The data also have 'z'."
     )
     assert wrong(task="multi", label_column="kind") == (
         "`task` must be 'single_label' or 'binary' or 'multi_label' or 'regression'. Received: task='multi'. "

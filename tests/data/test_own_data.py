@@ -88,7 +88,7 @@ def test_a_training_set_that_shuffles_by_itself_gives_the_same_data_each_time(ca
     where = [int(np.flatnonzero((image == X).all(axis=(1, 2, 3)))[0]) for image in images]
     assert sorted(where) == list(range(20))
     np.testing.assert_array_equal(labels, Y[where])
-    assert "order by their content" in caplog.text
+    assert "order given by their content" in caplog.text
 
 
 def test_an_image_dataset_from_a_directory_brings_its_class_names(tmp_path, save):

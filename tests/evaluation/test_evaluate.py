@@ -96,7 +96,7 @@ def test_images_without_labels_cannot_be_judged(tmp_path):
 
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     unlabelled = kertl.data.images([tmp_path / "a.png"], image_size=(4, 4))
-    with pytest.raises(ValueError, match=r"`data` must be a part of the data that has labels\. Received: data="):
+    with pytest.raises(ValueError, match=r"`data` must be a dataset that has labels\. Received: data="):
         kertl.evaluate(Stub(), unlabelled)
 
 

@@ -86,5 +86,5 @@ def test_a_model_that_does_not_know_its_mode_says_so_once(folder, caplog):
     with caplog.at_level(logging.WARNING):
         first = kertl.predict(model, folder)
         kertl.predict(model, folder)
-    assert caplog.text.count("resize='stretch' is taken") == 1
+    assert caplog.text.count("resize='stretch' is used") == 1
     np.testing.assert_array_equal(first, kertl.predict(by_padding(resize="stretch"), folder))

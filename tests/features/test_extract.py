@@ -269,7 +269,7 @@ WRONG = [
     (
         {"at": "full"},
         (
-            "`at` must be a boundary with something in front of it. Received: at='full'. Nothing is frozen "
+            "`at` must be a boundary with something before it. Received: at='full'. Nothing is frozen "
             "there, so there is nothing to extract; train on the images themselves."
         ),
     ),
@@ -352,7 +352,7 @@ UNUSABLE = [
         (
             "`data` must be a part of `kertl.data`, an array of images or (images, labels), a finite "
             "`keras.utils.PyDataset` or a finite `tf.data.Dataset`. Received: data=ImageData. Pass "
-            "data.train, say."
+            "data.train, for example."
         ),
     ),
     (

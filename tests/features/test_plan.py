@@ -80,7 +80,7 @@ def test_the_sums_are_those_of_what_crosses(parts, room):
             0,
             {"augmented": True},
             "live",
-            "training varies the images anew at each epoch; `views` keeps some versions of each",
+            "training varies the images anew in each epoch; `views` caches some versions of each",
         ),
     ],
 )
@@ -102,14 +102,14 @@ def test_what_has_no_room_is_refused_where_it_is_asked_for(parts, room):
     with pytest.raises(ValueError, match="`cache`") as caught:
         choice(parts, cache=True)
     assert str(caught.value) == (
-        "`cache` must be 'auto' or False where features find no room. Received: cache=True, but they take 4.1 MB, more "
+        "`cache` must be 'auto' or False if features do not fit. Received: cache=True, but they take 4.1 MB, more "
         "than half of the free memory, and there is no folder. Name a `cache_dir` on another disk, allow more "
         "`cache_bytes`, or choose a boundary with fewer numbers."
     )
     with pytest.raises(ValueError, match="`views`") as caught:
         choice(parts, cache=True, augmented=True)
     assert str(caught.value) == (
-        "`views` must be >= 1 where features of augmented images are kept. Received: views=0 with cache=True. Pass "
+        "`views` must be >= 1 to cache features of augmented images. Received: views=0 with cache=True. Pass "
         "views=4, or augment='none', or cache=False."
     )
 
@@ -131,8 +131,8 @@ def test_a_plan_is_measured_and_prints_its_sums(parts, room):
     found = dataclasses.replace(found, images_per_second=1234.4, seconds_cached=34.56, seconds_live=600)
     assert found.lines() == [
         "1000 images in 2 versions, 4.1 kB each at the boundary: 8.2 MB (3.0 GB of memory free, 50.0 GB of disk free)",
-        "the frozen part runs at 1,234 images/s; 10 epochs take about 34.6 s on kept features, 10.0 min on images",
-        "Features are kept in memory: they take 8.2 MB, at most half of the free memory",
+        "the frozen part runs at 1,234 images/s; 10 epochs take about 34.6 s on cached features, 10.0 min on images",
+        "Features are cached in memory: they take 8.2 MB, at most half of the free memory",
     ]
 
 

@@ -277,7 +277,7 @@ def test_a_layer_that_does_not_tell_its_settings_is_an_error_on_disk_and_none_in
     with pytest.raises(ValueError, match="`model`") as caught:
         kertl.extract(model, pictures(2), cache_dir=tmp_path)
     assert str(caught.value) == (
-        "`model` must have layers that tell their settings, for features to be cached on disk. Received: 'silent' of "
+        "`model` must have layers that report their settings, for features to be cached on disk. Received: 'silent' of "
         "class Silent, which has no `get_config`. Write that method, or pass cache_dir=None."
     )
 

@@ -148,7 +148,7 @@ def test_a_regression_has_no_classes_to_extend():
 
 
 def test_a_yes_or_no_question_has_no_third_class():
-    message = r"It answers a yes-or-no question with its one output\. For three classes build a new head"
+    message = r"Its one output answers a yes-or-no question\. For three classes build a new head"
     with pytest.raises(ValueError, match=message):
         kertl.extend_classes(named("binary"), ["eel"])
 
@@ -166,7 +166,7 @@ def test_names_of_the_old_classes_are_wanted_exactly_where_the_model_does_not_kn
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.extend_classes(small_classifier(), ["eel"])
     assert str(caught.value) == (
-        "`class_names` must be 3 different names, since 'classifier' does not know what its classes are called. "
+        "`class_names` must be 3 different names, since 'classifier' does not know the names of its classes. "
         "Received: class_names=None."
     )
     with pytest.raises(ValueError, match="Received") as caught:

@@ -239,5 +239,5 @@ def test_another_number_of_variables_is_refused():
         optimizer.build(mixed())
     assert str(caught.value) == (
         "`variables` must be the 1 that the rates are for. Received: variables=5. "
-        "After a change of what trains, the optimizer must be made anew."
+        "When other variables are to be trained, make a new optimizer."
     )

@@ -211,7 +211,7 @@ def test_standard_error_is_that_of_a_share_and_never_zero(found):
         (
             {"data": squares(per_class=4, validation=0)},
             (
-                "`data` must have a validation part, by which settings are chosen. Received: data.validation=None. "
+                "`data` must have a validation set, by which settings are chosen. Received: data.validation=None. "
                 "Make it with `validation=0.15`."
             ),
         ),

@@ -41,7 +41,7 @@ def test_training_begins_where_the_features_are_clearly_best():
     assert "(0.9000) than those at the end (0.8500) by more than the standard error" in reasons
     found, reasons = stages(by_depth=by_depth, images=6000)
     assert [stage.at for stage in found] == ["deep", "block_6", "full"]
-    assert "at last everything: 6000 images" in reasons
+    assert "finally everything: 6000 images" in reasons
     found, _ = stages(by_depth={**by_depth, "block_6": 0.865, "block_10": 0.86})
     assert found[1].at == "mid", "within the standard error"
 
@@ -50,7 +50,7 @@ def test_training_begins_where_the_features_are_clearly_best():
     ("changes", "reason"),
     [
         ({"smallest_class": 9}, "the smallest class has 9 images to train on, fewer than 10"),
-        ({"by_depth": {"deep": 0.985}}, "leaves less than its standard error of 0.0200 to win"),
+        ({"by_depth": {"deep": 0.985}}, "leaves less than its standard error of 0.0200 to gain"),
     ],
 )
 def test_the_head_alone_is_trained_where_more_cannot_pay(changes, reason):
@@ -68,7 +68,7 @@ def test_length_and_mixup_follow_the_number_of_images(images, epochs, mixup):
 def test_without_baselines_the_usual_boundary_is_taken():
     found, reasons = stages(by_depth={})
     assert found[1].at == "mid"
-    assert "what fine-tuning usually gains most by" in reasons
+    assert "from which fine-tuning usually gains most" in reasons
 
 
 def test_a_run_keeps_to_the_recipe_that_was_chosen(tmp_path, monkeypatch):

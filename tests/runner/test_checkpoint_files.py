@@ -85,8 +85,8 @@ def test_every_flipped_bit_is_found_and_the_file_before_is_taken(tmp_path, caplo
         caplog.clear()
         again = CheckpointFiles(tmp_path)
         assert same(again.read(), {**value(0), "steps": 7})
-        assert f"{bad} is damaged and passed over: its SHA-256 begins with " in caplog.text
-        assert again.hint() == f"The last good checkpoint is {good.name!r}; the same call goes on from there."
+        assert f"{bad} is damaged and skipped: its SHA-256 begins with " in caplog.text
+        assert again.hint() == f"The last good checkpoint is {good.name!r}; the same call resumes from there."
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.999])
@@ -118,19 +118,17 @@ def test_where_all_are_damaged_nothing_begins_afresh_in_silence(tmp_path):
     files = CheckpointFiles(tmp_path / "run" / "checkpoints")
     paths = [files.write(value(seed)) for seed in (0, 1)]
     for path in paths:
-        path.write_bytes(b"rubbish")
+        path.write_bytes(b"garbage")
     with pytest.raises(RunError) as caught:
         CheckpointFiles(files.folder).read()
-    assert str(caught.value) == (
-        f"{str(files.folder)!r} must have a checkpoint that is whole. Received: {paths[1].name}, {paths[0].name}, all "
-        f"of them damaged. Bring back a copy, or remove {str(tmp_path / 'run')!r} to begin again."
-    )
+    for named in (str(files.folder), paths[0].name, paths[1].name, "Restore a copy", repr(str(tmp_path / "run"))):
+        assert named in str(caught.value)
 
 
 def test_a_damaged_file_never_takes_the_place_of_a_good_one(tmp_path):
     files = CheckpointFiles(tmp_path)
     good, bad = files.write(value(0)), files.write(value(1))
-    bad.write_bytes(b"rubbish")
+    bad.write_bytes(b"garbage")
     again = CheckpointFiles(tmp_path)
     again.read()
     new = again.write(value(2))
@@ -237,7 +235,7 @@ for limit in [*range(0, size, 199), size - 1]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert "cannot be written: File too large. What was there before is untouched. The last good" in message, message
-    assert message.endswith(f"{{good.name!r}}; the same call goes on from there."), message
+    assert message.endswith(f"{{good.name!r}}; the same call resumes from there."), message
     assert [path.name for path in folder.iterdir()] == [good.name]
     assert same(CheckpointFiles(folder).read(), {{**value(1), "steps": 7}})
 files.write(value(2))
@@ -253,4 +251,4 @@ def test_a_warning_names_what_is_wrong_with_a_file(tmp_path, caplog):
     path.rename(tmp_path / "checkpoint-000001-0123456789abcdef.npz")
     with caplog.at_level(logging.WARNING), pytest.raises(RunError):
         CheckpointFiles(tmp_path).read()
-    assert f"its SHA-256 begins with {path.name[18:34]}, not with what its name says" in caplog.text
+    assert f"its SHA-256 begins with {path.name[18:34]}, which is not the one in its name" in caplog.text

@@ -42,7 +42,7 @@ def broken_off(folder, **options):
 
 @pytest.fixture(scope="module")
 def unfinished(tmp_path_factory):
-    """The directory of a run that was broken off; not to be written to."""
+    """The directory of a run that was interrupted; not to be written to."""
     folder = tmp_path_factory.mktemp("unfinished")
     broken_off(folder)
     return folder
@@ -114,8 +114,8 @@ def test_a_history_without_a_checkpoint_does_not_begin_afresh_in_silence(tmp_pat
     with pytest.raises(kertl.errors.RunError) as caught:
         go(tmp_path)
     assert str(caught.value) == (
-        "`run_dir` must be a new directory, or have a checkpoint to go on from. Received: "
-        f"run_dir={str(tmp_path)!r}, with a history.csv and no checkpoint. Bring back its checkpoints/, or remove the "
+        "`run_dir` must be a new directory, or have a checkpoint to resume from. Received: "
+        f"run_dir={str(tmp_path)!r}, with a history.csv and no checkpoint. Restore its checkpoints/, or remove the "
         "directory to begin again."
     )
 
@@ -167,7 +167,7 @@ def test_damaged_metrics_are_named_and_written_again_from_the_last_checkpoint(tm
     with pytest.raises(kertl.errors.RunError) as caught:
         go(tmp_path)
     assert str(caught.value).startswith(f"{str(file)!r} must hold the metrics of a run, as JSON. Received: Expecting")
-    assert str(caught.value).endswith("goes on from the last checkpoint and writes it again.")
+    assert str(caught.value).endswith("resumes from the last checkpoint and writes it again.")
     file.unlink()
     again = go(tmp_path)
     assert again.metrics == run.metrics
@@ -181,13 +181,13 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
     assert not list(tmp_path.glob(".partial-*"))
 
 
-def test_a_figure_that_there_will_not_be_is_found_before_training(untrained):
+def test_a_metric_that_does_not_exist_is_found_before_training(untrained):
     with pytest.raises(ValueError, match="monitor") as caught:
         go(None, callbacks=[keras.callbacks.EarlyStopping("val_acc")])
     assert str(caught.value) == (
         "`recipe`, `model`, `data` and `callbacks` must go together. Received:\n"
         "error: EarlyStopping watches 'val_acc', and there are loss, accuracy, val_loss, val_accuracy, learning_rate. "
-        "Keras warns at each epoch and never stops or saves. Name one of the figures there are. "
+        "Keras warns in each epoch and never stops or saves. Name one of the existing metrics. "
         "[unknown-monitor; measured with Keras 3.15]"
     )
 
@@ -218,7 +218,7 @@ def test_too_little_memory_says_what_to_try_and_what_there_is_to_go_on_from(tmp_
     assert str(caught.value) == (
         "Stage 1 (at='deep') takes more memory than there is, with batches of 8 images. Make the data with "
         "`batch_size=4` or with a smaller `image_size`, for a new `run_dir`. "
-        f"The last good checkpoint is {checkpoint.name!r}; the same call goes on from there."
+        f"The last good checkpoint is {checkpoint.name!r}; the same call resumes from there."
     )
 
 
@@ -329,7 +329,7 @@ def test_a_full_disk_in_training_leaves_the_last_checkpoint_and_names_it(tmp_pat
     status, _, errors = ended(child(tmp_path, limit=110_000))
     assert status == 1
     newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1].name
-    message = f"The last good checkpoint is {newest!r}; the same call goes on from there.\n"
+    message = f"The last good checkpoint is {newest!r}; the same call resumes from there.\n"
     assert errors.endswith(message), errors[-2000:]
     assert "cannot be written: File too large. What was there before is untouched." in errors
     assert not list((tmp_path / "run").rglob(".partial-*"))
@@ -418,7 +418,7 @@ def test_sigterm_to_a_process_ends_it_with_143_and_sigint_with_a_message(tmp_pat
         found, _, errors = ended(process)
         assert found == status, errors
         newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1].name
-        assert f"The last good checkpoint is {newest!r}; the same call goes on from there." in errors
+        assert f"The last good checkpoint is {newest!r}; the same call resumes from there." in errors
     status, output, errors = ended(child(tmp_path))
     assert status == 0, errors
     assert output.split()[-1] == end

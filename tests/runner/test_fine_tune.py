@@ -253,11 +253,11 @@ def test_a_stage_that_diverges_stops_with_what_to_try_and_the_best_weights_remai
     plan = recipe(wild, precision=precision)
     with pytest.raises(kertl.errors.DivergedError) as caught:
         kertl.fine_tune(model, data, recipe=plan, run_dir=tmp_path, verbose=0)
-    half = "" if precision == "float32" else " or `precision='float32'` in the place of 'mixed_bfloat16',"
+    half = "" if precision == "float32" else " or `precision='float32'` instead of 'mixed_bfloat16',"
     expected = (
         r"The loss of stage 1 \(at='deep'\) became NaN or infinite in epoch 1, batch \d\. The best weights so far are "
-        rf"kept\. Try a lower `learning_rate` than 1e\+30, a tenth of it to begin with,{half} and look at "
-        r"`data.issues` for images that are not what they should be\."
+        rf"kept\. Try a lower `learning_rate` than 1e\+30, a tenth of it to begin with,{half} and check "
+        r"`data.issues` for unsuitable images\."
     )
     assert re.fullmatch(expected, str(caught.value))
     assert all(same(before, weights(model)).values())

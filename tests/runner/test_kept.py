@@ -137,7 +137,7 @@ def test_what_is_chosen_is_written_down_and_kept_to(tmp_path, monkeypatch):
     choices = json.loads((tmp_path / "choices.json").read_text())
     assert choices["1"]["features"] == "live"
     assert choices["1"]["reason"] == (
-        "training varies the images anew at each epoch; `views` keeps some versions of each"
+        "training varies the images anew in each epoch; `views` caches some versions of each"
     )
 
 

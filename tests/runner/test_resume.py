@@ -1,4 +1,4 @@
-"""A run that is broken off goes on where it stood, and ends with the same bits."""
+"""A run that is interrupted resumes where it was, and ends with the same bits."""
 
 import os
 import signal
@@ -102,7 +102,7 @@ def test_ctrl_c_writes_a_checkpoint_and_leaves_with_a_message(tmp_path, undistur
         go(tmp_path, asked, checkpoint_seconds=1e6)
     (newest,) = sorted((tmp_path / "checkpoints").iterdir())[-1:]
     assert caplog.records[-1].getMessage() == (
-        f"Stopped by SIGINT. The last good checkpoint is {newest.name!r}; the same call goes on from there."
+        f"Stopped by SIGINT. The last good checkpoint is {newest.name!r}; the same call resumes from there."
     )
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert kertl.load(tmp_path / "model.keras").output_shape == (None, 3)
@@ -240,7 +240,7 @@ def test_other_callbacks_than_before_are_refused(tmp_path):
     with pytest.raises(kertl.errors.RunError) as caught:
         go(tmp_path, callbacks=[])
     assert str(caught.value) == (
-        "`callbacks` must be those that the run in `run_dir` began with, since they go on too: ['Kill']. "
+        "`callbacks` must be those that the run in `run_dir` began with, since they resume too: ['Kill']. "
         "Received: []. Pass those, or choose another directory."
     )
 
@@ -252,8 +252,8 @@ def test_a_callback_whose_memory_would_be_lost_is_named(caplog):
             self.count = 0
 
     go(None, callbacks=[Counts(), keras.callbacks.TerminateOnNaN(), Kill()], recipe=recipe("deep"))
-    (said,) = [record.getMessage() for record in caplog.records if "remembers" in record.getMessage()]
-    assert said == "What Counts remembers is lost if the run is broken off: it has no get_state() and set_state(state)."
+    (said,) = [record.getMessage() for record in caplog.records if "get_state" in record.getMessage()]
+    assert said == "The state of Counts is lost if the run is interrupted: it has no get_state() and set_state(state)."
 
 
 def test_a_run_goes_on_with_a_word_on_where(tmp_path, caplog):
@@ -261,7 +261,7 @@ def test_a_run_goes_on_with_a_word_on_where(tmp_path, caplog):
         go(tmp_path, Kill(["on_train_batch_end"], 6))
     caplog.clear()
     go(tmp_path)
-    assert f"{tmp_path} goes on from its last checkpoint: stage 1, 1 epochs done, 2 batches of the next." in caplog.text
+    assert f"{tmp_path} resumes from its last checkpoint: stage 1, 1 epochs done, 2 batches of the next." in caplog.text
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])

@@ -188,7 +188,7 @@ def test_a_model_that_gives_logits_is_refused():
         kertl.fine_tune(own(activation="linear"), data_for("single_label"), recipe=recipe())
     assert str(caught.value) == (
         "`model` must end in softmax for the task of the data, 'single_label'. Received: 'own', which ends in linear. "
-        "Put a `keras.layers.Activation` behind it if it gives logits, or "
+        "Put a `keras.layers.Activation` after it if it gives logits, or "
         "`kertl.build(kertl.load_backbone(model), task='single_label', ...)` for a new head."
     )
 

@@ -216,7 +216,7 @@ def test_regression_is_searched_in_the_units_of_the_data():
         (lambda data: TransferHyperModel(["VGG16"], data.train), "`data` must be what"),
         (
             lambda data: TransferHyperModel(["VGG16"], dataclasses.replace(data, validation=None)),
-            "`folds` must be a whole number >= 2 where the data have no validation part",
+            "`folds` must be a whole number >= 2 where the data have no validation set",
         ),
         (lambda data: Candidate("VGG16", stage("mid"), kertl.Head()), "`recipe` must be a kertl.Recipe"),
         (
@@ -246,7 +246,7 @@ def test_a_search_is_ended_by_what_no_trial_can_mend(data, tmp_path):
     with pytest.raises(ValueError, match=r"must be a keras_tuner\.Objective with direction 'min' or 'max'"):
         tuner.search(epochs=1, verbose=0)
     tuner = keras_tuner.RandomSearch(hypermodel, "val_accuracy", max_trials=1, directory=tmp_path, project_name="b")
-    with pytest.raises(ValueError, match="`search` must be given epochs, callbacks and verbose alone"):
+    with pytest.raises(ValueError, match="`search` must be given only epochs, callbacks and verbose"):
         tuner.search(np.zeros(3), epochs=1, verbose=0)
     with pytest.raises(TypeError, match=r"`space` must give a kertl\.search\.Candidate"):
         keras_tuner.RandomSearch(

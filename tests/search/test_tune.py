@@ -47,7 +47,7 @@ def told(found):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """The trials that are trained, by the values of their hyperparameters; nothing is, but a figure is given."""
+    """The trials that are trained, by the values of their hyperparameters; nothing is, but a metric is given."""
     trained = []
 
     def fit(self, hp, model, *, callbacks, epochs, **options):
@@ -225,7 +225,7 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path, trained, monkeypatch, caplog):
     monkeypatch.setattr(TransferHyperModel, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         search(data, tmp_path)
-    assert f"Stopped after 2 trials. The same call goes on with the search in {tmp_path}." in caplog.text
+    assert f"Stopped after 2 trials. The same call resumes the search in {tmp_path}." in caplog.text
     monkeypatch.setattr(TransferHyperModel, "fit", fit)
     assert len(search(data, tmp_path).completed) == len(trained) == 3
 
@@ -291,7 +291,7 @@ def test_another_search_in_the_folder_is_refused(data, tmp_path, trained):
     [
         (
             {"objective": keras_tuner.Objective("val_accuracy", "maximize")},
-            "`objective` must be a figure by name, or a keras_tuner.Objective with direction 'min' or 'max'",
+            "`objective` must be a metric by name, or a keras_tuner.Objective with direction 'min' or 'max'",
         ),
         ({"objective": "val_acuracy"}, "Did you mean 'val_accuracy'"),
         ({"strategy": "best"}, "`strategy` must be 'random' or 'grid' or 'bayesian' or 'hyperband'"),

@@ -176,7 +176,7 @@ def test_table_json_and_picture_tell_the_same(found, tmp_path):
         (
             {"data": squares(per_class=4, validation=0)},
             (
-                "`data` must have a validation part, by which the sizes are judged. Received: data.validation=None. "
+                "`data` must have a validation set, on which the sizes are evaluated. Received: data.validation=None. "
                 "Make it with `validation=0.15`."
             ),
         ),

@@ -76,5 +76,5 @@ def test_a_difference_is_found(monkeypatch, wrong):
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="`data` must be what"):
         kertl.verify_cached(classifier(), np.zeros((3, 32, 32, 3)))
-    with pytest.raises(ValueError, match="a boundary with something in front of it"):
+    with pytest.raises(ValueError, match="a boundary with something before it"):
         kertl.verify_cached(classifier(), squares(), at="full")
