@@ -322,6 +322,7 @@ def end(tmp_path_factory):
     return output.split()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.promise
 def test_a_full_disk_in_training_leaves_the_last_checkpoint_and_names_it(tmp_path, end):
     draw(tmp_path)
@@ -385,6 +386,7 @@ def kill_at_random(folder, kills, random, span):
     return reached, output.split()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.promise
 def test_a_process_killed_at_random_moments_ends_with_the_same_bits(tmp_path, end):
     draw(tmp_path)
@@ -407,6 +409,7 @@ def test_twenty_kills_at_random_moments_change_no_bit(tmp_path, end):
     assert digest(kertl.load(folder / "run" / "model.keras")) == end
 
 
+@pytest.mark.slow
 @pytest.mark.promise
 def test_sigterm_to_a_process_ends_it_with_143_and_sigint_with_a_message(tmp_path, end):
     draw(tmp_path)
@@ -424,6 +427,7 @@ def test_sigterm_to_a_process_ends_it_with_143_and_sigint_with_a_message(tmp_pat
     assert output.split()[-1] == end
 
 
+@pytest.mark.slow
 @pytest.mark.promise
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
 def test_runs_on_jax_and_on_two_devices_go_on_too(tmp_path, backend):
