@@ -16,7 +16,7 @@ import pytest
 import kertl
 from kertl.runner import _stage
 from tests.runner.resumable import draw
-from tests.runs import classifier, digest, python, quick, recipe, squares
+from tests.runs import digest, python, quick, recipe, squares, tiny
 
 REPOSITORY = Path(__file__).parents[2]
 DEEP = recipe(quick("deep", epochs=2))
@@ -24,7 +24,7 @@ DEEP = recipe(quick("deep", epochs=2))
 
 def go(folder, model=None, data=None, **options):
     return kertl.fine_tune(
-        model or classifier(), data or squares(), run_dir=folder, **{"recipe": DEEP, "verbose": 0, **options}
+        model or tiny(), data or squares(), run_dir=folder, **{"recipe": DEEP, "verbose": 0, **options}
     )
 
 
@@ -93,15 +93,15 @@ def test_batches_of_another_size_are_refused_with_the_difference(unfinished):
 @pytest.mark.usefixtures("untrained")
 def test_another_model_is_refused_with_the_difference(unfinished):
     with pytest.raises(kertl.errors.RunError, match=r"one of the same model\..*model\.json differs") as caught:
-        go(unfinished, classifier(dropout=0.2))
+        go(unfinished, tiny(dropout=0.2))
     assert re.search(r'\n  -\{"layer": "Dropout".* "rate": 0\.1,', str(caught.value))
     assert re.search(r'\n  \+\{"layer": "Dropout".* "rate": 0\.2,', str(caught.value))
 
 
 @pytest.mark.usefixtures("untrained")
 def test_other_pretrained_weights_are_refused(unfinished):
-    model = classifier()
-    first = model.get_layer("small").weights[0]
+    model = tiny()
+    first = model.get_layer("tiny").weights[0]
     first.assign(np.nextafter(np.array(first), 1, dtype="float32"))
     with pytest.raises(kertl.errors.RunError, match=r"one of the same model\..*model\.json differs") as caught:
         go(unfinished, model)
