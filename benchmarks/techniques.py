@@ -4,7 +4,7 @@ On the photos and the MobileNetV2 of `kertl demo`. Every arm starts from the sam
 split. All but a few change one thing of "mid", here the default recipe of that name with 8 epochs behind the boundary
 in the place of 15. Arms on features are trained at 160 px, with a seed each for three splits; those of the whole
 network at 128 px, with the first seed alone. Each training is written down as it ends, and one that was is not
-repeated.
+repeated. `stages` are the validation losses with which the stages ended; the metrics are those of the best one.
 
     python benchmarks/techniques.py train FOLDER [--arms mid ...] [--seeds 0 1 2]
     python benchmarks/techniques.py table FOLDER
@@ -75,6 +75,8 @@ SCRATCH = kertl.Recipe(stages=[kertl.Stage("full", epochs=EPOCHS, learning_rate=
 ARMS = {
     "frozen": Arm(named_recipe("deep")),
     "mid": mid(),
+    "mid at 3e-5": mid(learning_rate=3e-5),
+    "mid at 1e-5": mid(learning_rate=1e-5),
     "mid on plain photos": mid(augment="none", views=0),
     "constant rate": mid(schedule="constant"),
     "cosine": mid(schedule="cosine"),
@@ -117,6 +119,7 @@ def train(folder, name, seed):
         "validation": round(run.metrics["validation"]["accuracy"], 4),
         "test": round(run.metrics["test"]["accuracy"], 4),
         "crossentropy": round(run.metrics["test"]["crossentropy"], 4),
+        "stages": " ".join(f"{one.value:.4f}" for one in run.stages),
         "seconds": round(time.perf_counter() - start, 1),
     }
     print(*row.values(), sep=", ", flush=True)

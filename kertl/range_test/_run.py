@@ -8,7 +8,7 @@ from kertl._checks import complain, integer
 from kertl.callbacks import EpochSeeds
 from kertl.data import ImageDataset, data_errors
 from kertl.hardware import scope_of
-from kertl.model import model_info, target_spreads, task_of
+from kertl.model import target_spreads, task_of
 from kertl.optimizers import optimizer_named
 from kertl.range_test._batches import batches_for
 from kertl.range_test._borrowed import Borrowed
@@ -106,13 +106,9 @@ def _compiled(model: keras.Model) -> keras.Model:
     """Another model of the same layers, compiled as a stage is; `model` itself stays without compilation."""
     if not isinstance(getattr(model, "outputs", None), list):
         raise complain("model", "compiled, or a functional model", model.name)
-    stage, end = Stage("full"), model
-    while isinstance(end.layers[-1], keras.Model):  # a stage's model ends in a suffix
-        end = end.layers[-1]
-    info = model_info(model)
-    task = task_named(info.task if info else task_of(end))
+    stage, task = Stage("full"), task_named(task_of(model))
     trained = keras.Model(model.inputs, model.outputs, name=model.name)
     rate, variables = stage.learning_rate, trained.trainable_variables
     optimizer = optimizer_named(stage.optimizer, rate, variables, weight_decay=stage.weight_decay)
-    compile_with(trained, optimizer, loss_of(task, stage, target_spreads(end)))
+    compile_with(trained, optimizer, loss_of(task, stage, target_spreads(model)))
     return trained

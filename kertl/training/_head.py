@@ -35,7 +35,7 @@ def with_head(model: keras.Model, data: ImageData, head: Head | None) -> keras.M
     """
     if head is None and find_chain(model).has_head:
         outputs = task_named(data.task).outputs(data.num_classes)
-        if model.output_shape[-1] != outputs or task_of(model) != data.task:
+        if model.output_shape[-1] != outputs or task_of(model, data.task) != data.task:
             raise complain(
                 "model",
                 f"a backbone, or a classifier with {outputs} outputs for the task {data.task!r}",

@@ -63,7 +63,7 @@ class StageFit:
         self.variables = list(self.model.trainable_variables)
         # The suffix first, so that it draws the same on features and on images.
         self.drawing = [suffix, *layers]
-        self._start = list(zip(self.optimizer.variables, values_of(self.optimizer.variables), strict=True))
+        self._start = self._state()
         self._fitter: EpochFitter | None = None
 
     @property
@@ -103,8 +103,13 @@ class StageFit:
             if not optimizer.built:
                 optimizer.build(self.variables)
             self.optimizer = optimizer
-            self._start = list(zip(optimizer.variables, values_of(optimizer.variables), strict=True))
+            self._start = self._state()
             self._fitter = None
+
+    def _state(self) -> list[tuple[Any, np.ndarray]]:
+        """All variables of the optimizer with their values, those of a loss scale around it too."""
+        variables = self.model.optimizer.variables
+        return list(zip(variables, values_of(variables), strict=True))
 
     @contextmanager
     def training(self, start: Mapping[int, np.ndarray]) -> Iterator[None]:

@@ -145,7 +145,9 @@ class Trainee:
         """
         stage = self.recipe.stages[number]
         given, learner = given.in_stage(stage), self.learner.at_size(stage.image_size)
-        pool: Values = self._pool if self._pristine[number] else FeaturePool(self.learner, seed=seed)
+        pool = self._pool
+        if not self._pristine[number]:  # what is frozen here was trained before
+            pool = FeaturePool(self.learner, seed=seed, precision=self.recipe.precision)
         choice = self._choice(number, given)
         on_features = choice["features"] != "live"
 

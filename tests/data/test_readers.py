@@ -83,3 +83,36 @@ def test_an_image_in_the_cache_is_not_read_again(tmp_path):
     before = data.train.in_order()[0][0]
     (tmp_path / "a" / "0.png").write_bytes(b"")
     np.testing.assert_array_equal(data.train.in_order()[0][0], before)
+
+
+@pytest.mark.parametrize("cache", [None, "memory"])
+def test_files_are_resized_in_another_way_when_asked(tmp_path, cache):
+    (tmp_path / "a").mkdir()
+    for k in range(4):
+        scene(20, 40, seed=k).save(tmp_path / "a" / f"{k}.png")
+    options = {"image_size": (8, 8), "validation": 0, "test": 0, "cache": cache}
+    stretched, padded = (
+        kertl.data.from_directory(tmp_path, resize=resize, **options).train.in_order() for resize in ("stretch", "pad")
+    )
+    stretched.batch(0, 0)
+    for dataset in (stretched, stretched.subset(np.arange(4)), kertl.data.joined([stretched])):
+        changed = dataset.changed(resize="pad")
+        assert changed.reader.fitted == "pad"
+        np.testing.assert_array_equal(changed.batch(0, 0)[0], padded.batch(0, 0)[0])
+        assert dataset.reader.fitted == "stretch"
+
+
+def test_arrays_know_whether_they_were_resized():
+    x = np.random.default_rng(0).integers(0, 256, (4, 8, 16, 3), np.uint8)
+    own = kertl.data.from_arrays(x, [0, 1] * 2, validation=0, test=0).train
+    assert own.reader.fitted is None
+    padded = own.changed(image_size=(8, 8), resize="pad")
+    assert padded.reader.fitted == padded.changed(image_size=(4, 4)).reader.fitted == "pad"
+    assert padded.subset(np.arange(2)).reader.fitted == "pad"
+    # every way gives the same pixels where the sides keep their proportion
+    halves = [own.changed(image_size=(4, 8), resize=resize) for resize in ("stretch", "pad", "crop")]
+    assert {half.reader.fitted for half in halves} == {None}
+    np.testing.assert_array_equal(halves[0].batch(0, 0)[0], halves[1].batch(0, 0)[0])
+    np.testing.assert_array_equal(halves[0].batch(0, 0)[0], halves[2].batch(0, 0)[0])
+    with pytest.raises(DataError, match=r"resize='pad' cannot become those of resize='crop'"):
+        padded.changed(resize="crop")

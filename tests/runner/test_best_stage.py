@@ -13,10 +13,11 @@ from tests.runs import classifier, digest, quick, recipe, squares
 
 def worse_and_worse(**options):
     """A good first stage, and later ones that spoil what it learnt."""
+    still = {"optimizer": "sgd", "schedule": "constant"}
     return recipe(
-        quick("deep", epochs=6, learning_rate=0.02, **options),
-        quick("mid", epochs=1, learning_rate=0.5, optimizer="sgd", schedule="constant", **options),
-        quick("full", epochs=1, learning_rate=0.5, optimizer="sgd", schedule="constant"),
+        quick("full", epochs=8, learning_rate=0.02, label_smoothing=0),
+        quick("deep", learning_rate=0.5, weight_decay=1.9, label_smoothing=0, **still, **options),
+        quick("mid", learning_rate=1e-6, label_smoothing=0, **still, **options),
     )
 
 
@@ -45,9 +46,9 @@ def test_a_later_stage_that_ends_worse_does_not_replace_a_better_one(tmp_path, c
     )
     written = json.loads((tmp_path / "metrics.json").read_text())
     assert written["best_stage"] == 0
-    assert [one["at"] for one in written["stages"]] == ["deep", "mid", "full"]
-    assert "The run gives its best: stage 1 (at='deep') ended with val_loss" in caplog.text
-    assert "stage 3 (at='full')" in caplog.text
+    assert [one["at"] for one in written["stages"]] == ["full", "deep", "mid"]
+    assert "The run gives its best: stage 1 (at='full') ended with val_loss" in caplog.text
+    assert "stage 3 (at='mid')" in caplog.text
     again = kertl.fine_tune(classifier(), squares(), recipe=plan, run_dir=tmp_path, verbose=0)
     assert (again.best_stage, again.stages, again.metrics) == (run.best_stage, run.stages, run.metrics)
     assert digest(again.model) == digest(model)
