@@ -61,9 +61,9 @@ def tiny_backbone(side=32):
     return keras.Model(inputs, x, name="tiny")
 
 
-def small_classifier(side=32, classes=3):
-    """A head on the nested small backbone."""
-    backbone = small_backbone(side)
+def small_classifier(side=32, classes=3, backbone=small_backbone):
+    """A head on the nested small backbone, or on another."""
+    backbone = backbone(side)
     inputs = keras.Input((side, side, 3))
     x = keras.layers.GlobalAveragePooling2D(name="pooling")(backbone(inputs))
     x = keras.layers.Dropout(0.2, name="head_dropout")(x)

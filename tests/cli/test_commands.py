@@ -12,7 +12,7 @@ from PIL import Image
 
 import kertl
 from kertl.cli import run
-from tests.families import small_classifier
+from tests.families import small_classifier, tiny_backbone
 from tests.runs import digest, unwrapped
 
 SIDE = 32
@@ -37,7 +37,7 @@ def trained_file(tmp_path_factory):
     """Somebody's own trained model, in a file."""
     path = tmp_path_factory.mktemp("model") / "theirs.keras"
     keras.utils.set_random_seed(0)
-    small_classifier(SIDE).save(path)
+    small_classifier(SIDE, backbone=tiny_backbone).save(path)
     return path
 
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from kertl.cli import run
-from tests.families import lively, small_classifier
+from tests.families import lively, small_classifier, tiny_backbone
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,9 @@ def arguments(tmp_path_factory):
             Image.fromarray(pixels).save(folder / name / f"{number}.png")
     path = tmp_path_factory.mktemp("model") / "theirs.keras"
     keras.utils.set_random_seed(0)
-    lively(small_classifier(), noise.integers(0, 255, (16, 32, 32, 3)).astype("float32")).save(path)
+    lively(small_classifier(backbone=tiny_backbone), noise.integers(0, 255, (16, 32, 32, 3)).astype("float32")).save(
+        path
+    )
     return ["lr-find", str(folder), "--backbone", str(path), "--dropout", "0"]
 
 

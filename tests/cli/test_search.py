@@ -8,7 +8,7 @@ from PIL import Image
 
 import kertl
 from kertl.cli import run
-from tests.families import lively, small_classifier
+from tests.families import lively, small_classifier, tiny_backbone
 from tests.runs import unwrapped
 
 
@@ -25,7 +25,9 @@ def arguments(tmp_path_factory):
             Image.fromarray(pixels).save(folder / name / f"{number}.png")
     path = tmp_path_factory.mktemp("model") / "theirs.keras"
     keras.utils.set_random_seed(0)
-    lively(small_classifier(), noise.integers(0, 255, (16, 32, 32, 3)).astype("float32")).save(path)
+    lively(small_classifier(backbone=tiny_backbone), noise.integers(0, 255, (16, 32, 32, 3)).astype("float32")).save(
+        path
+    )
     options = ["--image-size", "32", "--epochs", "1", "--batch-size", "8", "--validation", "0.25", "--test", "0.25"]
     return [str(folder), "--backbone", str(path), *options]
 

@@ -16,7 +16,7 @@ import pytest
 import kertl
 from kertl.runner import _stage
 from tests.runner.resumable import draw
-from tests.runs import classifier, digest, python, quick, recipe, squares
+from tests.runs import digest, python, quick, recipe, squares, tiny
 
 REPOSITORY = Path(__file__).parents[2]
 DEEP = recipe(quick("deep", epochs=2))
@@ -24,7 +24,7 @@ DEEP = recipe(quick("deep", epochs=2))
 
 def go(folder, model=None, data=None, **options):
     return kertl.fine_tune(
-        model or classifier(), data or squares(), run_dir=folder, **{"recipe": DEEP, "verbose": 0, **options}
+        model or tiny(), data or squares(), run_dir=folder, **{"recipe": DEEP, "verbose": 0, **options}
     )
 
 
@@ -93,15 +93,15 @@ def test_batches_of_another_size_are_refused_with_the_difference(unfinished):
 @pytest.mark.usefixtures("untrained")
 def test_another_model_is_refused_with_the_difference(unfinished):
     with pytest.raises(kertl.errors.RunError, match=r"one of the same model\..*model\.json differs") as caught:
-        go(unfinished, classifier(dropout=0.2))
+        go(unfinished, tiny(dropout=0.2))
     assert re.search(r'\n  -\{"layer": "Dropout".* "rate": 0\.1,', str(caught.value))
     assert re.search(r'\n  \+\{"layer": "Dropout".* "rate": 0\.2,', str(caught.value))
 
 
 @pytest.mark.usefixtures("untrained")
 def test_other_pretrained_weights_are_refused(unfinished):
-    model = classifier()
-    first = model.get_layer("small").weights[0]
+    model = tiny()
+    first = model.get_layer("tiny").weights[0]
     first.assign(np.nextafter(np.array(first), 1, dtype="float32"))
     with pytest.raises(kertl.errors.RunError, match=r"one of the same model\..*model\.json differs") as caught:
         go(unfinished, model)
@@ -322,6 +322,7 @@ def end(tmp_path_factory):
     return output.split()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.promise
 def test_a_full_disk_in_training_leaves_the_last_checkpoint_and_names_it(tmp_path, end):
     draw(tmp_path)
@@ -385,6 +386,7 @@ def kill_at_random(folder, kills, random, span):
     return reached, output.split()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.promise
 def test_a_process_killed_at_random_moments_ends_with_the_same_bits(tmp_path, end):
     draw(tmp_path)
@@ -407,6 +409,7 @@ def test_twenty_kills_at_random_moments_change_no_bit(tmp_path, end):
     assert digest(kertl.load(folder / "run" / "model.keras")) == end
 
 
+@pytest.mark.slow
 @pytest.mark.promise
 def test_sigterm_to_a_process_ends_it_with_143_and_sigint_with_a_message(tmp_path, end):
     draw(tmp_path)
@@ -424,6 +427,7 @@ def test_sigterm_to_a_process_ends_it_with_143_and_sigint_with_a_message(tmp_pat
     assert output.split()[-1] == end
 
 
+@pytest.mark.slow
 @pytest.mark.promise
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
 def test_runs_on_jax_and_on_two_devices_go_on_too(tmp_path, backend):

@@ -446,6 +446,8 @@ def test_an_unknown_recipe_is_refused_before_training(wrong):
         kertl.fine_tune(classifier(), squares(), recipe=wrong)
 
 
+@pytest.mark.slow
+@pytest.mark.promise
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute belongs to TensorFlow")
 def test_two_devices_under_a_mirrored_strategy_give_the_weights_of_one():
     # Plain SGD, no randomness, batches that divide evenly: what a device adds is the order of sums alone.
@@ -486,6 +488,7 @@ def test_two_devices_under_a_mirrored_strategy_give_the_weights_of_one():
     np.testing.assert_allclose(*found["losses"], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.promise
 def test_the_whole_chain_runs_on_jax_where_tensorflow_cannot_be_imported(tmp_path):
     pytest.importorskip("jax")

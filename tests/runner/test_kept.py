@@ -93,23 +93,30 @@ def test_versions_take_turns_and_validation_is_plain(monkeypatch):
     assert len(validation.values) == 12
 
 
+ON_FEATURES = recipe(
+    quick(epochs=3, cache=True, augment="light", views=2, class_weights=True),
+    quick("mid", epochs=2, cache=True, mixup=0.2),
+    quick("full", augment="light", batch_norm="train", learning_rate=0.003),
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An undisturbed run on features in memory."""
+    return go(tmp_path_factory.mktemp("whole"), recipe=ON_FEATURES)
+
+
 @pytest.mark.parametrize("place", ["memory", "disk"])
-def test_a_run_on_features_goes_on_to_the_same_bits(tmp_path, monkeypatch, place):
+def test_a_run_on_features_goes_on_to_the_same_bits(tmp_path, monkeypatch, whole, place):
     if place == "disk":
         on_disk(monkeypatch)
-    stages = recipe(
-        quick(epochs=3, cache=True, augment="light", views=2, class_weights=True),
-        quick("mid", epochs=2, cache=True, mixup=0.2),
-        quick("full", augment="light", batch_norm="train", learning_rate=0.003),
-    )
-    whole = go(tmp_path / "whole", recipe=stages)
     for kills in range(30):
         try:
             run = go(
-                tmp_path / "killed",
+                tmp_path,
                 Kill(["on_epoch_begin", "on_train_batch_end", "on_test_batch_end"], 5 + kills % 4),
                 seed=kills + 1,
-                recipe=stages,
+                recipe=ON_FEATURES,
             )
             break
         except Killed:

@@ -1,16 +1,16 @@
-"""A small search: pictures of coloured squares, a small backbone, and spaces of few choices."""
+"""A small search: pictures of coloured squares, a tiny backbone, and spaces of few choices."""
 
 import keras
 
 import kertl
 from kertl.search import Candidate
-from tests.families import lively, small_backbone
+from tests.families import lively, tiny_backbone
 from tests.runs import squares
 
 
 def backbone():
     keras.utils.set_random_seed(1)
-    return kertl.load_backbone(lively(small_backbone(), squares().train[0][0].astype("float32")))
+    return kertl.load_backbone(lively(tiny_backbone(), squares().train[0][0].astype("float32")))
 
 
 def heads(hp, names):

@@ -62,7 +62,7 @@ def test_features_are_extracted_once_for_all_trials_and_kinds_of_pooling(data, t
 
 @pytest.mark.parametrize(
     ("at", "pooling"),
-    [("deep", "avg"), ("deep", "max"), ("deep", "flatten"), ("mid", "max"), ("block2", "both"), ("full", "avg")],
+    [("deep", "avg"), ("deep", "max"), ("deep", "flatten"), ("mid", "max"), ("block1", "both"), ("full", "avg")],
 )
 def test_a_trial_answers_as_the_whole_model_with_its_head_would(at, pooling, data):
     hypermodel = TransferHyperModel([backbone()], data, space=fixed(stage(at), pooling=pooling))
