@@ -1,9 +1,9 @@
 """kertl's default against fastai's default `fine_tune`, on the same weights, the same splits, the same image size.
 
-On the photos and the MobileNetV2 of `kertl demo` at 160 px. This side makes the parts and the weights for both, trains
-kertl's recipes and prints the table; against_fastai_torch.py trains fastai, in an environment of its own. Seconds are
-from the files to the accuracy on the test part, without imports. against_fastai.md says how to run both, and what came
-of it.
+On the photos and the MobileNetV2 of `kertl demo` at 160 px. This side makes the split and the weights for both, trains
+kertl's recipes and prints the table; against_fastai_torch.py trains fastai, in a separate environment. Seconds are from
+the files to the accuracy on the test set, without imports. against_fastai.md says how to run both, and reports the
+results.
 
     python benchmarks/against_fastai.py prepare FOLDER [--seeds 0 1 2]
     python benchmarks/against_fastai.py kertl FOLDER [--seeds 0 1 2] [--recipes mid auto]
@@ -33,7 +33,7 @@ PACKAGES = ("keras", "tensorflow", "openvino")
 
 
 def prepare(folder, seeds):
-    """The parts as tables of absolute paths, and the weights with what they make of eight photos."""
+    """The split as tables of absolute paths, and the weights with their features of eight photos."""
     folder.mkdir(parents=True, exist_ok=True)
     photos = kertl.demo.fetch_photos().resolve()
     for seed in seeds:
@@ -54,7 +54,7 @@ def prepare(folder, seeds):
 
 
 def train(folder, seeds, recipes):
-    """One row for each training, kept at once."""
+    """One row for each training, saved at once."""
     for seed in seeds:
         for recipe in recipes:
             keras.backend.clear_session()
@@ -81,7 +81,7 @@ def rows_of(path):
 
 
 def table(folder, untimed):
-    """Print a line for each way of training, in the order of their first run, and keep it."""
+    """Print a line for each way of training, in the order of their first run, and save it."""
     trained = {}
     for row in rows_of(folder / "kertl.json") + rows_of(folder / "fastai.json"):
         # the last training of a seed counts

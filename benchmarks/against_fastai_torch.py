@@ -1,9 +1,9 @@
-"""The side of fastai in against_fastai.py: its default `fine_tune` on the weights and parts that `prepare` wrote.
+"""The fastai side of against_fastai.py: its default `fine_tune` on the weights and the split that `prepare` wrote.
 
-The MobileNetV2 here computes what Keras' does, and stops if it does not: the features of eight photos are compared with
-those that Keras found, the pixels too. All else is fastai's default: `vision_learner` with its head, its loss, its
-optimizer and schedule, batches of 64, and no augmentation, which is what it does unless told. It knows three groups of
-layers with rates of their own in a ResNet; here the second begins at the same place, where 1/16 of the resolution does.
+The MobileNetV2 here computes the same as Keras', and the script stops if it does not: the features and pixels of eight
+photos are compared with Keras'. Everything else is fastai's default: `vision_learner` with its head, its loss, its
+optimizer and schedule, batches of 64, and no augmentation, as it is unless told otherwise. In a ResNet it has three
+groups of layers with their own rates; here the second begins at the same place, where 1/16 of the resolution begins.
 
     python benchmarks/against_fastai_torch.py FOLDER [--seeds 0 1 2] [--epochs 5] [--groups 3] [--augment]
 """
@@ -42,7 +42,7 @@ SECOND_GROUP = 7  # block_6: the first at 1/16, as the third stage of a ResNet
 
 
 class PadAsKeras(nn.Module):
-    """What Keras puts in front of a 3x3 convolution with stride 2: nothing above and left of an even size."""
+    """Keras' padding before a 3x3 convolution with stride 2: nothing above and left of an even size."""
 
     def forward(self, x):
         """Feature maps with their border."""
@@ -126,7 +126,7 @@ def check(weights):
     with torch.no_grad():
         features = mobilenet_v2(weights).eval()(images).numpy().transpose(0, 2, 3, 1)
     error = float(np.abs(features - weights["features"]).max() / np.abs(weights["features"]).max())
-    print(f"apart from Keras: pixels {levels} of 255, features {error:.1e} of the largest")
+    print(f"difference from Keras: pixels {levels} of 255, features {error:.1e} of the largest")
     if levels or not error <= 1e-4:
         raise SystemExit("This is not the same network on the same pixels, so there is nothing to compare.")
 
@@ -137,7 +137,7 @@ def halves(model):
 
 
 def train(folder, seed, arguments):
-    """From the files to the accuracy on the test part."""
+    """From the files to the accuracy on the test set."""
     set_seed(seed, reproducible=True)
     start = time.perf_counter()
     rows = pd.read_csv(folder / f"seed{seed}.csv")

@@ -1,14 +1,15 @@
-"""How much sooner are kertl's trainings done than plain Keras', to the same losses, from the same files?
+"""How much faster are kertl's trainings than plain Keras', to the same losses, from the same files?
 
 On the photos and the MobileNetV2 of `kertl demo`: a head alone for 20 and for 100 epochs, everything from `block_13` on
 for 10, and five folds of 20 epochs. Plain Keras has the frozen backbone in its model, as its guide on transfer learning
 does, with the images decoded once and kept in memory. Both sides freeze BatchNorm, go through the images in the same
-order, judge the validation part after each epoch (not in the folds), and the test part at the end, with the weights of
-the epoch that had the lowest validation loss.
+order, evaluate on the validation set after each epoch (not in the folds) and on the test set at the end, with the
+weights of the epoch that had the lowest validation loss.
 
-The sides take turns in one process, from image files to the test accuracy, compilation and extraction included. Of
+The sides take turns in one process, from image files to the test accuracy, compilation and extraction included. For
 plain Keras the decoding, the first epoch and two more are timed, and the others count as the mean of those two; in the
-first round its 20 epochs are all trained, which shows what that leaves out, and whether both sides reach the same.
+first round all its 20 epochs are trained, which shows what the estimate leaves out, and whether both sides reach the
+same result.
 
     python benchmarks/extract_once.py [--rounds 3] [--work "head, 20 epochs" ...]
 """
@@ -38,7 +39,7 @@ WORKS = {
 
 
 def stage(at, epochs, rate):
-    """Plain settings, that the other side can have too."""
+    """Plain settings that the other side can have too."""
     return kertl.Stage(
         at,
         epochs=epochs,
@@ -57,7 +58,7 @@ class Ours:
     """kertl, from files."""
 
     def train(self, at, epochs, rate):
-        """The losses of each epoch and the accuracy on the test part."""
+        """The losses of each epoch and the accuracy on the test set."""
         data = cells.data()
         model = cells.model(data.class_names, dropout=0.0)
         run = kertl.fine_tune(model, data, recipe=kertl.Recipe(stages=[stage(at, epochs, rate)]), verbose=0)
@@ -71,7 +72,7 @@ class Ours:
 
 
 class Theirs:
-    """Plain Keras, on images that are decoded once; which image is in which part is given."""
+    """Plain Keras, on images that are decoded once; the split is given."""
 
     def __init__(self):
         self.data = cells.data()
@@ -86,7 +87,7 @@ class Theirs:
         }
 
     def model(self, at, rate):
-        """The guide's model: backbone, average, head; everything in front of `at` frozen, BatchNorm everywhere."""
+        """The guide's model: backbone, average, head; everything before `at` frozen, BatchNorm everywhere."""
         keras.backend.clear_session()
         classifier = keras.saving.load_model(kertl.demo.fetch_weights(), compile=False)
         backbone = classifier.layers[1]
@@ -123,11 +124,11 @@ class Theirs:
         return model.fit(batches, epochs=epochs, **options).history, np.diff(ends)
 
     def train(self, at, epochs, rate, trained=3, fits=1):
-        """Losses, accuracy, and the seconds that so many epochs take, of which `trained` are trained."""
+        """Losses, accuracy, and the seconds that this many epochs take, of which `trained` are trained."""
         start = time.perf_counter()
         parts = self.decode()
         decoding = time.perf_counter() - start
-        if fits > 1:  # a fold trains on four fifths of both, and is judged by the rest
+        if fits > 1:  # a fold trains on four fifths of both, and is evaluated on the rest
             joined = [np.concatenate([parts[name][k] for name in ("train", "validation")]) for k in (0, 1)]
             cut = len(joined[0]) // fits
             parts = {"train": [one[cut:] for one in joined], "test": [one[:cut] for one in joined]}
@@ -149,7 +150,7 @@ def timed(work, *arguments):
 
 
 def same(ours, theirs, count):
-    """How far the sides are apart: in loss after any epoch, and in images of the test part."""
+    """How far the sides differ: in loss after any epoch, and in images of the test set."""
     (history, accuracy), (other, other_accuracy) = ours, theirs
     losses = max(
         abs(one - two) for name in ("loss", "val_loss") for one, two in zip(history[name], other[name], strict=True)

@@ -1,9 +1,9 @@
-"""How much of an engine's own speed is left in kertl.extract, from memory and from files?
+"""How much of an engine's own speed does kertl.extract reach, from memory and from files?
 
-The engine alone runs over batches that are decoded already; `extract` does the whole job: reading, computing, keeping.
-From files it is held against decoding alone plus computing alone, which share the same cores. The sides take turns in
-one process, and the figures are medians. A first, uncounted extraction makes the engine; the time for that, tracing,
-conversion and the check against Keras included, has a line of its own.
+The engine alone runs over batches that are already decoded; `extract` does the whole job: reading, computing, caching.
+From files it is compared with decoding alone plus computing alone, which share the same cores. The sides take turns in
+one process, and the results are medians. A first, uncounted extraction makes the engine; the time for that, tracing,
+conversion and the comparison with Keras included, is reported separately.
 
     python benchmarks/extraction.py [--images DIR] [--weights FILE] [--size 160] [--rounds 3] [--engine auto]
 

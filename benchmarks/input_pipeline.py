@@ -1,13 +1,13 @@
 """How fast do images reach `fit`, from kertl.data and from keras.utils.image_dataset_from_directory?
 
-Both read the same files in one process, in turn, as `fit` consumes them: a model with next to no arithmetic is trained
+Both read the same files in one process, in turn, as `fit` consumes them: a model with almost no arithmetic is trained
 for some epochs, the first of which is not counted. The table gives images per second and their ratio, from the fastest
 epoch of each side: other work on the machine can only slow an epoch down.
 
     python benchmarks/input_pipeline.py [--images DIR]
 
 The last answer (2,624 gray PNG files of 300 x 300, at 160 px in batches of 32, two cores): from files 1,065 against
-1,368 images/s, ratio 0.78; cached in memory 8,549 against 15,324, ratio 0.56. What is left of the difference is the way
+1,368 images/s, ratio 0.78; cached in memory 8,549 against 15,324, ratio 0.56. The remaining difference is the transfer
 of a Python batch into tf.data, about 1.5 ms for each. A MobileNetV2 takes 130 ms for a batch on the same two cores.
 """
 

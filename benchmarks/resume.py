@@ -1,9 +1,9 @@
-"""Does a run that was killed again and again end with the bits of one that was not, and what do checkpoints cost?
+"""Does a run that is killed again and again end with the same bits as one that is not, and what do checkpoints cost?
 
 A MobileNetV2 that knows ImageNet is fine-tuned to find defective solar cells at 160 px: deep, mid and full stages,
-light and strong augmentation, dropout, class weights, images from files listed in a CSV table. One run is left alone;
-another is killed (SIGKILL) at random moments, loading and writing among them, and started again with the same command
-until it ends. The SHA-256 over all weights must be equal. Checkpoints are timed in the undisturbed run.
+light and strong augmentation, dropout, class weights, images from files listed in a CSV table. One run is not
+interrupted; another is killed (SIGKILL) at random moments, even while loading and writing, and started again with the
+same command until it ends. The SHA-256 over all weights must be equal. Checkpoints are timed in the uninterrupted run.
 
     python benchmarks/resume.py [--kills 20]
 
@@ -84,7 +84,7 @@ def train(folder, every):
 
 
 def start(folder, every):
-    """The same in a process of its own."""
+    """The same in a separate process."""
     command = [sys.executable, __file__, "--folder", str(folder), "--every", str(every)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
@@ -100,7 +100,7 @@ def ended(process):
 
 
 def killed_often(folder, every, kills, span):
-    """Kill a run `kills` times, and let it end; the kills that met it and the digest at its end."""
+    """Kill a run `kills` times, and let it end; the number of kills that hit it and the digest at its end."""
     done, chance = 0, random.Random(0)
     while done < kills:
         process = start(folder, every)

@@ -1,19 +1,19 @@
-"""How much sooner is a search done on features that are extracted once, and does it find what is worth finding?
+"""How much faster is a search on features that are extracted once, and does it find something worth finding?
 
-On the photos and the MobileNetV2 of `kertl demo`, where nothing else is said.
+On the photos and the MobileNetV2 of `kertl demo`, unless stated otherwise.
 
 speed: 30 random trials of 10 epochs over width, dropout and rate of a head. Plain KerasTuner has the frozen backbone in
-the model of each trial, and the images decoded once; two of its trials are measured and multiplied. kertl's time is
+the model of each trial, and the images decoded once; two of its trials are measured and extrapolated. kertl's time is
 that of all its trials, decoding and extraction included. Two trials with the same values, head and order of the images
-are held against each other: their objectives may differ by 0.01.
+are compared: their objectives may differ by 0.01.
 
 strategies: the best value after n trials of random, grid and Bayesian search, five seeds each, 24 trials; the mean and
-the range over the seeds in results/search_strategies.png. The grid has just 24 points, over the same ranges.
+the range over the seeds in results/search_strategies.png. The grid has exactly 24 points, over the same ranges.
 
 worth: what 30 random trials of `default_space` find, the best three trained again from other seeds and ranked by that,
-is trained by `fine_tune` from three seeds, against `fine_tune` as it is by default ("gradual", with the default head),
-on the validation part; the test part is asked once, for the first seed. Also on the digits that come with scikit-
-learn, with a backbone that was trained to say by how much they are turned.
+is trained by `fine_tune` from three seeds, against the default `fine_tune` ("gradual", with the default head), on the
+validation set; the test set is used once, for the first seed. Also on the digits that come with scikit- learn, with a
+backbone that was trained to predict by how much they are rotated.
 
     python benchmarks/search.py [--work speed strategies worth] [--trials 30] [--epochs 10] [--seeds 5] [--folder F]
 """
@@ -53,7 +53,7 @@ def values(hp):
 
 
 def space(hp, backbones):
-    """Plain settings, that the other side can have too."""
+    """Plain settings that the other side can have too."""
     return candidate(backbones[0], *values(hp))
 
 
@@ -130,7 +130,7 @@ class InOrder(keras.utils.PyDataset):
 
 
 def speed(arguments, folder):
-    """Both sides, and how far apart the objectives of one candidate are."""
+    """Both sides, and how far the objectives of one candidate differ."""
     start = time.perf_counter()
     data = cells.data(size=arguments.size)
     backbone = load(arguments.size)
@@ -193,7 +193,7 @@ def strategies(arguments, folder):
 
 
 def draw(curves):
-    """Each strategy's mean and range beside the means of the others."""
+    """Each strategy's mean and range next to the means of the others."""
     figure = Figure(figsize=(8.4, 3.2), layout="constrained")
     panels = figure.subplots(1, len(curves), sharex=True, sharey=True)
     for axes, (strategy, own) in zip(panels, curves.items(), strict=True):
@@ -260,7 +260,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--folder", help="Where searches and runs are kept, so that what was stopped goes on.")
+    parser.add_argument("--folder", help="Where searches and runs are stored, so that interrupted ones resume.")
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() if arguments.folder is None else nullcontext(arguments.folder) as name:

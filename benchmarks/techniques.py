@@ -1,10 +1,10 @@
 """What does each technique of fine-tuning give on its own, and what does it cost?
 
 On the photos and the MobileNetV2 of `kertl demo`. Every arm starts from the same weights and, for a seed, the same
-split. All but a few change one thing of "mid", here the default recipe of that name with 8 epochs behind the boundary
-in the place of 15. Arms on features are trained at 160 px, with a seed each for three splits; those of the whole
-network at 128 px, with the first seed alone. Each training is written down as it ends, and one that was is not
-repeated. `stages` are the validation losses with which the stages ended; the metrics are those of the best one.
+split. All but a few change one thing about "mid", here the default recipe of that name with 8 epochs after the boundary
+instead of 15. Arms on features are trained at 160 px, with a seed each for three splits; those of the whole network at
+128 px, with the first seed only. Each training is recorded as it ends, and not repeated later. `stages` holds the
+validation losses with which the stages ended; the metrics are those of the best stage.
 
     python benchmarks/techniques.py train FOLDER [--arms mid ...] [--seeds 0 1 2]
     python benchmarks/techniques.py table FOLDER
@@ -101,7 +101,7 @@ ONE_SEED = [name for name, arm in ARMS.items() if arm.size == FULL_SIZE]
 
 
 def train(folder, name, seed):
-    """One training, written down."""
+    """One training, recorded."""
     arm = ARMS[name]
     keras.backend.clear_session()
     data = cells.data(seed, arm.size)
@@ -140,7 +140,7 @@ def read(folder):
 
 
 def table(folder):
-    """Print the table, and keep the rows."""
+    """Print the table, and save the rows."""
     rows = read(folder)
     print("| | validation | test: mean (lowest to highest) | against | on the same splits | cross-entropy | seconds |")
     print("|---|---|---|---|---|---|---|")
@@ -149,8 +149,8 @@ def table(folder):
         if not mine:
             continue
 
-        def mean(figure, mine=mine):
-            return statistics.mean(float(row[figure]) for row in mine.values())
+        def mean(metric, mine=mine):
+            return statistics.mean(float(row[metric]) for row in mine.values())
 
         tests = [float(row["test"]) for row in mine.values()]
         pairs = [

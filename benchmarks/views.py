@@ -1,7 +1,7 @@
-"""What do stored versions of each image (`views`) give of live augmentation, in accuracy, and what do they cost?
+"""How close do cached versions of each image (`views`) come to live augmentation in accuracy, and what do they cost?
 
 On the photos and the weights of `kertl demo`: a head alone ("deep") and from the last halving on ("mid"), on features
-of the plain photos, of 1 to 8 augmented versions of each, and with augmentation at every epoch.
+of the plain photos, of 1 to 8 augmented versions of each, and with augmentation in every epoch.
 
     python benchmarks/views.py [--at deep mid] [--epochs 20] [--seeds 0 1 2] [--augment light]
 """
@@ -22,7 +22,7 @@ from kertl.recipe import NAMED
 
 
 def trained(at, versions, seed, arguments):
-    """One training: its accuracies, its seconds, and the megabytes of the features it kept."""
+    """One training: its accuracies, its seconds, and the megabytes of its cached features."""
     data = cells.data(seed)
     model = cells.model(data.class_names, seed)
     how = {

@@ -1,4 +1,4 @@
-"""A head on a frozen backbone, searched by KerasTuner as its guide does it: every trial runs the backbone again.
+"""A head on a frozen backbone, searched with KerasTuner as in its guide: every trial runs the backbone again.
 
 python plain_keras.py [--trials 6] [--epochs 10]
 """

@@ -11,21 +11,21 @@ Part = tuple[np.ndarray, np.ndarray]
 
 
 def pictures() -> Part:
-    """The digits of scikit-learn as pictures of 32 by 32 and 0..255, and what they are."""
+    """The digits of scikit-learn as pictures of 32 by 32 and 0..255, and their labels."""
     digits = load_digits()
     x = np.rint(digits.images * 255 / 16).astype("uint8")[..., None].repeat(3, axis=-1)
     return x.repeat(4, axis=1).repeat(4, axis=2), digits.target
 
 
 def parts(x: np.ndarray, y: np.ndarray) -> tuple[Part, Part, Part]:
-    """Training, validation and test part: 1,000, 300 and the rest, in an order drawn once."""
+    """Training, validation and test set: 1,000, 300 and the rest, in an order drawn once."""
     order = np.random.default_rng(0).permutation(len(y))
     train, validation, test = np.split(order, [1000, 1300])
     return (x[train], y[train]), (x[validation], y[validation]), (x[test], y[test])
 
 
 def train_backbone(epochs: int = 3) -> None:
-    """A small network that says by how much a digit is turned, for which no labels are needed."""
+    """A small network that predicts by how much a digit is rotated, for which no labels are needed."""
     keras.utils.set_random_seed(0)
     x = pictures()[0]
     turned = np.concatenate([np.rot90(x, quarters, axes=(1, 2)) for quarters in range(4)])

@@ -20,7 +20,7 @@ def main() -> None:
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
 
-    # Labels to a matrix by hand; the split is random, so that rare shapes may be missing where they are needed.
+    # Labels to a matrix by hand; the split is random, so rare shapes may be missing where they are needed.
     with (options.pictures / "labels.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     files = [options.pictures / row["file"] for row in rows]
@@ -44,7 +44,7 @@ def main() -> None:
     held_out = (x[validation], y[validation])
     model.fit(x[train], y[train], validation_data=held_out, epochs=options.epochs, callbacks=[best], verbose=2)
 
-    # A threshold per class, chosen on the validation part; the file of the model has no place for them.
+    # A threshold per class, chosen on the validation set; the model's file has no place for them.
     found = model.predict(x[validation], verbose=0)
     grid = np.linspace(0.05, 0.95, 91)
     thresholds = [

@@ -39,10 +39,10 @@ def main() -> None:
     stages = [kertl.Stage("full", epochs=options.epochs, learning_rate=3e-3, batch_norm="train")]
     run = kertl.fine_tune(model, data, recipe=kertl.Recipe(stages=stages), run_dir=options.out / "run", verbose=2)
 
-    # The thresholds were chosen on the validation part; the test part was not looked at.
+    # The thresholds were chosen on the validation set; the test set was not used.
     test = run.metrics["test"]
     for name, row in test["classes"].items():
-        print(f"{name:8} F1 {row['f1']:.2f}, answered from a probability of {test['thresholds'][name]:.2f} on")
+        print(f"{name:8} F1 {row['f1']:.2f}, predicted from a probability of {test['thresholds'][name]:.2f} on")
     pictures = kertl.data.images(sorted(table.parent.glob("*.png"))[:3], image_size=(SIDE, SIDE))
     for file, answer in zip(pictures.files, kertl.answers(model, kertl.predict(model, pictures)), strict=True):
         print(Path(file).name, [label["class"] for label in answer["labels"]])
@@ -82,7 +82,7 @@ def add(pen: ImageDraw.ImageDraw, name: str, random: np.random.Generator) -> Non
 
 
 def small_backbone() -> keras.Model:
-    """A small network without weights learnt from anything, so that the example needs no download."""
+    """A small network with random weights, so that the example needs no download."""
     layers = [keras.Input((SIDE, SIDE, 3)), keras.layers.Rescaling(1 / 127.5, -1)]
     for filters in (16, 32, 64):
         layers += [

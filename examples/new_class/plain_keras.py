@@ -21,7 +21,7 @@ def main() -> None:
     old, nines = np.flatnonzero(y < 9), np.flatnonzero(y == 9)
     kept, test = old[old % 4 != 0], np.concatenate([old[old % 4 == 0], nines[FEW:]])
 
-    # The last layer has to be found, made anew with one more output and all its settings, and filled column by column.
+    # The last layer has to be found, rebuilt with one more output and all its settings, and filled column by column.
     model = keras.saving.load_model(options.model, compile=False)
     last = model.layers[-1]
     wider = keras.layers.Dense.from_config({**last.get_config(), "units": last.units + 1})
@@ -29,7 +29,7 @@ def main() -> None:
     kernel, bias = (weights.copy() for weights in wider.get_weights())
     kernel[:, : last.units], bias[: last.units] = last.get_weights()
     wider.set_weights([kernel, bias])
-    # The class names are not in the file: that output 9 means "9" has to be written down elsewhere.
+    # The class names are not in the file: that output 9 means "9" has to be recorded elsewhere.
 
     # Only the head trains; BatchNorm stays still because its layers are not trainable.
     for layer in model.layers[:-1]:

@@ -25,7 +25,7 @@ def main() -> None:
     x, y = pictures()
     nines = np.flatnonzero(y == 9)
 
-    # The classifier that there is: nine classes, trained on all pictures of them but those kept for the test.
+    # The existing classifier: nine classes, trained on all their pictures except those held out for the test.
     old = np.flatnonzero(y < 9)
     kept, test = old[old % 4 != 0], np.concatenate([old[old % 4 == 0], nines[FEW:]])
     before = kertl.build(small_backbone(), class_names=KNOWN)
@@ -34,7 +34,7 @@ def main() -> None:
     before = kertl.fine_tune(before, data, recipe=kertl.Recipe(stages=[stage]), verbose=2).model
     kertl.save(before, options.out / "nine_classes.keras")
 
-    # One more output. What the nine have learnt is kept bit for bit; the column for "9" is random still.
+    # One more output. What the nine have learnt is kept bit for bit; the column for "9" is still random.
     after = kertl.extend_classes(kertl.load(options.out / "nine_classes.keras"), ["9"])
     names = kertl.model.model_info(after).class_names
 
@@ -58,19 +58,19 @@ def main() -> None:
 
 
 def pictures() -> tuple[np.ndarray, np.ndarray]:
-    """The digits of scikit-learn as pictures of 32 by 32 and 0..255, and what they are."""
+    """The digits of scikit-learn as pictures of 32 by 32 and 0..255, and their labels."""
     digits = load_digits()
     x = np.rint(digits.images * 255 / 16).astype("uint8")[..., None].repeat(3, axis=-1)
     return x.repeat(4, axis=1).repeat(4, axis=2), digits.target
 
 
 def dataset(x: np.ndarray) -> kertl.data.ImageDataset:
-    """Pictures to predict on; the labels do not count."""
+    """Pictures to predict on; the labels are not used."""
     return kertl.data.from_arrays(x, np.zeros(len(x), int), validation=0, test=0).train
 
 
 def small_backbone() -> keras.Model:
-    """A small network without weights learnt from anything."""
+    """A small network with random weights."""
     layers = [keras.Input((32, 32, 3)), keras.layers.Rescaling(1 / 127.5, -1)]
     for filters in (16, 32, 64):
         layers += [

@@ -1,4 +1,4 @@
-"""The second half of train.py, in plain Keras: somebody's backbone with a new head for other classes.
+"""The second half of train.py, in plain Keras: a trained backbone with a new head for other classes.
 
 python plain_keras.py [--model runs/own_model/theirs.keras] [--epochs 8]
 """

@@ -1,7 +1,7 @@
-"""Somebody's own trained model, for its own classes and for others.
+"""A model that somebody else trained, for its own classes and for others.
 
 A classifier of the digits 0 to 4, saved by plain Keras, is trained further on the same digits from a bad camera; then
-its backbone is used for the digits 5 to 9, of which there are few pictures.
+its backbone is used for the digits 5 to 9, with only a few pictures of each.
 
 python train.py [--epochs 8] [--out runs/own_model]
 """
@@ -30,7 +30,7 @@ def main() -> None:
     theirs = options.out / "theirs.keras"
     train_theirs(x[low[::2]], y[low[::2]], options.epochs, theirs)
 
-    # 1. The same classes, other pictures: their whole classifier goes on, head and all.
+    # 1. The same classes, other pictures: their whole classifier is trained further, including its head.
     model = kertl.load(theirs)
     data = kertl.data.from_arrays(
         bad_camera(x[low[1::2]]), y[low[1::2]], class_names=["0", "1", "2", "3", "4"], test=0.5
@@ -40,7 +40,7 @@ def main() -> None:
     run = kertl.fine_tune(model, data, recipe=recipe, run_dir=options.out / "same_classes", verbose=2)
     print(f"trained further:   accuracy {run.metrics['test']['accuracy']:.4f}")
 
-    # 2. Other classes, few pictures: their backbone, a new head, which alone trains.
+    # 2. Other classes, few pictures: their backbone, and a new head, which alone is trained.
     names = ["5", "6", "7", "8", "9"]
     few = np.concatenate([high[y[high] == digit][:FEW] for digit in range(5, 10)])
     data = kertl.data.from_arrays(x[few], y[few] - 5, class_names=names, validation=0.25, test=0, batch_size=8)
@@ -73,14 +73,14 @@ def train_theirs(x: np.ndarray, y: np.ndarray, epochs: int, path: Path) -> None:
 
 
 def pictures() -> tuple[np.ndarray, np.ndarray]:
-    """The digits of scikit-learn as pictures of 32 by 32 and 0..255, and what they are."""
+    """The digits of scikit-learn as pictures of 32 by 32 and 0..255, and their labels."""
     digits = load_digits()
     x = np.rint(digits.images * 255 / 16).astype("uint8")[..., None].repeat(3, axis=-1)
     return x.repeat(4, axis=1).repeat(4, axis=2), digits.target
 
 
 def bad_camera(x: np.ndarray) -> np.ndarray:
-    """Dark pictures with noise."""
+    """Dark, noisy pictures."""
     noise = np.random.default_rng(0).normal(60, 15, x.shape)
     return np.clip(x * 0.4 + noise, 0, 255).astype("uint8")
 

@@ -18,7 +18,7 @@ def main() -> None:
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
 
-    # Data: no check of the files, no EXIF rotation; the parts must have been split by hand.
+    # Data: no check of the files, no EXIF rotation; the split must have been made by hand.
     def read(part: str):
         return keras.utils.image_dataset_from_directory(
             Path(options.photos) / part,
@@ -30,7 +30,7 @@ def main() -> None:
 
     train, validation, test = read("train").cache(), read("validation").cache(), read("test").cache()
 
-    # The backbone: one has to know that its classifier is three layers, and that it wants -1..1.
+    # The backbone: one has to know that its classifier is three layers, and that it takes -1..1.
     classifier = keras.saving.load_model(options.model, compile=False)
     backbone = classifier.layers[1]
     augment = keras.Sequential(
@@ -41,7 +41,7 @@ def main() -> None:
     )
     inputs = keras.Input((160, 160, 3))
     x = keras.applications.mobilenet_v2.preprocess_input(augment(inputs))
-    # `training=False` here is passed over by `fit`: BatchNorm stays still only because its layers are not trainable.
+    # `training=False` here is ignored by `fit`: BatchNorm stays still only because its layers are not trainable.
     x = backbone(x, training=False)
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dropout(0.3)(x)
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def fit(model, train, validation, *, epochs: int, rate: float) -> None:
-    """One stage; the optimizer forgets what the one before had learnt, and augmentation ends up inside the model."""
+    """One stage; the optimizer forgets what the previous one had learnt, and augmentation ends up inside the model."""
     steps = int(train.cardinality()) * epochs
     schedule = keras.optimizers.schedules.CosineDecay(
         rate / 25, steps, warmup_target=rate, warmup_steps=steps * 3 // 10

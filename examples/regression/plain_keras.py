@@ -19,7 +19,7 @@ def main() -> None:
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
 
-    # No check of files or numbers; the split is random and not even in the targets.
+    # No check of files or numbers; the split is random and not stratified by the targets.
     with (options.pictures / "labels.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     files = [options.pictures / row["file"] for row in rows]
@@ -29,7 +29,7 @@ def main() -> None:
     train, validation, test = np.split(order, [int(0.7 * len(x)), int(0.85 * len(x))])
 
     # Lumen in the thousands and shares of a tenth in one mean squared error: the shares would count for nothing, and
-    # the head's first answers would be thousands away. So the targets are standardised by hand ...
+    # the head's first predictions would be thousands away. So the targets are standardised by hand ...
     mean, spread = y[train].mean(axis=0), y[train].std(axis=0)
     backbone = small_backbone()
     inputs = keras.Input((SIDE, SIDE, 3))
@@ -51,7 +51,7 @@ def main() -> None:
         verbose=2,
     )
 
-    # ... and turned back by whoever uses the model, or by one more layer that has to be thought of before saving.
+    # ... and converted back by whoever uses the model, or by one more layer that has to be added before saving.
     answers = model.predict(x[test], verbose=0) * spread + mean
     errors = ((answers - y[test]) ** 2).sum(axis=0) / ((y[test] - y[test].mean(axis=0)) ** 2).sum(axis=0)
     print(f"test R² {np.mean(1 - errors):.4f}")

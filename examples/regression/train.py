@@ -38,7 +38,7 @@ def main() -> None:
         target_scaling=data.target_scaling,
         head=kertl.Head(dropout=0.0),
     )
-    # Brightness is what is asked, so that pictures must not be brightened to vary them.
+    # Brightness is the target, so pictures must not be brightened to vary them.
     stage = kertl.Stage("full", epochs=options.epochs, learning_rate=3e-3, batch_norm="train", augment="none")
     run = kertl.fine_tune(model, data, recipe=kertl.Recipe(stages=[stage]), run_dir=options.out / "run", verbose=2)
 
@@ -69,7 +69,7 @@ def draw(folder: Path, number: int) -> Path:
 
 
 def small_backbone() -> keras.Model:
-    """A small network without weights learnt from anything, so that the example needs no download."""
+    """A small network with random weights, so that the example needs no download."""
     layers = [keras.Input((SIDE, SIDE, 3)), keras.layers.Rescaling(1 / 127.5, -1)]
     for filters in (16, 32, 64):
         layers += [

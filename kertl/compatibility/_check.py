@@ -9,7 +9,7 @@ import keras
 from kertl._checks import complain
 from kertl.compatibility._case import Case
 from kertl.compatibility._rules import RULES
-from kertl.data import ImageData
+from kertl.data import ImageData, check_image_data
 from kertl.recipe import Recipe, named_recipe
 
 
@@ -86,8 +86,7 @@ def check(
         >>> [finding.rule for finding in kertl.check("mid", model, data)]
         ['flip-of-left-and-right', 'small-validation', 'size-far-from-pretraining']
     """
-    if not isinstance(data, ImageData):
-        raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
+    check_image_data(data)
     chosen = named_recipe(recipe) if isinstance(recipe, str) else recipe
     if not isinstance(chosen, Recipe):
         raise complain("recipe", "the name of a recipe or a kertl.Recipe", recipe)

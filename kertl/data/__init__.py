@@ -13,7 +13,7 @@ from kertl.data._decode import RESIZE, read_image
 from kertl.data._effects import AugmentationCheck, Effect
 from kertl.data._epochs import Epochs
 from kertl.data._failures import data_errors
-from kertl.data._image_data import ImageData, Record
+from kertl.data._image_data import ImageData, Record, check_image_data
 from kertl.data._imbalance import balanced_weights, effective_weights
 from kertl.data._issues import Issue
 from kertl.data._joined import joined
@@ -34,6 +34,7 @@ __all__ = [
     "Record",
     "balanced_weights",
     "check_augmentation",
+    "check_image_data",
     "data_errors",
     "effective_weights",
     "from_arrays",

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from kertl._checks import complain, integer
+from kertl._checks import integer
 from kertl._transformations import transformations_of
-from kertl.data._image_data import ImageData
+from kertl.data._image_data import ImageData, check_image_data
 from kertl.data.augment import layers, varied
 from kertl.run_files import replace_file
 from kertl.tasks import task_named
@@ -41,8 +41,7 @@ def preview_augmentation(
 
     for name, value, least in (("images", images, 1), ("versions", versions, 1), ("seed", seed, 0)):
         integer(name, value, at_least=least)
-    if not isinstance(data, ImageData):
-        raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
+    check_image_data(data)
     made = layers(augment)
     rows, titles = _rows(data, images)
     plain = data.train.reader.take(rows)

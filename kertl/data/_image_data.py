@@ -253,6 +253,18 @@ class ImageData:
         write_text(Path(path), self.csv_text())
 
 
+def check_image_data(data: Any) -> None:
+    """Raise if something is no data set with its parts.
+
+    Raises:
+        ValueError: If so; a part of one is told what to pass.
+    """
+    if not isinstance(data, ImageData):
+        advice = "Pass the data set itself, not one of its parts." if isinstance(data, ImageDataset) else ""
+        accepted = "what `kertl.data.from_directory`, `from_csv`, `from_arrays` or `from_dataset` gives"
+        raise _checks.complain("data", accepted, data, advice)
+
+
 def assemble(
     entries: Sequence[Entry],
     issues: Iterable[Issue],

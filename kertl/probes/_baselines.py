@@ -15,8 +15,8 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from kertl._checks import complain, integer
-from kertl.data import ImageData
+from kertl._checks import integer
+from kertl.data import ImageData, check_image_data
 from kertl.probes._classifiers import PROBES, Standardiser, classes_of
 from kertl.probes._depths import Depth, Depths
 from kertl.probes._picture import draw
@@ -160,8 +160,7 @@ def baselines(
         https://arxiv.org/abs/1610.01644
     """
     integer("seed", seed, at_least=0)
-    if not isinstance(data, ImageData):
-        raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
+    check_image_data(data)
     if data.validation is None:
         raise ValueError(
             "`data` must have a validation set, by which settings are chosen. Received: data.validation=None. "

@@ -6,8 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import complain
-from kertl.data import ImageData
+from kertl.data import ImageData, check_image_data
 from kertl.hardware import scope_of
 from kertl.model import flags_kept
 from kertl.range_test._result import RangeTest
@@ -72,8 +71,7 @@ def stage_range_test(
         >>> len(stage_range_test(model, data, "deep", repeats=2, steps=20).runs)
         2
     """
-    if not isinstance(data, ImageData):
-        raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
+    check_image_data(data)
     whole = Learner.of(model, data.task)
     stage = stage if isinstance(stage, Stage) else usual_stage(whole.chain, stage)
     with scope_of(model), flags_kept(model):

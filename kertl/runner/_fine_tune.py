@@ -13,7 +13,7 @@ import numpy as np
 from kertl._checks import complain, number, one_of
 from kertl._terminal import told
 from kertl.compatibility import Findings, check
-from kertl.data import ImageData
+from kertl.data import ImageData, check_image_data
 from kertl.errors import DataError, DivergedError
 from kertl.evaluation import evaluate, tune_thresholds
 from kertl.groups import find_chain
@@ -215,8 +215,7 @@ def _chosen_recipe(model: keras.Model, data: ImageData, directory: RunDirectory)
 
 def _check(model: keras.Model, data: ImageData, recipe: str | Recipe) -> None:
     """Find at the start what would otherwise fail after hours."""
-    if not isinstance(data, ImageData):
-        raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
+    check_image_data(data)
     if not isinstance(recipe, Recipe) and recipe != "auto":
         raise complain("recipe", "the name of a recipe or a kertl.Recipe", recipe)
     _check_task(model, data)

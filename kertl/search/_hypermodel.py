@@ -10,7 +10,7 @@ import keras_tuner
 import numpy as np
 
 from kertl._checks import complain, integer
-from kertl.data import ImageData, joined
+from kertl.data import ImageData, check_image_data, joined
 from kertl.model import flags_kept
 from kertl.range_test import suggested_rate
 from kertl.search._candidate import Candidate
@@ -79,8 +79,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
         cache_dir: str | Path | None = None,
     ) -> None:
         super().__init__(name="transfer")
-        if not isinstance(data, ImageData):
-            raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
+        check_image_data(data)
         if folds is None and data.validation is None:
             raise complain("folds", "a whole number >= 2 where the data have no validation set", folds)
         if folds is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
 from kertl._checks import complain, integer
-from kertl.data import ImageData, joined
+from kertl.data import ImageData, check_image_data, joined
 from kertl.hardware import scope_of
 from kertl.heads import Head
 from kertl.model import flags_kept
@@ -116,8 +116,7 @@ def _recipe(recipe: Recipe | Stage | str) -> Recipe:
 def _check(data: ImageData, folds: int, recipe: Recipe, seed: int) -> None:
     integer("folds", folds, at_least=2)
     integer("seed", seed, at_least=0)
-    if not isinstance(data, ImageData):
-        raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
+    check_image_data(data)
     refuse_unsupported(recipe, "cross_validate")
 
 

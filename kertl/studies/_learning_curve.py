@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kertl._checks import complain, integer
-from kertl.data import ImageData
+from kertl.data import ImageData, check_image_data
 from kertl.probes import RIDGE_STRENGTHS, Depths, Ridge, Standardiser, classes_of
 from kertl.studies._curve import LearningCurve, Point
 from kertl.studies._power_law import PowerLaw
@@ -69,8 +69,7 @@ def learning_curve(
     """
     integer("repeats", repeats, at_least=1)
     integer("seed", seed, at_least=0)
-    if not isinstance(data, ImageData):
-        raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
+    check_image_data(data)
     if data.validation is None:
         raise ValueError(
             "`data` must have a validation set, on which the sizes are evaluated. Received: data.validation=None. "

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from kertl._checks import complain
-from kertl.data import ImageData
+from kertl.data import ImageData, check_image_data
 from kertl.features import extract, feature_batches
 from kertl.model import flags_kept
 from kertl.recipe import Stage
@@ -102,8 +101,7 @@ def verify_cached(
         >>> kertl.verify_cached(model, data, at="deep").same
         True
     """
-    if not isinstance(data, ImageData):
-        raise complain("data", "what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives", data)
+    check_image_data(data)
     images = data.train
     features = extract(model, images, at=at, engine=engine, precision=precision, dtype=dtype)
     labels = np.asarray(images.labels)

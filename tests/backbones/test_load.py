@@ -433,7 +433,7 @@ def test_without_a_network_an_efficientnets_file_goes_into_the_folder_only(no_ne
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone("EfficientNetB0", input_shape=(32, 32, 3))
     message = str(caught.value)
-    assert "Fetch https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5 where" in message
+    assert "Fetch https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5 on a machine" in message
     assert message.endswith(f"put it into the folder {str(tmp_path / 'models')!r}.")
 
 

@@ -381,7 +381,7 @@ def untrained(monkeypatch):
 
 @pytest.mark.usefixtures("untrained")
 def test_data_that_are_no_image_data_are_refused_before_training():
-    message = r"`data` must be what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives\. Received: data=\(1"
+    message = r"`data` must be what `kertl.data.from_directory`.*gives\. Received: data=\(1"
     with pytest.raises(ValueError, match=message):
         kertl.fine_tune(classifier(), (1, 2), recipe="deep")
 

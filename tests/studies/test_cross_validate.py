@@ -265,7 +265,7 @@ def test_mean_and_spread_are_those_of_the_folds_and_json_and_table_tell_them(fou
             "`until_below_validation` must be False in cross_validate. Received: until_below_validation=True.",
         ),
         ({"recipe": "deeep"}, "`recipe` must be 'deep' or 'mid' or 'full' or 'gradual'. Received: recipe='deeep'."),
-        ({"data": None}, "`data` must be what `kertl.data.from_directory`, `from_csv` or `from_arrays` gives."),
+        ({"data": None}, "`data` must be what `kertl.data.from_directory`"),
     ],
 )
 def test_what_cannot_be_done_is_refused(arguments, message, backbone, data):
