@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from kertl._terminal import told
 from kertl.compatibility import Findings, check
 from kertl.data import ImageData, check_image_data
 from kertl.errors import DataError, DivergedError
-from kertl.evaluation import evaluate, tune_thresholds
+from kertl.evaluation import evaluate, predict, tune_thresholds
 from kertl.groups import find_chain
 from kertl.model import at_size, flags_kept, load, model_info, note_data, output_layer, set_model_info
 from kertl.recipe import NAMED, PRECISIONS, Recipe, named_recipe
@@ -175,7 +176,12 @@ def _train(
         _logger.info("Stage %d of %d: at=%r, %d epochs.", place + 1, len(recipe.stages), stage.at, stage.epochs)
         try:
             end = runner.train(place, before, snapshot if place == begin else None)
-        except (DivergedError, KeyboardInterrupt):
+        except DivergedError:
+            best_stage.offer(place, stage, runner.monitored, partial(predict, model))
+            best_stage.restore()
+            journal.write_model(model)
+            raise
+        except KeyboardInterrupt:
             journal.write_model(model)
             raise
         except DataError:
@@ -185,9 +191,9 @@ def _train(
         best_stage.offer(place, stage, end.monitored, end.predict)
         _logger.info("%s.", best_stage.values[-1])
     best_stage.restore()
-    predict = predicting.get(best_stage.best or 0) or runner.predictions(best_stage.best or 0)
+    asked = predicting.get(best_stage.best or 0) or runner.predictions(best_stage.best or 0)
     parts = {name: part for name in ("validation", "test") if (part := getattr(data, name)) is not None}
-    return best_stage, {name: predict(part) for name, part in parts.items()}
+    return best_stage, {name: asked(part) for name, part in parts.items()}
 
 
 def _report(findings: Findings) -> None:

@@ -93,6 +93,8 @@ class StageRunner:
         self._learner, self._data, self._recipe, self._start = learner, data, recipe, start
         self._journal, self._best_stage = journal, best_stage
         self._callbacks, self._verbose = callbacks, verbose
+        self.monitored: float | None = None
+        """The best value of what chose the weights of the stage that was trained last."""
 
     def train(self, number: int, before: Trained | None, snapshot: Snapshot | None) -> StageEnd:
         """Train stage `number`, counted from 0; the best weights of it are in the model afterwards.
@@ -137,6 +139,7 @@ class StageRunner:
                 if not _out_of_memory(error):
                     raise
                 raise RunError(f"{_less(stage, number, self._data)} {journal.hint()}") from error
+        self.monitored = attempt.best.best
         attempt.check(number)
         return StageEnd(fit.trained, attempt.best.best, answered)
 

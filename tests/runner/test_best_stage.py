@@ -103,3 +103,13 @@ def test_a_run_draws_its_losses_and_says_how_its_stages_ended(tmp_path):
     assert (tmp_path / "losses.png").stat().st_size > 5000
     assert "this is the model" in run.table()
     assert "Test: accuracy" in run.table()
+
+
+def test_a_later_stage_that_diverges_leaves_the_best_of_those_before_it(tmp_path):
+    model = classifier()
+    good = quick("full", epochs=6, learning_rate=0.02, label_smoothing=0)
+    diverging = quick("full", epochs=9, learning_rate=1e30, optimizer="sgd", schedule="constant", label_smoothing=0)
+    with pytest.raises(kertl.errors.DivergedError):
+        kertl.fine_tune(model, squares(), recipe=recipe(good, diverging), run_dir=tmp_path, verbose=0)
+    expected = kertl.fine_tune(classifier(), squares(), recipe=recipe(good), verbose=0)
+    assert digest(model) == digest(expected.model) == digest(kertl.load(tmp_path / "model.keras"))
