@@ -110,8 +110,8 @@ class Stage:
             in a regression, nor on features. Where `mixup` is above 0 too, each batch gets one of the two, at random.
         batch_norm: What the backbone's BatchNorm layers after the boundary do: "frozen" or "train".
         cache: Whether the part before the boundary runs once and its features are cached for all epochs: True, False,
-            or "auto": if there is room for them, they serve more epochs than they have versions, and `augment` is
-            "none" or `views` > 0.
+            or "auto": if there is room for them, and `augment` is "none" or there are more epochs than `views`, which
+            are above 0.
         views: How many augmented versions of each training image are cached as features, another one for each epoch; 0
             caches the plain image, which goes with `augment` "none"; >= 0.
         patience_epochs: Stop after so many epochs without a better validation loss; >= 1. None goes through all epochs.

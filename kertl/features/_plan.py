@@ -98,8 +98,9 @@ def plan(
 ) -> Plan:
     """What caching features takes and saves, and whether to do it.
 
-    `cache="auto"` caches them if each is used more than once (more epochs than versions), training does not need new
-    images in each epoch (augmentation without versions), and they fit into memory, or else into `cache_dir`.
+    `cache="auto"` caches them if augmented versions are used more than once each (more epochs than versions), training
+    does not need new images in each epoch (augmentation without versions), and they fit into memory, or else into
+    `cache_dir`. How many trainings share them makes no difference, so that each trains on what it would alone.
 
     Args:
         prefix: The frozen part.
@@ -199,8 +200,8 @@ def _decide(
         return place, f"as asked by cache=True; {why}"
     if augmented and not views:
         return "live", "training varies the images anew in each epoch; `views` caches some versions of each"
-    if epochs <= max(1, views):
-        return "live", f"{epochs} epochs would use each of {max(1, views)} versions once at most"
+    if augmented and epochs <= views:
+        return "live", f"{epochs} epochs would use each of {views} versions once at most"
     return place, why
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from kertl._checks import complain, integer
 from kertl.data import ImageData, check_image_data, joined
+from kertl.groups import drawing_from
 from kertl.model import flags_kept
 from kertl.range_test import suggested_rate
 from kertl.search._candidate import Candidate
@@ -22,8 +23,6 @@ from kertl.training import Given, Trainee, refuse_unsupported
 
 SPREAD = "_spread"
 """The suffix of the name of a metric's standard deviation over folds."""
-_MANY = 1000
-"""How many trainings are assumed to share an extraction: as many as a search may have trials."""
 
 
 class TransferHyperModel(keras_tuner.HyperModel):
@@ -145,7 +144,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
         callbacks = kwargs.pop("callbacks", None) or ()
         epochs = kwargs.pop("epochs", trial.trainee.recipe.stages[-1].epochs)
         metrics = []
-        with gradients_forgotten(), flags_kept(trial.source):
+        with gradients_forgotten(), flags_kept(trial.source), drawing_from(self.seed):
             for fold, given in enumerate(self._givens):
                 watching = callbacks if fold == 0 else ()
                 history = trial.train(given, self.seed, begin, epochs, callbacks=watching, **kwargs)
@@ -160,12 +159,11 @@ class TransferHyperModel(keras_tuner.HyperModel):
             shared.learner(candidate.backbone, head, self.seed),
             recipe,
             PooledFeatures(shared, candidate.backbone, head.pooling, recipe.precision),
-            trainings=_MANY,
             head_seed=None,
             find_rate=suggested_rate,
         )
         source = shared.pooled(candidate.backbone, head.pooling).model
-        with flags_kept(source):
+        with flags_kept(source), drawing_from(self.seed):
             return Trial(trainee, source, self._givens[0])
 
     @functools.cached_property

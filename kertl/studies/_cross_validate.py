@@ -11,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from kertl._checks import complain, integer
 from kertl.data import ImageData, check_image_data, joined
+from kertl.groups import drawing_from
 from kertl.hardware import scope_of
 from kertl.heads import Head
 from kertl.model import flags_kept
@@ -78,8 +79,8 @@ def cross_validate(
     learner = Learner.of(with_head(model, data, head), data.task)
     start = time.perf_counter()
     pool = FeaturePool(learner, seed=seed, precision=recipe.precision, cache_dir=cache_dir)
-    with scope_of(model), flags_kept(learner.model):
-        trainee = Trainee(learner, recipe, pool, trainings=folds, head_seed=seed, find_rate=suggested_rate)
+    with scope_of(model), flags_kept(learner.model), drawing_from(seed):
+        trainee = Trainee(learner, recipe, pool, head_seed=seed, find_rate=suggested_rate)
         givens = [Given.fold(data, images, fold_of, number, seed + number) for number in range(folds)]
         trainee.prepare(givens[0])
         extraction_seconds = time.perf_counter() - start

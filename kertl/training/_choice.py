@@ -16,7 +16,7 @@ LIVE: dict[str, Any] = {"features": "live"}
 
 
 def choose(
-    learner: Learner, given: Given, stage: Stage, *, cache_dir: str | Path | None = None, trainings: int = 1
+    learner: Learner, given: Given, stage: Stage, *, cache_dir: str | Path | None = None, measured: bool = True
 ) -> dict[str, Any]:
     """What to train a stage on, and why: `features` is "memory", "disk" or "live".
 
@@ -25,8 +25,7 @@ def choose(
         given: The images, as the stage has them.
         stage: The stage.
         cache_dir: Where features may be cached in files.
-        trainings: How many trainings share the features. For a single one the cost of either way is printed, which
-            takes some forward passes to measure.
+        measured: Whether the cost of either way is logged, which takes some forward passes to measure.
 
     Raises:
         ValueError: If the stage asks for cached features and cannot have them.
@@ -37,14 +36,14 @@ def choose(
     parts = [given.pool] if given.pool else [given.data.train, given.data.validation]
     images = sum(part.num_examples for part in parts if part is not None)
     asked: dict[str, Any] = {
-        "epochs": stage.epochs * trainings,
+        "epochs": stage.epochs,
         "views": stage.views,
         "augmented": stage.augment != "none",
         "cache": stage.cache,
         "cache_dir": cache_dir,
     }
     shapes = [learner.chain.graph.shapes[ref] for ref in learner.chain.crossing(first)]
-    if trainings > 1 and all(None not in shape for shape in shapes):
+    if not measured and all(None not in shape for shape in shapes):
         sums = plan_of([tuple(map(int, shape)) for shape in shapes], images, **asked)  # type: ignore[arg-type]
     else:
         sums = plan(learner.prefix(stage), learner.suffix(stage), images, (*given.data.image_size, 3), **asked)

@@ -30,7 +30,6 @@ class Trainee:
         learner: The pretrained model; its layers before the first boundary are shared, the others copied.
         recipe: The stages.
         pool: Features of the pretrained weights.
-        trainings: How many trainings share them.
         head_seed: Seed that the head is drawn from; None keeps the present head.
         find_rate: What finds the rate of stages whose rate is "auto".
     """
@@ -41,11 +40,10 @@ class Trainee:
         recipe: Recipe,
         pool: Values,
         *,
-        trainings: int,
         head_seed: int | None,
         find_rate: RateFinder,
     ) -> None:
-        self.recipe, self._pool, self._trainings, self._find_rate = recipe, pool, trainings, find_rate
+        self.recipe, self._pool, self._find_rate = recipe, pool, find_rate
         firsts = [learner.first_trained(stage) for stage in recipe.stages]
         self._pristine = [first <= min(firsts[:place], default=first) for place, first in enumerate(firsts)]
         self._source = learner
@@ -181,7 +179,7 @@ class Trainee:
                 given,
                 stage,
                 cache_dir=self._pool.cache_dir if shared else None,
-                trainings=self._trainings if shared else 2,
+                measured=False,
             )
         return self._choices[number]
 

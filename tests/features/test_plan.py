@@ -60,7 +60,7 @@ def test_the_sums_are_those_of_what_crosses(parts, room):
             "memory",
             "as asked by cache=True; they take 4.1 MB, at most half of the free memory",
         ),
-        (10**9, 0, {"epochs": 1}, "live", "1 epochs would use each of 1 versions once at most"),
+        (10**9, 0, {"epochs": 1}, "memory", "they take 4.1 MB, at most half of the free memory"),
         (
             10**9,
             0,

@@ -23,6 +23,7 @@ def stage(at, **options):
 
 
 CASES = {
+    "deep, as it comes": [stage("deep", epochs=1), stage("deep", epochs=2, views=4, augment="light")],
     "deep, cached, mixed, weighted": [stage("deep", cache=True, mixup=0.2, class_weights=True, epochs=3)],
     "deep, live, varied, averaged": [stage("deep", cache=False, augment="light", ema=0.9, epochs=3)],
     "deep and mid, cached versions, decaying rates": [
