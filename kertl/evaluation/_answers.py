@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from kertl._checks import integer
+from kertl.evaluation._labels import checked_predictions
 from kertl.evaluation._thresholds import thresholds_of
 from kertl.model import model_info, task_of
 from kertl.tasks import task_named
@@ -28,7 +29,7 @@ def answers(model: keras.Model, predictions: np.ndarray, *, top: int = 3) -> lis
         "regression": `targets`, the values by name.
 
     Raises:
-        ValueError: If `top` is out of range, or the task of the model is not known.
+        ValueError: If `top` is out of range, `predictions` cannot be those of the model, or its task is not known.
 
     Example:
         >>> import numpy as np, kertl
@@ -40,6 +41,7 @@ def answers(model: keras.Model, predictions: np.ndarray, *, top: int = 3) -> lis
     """
     integer("top", top, at_least=1)
     task, names = task_named(task_of(model)), output_names(model)
+    predictions = checked_predictions(model, predictions)
     thresholds = thresholds_of(model, predictions.shape[1])
     return [task.answer(row, names, thresholds, top) for row in predictions]
 

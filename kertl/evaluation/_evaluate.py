@@ -1,6 +1,7 @@
 """`evaluate`: how well a model does."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ import numpy as np
 from kertl._checks import complain
 from kertl.data import ImageDataset
 from kertl.evaluation._answers import output_names
-from kertl.evaluation._labels import matched, truth_of
+from kertl.evaluation._labels import checked_predictions, matched, truth_of
 from kertl.evaluation._pictures import pictures_of
 from kertl.evaluation._predict import asked
 from kertl.evaluation._thresholds import thresholds_of
@@ -84,21 +85,29 @@ def evaluate(
         said = asked(model, pictures, **options)[0] if predictions is None else predictions
     else:
         if predictions is None:
-            said, found = asked(model, pictures, **options)
+            said, labels = asked(model, pictures, **options)
         else:
-            said, found = predictions, pictures.labels
-        y = found if y is None else y
+            said, labels = predictions, pictures.labels
+        y = labels if y is None else y
         if y is None:
             raise complain("data", "images with their labels", data)
         task = task_named(task_of(model))
         names = output_names(model)
         truth = truth_of(task, y, names, len(said))
-    if len(said) != len(truth):
-        raise complain("predictions", f"one row for each of {len(truth)} images", said.shape)
-    return {
-        **task.judge(truth, said, names, thresholds_of(model, said.shape[1])),
-        **_missing(task.members(truth, len(names)), names),
-    }
+    said = checked_predictions(model, said, len(truth))
+    asked_of = _labelled(pictures, names) if y is None and not task.one_class else np.arange(len(names))
+    thresholds = thresholds_of(model, said.shape[1])
+    if len(asked_of) < len(names):  # nobody has said whether images are of the other classes
+        told = [names[place] for place in asked_of]
+        found = task.judge(truth[:, asked_of], said[:, asked_of], told, thresholds[asked_of])
+    else:
+        found = task.judge(truth, said, names, thresholds)
+    return {**found, **_missing(task.members(truth, len(names)), names)}
+
+
+def _labelled(pictures: Any, names: Sequence[str]) -> np.ndarray:
+    """The places of the model's classes that the labels of a dataset tell of."""
+    return np.array([place for place, name in enumerate(names) if name in pictures.class_names], int)
 
 
 def _missing(members: np.ndarray | None, names: list[str]) -> dict[str, list[str]]:

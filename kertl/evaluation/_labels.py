@@ -62,3 +62,23 @@ def truth_of(task: Task, y: Any, names: Sequence[str], size: int) -> np.ndarray:
         raise complain("y", accepted, y.shape)
     texts, labelling = read_labels(y, size, task.name, names)
     return labelling.array(texts)
+
+
+def checked_predictions(model: keras.Model, predictions: Any, images: int | None = None) -> np.ndarray:
+    """Predictions as an array, if a model can have made them.
+
+    Args:
+        model: The model.
+        predictions: What somebody says it predicted.
+        images: For how many images; None for any number.
+
+    Raises:
+        ValueError: If they are not finite numbers of shape `(images, outputs)`.
+    """
+    found, outputs = np.asarray(predictions), model.output_shape[-1]
+    accepted = f"finite numbers of shape ({'images' if images is None else images}, {outputs})"
+    if found.ndim != 2 or found.dtype.kind not in "fiu" or found.shape != (images or len(found), outputs):
+        raise complain("predictions", accepted, found.shape if found.ndim else predictions)
+    if not np.isfinite(found).all():
+        raise complain("predictions", accepted, "NaN or infinity")
+    return found

@@ -8,7 +8,7 @@ import numpy as np
 import kertl
 from kertl._checks import complain
 from kertl.data import ImageData
-from kertl.evaluation._labels import matched
+from kertl.evaluation._labels import checked_predictions, matched
 from kertl.evaluation._predict import predict
 from kertl.model import DEFAULT_THRESHOLD, ModelInfo, model_info, set_model_info, task_of
 from kertl.tasks import task_named
@@ -50,6 +50,7 @@ def tune_thresholds(model: keras.Model, data: ImageData, *, predictions: np.ndar
     labelled = matched(model, data.validation)
     truth, names = np.asarray(labelled.labels), labelled.class_names
     probabilities = predict(model, data.validation) if predictions is None else predictions
+    probabilities = checked_predictions(model, probabilities, len(truth))
     chosen = [best_threshold(truth[:, k] > 0, probabilities[:, k]) for k in range(truth.shape[1])]
     info = model_info(model) or ModelInfo(task.name, tuple(names), model.name, kertl.__version__)
     set_model_info(model, dataclasses.replace(info, thresholds=tuple(chosen)))

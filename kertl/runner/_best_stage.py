@@ -1,6 +1,7 @@
 """The best of a run's stages: a later one that ends worse does not replace it."""
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,9 @@ class BestStage:
 
     def __init__(self, model: keras.Model, recipe: Recipe, data: ImageData) -> None:
         self._model, self._data = model, data
-        self._by_loss = len({_judging(stage) for stage in recipe.stages}) == 1
+        penalised = any(variable.regularizer is not None for variable in model.trainable_variables)
+        alike = len({_judging(stage, penalised) for stage in recipe.stages}) == 1
+        self._by_loss = alike and not any(stage.l2_sp for stage in recipe.stages)
         self.values: list[StageValue] = []
         self.best: int | None = None
         self._weights: list[np.ndarray] = []
@@ -47,7 +50,7 @@ class BestStage:
         number: int,
         stage: Stage,
         monitored: float | None,
-        predict: Callable[[ImageDataset], np.ndarray],
+        predict: Callable[[ImageDataset], np.ndarray] | None,
     ) -> None:
         """Keep the model's present weights if they are the best so far.
 
@@ -55,12 +58,15 @@ class BestStage:
             number: The stage that has ended, counted from 0.
             stage: The stage.
             monitored: The best value of what it monitored.
-            predict: Gives the model's predictions for images.
+            predict: Gives the model's predictions for images; None where there is no time to ask for them.
         """
         value = None
-        if self._data.validation is not None:
-            value = monitored if self._by_loss else self._plain_loss(self._data.validation, predict)
-        ended = StageValue(number, stage.at, self.metric, None if value is None else float(value))
+        if self._data.validation is not None and self._by_loss:
+            value = monitored
+        elif self._data.validation is not None and predict is not None:
+            value = self._plain_loss(self._data.validation, predict)
+        finite = value is not None and math.isfinite(value)
+        ended = StageValue(number, stage.at, self.metric, float(value) if finite else None)  # type: ignore[arg-type]
         best = None if self.best is None else self.values[self.best].value
         self.values.append(ended)
         if best is None or (ended.value is not None and ended.value < best):
@@ -101,6 +107,9 @@ class BestStage:
         return float(keras.ops.convert_to_numpy(loss(np.asarray(part.labels), predict(part))))
 
 
-def _judging(stage: Stage) -> tuple[Any, ...]:
-    """What a stage's validation loss depends on besides the weights; with L2-SP it differs for each boundary."""
-    return stage.loss, stage.label_smoothing, stage.image_size, stage.at if stage.l2_sp else ""
+def _judging(stage: Stage, penalised: bool) -> tuple[Any, ...]:
+    """What a stage's validation loss depends on beside the weights.
+
+    Keras adds the penalties of what trains, so that where layers have some each boundary has another loss.
+    """
+    return stage.loss, stage.label_smoothing, stage.image_size, stage.at if penalised else ""

@@ -143,7 +143,7 @@ def fine_tune(
             ends = tuple(stages.values)
             directory.write_model(model)
             directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends)})
-    return Run(model, recipe, journal.rows, metrics, directory.path, stages.best or 0, ends)
+    return Run(model, recipe, tuple(journal.rows), metrics, directory.path, stages.best or 0, ends)
 
 
 def _train(
@@ -176,12 +176,10 @@ def _train(
         _logger.info("Stage %d of %d: at=%r, %d epochs.", place + 1, len(recipe.stages), stage.at, stage.epochs)
         try:
             end = runner.train(place, before, snapshot if place == begin else None)
-        except DivergedError:
-            best_stage.offer(place, stage, runner.monitored, partial(predict, model))
+        except (DivergedError, KeyboardInterrupt) as error:
+            asked = partial(predict, model) if isinstance(error, DivergedError) else None
+            best_stage.offer(place, stage, runner.monitored, asked)
             best_stage.restore()
-            journal.write_model(model)
-            raise
-        except KeyboardInterrupt:
             journal.write_model(model)
             raise
         except DataError:
@@ -191,9 +189,9 @@ def _train(
         best_stage.offer(place, stage, end.monitored, end.predict)
         _logger.info("%s.", best_stage.values[-1])
     best_stage.restore()
-    asked = predicting.get(best_stage.best or 0) or runner.predictions(best_stage.best or 0)
+    said = predicting.get(best_stage.best or 0) or runner.predictions(best_stage.best or 0)
     parts = {name: part for name in ("validation", "test") if (part := getattr(data, name)) is not None}
-    return best_stage, {name: asked(part) for name, part in parts.items()}
+    return best_stage, {name: said(part) for name, part in parts.items()}
 
 
 def _report(findings: Findings) -> None:

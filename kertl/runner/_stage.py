@@ -118,7 +118,7 @@ class StageRunner:
             fit.begin(before)
             monitor = Given(self._data).monitor
             attempt = Attempt(fit, material, monitor=monitor, seed=self._recipe.seed, start=self._start)
-            keeping = [attempt.best, self._best_stage, *self._callbacks]
+            keeping = [self._best_stage, attempt.best, *self._callbacks]
             checkpoints = Checkpoints(number, model, keeping, journal, material.steps, snapshot)
             along = [
                 _Rows(number, stage.at, journal.add),
@@ -139,7 +139,8 @@ class StageRunner:
                 if not _out_of_memory(error):
                     raise
                 raise RunError(f"{_less(stage, number, self._data)} {journal.hint()}") from error
-        self.monitored = attempt.best.best
+            finally:
+                self.monitored = attempt.best.best
         attempt.check(number)
         return StageEnd(fit.trained, attempt.best.best, answered)
 

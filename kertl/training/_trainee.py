@@ -110,7 +110,8 @@ class Trainee:
     def predict(self, part: ImageDataset) -> np.ndarray:
         """Predictions for the held-out images, after `run`; at the model's own size, shape `(images, outputs)`."""
         lesson = self.last
-        if lesson.fit.learner is self.learner and isinstance(lesson.material, OnFeatures):
+        plain = lesson.fit.learner is self.learner and self.recipe.precision == "float32"
+        if plain and isinstance(lesson.material, OnFeatures):
             return np.asarray(lesson.fit.model.predict(lesson.material.validation, verbose=0))
         return np.asarray(self.learner.model.predict(part.in_order(), verbose=0))
 

@@ -91,6 +91,20 @@ def test_stages_with_other_losses_are_compared_by_the_plain_one():
     assert chosen == pytest.approx(run.metrics["validation"]["crossentropy"], rel=1e-4)
 
 
+def test_where_layers_have_penalties_stages_are_compared_without_them():
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    for number, filters in enumerate((8, 16)):
+        penalty = keras.regularizers.L2(0.1)
+        layer = keras.layers.Conv2D(filters, 3, strides=2, kernel_regularizer=penalty, name=f"block{number}_conv")
+        x = keras.layers.ReLU(name=f"block{number}_relu")(layer(x))
+    model = kertl.build(keras.Model(inputs, x, name="own"), class_names=list(squares().class_names))
+    plan = recipe(quick("deep", epochs=2), quick("full", epochs=6, learning_rate=0.01))
+    run = kertl.fine_tune(model, squares(), recipe=plan, verbose=0)
+    assert {one.metric for one in run.stages} == {"unsmoothed val_loss"}
+    assert run.best_stage == 1, "its penalty alone is above what it wins"
+
+
 def test_without_a_validation_set_the_last_stage_stays():
     run = kertl.fine_tune(classifier(), squares(validation=0), recipe=recipe("deep", "mid"), verbose=0)
     assert run.best_stage == 1
