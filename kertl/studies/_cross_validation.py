@@ -82,7 +82,7 @@ class CrossValidation(Result):
     def table(self) -> str:
         """The folds as text."""
         table = Table(box=box.SIMPLE)
-        for heading in ("fold", "trained on", "judged on", "accuracy", "balanced", "cross-entropy"):
+        for heading in ("fold", "trained on", "tested on", "accuracy", "balanced", "cross-entropy"):
             table.add_column(heading, justify="right")
         for fold in self.folds:
             scores = (fold.accuracy, fold.balanced_accuracy, fold.crossentropy)

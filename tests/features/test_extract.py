@@ -270,7 +270,7 @@ WRONG = [
         {"at": "full"},
         (
             "`at` must be a boundary with something before it. Received: at='full'. Nothing is frozen "
-            "there, so there is nothing to extract; train on the images themselves."
+            "there, so there is nothing to extract; train on the images."
         ),
     ),
     (
