@@ -49,6 +49,10 @@ CASES = {
         {"stages": [quick(schedule="constant")], **plateau("val_acc")},
         {"stages": [quick(schedule="constant")], **plateau("val_accuracy")},
     ),
+    "without-meaning": (
+        {"stages": [quick(until_below_validation=True)], "data": lambda: squares(validation=0)},
+        {"stages": [quick(until_below_validation=True)]},
+    ),
     "live-augmentation-of-features": (
         {"stages": [quick(cache=True, augment="light")]},
         {"stages": [quick(cache=True, augment="light", views=2), quick(augment="light")]},

@@ -169,7 +169,7 @@ def test_ten_failures_in_a_row_stop_a_search_that_then_may_go_on(data, tmp_path,
 
 def test_a_loss_that_is_no_number_is_a_reason(data, tmp_path):
     found = search(data, tmp_path, max_trials=1, space=fixed(stage("deep", 1e30, optimizer="sgd")))
-    assert found.trials[0].reason.startswith("The loss became NaN or infinite in epoch 1")
+    assert found.trials[0].reason.startswith("The loss of stage 1 (at='deep') became NaN or infinite in epoch 1")
     with pytest.raises(RunError, match=r"No trial in .* has a value yet"):
         _ = found.best
 
