@@ -51,7 +51,11 @@ def data():
     return squares()
 
 
-@pytest.fixture(params=CASES, scope="module")
+QUICK = ("deep, as it comes", "deep, cached, mixed, weighted")
+PARAMETERS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CASES]
+
+
+@pytest.fixture(params=PARAMETERS, scope="module")
 def recipe(request):
     return kertl.Recipe(stages=CASES[request.param], seed=SEED)
 
