@@ -135,7 +135,9 @@ def test_the_run_directory_is_complete_and_readable(finished):
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == run.history["epoch"]
     assert [float(row["val_loss"]) for row in rows] == run.history["val_loss"]
-    assert json.loads((run.run_dir / "metrics.json").read_text()) == run.metrics
+    written = json.loads((run.run_dir / "metrics.json").read_text())
+    assert {name: written[name] for name in run.metrics} == run.metrics
+    assert (written["best_stage"], len(written["stages"])) == (run.best_stage, 2)
     environment = json.loads((run.run_dir / "environment.json").read_text())
     assert environment["packages"]["keras"] == keras.__version__
     assert environment["backend"] == keras.backend.backend()
