@@ -131,7 +131,7 @@ def test_the_table_tells_all_and_the_picture_is_drawn(tmp_path):
     assert f"{row.accuracy:.4f}" in text
     assert text.count("FLAG") == 1
     assert "Accuracy of the 120 validation images as they are: 1.0000." in text
-    assert "of 3 checks those with p < 1.7e-02" in text
+    assert "of 3 checks, those with p < 1.7e-02 are flagged" in text
     found.plot(tmp_path / "check.png")
     assert size(tmp_path / "check.png")[0] > 500
 
