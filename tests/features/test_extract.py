@@ -162,7 +162,10 @@ def test_bfloat16_is_computed_by_either_engine_within_its_bound_and_leaves_the_m
     expected = predicted(model, "mid", x)
     for engine in ("keras", "openvino"):
         features = kertl.extract(model, x, at="mid", engine=engine, precision="mixed_bfloat16")
-        assert 1e-5 < distance(features.values, expected) <= 0.05, engine
+        found = distance(features.values, expected)
+        assert found <= 0.05, engine
+        # On a processor without bfloat16 OpenVINO computes in float32 all the same.
+        assert found > 1e-5 or engine == "openvino"
     assert [layer.dtype_policy.name for layer in model._flatten_layers()] == policies
     assert distance(kertl.extract(model, x, at="mid").values, expected) <= 1e-5
 
