@@ -72,13 +72,14 @@ class BestStage:
         if best is None or (ended.value is not None and ended.value < best):
             self.best, self._weights = number, self._model.get_weights()
 
-    def restore(self) -> None:
-        """Give the model the weights of the best stage, and log it if that is not the last."""
+    def restore(self, *, told: bool = True) -> None:
+        """Give the model the weights of the best stage, and log it if that is not the last and it is to be told."""
         if self.best is None:
             return
         later = self.values[self.best + 1 :]
         if later:
             self._model.set_weights(self._weights)
+        if later and told:
             ends = "; ".join(map(str, later))
             _logger.warning("The run gives its best: %s. After it, %s.", self.values[self.best], ends)
 

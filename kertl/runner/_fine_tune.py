@@ -179,7 +179,7 @@ def _train(
         except (DivergedError, KeyboardInterrupt) as error:
             asked = partial(predict, model) if isinstance(error, DivergedError) else None
             best_stage.offer(place, stage, runner.monitored, asked)
-            best_stage.restore()
+            best_stage.restore(told=isinstance(error, DivergedError))
             journal.write_model(model)
             raise
         except DataError:
