@@ -63,7 +63,7 @@ def _carry_steps(old: Any, new: Any, common: Iterable[tuple[int, int]]) -> None:
     before = np.array(keras.ops.convert_to_numpy(count_by_variable(new)))
     trained = keras.ops.convert_to_numpy(getattr(old, "steps_before", 0)) + np.zeros(trained_count(old), int)
     for old_place, new_place in common:
-        before[new_place] = trained[old_place] + int(steps_taken(old))
+        before[new_place] = trained[old_place] + int(keras.ops.convert_to_numpy(steps_taken(old)))
     new.steps_before.assign(before)
 
 
