@@ -468,7 +468,7 @@ def test_two_devices_under_a_mirrored_strategy_give_the_weights_of_one():
             keras.utils.set_random_seed(1)
             head = kertl.Head(dropout=0.0, batch_norm=False)
             model = kertl.build(small_backbone(), num_classes=2, head=head)
-            stage = {"augment": "none", "optimizer": "sgd", "learning_rate": 0.01, "epochs": 1}
+            stage = {"augment": "none", "optimizer": "sgd", "learning_rate": 0.1, "epochs": 1}
             recipe = kertl.Recipe(stages=[kertl.Stage("deep", **stage), kertl.Stage(1, **stage)])
             x = np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), dtype="uint8")
             data = kertl.data.from_arrays(x, [0, 1] * 12, validation=8 / 24, test=0, batch_size=8)
