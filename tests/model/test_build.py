@@ -31,6 +31,9 @@ def test_classes_may_be_given_by_name():
         "backbone": "small",
         "kertl": kertl.__version__,
         "thresholds": (),
+        "image_size": (32, 32),
+        "channels": 3,
+        "resize": None,
     }
 
 
