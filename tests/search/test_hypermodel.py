@@ -154,7 +154,7 @@ def test_folds_train_on_versions_and_are_judged_by_the_images_themselves(data, m
     seen = []
     fit = EpochFitter.fit
     monkeypatch.setattr(EpochFitter, "fit", lambda self, *a, **o: seen.append(a) or fit(self, *a, **o))
-    varied = stage("deep", augment="light", views=2)
+    varied = stage("deep", augment="light", views=2, epochs=3)
     hypermodel = TransferHyperModel([backbone()], data, folds=3, space=fixed(varied))
     hp = keras_tuner.HyperParameters()
     hypermodel.fit(hp, hypermodel.build(hp), epochs=1, verbose=0)
