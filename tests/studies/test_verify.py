@@ -49,7 +49,7 @@ def test_cached_and_live_training_are_the_same_at_every_main_boundary(name):
         found = kertl.verify_cached(model, data, at=boundaries[-2], **options)
         assert found.same, found
         if found.engine == "keras":
-            assert found.gradient_difference < 1e-6
+            assert found.gradient_difference < 1e-5  # rounding: 1.9e-6 of a ResNet34 on one processor, 0 on another
     assert flags == [layer.trainable for layer in model._flatten_layers()]
     for value, old in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(value, old)
