@@ -81,7 +81,7 @@ def fine_tune(
         verbose: As in `fit`: 0 for silence, 1 for progress bars, 2 for one line per epoch.
 
     Returns:
-        The run: `model`, `history`, `metrics`.
+        The run: `model`, `history`, `metrics`, `best_stage`, `stages`.
 
     Raises:
         ValueError: If model and data do not go together, or the recipe names an unknown boundary.

@@ -48,8 +48,8 @@ class Trainee:
         self._pristine = [first <= min(firsts[:place], default=first) for place, first in enumerate(firsts)]
         self._source = learner
         self.learner = learner.copy(min(firsts), head_seed=head_seed)
-        self._copied = self.learner.chain.layers(min(firsts), len(self.learner.chain.groups))
-        variables = list({id(v): v for layer in self._copied for v in layer.variables}.values())
+        copied = self.learner.chain.layers(min(firsts), len(self.learner.chain.groups))
+        variables = list({id(v): v for layer in copied for v in layer.variables}.values())
         self._start = list(zip(variables, values_of(variables), strict=True))
         self._fits: dict[tuple[Any, ...], StageFit] = {}
         self._waiting: dict[int, StageFit] = {}
