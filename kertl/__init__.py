@@ -14,6 +14,7 @@ if _typing.TYPE_CHECKING:
     from kertl import callbacks as callbacks
     from kertl import compatibility as compatibility
     from kertl import data as data
+    from kertl import demo as demo
     from kertl import errors as errors
     from kertl import evaluation as evaluation
     from kertl import features as features
@@ -99,6 +100,7 @@ _MODULES = (
     "callbacks",
     "compatibility",
     "data",
+    "demo",
     "errors",
     "evaluation",
     "features",

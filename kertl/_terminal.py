@@ -17,13 +17,13 @@ def shown(verbose: str | bool) -> bool:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Show the messages of the library in a notebook for a while, as the command line does.
+def told(verbose: str | int = "auto") -> Iterator[None]:
+    """Show the messages of the library on a terminal and in a notebook for a while, as the command line does.
 
-    Elsewhere, and if logging has been set up, nothing changes.
+    Elsewhere, with `verbose=0`, and if logging has been set up, nothing changes.
     """
     logger = logging.getLogger("kertl")
-    if not CONSOLE.is_jupyter or logger.hasHandlers():
+    if not verbose or not shown("auto") or logger.hasHandlers():
         yield
         return
     handler, level = RichHandler(console=CONSOLE, show_time=False, show_path=False, show_level=False), logger.level

@@ -21,6 +21,7 @@ __all__ = [
     "Recipe",
     "Stage",
     "named_recipe",
+    "recipe_of",
 ]
 
 SCHEDULES = (
@@ -178,6 +179,8 @@ class Stage:
         one_of("batch_norm", self.batch_norm, ("frozen", "train"))
         one_of("cache", self.cache, ("auto", True, False))
         integer("views", self.views, at_least=0)
+        if self.cache is False and self.views:
+            raise complain("views", "0 with cache=False, since versions of images are cached", self.views)
         if self.cutmix and (self.cache is True or self.views):
             kept = f"cache={self.cache!r}, views={self.views!r}"
             advice = "It pastes pieces of images, not of features. Pass cache=False and views=0, or `mixup`."
@@ -190,7 +193,9 @@ class Stage:
         number("l2_sp", self.l2_sp, at_least=0)
         if self.image_size is not None:
             object.__setattr__(self, "image_size", _size(self.image_size))
-        if self.batch_size not in (None, "full"):
+        if isinstance(self.batch_size, str):
+            one_of("batch_size", self.batch_size, ("full",))
+        elif self.batch_size is not None:
             integer("batch_size", self.batch_size, at_least=1)
 
     def _check_rates(self) -> None:
@@ -283,9 +288,26 @@ def named_recipe(name: str, **changes: Any) -> Recipe:
         ['deep', 'mid', 'full']
     """
     one_of("recipe", name, NAMED)
-    if changes.get("augment") == "none" or changes.get("cutmix"):
-        changes.setdefault("views", 0)  # versions of an image differ by augmentation, and are features
+    if changes.get("augment") == "none" or changes.get("cutmix") or changes.get("cache") is False:
+        changes.setdefault("views", 0)  # versions of an image differ by augmentation, and are cached features
     return Recipe(stages=[dataclasses.replace(stage, **changes) for stage in NAMED[name]])
+
+
+def recipe_of(recipe: Any) -> Recipe:
+    """What somebody passes as a recipe, as a `Recipe`.
+
+    Args:
+        recipe: A recipe, one stage, or the name of a recipe.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if isinstance(recipe, str):
+        return named_recipe(recipe)
+    found = Recipe(stages=[recipe]) if isinstance(recipe, Stage) else recipe
+    if not isinstance(found, Recipe):
+        raise complain("recipe", "a kertl.Recipe, one kertl.Stage, or the name of a recipe", recipe)
+    return found
 
 
 # With cached features epochs cost little; docs/design/features.md has the measurements.

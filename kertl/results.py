@@ -9,7 +9,6 @@ import dataclasses
 import html
 import io
 import json
-import tempfile
 import types
 import typing
 from abc import ABC, abstractmethod
@@ -37,8 +36,9 @@ def called(key: str) -> Mapping[str, Any]:
 class Result(ABC):
     """The result of a function of kertl.
 
-    Derive a frozen dataclass with `repr=False` from it and give it a `table`, and a `plot(path)` where a picture says
-    more. Properties that are computed from the fields and also belong in the JSON go into `DERIVED`.
+    Derive a frozen dataclass with `repr=False` from it and give it a `table`, and where a picture says more a
+    `plot(path=None)` that returns a figure. Properties that are computed from the fields and also belong in the JSON go
+    into `DERIVED`.
 
     Example:
         >>> import dataclasses
@@ -222,8 +222,7 @@ def _picture(result: Any) -> str:
     """The picture of a result as HTML; nothing if it has none."""
     if not hasattr(result, "plot"):
         return ""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "picture.png"
-        result.plot(path)
-        content = base64.b64encode(path.read_bytes()).decode()
+    picture = io.BytesIO()
+    result.plot().savefig(picture, format="png", dpi=150)
+    content = base64.b64encode(picture.getvalue()).decode()
     return f'<img src="data:image/png;base64,{content}" style="max-width: 100%">'

@@ -11,7 +11,7 @@ from typing import Any
 
 from kertl.errors import RunError
 
-__all__ = ["remove_partial", "replace_file", "write_json", "write_text"]
+__all__ = ["remove_partial", "replace_file", "save_figure", "write_json", "write_text"]
 
 _PARTIAL = ".partial-"
 
@@ -41,6 +41,17 @@ def replace_file(path: Path, write: Callable[[Path], Path | None]) -> None:
         raise RunError(
             f"{str(path)!r} cannot be written: {error.strerror or error}. What was there before is untouched."
         ) from error
+
+
+def save_figure(figure: Any, path: str | Path | None, *, dpi: int = 150) -> Any:
+    """Write a matplotlib figure to a file, whose suffix decides the format, if there is a path; returns the figure.
+
+    Raises:
+        RunError: If the file cannot be written.
+    """
+    if path is not None:
+        replace_file(Path(path), lambda beside: figure.savefig(beside, dpi=dpi))
+    return figure
 
 
 def remove_partial(folder: Path, *, older_seconds: float = 0) -> None:

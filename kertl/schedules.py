@@ -246,17 +246,21 @@ class Join(keras.optimizers.schedules.LearningRateSchedule):
         return cls(made, config["lengths"])
 
 
-def plot(schedule: Any, total_steps: int, path: str | Path) -> None:
-    """Draw any Keras schedule into a picture file, such as a PNG.
+def plot(schedule: Any, total_steps: int, path: str | Path | None = None) -> Any:
+    """Draw any Keras schedule.
 
     Args:
         schedule: A schedule of Keras or of this module.
         total_steps: Optimizer steps to draw; >= 1.
-        path: The file; its suffix decides the format.
+        path: A picture file to write, such as a PNG; its suffix decides the format.
+
+    Returns:
+        The matplotlib figure, which a notebook shows.
 
     Example:
         >>> import kertl
-        >>> kertl.schedules.plot(kertl.schedules.OneCycle(1e-3, 1000), 1000, "one_cycle.png")  # doctest: +SKIP
+        >>> kertl.schedules.plot(kertl.schedules.OneCycle(1e-3, 1000), 1000).axes[0].get_ylabel()
+        'learning rate'
     """
     from matplotlib.figure import Figure
 
@@ -271,7 +275,9 @@ def plot(schedule: Any, total_steps: int, path: str | Path) -> None:
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
 
 
 def schedule_named(name: str, peak: float, total_steps: int) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import keras
 
+from kertl._checks import nearest
 from kertl.backbones._packages import import_packages_of
 from kertl.errors import WeightsError
 from kertl.groups import features_of, find_chain
@@ -58,7 +59,8 @@ def load_weights_file(model: keras.Model, path: Path) -> None:
         WeightsError: If the file cannot be read, or holds another architecture; the message names the first difference.
     """
     if not path.is_file():
-        raise WeightsError(f"There is no weights file {str(path)!r}.")
+        hint = nearest(path.name, ["imagenet"]) or "Pass 'imagenet', None for random weights, or a file."
+        raise WeightsError(f"There is no weights file {str(path)!r}. {hint}")
     if holds_model(path):
         _copy_weights(features_of(load_model_file(path)), model, path)
         return

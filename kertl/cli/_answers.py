@@ -39,7 +39,10 @@ def print_table(task: str, files: Sequence[str], answers: Sequence[Answer]) -> N
         table.add_column(heading, justify="right" if numbers else "left", overflow="fold")
     for file, row in zip(files, rows, strict=True):
         table.add_row(*(Text(cell) for cell in (file, *row.values())))
-    Console().print(table)
+    console = Console()
+    # A file name that is broken in two cannot be copied, so the table is as wide as it needs.
+    whole = console.measure(table, options=console.options.update(width=10_000)).maximum
+    console.print(table, width=max(console.width, whole), crop=False, no_wrap=True)
 
 
 def _is_number(text: str) -> bool:

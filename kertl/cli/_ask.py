@@ -101,5 +101,5 @@ def read_model(path: Path) -> tuple["keras.Model", str, list[str]]:
     from kertl.evaluation import output_names
     from kertl.model import task_of
 
-    model = kertl.load(path / "model.keras" if path.is_dir() else path)
+    model = kertl.load(path)
     return model, task_of(model), output_names(model)

@@ -47,6 +47,10 @@ Backbone = Annotated[
 ]
 Weights = Annotated[str, typer.Option(help="imagenet, none, or a file; a trained model has its own.")]
 ImageSize = Annotated[int | None, typer.Option(help="Side in pixels; by default the backbone's own.")]
+Resize = Annotated[
+    str,
+    typer.Option(help="How images become square: stretch, pad or crop; the model remembers it."),
+]
 Views = Annotated[
     int,
     typer.Option(help="Average with predictions for this many augmented versions of each image (see --augment)."),

@@ -17,6 +17,7 @@ def lr_find(
     task: options.Task = "single_label",
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
+    resize: options.Resize = "stretch",
     at: Annotated[str, typer.Option(help="Boundary: deep, mid, full, or the name of a layer group.")] = "deep",
     stage: options.StageFields = None,
     repeats: Annotated[int, typer.Option(help="How often the test is run.")] = 3,
@@ -52,6 +53,7 @@ def lr_find(
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
+        resize=resize,
         validation=validation,
         test=test,
         seed=seed,

@@ -40,6 +40,7 @@ def search(
     task: options.Task = "single_label",
     weights: options.Weights = "imagenet",
     image_size: Annotated[int, typer.Option(help="Side in pixels.")] = 224,
+    resize: options.Resize = "stretch",
     epochs: Annotated[int, typer.Option(help="Epochs of each trial's last stage.")] = 10,
     objective: Annotated[str | None, typer.Option(help="A metric such as val_loss; accuracy by default.")] = None,
     folds: Annotated[int | None, typer.Option(help="Use the mean over this many folds as objective.")] = None,
@@ -86,6 +87,7 @@ def search(
     images = options.read_data(
         Path(data),
         (image_size, image_size),
+        resize=resize,
         validation=validation,
         test=test,
         seed=seed,

@@ -20,6 +20,7 @@ def baselines(
     backbone: options.Backbone = "EfficientNetV2B0",
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
+    resize: options.Resize = "stretch",
     boundary: Annotated[
         list[str] | None, typer.Option(help="Take features after this layer group; repeatable.")
     ] = None,
@@ -43,6 +44,7 @@ def baselines(
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
+        resize=resize,
         validation=validation,
         test=test,
         seed=seed,
@@ -61,6 +63,7 @@ def cross_validate(
     backbone: options.Backbone = "EfficientNetV2B0",
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
+    resize: options.Resize = "stretch",
     folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
     at: Annotated[str, typer.Option(help="Boundary: deep, mid, or the name of a layer group.")] = "deep",
     epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 20,
@@ -93,6 +96,7 @@ def cross_validate(
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
+        resize=resize,
         validation=0,
         test=test,
         seed=seed,
@@ -113,6 +117,7 @@ def learning_curve(
     backbone: options.Backbone = "EfficientNetV2B0",
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
+    resize: options.Resize = "stretch",
     size: Annotated[list[int] | None, typer.Option(help="Number of training images; repeatable.")] = None,
     repeats: Annotated[int, typer.Option(help="How often each number of images is drawn.")] = 3,
     batch_size: options.BatchSize = 32,
@@ -135,6 +140,7 @@ def learning_curve(
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
+        resize=resize,
         validation=validation,
         test=test,
         seed=seed,

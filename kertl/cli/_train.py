@@ -22,6 +22,7 @@ def train(
         str, typer.Option(help="auto, deep, mid, full, gradual, unfreezing, or a recipe.json.")
     ] = "gradual",
     image_size: options.ImageSize = None,
+    resize: options.Resize = "stretch",
     epochs: Annotated[int | None, typer.Option(help="Epochs per stage.")] = None,
     batch_size: options.BatchSize = 32,
     augment: options.Augment = None,
@@ -55,6 +56,7 @@ def train(
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
+        resize=resize,
         validation=validation,
         test=test,
         seed=seed,

@@ -10,7 +10,7 @@ from kertl._checks import integer
 from kertl._transformations import transformations_of
 from kertl.data._image_data import ImageData, check_image_data
 from kertl.data.augment import layers, varied
-from kertl.run_files import replace_file
+from kertl.run_files import save_figure
 from kertl.tasks import task_named
 
 
@@ -60,7 +60,7 @@ def preview_augmentation(
         grid[down, 0].set_ylabel(title, fontsize=9)
     words = ", ".join(f"{name} {amount}" for name, amount in transformations_of(augment)) or "nothing"
     figure.suptitle(f"{augment}: {words}" if isinstance(augment, str) else words, fontsize=10, wrap=True)
-    replace_file(Path(path), lambda beside: figure.savefig(beside, dpi=120))
+    save_figure(figure, path, dpi=120)
 
 
 def _rows(data: ImageData, most: int) -> tuple[np.ndarray, list[str]]:

@@ -13,10 +13,10 @@ import numpy as np
 from kertl import _checks
 from kertl.data._epochs import Epochs
 from kertl.data._issues import Issue
+from kertl.data._labels import renumbered
 from kertl.data._readers import Reader
 from kertl.data._summary import kind_of
 from kertl.errors import DataError
-from kertl.tasks import task_named
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -119,23 +119,8 @@ class ImageDataset(Epochs):
             DataError: If a class of the dataset is not in the list, a target of the list is not in the dataset, or
                 the labels are of another task.
         """
-        task = task or self.task
-        wanted, own = task_named(task), task_named(self.task)
-        if self.labels is None or not (wanted is own or (wanted.one_class and own.one_class)):
-            raise DataError(
-                f"The labels of the images must be for task {task!r}. "
-                f"Received: {'no labels' if self.labels is None else self.task!r}."
-            )
-        names = list(class_names)
-        strange = [name for name in self.class_names if name not in names]
-        lacking = [name for name in names if name not in self.class_names] if wanted.needs_every_name else []
-        if strange or lacking:
-            raise DataError(
-                f"The {wanted.outputs_of} of the images must be {'all of' if lacking else 'among'} {names}. "
-                f"Received: {strange or self.class_names}."
-            )
-        places = np.array([names.index(name) for name in self.class_names], np.int32)
-        return self._unshuffled(wanted.placed(self.labels, places, len(names)), names, task)
+        task, names = task or self.task, list(class_names)
+        return self._unshuffled(renumbered(self.labels, self.task, self.class_names, task, names), names, task)
 
     def changed(
         self, *, image_size: tuple[int, int] | None = None, batch_size: int | None = None, resize: str | None = None

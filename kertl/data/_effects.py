@@ -3,12 +3,13 @@
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from kertl.results import Result, table_text
-from kertl.run_files import replace_file
+from kertl.run_files import save_figure
 
 _LEVEL = 0.05
 
@@ -106,8 +107,15 @@ class AugmentationCheck(Result):
             "because the model never learnt to recognise them. `kertl augment-preview` shows them."
         )
 
-    def plot(self, path: str | Path) -> None:
-        """Draw the differences in accuracy with their intervals into a picture file, such as a PNG."""
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw the differences in accuracy with their intervals.
+
+        Args:
+            path: A picture file to write, such as a PNG; its suffix decides the format.
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+        """
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7.0, 1.2 + 0.24 * len(self.rows)), layout="constrained")
@@ -124,4 +132,4 @@ class AugmentationCheck(Result):
         axes.set_title(f"accuracy without it {self.accuracy:.4f}; red: flagged", loc="left", fontsize=9)
         axes.grid(axis="x", color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
-        replace_file(Path(path), lambda beside: figure.savefig(beside, dpi=150))
+        return save_figure(figure, path)

@@ -14,6 +14,7 @@ import numpy as np
 from kertl import _checks
 from kertl.data._scan import natural
 from kertl.errors import DataError
+from kertl.tasks import task_named
 
 SEPARATOR = ";"
 _FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
@@ -140,6 +141,39 @@ class LabelColumns:
         else:
             found = set(texts)
         return Labelling(self.task, tuple(class_order(found, class_names)), separator)
+
+
+def renumbered(
+    labels: np.ndarray | None, task: str, own: Sequence[str], wanted: str, names: Sequence[str]
+) -> np.ndarray:
+    """Labels in the form of another task and for another list of classes, which are matched by name.
+
+    Args:
+        labels: Labels, or None.
+        task: Their task.
+        own: Their classes or targets.
+        wanted: The task wanted; images of one class each also go with "binary".
+        names: The classes or targets wanted; there may be more classes than the labels have.
+
+    Raises:
+        DataError: If there are no labels, they are of another task, one of their classes is not among those wanted, or
+            they lack a target.
+    """
+    given, goal = task_named(task), task_named(wanted)
+    if labels is None or not (goal is given or (goal.one_class and given.one_class)):
+        raise DataError(
+            f"The labels of the images must be for task {wanted!r}. "
+            f"Received: {'no labels' if labels is None else repr(task)}."
+        )
+    strange = [name for name in own if name not in names]
+    lacking = [name for name in names if name not in own] if goal.needs_every_name else []
+    if strange or lacking:
+        raise DataError(
+            f"The {goal.outputs_of} of the images must be {'all of' if lacking else 'among'} {list(names)}. "
+            f"Received: {strange or list(own)}."
+        )
+    places = np.array([list(names).index(name) for name in own], np.int32)
+    return goal.placed(labels, places, len(names))
 
 
 def names_in(text: str, separator: str) -> tuple[str, ...]:

@@ -90,7 +90,10 @@ def from_directory(
         raise complain("task", "'single_label' or 'binary' for a folder per class", task, advice)
     root = Path(directory)
     if not root.is_dir():
-        raise DataError(f"`directory` must be a folder that holds one folder per class. Received: {str(directory)!r}.")
+        raise DataError(
+            f"`directory` must be a folder that holds one folder per class. Received: {str(directory)!r}, "
+            f"{'a file' if root.exists() else 'which does not exist'}."
+        )
     issues: list[Issue] = []
     fractions = options.fractions
     folders = _folders(root, issues)

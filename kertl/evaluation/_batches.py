@@ -1,13 +1,12 @@
 """Batches from elsewhere: a `tf.data.Dataset` or a `keras.utils.PyDataset`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
 from kertl._checks import complain
-from kertl.data._pixels import refuse_other_range
 
 
 class ForeignBatches:
@@ -15,14 +14,20 @@ class ForeignBatches:
 
     Args:
         source: The dataset; it must end.
-        check_range: Whether the images must be of 0..255.
+        fitted: Makes a batch of images what the model takes.
+
+    Attributes:
+        class_names: The classes in the order of the dataset's class ids, where it says so, as those of
+            `keras.utils.image_dataset_from_directory` do; else None.
 
     Raises:
         ValueError: If the dataset has no end.
     """
 
-    def __init__(self, source: Any, *, check_range: bool) -> None:
-        self._source, self._check_range = source, check_range
+    def __init__(self, source: Any, fitted: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._source, self._fitted = source, fitted
+        names = getattr(source, "class_names", None)
+        self.class_names: list[str] | None = list(names) if names else None
         endless = source.num_batches is None if self._is_py_dataset else int(source.cardinality()) == -1
         if endless:
             raise complain("data", "a dataset that ends", source, "Take as many batches of it as you need.")
@@ -36,9 +41,7 @@ class ForeignBatches:
                 advice = "Batch it with `.batch(32)`." if images.ndim == 3 else ""
                 accepted = "batches of images of shape (batch, height, width, channels)"
                 raise complain("data", accepted, images.shape, advice)
-            if self._check_range:
-                refuse_other_range(images)
-            yield images, None if labels is None else np.asarray(labels)
+            yield self._fitted(images), None if labels is None else np.asarray(labels)
 
     @property
     def labels(self) -> np.ndarray | None:

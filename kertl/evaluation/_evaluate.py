@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,8 +11,9 @@ import numpy as np
 from kertl._checks import complain
 from kertl.data import ImageDataset
 from kertl.evaluation._answers import output_names
-from kertl.evaluation._labels import checked_predictions, matched, truth_of
-from kertl.evaluation._pictures import pictures_of
+from kertl.evaluation._batches import ForeignBatches
+from kertl.evaluation._labels import checked_predictions, matched, names_of, truth_of
+from kertl.evaluation._pictures import labelled_folder, pictures_of
 from kertl.evaluation._predict import asked
 from kertl.evaluation._thresholds import thresholds_of
 from kertl.model import task_of
@@ -37,9 +39,11 @@ def evaluate(
 
     Args:
         model: A model whose task is that of the data, shape `(batch, outputs)`.
-        data: An `ImageData`, of which `part` is evaluated, or one of its datasets; a pair of arrays, images of 0..255
+        data: An `ImageData`, of which `part` is evaluated, or one of its datasets; the path of a folder with one folder
+            of images per class; a pair of arrays, images of 0..255
             and their labels; a `tf.data.Dataset` or `keras.utils.PyDataset` of batches of both. Class ids in arrays are
-            the numbers of the model's outputs.
+            the numbers of the model's outputs; so are those of a `tf.data.Dataset` without `class_names`, an attribute
+            that `keras.utils.image_dataset_from_directory` sets and `map` loses.
         part: "train", "validation" or "test".
         predictions: The result of `kertl.predict` for the same images, if you have it already.
         views: As in `kertl.predict`.
@@ -77,11 +81,12 @@ def evaluate(
         ['accuracy', 'balanced_accuracy', 'classes']
     """
     images, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    pictures = pictures_of(model, images, part)
+    pictures = labelled_folder(model, images) if isinstance(images, str | Path) else pictures_of(model, images, part)
     options: dict[str, Any] = {"views": views, "augment": augment, "seed": seed}
     if isinstance(pictures, ImageDataset) and y is None:
         labelled = matched(model, pictures)
         task, names, truth = task_named(labelled.task), labelled.class_names, np.asarray(labelled.labels)
+        own: Sequence[str] | None = pictures.class_names
         said = asked(model, pictures, **options)[0] if predictions is None else predictions
     else:
         if predictions is None:
@@ -92,10 +97,11 @@ def evaluate(
         if y is None:
             raise complain("data", "images with their labels", data)
         task = task_named(task_of(model))
-        names = output_names(model)
-        truth = truth_of(task, y, names, len(said))
+        own = pictures.class_names if task.name != "regression" and isinstance(pictures, ForeignBatches) else None
+        names = names_of(model, own) if own else output_names(model)
+        truth = truth_of(task, y, names, len(said), own)
     said = checked_predictions(model, said, len(truth))
-    asked_of = _labelled(pictures, names) if y is None and not task.one_class else np.arange(len(names))
+    asked_of = np.arange(len(names)) if task.one_class or not own else _places(own, names)
     thresholds = thresholds_of(model, said.shape[1])
     if len(asked_of) < len(names):  # nobody has said whether images are of the other classes
         told = [names[place] for place in asked_of]
@@ -105,9 +111,9 @@ def evaluate(
     return {**found, **_missing(task.members(truth, len(names)), names)}
 
 
-def _labelled(pictures: Any, names: Sequence[str]) -> np.ndarray:
-    """The places of the model's classes that the labels of a dataset tell of."""
-    return np.array([place for place, name in enumerate(names) if name in pictures.class_names], int)
+def _places(told: Sequence[str], names: Sequence[str]) -> np.ndarray:
+    """The places of those of the model's classes that labels tell of."""
+    return np.array([place for place, name in enumerate(names) if name in told], int)
 
 
 def _missing(members: np.ndarray | None, names: list[str]) -> dict[str, list[str]]:

@@ -1,5 +1,6 @@
 """Labels in a model's numbering: classes are matched by name, class ids are the numbers of its outputs."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,14 +10,17 @@ import numpy as np
 from kertl._checks import complain
 from kertl.data import ImageDataset
 from kertl.data._array_labels import read_labels
+from kertl.data._labels import renumbered
 from kertl.model import model_info, task_of
 from kertl.tasks import Task, task_named
+
+_logger = logging.getLogger(__name__)
 
 
 def matched(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
     """A dataset in data order with labels numbered like the classes of the model, which are matched by name.
 
-    A model that does not know the names of its classes takes those of the data, in their order.
+    A model that does not know the names of its classes takes those of the data in their order, which is logged.
 
     Raises:
         DataError: If the data have a class that the model does not know, lack a target, or are of another task.
@@ -24,8 +28,7 @@ def matched(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
     """
     if dataset.labels is None:
         raise complain("data", "a dataset that has labels", dataset)
-    info = model_info(model)
-    names = info.class_names if info is not None and info.class_names else dataset.class_names
+    names = names_of(model, dataset.class_names)
     task = task_named(task_of(model, dataset.task))
     labelled = dataset.relabelled(names, task.name)
     outputs = task.outputs(len(names))
@@ -38,30 +41,49 @@ def matched(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
     return labelled
 
 
-def truth_of(task: Task, y: Any, names: Sequence[str], size: int) -> np.ndarray:
-    """Labels from an array, in the form of the task.
+def names_of(model: keras.Model, own: Sequence[str]) -> list[str]:
+    """The classes or targets of a model; if it does not know their names, those of the data, which is logged."""
+    info = model_info(model)
+    if info is not None and info.class_names:
+        return list(info.class_names)
+    _logger.warning(
+        "%r does not know the names of its classes, so those of the data are taken in their order: %s. "
+        "`kertl.load` knows the names that `kertl.save` wrote; `keras.models.load_model` does not.",
+        model.name,
+        list(own),
+    )
+    return list(own)
+
+
+def truth_of(task: Task, y: Any, names: Sequence[str], size: int, own: Sequence[str] | None = None) -> np.ndarray:
+    """Labels from an array, in the form of the task, numbered like the classes of the model.
 
     Args:
         task: The task of the model.
-        y: Names of classes, or class ids, which are the numbers of the model's outputs, also as one-hot rows; rows of
-            0 and 1 for several labels; numbers for a regression.
+        y: Names of classes, or class ids, also as one-hot rows; rows of 0 and 1 for several labels; numbers for a
+            regression.
         names: The classes or targets of the model.
         size: Number of images.
+        own: The classes in the order of the labels' ids, which are matched with `names` by name; None if the ids are
+            the numbers of the model's outputs.
 
     Raises:
-        DataError: If there are not as many labels as images, or they are not the task's.
+        DataError: If there are not as many labels as images, they are not the task's, or they have a class that the
+            model does not know.
     """
-    y = np.asarray(y)
+    y, told = np.asarray(y), list(own or names)
     if task.one_class:
-        if y.ndim == 2 and y.shape[1] == len(names) and (np.sort(y, axis=1) == [0] * (len(names) - 1) + [1]).all():
+        if y.ndim == 2 and y.shape[1] == len(told) and (np.sort(y, axis=1) == [0] * (len(told) - 1) + [1]).all():
             y = y.argmax(axis=1)
         if y.dtype.kind in "bf" and (y == np.rint(y)).all():
             y = y.astype(np.int64)
-    elif y.shape[1:] != (len(names),) and not (y.ndim == 1 and len(names) == 1):
-        accepted = f"of shape (images, {len(names)}), one column for each of {list(names)}"
+    elif y.shape[1:] != (len(told),) and not (y.ndim == 1 and len(told) == 1):
+        accepted = f"of shape (images, {len(told)}), one column for each of {told}"
         raise complain("y", accepted, y.shape)
-    texts, labelling = read_labels(y, size, task.name, names)
-    return labelling.array(texts)
+    form = "single_label" if own and task.one_class else task.name
+    texts, labelling = read_labels(y, size, form, told)
+    labels = labelling.array(texts)
+    return renumbered(labels, form, told, task.name, names) if own else labels
 
 
 def checked_predictions(model: keras.Model, predictions: Any, images: int | None = None) -> np.ndarray:

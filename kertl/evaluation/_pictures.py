@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from kertl._checks import complain, one_of
-from kertl.data import ImageData, ImageDataset, images, read_image
+from kertl.data import ImageData, ImageDataset, from_directory, images, read_image
 from kertl.data._pixels import array_images, refuse_other_range
 from kertl.data._readers import ArrayReader, resized
 from kertl.errors import DataError
@@ -48,7 +48,7 @@ def pictures_of(model: keras.Model, data: Any, part: str) -> ImageDataset | Fore
         return _as_taken(model, data.in_order())
     tensorflow = sys.modules.get("tensorflow")
     if isinstance(data, keras.utils.PyDataset) or (tensorflow and isinstance(data, tensorflow.data.Dataset)):
-        return ForeignBatches(data, check_range=model_info(model) is not None)
+        return ForeignBatches(data, lambda x: _fitted(model, x)[0])
     if isinstance(data, str | Path):
         return images_for(model, [data])
     if isinstance(data, bytes | bytearray | Image.Image):
@@ -78,6 +78,16 @@ def images_for(model: keras.Model, paths: Iterable[str | Path], *, batch_size: i
     if unread:
         raise DataError(f"Every image that is named must be readable. Received: {'; '.join(map(str, unread[:3]))}.")
     return found
+
+
+def labelled_folder(model: keras.Model, folder: str | Path) -> ImageDataset:
+    """The images of a folder with one folder per class, at the size of a model and resized in its way.
+
+    Raises:
+        DataError: If there is no such folder, or it has no images in folders.
+    """
+    options: dict[str, Any] = {"image_size": _size_of(model), "resize": resize_of(model), "validation": 0, "test": 0}
+    return from_directory(folder, **options).train.in_order()
 
 
 def resize_of(model: keras.Model) -> str:
@@ -149,21 +159,24 @@ def _decoded(model: keras.Model, items: Sequence[Any]) -> ImageDataset:
 
 
 def _from_array(model: keras.Model, x: np.ndarray) -> ImageDataset:
-    """One image or several; unchanged if they have the model's shape, else resized."""
+    """One image or several."""
     if x.ndim == 2:
         x = x[..., None]
-    if x.ndim == 3:
-        x = x[None]
+    return _dataset(*_fitted(model, x[None] if x.ndim == 3 else x))
+
+
+def _fitted(model: keras.Model, x: np.ndarray) -> tuple[np.ndarray, str | None]:
+    """Images of shape `(n, height, width, channels)` as a model takes them, and how they were resized, if they were."""
     size, channels = picture_shape(model)
     if x.ndim == 4 and x.size and size in (None, x.shape[1:3]) and channels in (None, x.shape[-1]):
         if model_info(model) is not None:  # a model from elsewhere may take another range
             refuse_other_range(x)
-        return _dataset(x, None)
+        return x, None
     pixels = array_images(x)
     if channels not in (None, 3):
         raise complain("data", f"images with {channels} channels, as {model.name!r} takes them", x.shape)
     resize = resize_of(model)
-    return _dataset(resized(pixels, size or pixels.shape[1:3], resize), resize)
+    return resized(pixels, size or pixels.shape[1:3], resize), resize
 
 
 def _dataset(x: np.ndarray, fitted: str | None) -> ImageDataset:

@@ -5,7 +5,7 @@ from kertl.model._at_size import at_size
 from kertl.model._boundary import cut, flags_kept, freeze, set_trainable, split, train_groups
 from kertl.model._build import build
 from kertl.model._extend import extend_classes
-from kertl.model._files import load, save
+from kertl.model._files import MODEL_FILE, load, save
 from kertl.model._info import DEFAULT_THRESHOLD, ModelInfo, keep_info, model_info, picture_shape, set_model_info
 from kertl.model._note_data import note_data
 from kertl.model._outputs import UNITS_LAYER, output_layer, target_spreads, task_of
@@ -14,6 +14,7 @@ from kertl.model._stage_model import FrozenPrefix, stage_model
 
 __all__ = [
     "DEFAULT_THRESHOLD",
+    "MODEL_FILE",
     "UNITS_LAYER",
     "FrozenPrefix",
     "ModelInfo",

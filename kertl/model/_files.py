@@ -14,6 +14,8 @@ from kertl.model._outputs import graph_ends
 from kertl.run_files import replace_file
 
 _MEMBER = "kertl.json"
+MODEL_FILE = "model.keras"
+"""The file of a run directory that holds its model."""
 
 
 def save(model: keras.Model, path: str | Path) -> None:
@@ -49,7 +51,7 @@ def load(path: str | Path) -> keras.Model:
     """Load a model from a `.keras` file, not compiled, with what `kertl.save` noted about it.
 
     Args:
-        path: A `.keras` file, written by kertl or by plain Keras.
+        path: A `.keras` file, written by kertl or by plain Keras; or a run directory, whose model.keras is loaded.
 
     Raises:
         WeightsError: If there is no such file or Keras cannot load it; Keras' safe mode stays on.
@@ -65,7 +67,7 @@ def load(path: str | Path) -> keras.Model:
         ...     kertl.model.model_info(kertl.load(Path(folder) / "m.keras")).class_names
         ('cat', 'dog')
     """
-    path = Path(path)
+    path = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
     if not path.is_file():
         raise WeightsError(f"There is no model file {str(path)!r}.")
     import_packages_of(path)

@@ -102,9 +102,16 @@ class Baselines(Result):
             table.add_row(name, str(here[methods[0]].features), *cells)
         return table_text(table) + "\n".join(self._sentences())
 
-    def plot(self, path: str | Path) -> None:
-        """Draw the validation accuracies by depth into a picture file, such as a PNG."""
-        draw(self.rows, self.majority, self.images["validation"], Path(path))
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw the validation accuracies by depth.
+
+        Args:
+            path: A picture file to write, such as a PNG; its suffix decides the format.
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+        """
+        return draw(self.rows, self.majority, self.images["validation"], path)
 
     def _sentences(self) -> list[str]:
         best, count = self.best, self.images["validation"]
@@ -137,8 +144,8 @@ def baselines(
     Args:
         model: A backbone, or a classifier, whose head is left out.
         data: Images with one class each, in a training and a validation set.
-        boundaries: Names of layer groups at whose ends to look, see `kertl.layer_groups`; by default those where a
-            main boundary ends.
+        boundaries: Names of layer groups at whose ends to look, see `kertl.layer_groups`, or "deep" and "mid" for the
+            features that stages there begin with; by default the groups where a main boundary ends.
         seed: Seed that chooses training images if there are more than 20,000; >= 0.
         cache_dir: Where features are cached, as in `kertl.extract`.
 

@@ -31,7 +31,7 @@ class Depths:
 
     Args:
         model: A backbone or a classifier, whose head is left out.
-        boundaries: Names of the layer groups at whose ends to look; by default the main boundaries.
+        boundaries: Names of the layer groups at whose ends to look, or "deep" or "mid"; by default the main boundaries.
 
     Raises:
         ValueError: If there is no such group.
@@ -40,7 +40,7 @@ class Depths:
     def __init__(self, model: keras.Model, boundaries: Sequence[str] | None) -> None:
         chain = find_chain(model)
         groups = chain.backbone_groups
-        self._model, sizes = _pooled(chain, model, [groups.index(group) for group in _chosen(groups, boundaries)])
+        self._model, sizes = _pooled(chain, model, [groups.index(group) for group in _chosen(chain, boundaries)])
         found, start = [], 0
         for number, size in sizes.items():
             following = groups[number + 1].name if number + 1 < len(groups) else "deep"
@@ -54,15 +54,17 @@ class Depths:
         return np.asarray(extract(self._model, images, at="deep", cache_dir=cache_dir).values, np.float32)
 
 
-def _chosen(groups: Sequence[LayerGroup], boundaries: Sequence[str] | None) -> list[LayerGroup]:
+def _chosen(chain: Chain, boundaries: Sequence[str] | None) -> list[LayerGroup]:
+    groups = chain.backbone_groups
     if boundaries is None:
         return [group for group in groups if group.boundary == "main"]
-    names = [group.name for group in groups]
-    if isinstance(boundaries, str) or not boundaries or not set(boundaries) <= set(names):
-        raise complain(
-            "boundaries", f"a list of names of layer groups, among {', '.join(map(repr, names))}", boundaries
-        )
-    return [group for group in groups if group.name in boundaries]
+    begins = {at: chain.first_trained(at) for at in ("deep", "mid")}
+    ends = {at: groups[number - 1] for at, number in begins.items() if number}
+    ends |= {group.name: group for group in groups}
+    if isinstance(boundaries, str) or not boundaries or not set(boundaries) <= ends.keys():
+        raise complain("boundaries", f"a list of names among {', '.join(map(repr, ends))}", boundaries)
+    wanted = [ends[name] for name in boundaries]
+    return [group for group in groups if group in wanted]
 
 
 def _pooled(chain: Chain, model: keras.Model, numbers: Sequence[int]) -> tuple[keras.Model, dict[int, int]]:

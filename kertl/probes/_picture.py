@@ -6,20 +6,20 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kertl.run_files import replace_file
+from kertl.run_files import save_figure
 
 # Colour-blind safe (Okabe & Ito, 2008), with marks that can be distinguished in grey.
 _LOOKS = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"))
 
 
-def draw(rows: Sequence[Any], majority: float, images: int, path: Path) -> None:
+def draw(rows: Sequence[Any], majority: float, images: int, path: str | Path | None) -> Any:
     """A line per method over single boundaries from input to end, and marks for those joined.
 
     Args:
         rows: The baselines.
         majority: The accuracy of always predicting the largest class.
         images: How many images the accuracies are measured on.
-        path: Where the picture is written; its suffix decides the format.
+        path: Where the picture is written, if at all; its suffix decides the format.
     """
     names = list(dict.fromkeys(row.boundary for row in rows))
     single = [name for name in names if " + " not in name]
@@ -41,4 +41,4 @@ def draw(rows: Sequence[Any], majority: float, images: int, path: Path) -> None:
     axes.grid(axis="y", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right upper", frameon=False, fontsize=9)
-    replace_file(path, lambda beside: figure.savefig(beside, dpi=150))
+    return save_figure(figure, path)

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from kertl.run_files import replace_file
+from kertl.run_files import save_figure
 
 # Colour-blind safe (Okabe & Ito, 2008), with marks that can be distinguished in grey.
 _LOOKS = {"valley": ("#D55E00", "o"), "steep": ("#009E73", "^"), "minimum": ("#CC79A7", "s"), "slide": ("#E69F00", "D")}
 
 
-def draw(test: Any, path: Path | None) -> Figure:
+def draw(test: Any, path: str | Path | None) -> Any:
     """The smoothed losses over the rates, those of single steps in the background, and a mark for each suggestion.
 
     Args:
@@ -46,6 +46,4 @@ def draw(test: Any, path: Path | None) -> Figure:
     axes.grid(axis="y", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right upper", frameon=False, fontsize=9)
-    if path is not None:
-        replace_file(path, lambda beside: figure.savefig(beside, dpi=150))
-    return figure
+    return save_figure(figure, path)

@@ -119,7 +119,7 @@ class RangeTest(Result):
         Returns:
             The matplotlib figure, which a notebook shows.
         """
-        return draw(self, None if path is None else Path(path))
+        return draw(self, path)
 
     def _sentence(self) -> str:
         if self.suggestion is None or self.suggestion_range is None:

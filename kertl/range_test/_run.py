@@ -6,7 +6,7 @@ import keras
 
 from kertl._checks import complain, integer
 from kertl.callbacks import EpochSeeds
-from kertl.data import ImageDataset, data_errors
+from kertl.data import ImageData, ImageDataset, data_errors
 from kertl.hardware import scope_of
 from kertl.model import target_spreads, task_of
 from kertl.optimizers import optimizer_named
@@ -42,8 +42,9 @@ def lr_range_test(
 
     Args:
         model: The model; built.
-        data: `data.train`, a finite `keras.utils.PyDataset` or `tf.data.Dataset` of batches, or arrays `(x, y)` or
-            `(x, y, weights)`. If it has fewer batches than the test has steps, it is used again.
+        data: An `ImageData`, whose training set is used, or one of its parts; a finite `keras.utils.PyDataset` or
+            `tf.data.Dataset` of batches; or arrays `(x, y)` or `(x, y, weights)`. If it has fewer batches than the test
+            has steps, it is used again.
         repeats: How often the test is run, each time with another order of the data (except for a `tf.data.Dataset`,
             which has its own) and other seeds of dropout; >= 1.
         seed: Seed of both; >= 0. kertl's data has its own seed for the order.
@@ -72,6 +73,7 @@ def lr_range_test(
     Reference:
         Smith, "Cyclical Learning Rates for Training Neural Networks", 2017. https://arxiv.org/abs/1506.01186
     """
+    data = data.train if isinstance(data, ImageData) else data
     integer("repeats", repeats, at_least=1)
     integer("seed", seed, at_least=0)
     integer("batch_size", batch_size, at_least=1)

@@ -15,6 +15,9 @@ from kertl.tasks import loss_named, task_named
 
 _logger = logging.getLogger(__name__)
 
+PLAIN_LOSS = "val_loss without smoothing and penalties"
+"""What stages that monitor different losses are compared by."""
+
 
 class BestStage:
     """Keeps the weights of the stage with the best value, and is saved in the checkpoints like a callback.
@@ -43,7 +46,7 @@ class BestStage:
     @property
     def metric(self) -> str:
         """What stages are compared by: the monitored metric if it is the same for all, else the plain loss."""
-        return "val_loss" if self._by_loss else "unsmoothed val_loss"
+        return "val_loss" if self._by_loss else PLAIN_LOSS
 
     def offer(
         self,

@@ -20,7 +20,7 @@ from kertl import hardware
 from kertl.data import ImageData
 from kertl.errors import RunError
 from kertl.groups import find_chain
-from kertl.model import architecture, save
+from kertl.model import MODEL_FILE, architecture, save
 from kertl.recipe import Recipe
 from kertl.run_files import remove_partial, replace_file, write_json, write_text
 from kertl.runner._checkpoint_files import CheckpointFiles
@@ -29,7 +29,7 @@ from kertl.runner._lock import locked
 _logger = logging.getLogger(__name__)
 
 RECIPE, DATA, BATCHES, ARCHITECTURE = "recipe.json", "data.csv", "data.json", "model.json"
-HISTORY, METRICS, MODEL, CHOICES, START = "history.csv", "metrics.json", "model.keras", "choices.json", "start.npz"
+HISTORY, METRICS, CHOICES, START = "history.csv", "metrics.json", "choices.json", "start.npz"
 
 
 class RunDirectory:
@@ -53,7 +53,7 @@ class RunDirectory:
     @property
     def finished(self) -> bool:
         """Whether it holds a finished run."""
-        return self.path is not None and (self.path / METRICS).is_file() and (self.path / MODEL).is_file()
+        return self.path is not None and (self.path / METRICS).is_file() and (self.path / MODEL_FILE).is_file()
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -177,7 +177,7 @@ class RunDirectory:
     def write_model(self, model: keras.Model) -> None:
         """Save the model as it is now."""
         if self.path is not None:
-            save(model, self.path / MODEL)
+            save(model, self.path / MODEL_FILE)
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write the metrics, which ends the run."""

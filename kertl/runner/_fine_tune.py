@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import complain, number, one_of
+from kertl._checks import number, one_of
 from kertl._terminal import told
 from kertl.compatibility import Findings, check
 from kertl.data import ImageData, check_image_data
@@ -19,12 +19,12 @@ from kertl.errors import DataError, DivergedError
 from kertl.evaluation import evaluate, predict, tune_thresholds
 from kertl.groups import find_chain
 from kertl.model import at_size, flags_kept, load, model_info, note_data, output_layer, set_model_info
-from kertl.recipe import NAMED, PRECISIONS, Recipe, named_recipe
+from kertl.recipe import NAMED, PRECISIONS, Recipe, Stage, recipe_of
 from kertl.results import plain
 from kertl.runner._auto import AutoRecipe, choose_recipe
 from kertl.runner._best_stage import BestStage
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
-from kertl.runner._directory import MODEL, RunDirectory, read_metrics
+from kertl.runner._directory import RunDirectory, read_metrics
 from kertl.runner._journal import Journal, Snapshot
 from kertl.runner._run import Run, StageValue
 from kertl.runner._signals import Stop, stopping
@@ -40,7 +40,7 @@ def fine_tune(
     model: keras.Model,
     data: ImageData,
     *,
-    recipe: str | Recipe = "gradual",
+    recipe: str | Recipe | Stage = "gradual",
     run_dir: str | Path | None = None,
     cache_dir: str | Path | None = None,
     precision: str | None = None,
@@ -62,9 +62,9 @@ def fine_tune(
             the validation set.
         data: The images; `kertl.data` makes them. Without a validation set the training loss chooses the weights.
         recipe: "deep", "mid", "full", "gradual" (deep, mid, full), "unfreezing" (what `kertl.gradual_unfreezing` makes
-            of the model), a `kertl.Recipe`, or "auto": stages chosen from the number of images, the classes, and what
-            `kertl.baselines` finds by depth. The reasons are logged, and written to choices.json before anything is
-            trained.
+            of the model), a `kertl.Recipe`, one `kertl.Stage`, or "auto": stages chosen from the number of images, the
+            classes, and what `kertl.baselines` finds by depth. The reasons are shown, and written to choices.json
+            before anything is trained.
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,
             history.csv, metrics.json, model.keras, checkpoints/, features/ and tensorboard/. A run that was interrupted
             there resumes from its last checkpoint, and ends with the weights, bit for bit, that it would have had; a
@@ -78,7 +78,9 @@ def fine_tune(
         checkpoint_seconds: A checkpoint is written when a stage begins, when an epoch ends, and in mid-epoch after this
             many seconds, but rarely enough to take at most 3 % of the time; 0 writes after every batch, however long it
             takes. SIGINT (Ctrl-C) and SIGTERM write one too and end the run; a second signal ends it at once.
-        verbose: As in `fit`: 0 for silence, 1 for progress bars, 2 for one line per epoch.
+        verbose: As in `fit`: 0 for silence, 1 for progress bars, 2 for one line per epoch. On features in memory a
+            whole epoch is one step, so that the bar shows 1/1. Above 0, what kertl decides is shown on a terminal and
+            in a notebook; everywhere it goes to the logger "kertl".
 
     Returns:
         The run: `model`, `history`, `metrics`, `best_stage`, `stages`.
@@ -106,18 +108,16 @@ def fine_tune(
     """
     if isinstance(recipe, str):
         one_of("recipe", recipe, ("auto", "unfreezing", *NAMED))
-    wanted = recipe
-    if recipe == "unfreezing":
-        wanted = gradual_unfreezing(model)
-    elif isinstance(recipe, str) and recipe != "auto":
-        wanted = named_recipe(recipe)
+    wanted = None
+    if recipe != "auto":
+        wanted = gradual_unfreezing(model) if recipe == "unfreezing" else recipe_of(recipe)
     _check(model, data, wanted)
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
     one_of("precision", precision, (None, *PRECISIONS))
     note_data(model, data)
     directory = RunDirectory(run_dir, cache_dir)
-    with told(), directory.in_use():
-        recipe = wanted if isinstance(wanted, Recipe) else _chosen_recipe(model, data, directory)
+    with told(verbose), directory.in_use():
+        recipe = wanted or _chosen_recipe(model, data, directory)
         recipe = recipe if precision is None else dataclasses.replace(recipe, precision=precision)
         check_callbacks(callbacks)
         if directory.finished:
@@ -217,14 +217,12 @@ def _chosen_recipe(model: keras.Model, data: ImageData, directory: RunDirectory)
     return chosen.recipe
 
 
-def _check(model: keras.Model, data: ImageData, recipe: str | Recipe) -> None:
+def _check(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
     """Find at the start what would otherwise fail after hours."""
     check_image_data(data)
-    if not isinstance(recipe, Recipe) and recipe != "auto":
-        raise complain("recipe", "the name of a recipe or a kertl.Recipe", recipe)
     _check_task(model, data)
-    stages = recipe.stages if isinstance(recipe, Recipe) else ()
-    if isinstance(recipe, Recipe) and data.validation is None:
+    stages = recipe.stages if recipe else ()
+    if recipe and data.validation is None:
         refuse_unsupported(recipe, WITHOUT_VALIDATION)
     if any(stage.class_weights for stage in stages):
         _ = data.class_weights  # raises if the task has none
@@ -286,7 +284,7 @@ def _check_task(model: keras.Model, data: ImageData) -> None:
 
 def _finished_run(model: keras.Model, recipe: Recipe, directory: RunDirectory) -> Run:
     path = Path(str(directory.path))
-    saved = load(path / MODEL)
+    saved = load(path)
     model.set_weights(saved.get_weights())
     if (info := model_info(saved)) is not None:
         set_model_info(model, info)

@@ -97,4 +97,4 @@ class Run(Result):
         Returns:
             The matplotlib figure, which a notebook shows.
         """
-        return draw(self.rows, self.best_stage, None if path is None else Path(path))
+        return draw(self.rows, self.best_stage, path)

@@ -56,9 +56,16 @@ class Importance(Result):
             table.add_row(name, *(f"{number:.3f}" for number in numbers))
         return f"{table_text(table)}Importance: {self.note}."
 
-    def plot(self, path: str | Path) -> None:
-        """Write a picture; the suffix is its format."""
-        draw(self.names, self.means, self.standard_deviations, self.note, Path(path))
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw a bar for each hyperparameter.
+
+        Args:
+            path: A picture file to write, such as a PNG; its suffix decides the format.
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+        """
+        return draw(self.names, self.means, self.standard_deviations, self.note, path)
 
 
 def importance_of(values: Sequence[dict[str, Any]], objective: Sequence[float], seed: int) -> Importance:

@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
-from kertl.run_files import replace_file
+from kertl.run_files import save_figure
 
 
 def draw(
-    names: Sequence[str], means: Sequence[float], standard_deviations: Sequence[float], title: str, path: Path
-) -> None:
+    names: Sequence[str],
+    means: Sequence[float],
+    standard_deviations: Sequence[float],
+    title: str,
+    path: str | Path | None,
+) -> Any:
     """A bar for each hyperparameter, the most important on top.
 
     Args:
@@ -18,7 +23,7 @@ def draw(
         means: How important each is.
         standard_deviations: Standard deviation of each.
         title: What the picture shows.
-        path: Where the picture is written; its suffix decides the format.
+        path: Where the picture is written, if at all; its suffix decides the format.
     """
     figure = Figure(figsize=(6.4, 1.2 + 0.32 * max(3, len(names))), layout="constrained")
     axes = figure.add_subplot()
@@ -29,4 +34,4 @@ def draw(
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    replace_file(path, lambda beside: figure.savefig(beside, dpi=150))
+    return save_figure(figure, path)

@@ -1,5 +1,6 @@
 """`cross_validate`: several trainings on one extraction, each evaluated on images that it did not see."""
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,17 +10,20 @@ import keras
 import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
-from kertl._checks import complain, integer
+from kertl._checks import integer
+from kertl._terminal import told
 from kertl.data import ImageData, check_image_data, joined
 from kertl.groups import drawing_from
 from kertl.hardware import scope_of
 from kertl.heads import Head
 from kertl.model import flags_kept
 from kertl.range_test import suggested_rate
-from kertl.recipe import Recipe, Stage, named_recipe
+from kertl.recipe import Recipe, Stage, recipe_of
 from kertl.studies._cross_validation import CrossValidation, Fold
 from kertl.studies._folds import folds_of
 from kertl.training import FeaturePool, Given, Learner, Trainee, refuse_unsupported, with_head
+
+_logger = logging.getLogger(__name__)
 
 _STAGE = Stage("deep", epochs=20, learning_rate=3e-3, augment="none")
 
@@ -72,14 +76,14 @@ def cross_validate(
         Bengio & Grandvalet, "No unbiased estimator of the variance of k-fold cross-validation", 2004, for the limits of
             the standard deviation.
     """
-    recipe = _recipe(recipe)
+    recipe = recipe_of(recipe)
     _check(data, folds, recipe, seed)
     images = joined([part for part in (data.train, data.validation) if part is not None])
     labels, fold_of = folds_of(data, folds, seed)
     learner = Learner.of(with_head(model, data, head), data.task)
     start = time.perf_counter()
     pool = FeaturePool(learner, seed=seed, precision=recipe.precision, cache_dir=cache_dir)
-    with scope_of(model), flags_kept(learner.model), drawing_from(seed):
+    with told(), scope_of(model), flags_kept(learner.model), drawing_from(seed):
         trainee = Trainee(learner, recipe, pool, head_seed=seed, find_rate=suggested_rate)
         givens = [Given.fold(data, images, fold_of, number, seed + number) for number in range(folds)]
         trainee.prepare(givens[0])
@@ -92,7 +96,9 @@ def cross_validate(
             rows = trainee.run(given, seed=seed + number)
             judged = np.flatnonzero(fold_of == number)
             predictions[judged] = _by_class(trainee.predict(images.subset(judged, shuffle=False)), data)
-            found.append(_judge(number, len(images.files) - len(judged), labels[judged], predictions[judged], rows))
+            fold = _judge(number, len(images.files) - len(judged), labels[judged], predictions[judged], rows)
+            _logger.info("Fold %d of %d: accuracy %.4f on %d images.", number + 1, folds, fold.accuracy, len(judged))
+            found.append(fold)
     return CrossValidation(
         folds=tuple(found),
         files=tuple(images.files),
@@ -103,15 +109,6 @@ def cross_validate(
         extraction_seconds=extraction_seconds,
         training_seconds=time.perf_counter() - start,
     )
-
-
-def _recipe(recipe: Recipe | Stage | str) -> Recipe:
-    if isinstance(recipe, str):
-        return named_recipe(recipe)
-    found = Recipe(stages=[recipe]) if isinstance(recipe, Stage) else recipe
-    if not isinstance(found, Recipe):
-        raise complain("recipe", "a kertl.Recipe, one kertl.Stage, or the name of a recipe", recipe)
-    return found
 
 
 def _check(data: ImageData, folds: int, recipe: Recipe, seed: int) -> None:

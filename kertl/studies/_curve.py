@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from rich import box
@@ -15,6 +15,7 @@ from kertl.studies._power_law import PowerLaw
 
 # The share of the error that doubling the images must be expected to remove for more images to be worth collecting.
 WORTHWHILE = 0.1
+_DEEPER = "Train deeper layers, or try another backbone."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,23 +86,21 @@ class LearningCurve(Result):
 
     @property
     def reasons(self) -> str:
-        """The advice and why, in one sentence."""
+        """The advice and why, in a few sentences."""
         last = self.points[-1]
-        expected = f"twice the {last.size} images are expected to remove {self.gain:.0%} of the error"
-        above = f"accuracy is {self.gap:.4f} higher on training images than on validation images"
-        noise = f"twice the standard error is {2 * self.standard_error:.4f}"
+        expected = f"by the fitted curve, twice the {last.size} images would remove about {self.gain:.0%} of the error"
+        gap = f"training accuracy is {self.gap:.4f} above validation accuracy"
+        noise = f"twice the standard error, {2 * self.standard_error:.4f}"
         if self.advice == "more data":
-            return f"More data: {expected}, and {above} ({noise}), a gap that more images narrow."
+            return f"More data: {expected}; {gap}, more than {noise}, and more images narrow that."
         if self.gain >= WORTHWHILE:
-            return f"More model: {expected}, but {above}, no more than noise ({noise}): these features hold no more."
-        return (
-            f"More model: {expected}, which is little; {above} ({noise}). Train deeper layers, or try a new backbone."
-        )
+            return f"More model: {expected}, but {gap}, within {noise}. {_DEEPER}"
+        return f"More model: {expected}, which is little. {_DEEPER}"
 
     def table(self) -> str:
         """The sizes as text."""
         table = Table(box=box.SIMPLE)
-        for heading in ("training images", "repeats", "validation", "std. dev.", "training", "by the law"):
+        for heading in ("training images", "repeats", "validation", "std. dev.", "training", "fitted curve"):
             table.add_column(heading, justify="right")
         for point in self.points:
             repeats = len(point.validation)
@@ -117,6 +116,13 @@ class LearningCurve(Result):
             f"Extraction {self.extraction_seconds:.1f} s, classifiers {self.fitting_seconds:.1f} s."
         )
 
-    def plot(self, path: str | Path) -> None:
-        """Draw the curve into a picture file, such as a PNG."""
-        draw(self.points, self.law, self.majority, self.reasons, Path(path))
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw the curve.
+
+        Args:
+            path: A picture file to write, such as a PNG; its suffix decides the format.
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+        """
+        return draw(self.points, self.law, self.majority, self.reasons, path)

@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from kertl.run_files import replace_file
+from kertl.run_files import save_figure
 from kertl.studies._power_law import PowerLaw
 
 
-def draw(points: Sequence[Any], law: PowerLaw, majority: float, reasons: str, path: Path) -> None:
+def draw(points: Sequence[Any], law: PowerLaw, majority: float, reasons: str, path: str | Path | None) -> Any:
     """Accuracy against the number of training images, and the law from the first size to four times the last.
 
     Args:
@@ -21,7 +21,7 @@ def draw(points: Sequence[Any], law: PowerLaw, majority: float, reasons: str, pa
         law: The power law of the validation error.
         majority: The accuracy of always predicting the largest class.
         reasons: The title of the picture.
-        path: Where the picture is written; its suffix decides the format.
+        path: Where the picture is written, if at all; its suffix decides the format.
     """
     sizes = [point.size for point in points]
     figure = Figure(figsize=(8.0, 4.8), layout="constrained")
@@ -45,4 +45,4 @@ def draw(points: Sequence[Any], law: PowerLaw, majority: float, reasons: str, pa
     axes.grid(axis="y", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-    replace_file(path, lambda beside: figure.savefig(beside, dpi=150))
+    return save_figure(figure, path)

@@ -125,6 +125,22 @@ def test_a_tf_dataset_is_asked_and_judged_in_one_pass():
         kertl.predict(model, tf.data.Dataset.from_tensor_slices(x))
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the form is TensorFlow's")
+@pytest.mark.parametrize("label_mode", ["int", "categorical", "binary"])
+def test_classes_of_a_keras_dataset_from_folders_go_by_name(tmp_path, label_mode):
+    for name, colour in (("dark", 0), ("light", 255)):
+        (tmp_path / name).mkdir()
+        for k in range(3):
+            Image.new("RGB", (4, 4), (colour,) * 3).save(tmp_path / name / f"{k}.png")
+    model = brightness()  # of 8 x 8 pixels; its classes are dark and light, in this order
+    for order in (["dark", "light"], ["light", "dark"]):
+        data = keras.utils.image_dataset_from_directory(
+            tmp_path, class_names=order, image_size=(4, 4), label_mode=label_mode, verbose=False
+        )
+        found = kertl.evaluate(model, data)
+        assert (found["accuracy"], list(found["classes"])) == (1.0, ["dark", "light"])
+
+
 def test_versions_of_somebodys_batches_are_a_function_of_the_seed():
     model, batches = brightness(), Foreign(pictures())
     found = kertl.predict(model, batches, views=2, augment=["brightness"], seed=1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import kertl
+from kertl.runner._best_stage import PLAIN_LOSS
 from tests.runner.test_resume import Kill, Killed
 from tests.runs import classifier, digest, quick, recipe, squares
 
@@ -85,7 +86,7 @@ def test_stages_with_other_losses_are_compared_by_the_plain_one():
         quick("mid", epochs=1, learning_rate=1.0, optimizer="sgd", schedule="constant", label_smoothing=0.0),
     )
     run = kertl.fine_tune(classifier(), squares(), recipe=plan, verbose=0)
-    assert {one.metric for one in run.stages} == {"unsmoothed val_loss"}
+    assert {one.metric for one in run.stages} == {PLAIN_LOSS}
     assert run.best_stage == int(np.argmin([one.value for one in run.stages]))
     chosen = run.stages[run.best_stage].value
     assert chosen == pytest.approx(run.metrics["validation"]["crossentropy"], rel=1e-4)
@@ -101,7 +102,7 @@ def test_where_layers_have_penalties_stages_are_compared_without_them():
     model = kertl.build(keras.Model(inputs, x, name="own"), class_names=list(squares().class_names))
     plan = recipe(quick("deep", epochs=2), quick("full", epochs=6, learning_rate=0.01))
     run = kertl.fine_tune(model, squares(), recipe=plan, verbose=0)
-    assert {one.metric for one in run.stages} == {"unsmoothed val_loss"}
+    assert {one.metric for one in run.stages} == {PLAIN_LOSS}
     assert run.best_stage == 1, "its penalty alone is above what it wins"
 
 
