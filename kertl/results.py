@@ -1,7 +1,8 @@
 """One shape for all results: a table, a picture where it helps, JSON and back, a short `repr`.
 
 A result is a frozen dataclass that derives from `Result` and has a `table`. JSON has its fields: tuples and arrays
-become lists, paths become text, dataclasses become objects; `from_json` reads the types of the fields.
+become lists, paths become text, dataclasses become objects, and NaN and infinity, which JSON does not have, become
+null; `from_json` reads the types of the fields.
 """
 
 import base64
@@ -9,6 +10,7 @@ import dataclasses
 import html
 import io
 import json
+import math
 import types
 import typing
 from abc import ABC, abstractmethod
@@ -83,7 +85,7 @@ class Result(ABC):
 
     def to_json(self) -> str:
         """The result as JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, **left_out: Any) -> Self:
@@ -117,7 +119,7 @@ def plain(value: Any) -> Any:
         TypeError: If JSON has no such thing, such as a model.
     """
     if hasattr(value, "tolist"):
-        return value.tolist()
+        return plain(value.tolist())
     if hasattr(value, "to_json"):
         return json.loads(value.to_json())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -128,7 +130,9 @@ def plain(value: Any) -> Any:
         return [plain(each) for each in value]
     if isinstance(value, Path):
         return str(value)
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
         return value
     raise TypeError(f"JSON has no {type(value).__name__}. Mark the field with `metadata=kertl.results.LEFT_OUT`.")
 
@@ -190,7 +194,10 @@ def _typed(hint: Any, value: Any) -> Any:
     if origin in (dict, Mapping):
         return {name: _typed(arguments[1], each) for name, each in value.items()}
     if hint is np.ndarray or origin is np.ndarray:
-        return np.asarray(value)
+        array = np.asarray(value)
+        return array.astype(float) if array.dtype == object else array
+    if hint is float and value is None:
+        return math.nan
     if hint is Path:
         return Path(value)
     if hasattr(hint, "from_json"):

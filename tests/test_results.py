@@ -181,7 +181,8 @@ def test_a_notebook_shows_the_table_and_the_picture(result):
 def test_a_picture_goes_into_the_file(result, tmp_path):
     if not hasattr(result, "plot"):
         pytest.skip("it has none")
-    result.plot(tmp_path / "picture.png")
+    assert result.plot().axes
+    assert result.plot(tmp_path / "picture.png").axes
     with Image.open(tmp_path / "picture.png") as picture:
         assert picture.width > 500
 
@@ -191,6 +192,17 @@ def test_the_names_that_files_of_searches_have_are_as_before(tmp_path):
     assert values["trials"][0]["spread"] == 0.125
     assert values["best"]["backbone"] == "ResNet50"
     assert SearchResult.from_dict({**values, "folder": "gone"}).best.backbone == "ResNet50"
+
+
+def test_numbers_that_are_not_finite_are_null_in_json_and_nan_again():
+    rates, losses = np.geomspace(1e-6, 1, 60), np.linspace(2, 1, 60)
+    losses[-1] = np.nan
+    test = RangeTest((Curve(rates, losses, losses, 100),))
+    text = test.to_json()
+    assert json.loads(text, parse_constant=pytest.fail)["runs"][0]["losses"][-1] is None
+    np.testing.assert_array_equal(RangeTest.from_json(text).runs[0].losses, losses)
+    verification = Verification("mid", "openvino", 12, float("nan"), 1e-3, 1e-4, 3e-2)
+    assert np.isnan(Verification.from_json(verification.to_json()).loss_difference)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
