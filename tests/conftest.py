@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from rich.logging import RichHandler
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -21,12 +22,17 @@ def _no_word_of_retracing():
     logger.removeFilter(wanted)
 
 
+_LEVELS = {name: logging.getLogger(name).level for name in (None, "kertl")}
+
+
 @pytest.fixture(autouse=True)
-def _logging_as_before():
-    """A command sets up logging for its process; here the process goes on with other tests."""
-    root, ours = logging.getLogger(), logging.getLogger("kertl")
-    handlers, levels = root.handlers[:], (root.level, ours.level)
+def _logging_as_at_the_start():
+    """A command sets up logging for its process; here the process goes on with other tests.
+
+    It may run in a fixture of a module, before this one does, so the levels are those of the start.
+    """
+    for name, level in _LEVELS.items():
+        logging.getLogger(name).setLevel(level)
+    handlers = [one for one in logging.getLogger().handlers if not isinstance(one, RichHandler)]
     yield
-    root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    ours.setLevel(levels[1])
+    logging.getLogger().handlers[:] = handlers
