@@ -52,15 +52,24 @@ def holds_model(path: Path) -> bool:
         raise WeightsError(f"{str(path)!r} is not an HDF5 file: {error}") from error
 
 
+def check_weights_file(path: Path) -> None:
+    """Raise if there is no such file, before time goes into building a model for it.
+
+    Raises:
+        WeightsError: If there is no such file.
+    """
+    if not path.is_file():
+        hint = nearest(path.name, ["imagenet"]) or "Pass 'imagenet', None for random weights, or a file."
+        raise WeightsError(f"There is no weights file {str(path)!r}. {hint}")
+
+
 def load_weights_file(model: keras.Model, path: Path) -> None:
     """Give `model` the weights in a file: bare weights, or a whole model that contains the architecture.
 
     Raises:
         WeightsError: If the file cannot be read, or holds another architecture; the message names the first difference.
     """
-    if not path.is_file():
-        hint = nearest(path.name, ["imagenet"]) or "Pass 'imagenet', None for random weights, or a file."
-        raise WeightsError(f"There is no weights file {str(path)!r}. {hint}")
+    check_weights_file(path)
     if holds_model(path):
         _copy_weights(features_of(load_model_file(path)), model, path)
         return

@@ -12,7 +12,7 @@ import keras
 from kertl._checks import complain
 from kertl.backbones._applications import Application
 from kertl.backbones._efficientnet import is_imagenet_graph, with_imagenet_graph
-from kertl.backbones._files import load_weights_file
+from kertl.backbones._files import check_weights_file, load_weights_file
 from kertl.backbones._found import Found, InputShape
 from kertl.errors import WeightsError
 
@@ -42,6 +42,8 @@ def from_application(
         with _clear_download_errors(application):
             model = constructor(weights="imagenet", **options)
     else:
+        if weights is not None:
+            check_weights_file(Path(weights))
         model = constructor(weights=None, **options)
         if weights is not None:
             model = _with_weights(application, model, Path(weights))

@@ -318,7 +318,12 @@ def test_bare_weights_of_another_architecture_are_refused(form, weight_files):
 def test_a_weights_file_that_is_not_there_is_an_error(tmp_path, name):
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone("MobileNetV3Small", weights=tmp_path / name, input_shape=(32, 32, 3))
-    assert str(caught.value) == f"There is no weights file {str(tmp_path / name)!r}."
+    assert f"There is no weights file {str(tmp_path / name)!r}." in str(caught.value)
+
+
+def test_a_misspelt_kind_of_weights_is_answered_with_the_nearest():
+    with pytest.raises(WeightsError, match=r"'imagnet'\. Did you mean 'imagenet'\?"):
+        kertl.load_backbone("MobileNetV3Small", weights="imagnet", input_shape=(32, 32, 3))
 
 
 @pytest.mark.parametrize("name", ["none.h5", "none.keras"])
