@@ -9,8 +9,9 @@ import numpy as np
 
 from kertl import _checks
 from kertl.data._array_labels import read_labels
+from kertl.data._assemble import Entry, Options, assemble
 from kertl.data._given import Given, Room, read
-from kertl.data._image_data import Entry, ImageData, Options, assemble
+from kertl.data._image_data import ImageData
 from kertl.data._readers import ArrayReader
 from kertl.errors import DataError
 from kertl.tasks import task_named

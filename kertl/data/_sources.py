@@ -10,7 +10,8 @@ import numpy as np
 
 from kertl._checks import complain
 from kertl.data._array_labels import read_labels
-from kertl.data._image_data import Entry, ImageData, Options, assemble
+from kertl.data._assemble import Entry, Options, assemble
+from kertl.data._image_data import ImageData
 from kertl.data._issues import Issue
 from kertl.data._kinds import IMAGE_SUFFIXES
 from kertl.data._labels import LabelColumns, Labelling, class_order

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from kertl import _checks
-from kertl.data._image_data import Entry
+from kertl.data._assemble import Entry
 from kertl.data._issues import Issue
 from kertl.data._labels import LabelColumns
 from kertl.data._split import PARTS
