@@ -5,6 +5,12 @@ import logging
 import pytest
 from rich.logging import RichHandler
 
+import kertl
+
+# Before pytest collects the examples in docstrings: it would import a second time what nobody has imported.
+for _name in kertl.__all__:
+    getattr(kertl, _name)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_word_of_retracing():

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from tests.marks import some_of
+
 # name -> side of the smallest picture that still leaves a feature map of a few pixels
 FAMILIES = {
     "ConvNeXtTiny": 64,
@@ -20,6 +22,9 @@ FAMILIES = {
     "VGG16": 64,
     "Xception": 96,
 }
+
+# Two families stand for all of them in `make test`.
+EACH_FAMILY = some_of(FAMILIES, "MobileNetV2", "VGG16")
 
 
 def application(name, side, **options):

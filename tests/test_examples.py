@@ -74,6 +74,8 @@ def run_script(script, arguments, monkeypatch, capsys):
 
 
 # KerasTuner loads the checkpoint of a plain model into one whose optimizer has not been built
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer:UserWarning")
 @pytest.mark.parametrize("example", SMALL)
 def test_an_example_and_its_plain_counterpart_run(example, tmp_path, monkeypatch, capsys):

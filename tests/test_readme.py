@@ -29,6 +29,8 @@ def photos(tmp_path):
     return tmp_path
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs(photos, monkeypatch, capsys):
     monkeypatch.chdir(photos)
     code = "\n".join(re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL))

@@ -151,6 +151,8 @@ def test_a_schedule_is_the_same_from_its_config(kind, arguments):
     assert [float(again(step)) for step in range(9)] == [float(schedule(step)) for step in range(9)]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_every_schedule_is_the_same_in_a_new_process():
     made = [kind(**arguments) for kind, arguments in CASES]
     serialised = [keras.saving.serialize_keras_object(schedule) for schedule in made]

@@ -4,7 +4,7 @@ import pytest
 
 import kertl
 from kertl.backbones import APPLICATIONS, KINDS, recognise
-from tests.families import FAMILIES, application, lively
+from tests.families import EACH_FAMILY, FAMILIES, application, lively
 
 # Sides at which the members of these families leave a feature map of a few pixels; 64 for all others.
 SIDES = {"InceptionV3": 107, "InceptionResNetV2": 107, "Xception": 96}
@@ -29,7 +29,7 @@ def test_every_entry_names_a_known_preprocessing_and_a_size_above_its_minimum():
         assert 32 <= entry.minimum < entry.size, entry
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EACH_FAMILY)
 def test_the_figures_of_each_family_are_those_of_the_model_itself(name):
     entry = APPLICATIONS[name]
     with pytest.raises(ValueError, match=r"at least|must be"):

@@ -10,7 +10,7 @@ import pytest
 import kertl
 from kertl.backbones import APPLICATIONS
 from kertl.errors import WeightsError
-from tests.families import FAMILIES, application, lively, small_classifier
+from tests.families import EACH_FAMILY, FAMILIES, application, lively, small_classifier
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 BGR_MEAN = np.array([103.939, 116.779, 123.68])
@@ -84,7 +84,7 @@ def foreign(before=(), side=32):
     return keras.Sequential([keras.Input((side, side, 3)), *layers], name="foreign")
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EACH_FAMILY)
 def test_a_backbone_of_each_family_does_its_own_modules_preprocessing_inside(name):
     side = FAMILIES[name]
     backbone = kertl.load_backbone(name, weights=None, input_shape=(side, side, 3))

@@ -227,6 +227,8 @@ def test_train_chooses_the_recipe_and_says_why(arguments, tmp_path, capsys):
     assert all(" ".join(reason.split()) in said for reason in reasons)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_train_stopped_by_a_signal_says_what_to_do_and_the_same_command_goes_on(arguments, tmp_path):
     recipe = tmp_path / "recipe.json"
     recipe.write_text(kertl.Recipe(stages=[kertl.Stage("full", epochs=40, augment="none")]).to_json())

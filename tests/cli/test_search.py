@@ -32,6 +32,8 @@ def arguments(tmp_path_factory):
     return [str(folder), "--backbone", str(path), *options]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_search_shows_its_trials_and_goes_on_and_report_shows_the_best(arguments, tmp_path, capsys):
     command = ["search", *arguments, "--strategy", "bayesian", "--out", str(tmp_path)]
     assert run([*command, "--trials", "1"]) == 0
@@ -46,6 +48,8 @@ def test_search_shows_its_trials_and_goes_on_and_report_shows_the_best(arguments
     assert f"Best: trial {best['name']}" in printed
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_the_command_that_a_search_ends_with_trains_the_best(arguments, tmp_path, capsys):
     folder, *options = arguments
     given = ["--trials", "2", "--seed", "3", "--out", str(tmp_path / "search")]

@@ -166,7 +166,8 @@ def test_a_folder_without_images_says_what_is_expected(tmp_path):
         f"{str(tmp_path / 'cat' / '1.jpg')!r} and {str(tmp_path / 'dog' / '2.jpg')!r}."
     )
     assert message(kertl.data.from_directory, tmp_path / "none") == (
-        f"`directory` must be a folder that holds one folder per class. Received: {str(tmp_path / 'none')!r}."
+        "`directory` must be a folder that holds one folder per class. "
+        f"Received: {str(tmp_path / 'none')!r}, which does not exist."
     )
 
 

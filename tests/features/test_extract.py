@@ -13,6 +13,7 @@ import kertl.data
 from kertl.errors import DataError
 from kertl.features import _choice, _openvino, _room
 from tests.families import application, lively, small_classifier
+from tests.marks import some_of
 from tests.runs import python, squares
 
 
@@ -59,7 +60,7 @@ BACKBONES = {
 }
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", some_of(BACKBONES, "small", "cells"))
 def test_features_are_what_the_prefix_predicts_at_every_main_boundary_by_both_engines(name, tmp_path):
     model = BACKBONES[name]()
     x = pictures(35, model.input_shape[1])
@@ -194,6 +195,8 @@ def test_weights_that_have_changed_since_the_last_extraction_are_seen(model):
 # The rule ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_ctrl_c_after_the_models_of_two_extractions_are_gone():
     code = """
 import gc, os, signal, keras, numpy as np, kertl
@@ -453,6 +456,8 @@ sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Without
 # Elsewhere -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_on_jax_features_are_extracted_where_there_is_no_tensorflow(tmp_path):
     said = python(
         WITHOUT

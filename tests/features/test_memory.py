@@ -49,6 +49,8 @@ def gather(folder, count):
     return [float(value) for value in done.stdout.split()]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_gathering_from_files_takes_no_more_memory_for_more_rows(tmp_path):
     before, after = gather(tmp_path, 40_000)
     assert after - before < 20

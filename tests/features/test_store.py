@@ -16,6 +16,7 @@ from kertl.features import _job, _passes
 from kertl.features._layout import Layout
 from kertl.features._store import Store
 from tests.features import extraction
+from tests.marks import some_of
 from tests.runs import REPOSITORY
 
 
@@ -438,7 +439,7 @@ def same_as_undisturbed(folder, views):
         np.testing.assert_array_equal(found.view(number), expected.view(number))
 
 
-@pytest.mark.parametrize("views", [0, 2])
+@pytest.mark.parametrize("views", some_of([0, 2], 0))
 def test_an_extraction_killed_at_any_moment_goes_on_and_ends_with_the_same_bits(tmp_path, counted, views):
     killed(tmp_path, views, rounds=2, seed=views)
     assert shards(tmp_path) >= 2
@@ -455,6 +456,8 @@ def test_an_extraction_killed_twenty_times_ends_with_the_same_bits(tmp_path, vie
         same_as_undisturbed(folder, views)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_two_processes_on_one_folder_do_not_tread_on_each_other(tmp_path):
     processes = [start(tmp_path, 0) for _ in range(2)]
     for process in processes:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import kertl
-from tests.families import FAMILIES, application, lively, small_backbone, small_classifier
+from tests.families import EACH_FAMILY, FAMILIES, application, lively, small_backbone, small_classifier
 
 
 def images(side, count=2):
@@ -21,7 +21,7 @@ def distance(model, at, x):
     return np.abs(whole - halves).max() / max(np.abs(whole).max(), 1e-12)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EACH_FAMILY)
 def test_suffix_of_prefix_is_the_backbone_at_every_main_boundary(name):
     model = application(name, FAMILIES[name])
     groups = kertl.layer_groups(model)

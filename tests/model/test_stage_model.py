@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import kertl
-from tests.families import FAMILIES, application, lively, small_backbone, small_classifier
+from tests.families import EACH_FAMILY, FAMILIES, application, lively, small_backbone, small_classifier
 
 
 def images(side, count=4):
@@ -18,7 +18,7 @@ def moved(before, after):
     return [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EACH_FAMILY)
 def test_a_stage_moves_the_announced_variables_and_no_statistics_of_any_family(name):
     backbone, x = application(name, FAMILIES[name]), images(FAMILIES[name])
     lively(backbone, x)

@@ -79,6 +79,8 @@ def went_on(tmp_path_factory):
     return {name: (list(np.load(folder / f"{name}.keras.npz").values()), weights) for name, weights in here.items()}
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_a_model_saved_with_its_optimizer_goes_on_alike_in_a_new_process(went_on, name):
     for there, here in zip(*went_on[name], strict=True):
@@ -111,10 +113,14 @@ for a, b in zip(alone, together):
 """
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_two_mirrored_devices_train_like_one():
     python("-c", MIRRORED)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_all_that_holds_of_the_groups_and_the_callbacks_holds_on_jax():
     files = ("optimizers/test_grouped.py", "callbacks/test_group_rates.py", "callbacks/test_momentum_cycle.py")
     # Keras has no loss scale on JAX outside of `fit`.

@@ -9,6 +9,7 @@ import pytest
 
 import kertl
 from kertl.training import _choice, _material, _pool
+from tests.marks import some_of
 from tests.runner.test_resume import Kill, Killed
 from tests.runs import digest, quick, recipe, squares, tiny
 
@@ -106,7 +107,7 @@ def whole(tmp_path_factory):
     return go(tmp_path_factory.mktemp("whole"), recipe=ON_FEATURES)
 
 
-@pytest.mark.parametrize("place", ["memory", "disk"])
+@pytest.mark.parametrize("place", some_of(["memory", "disk"], "memory"))
 def test_a_run_on_features_goes_on_to_the_same_bits(tmp_path, monkeypatch, whole, place):
     if place == "disk":
         on_disk(monkeypatch)

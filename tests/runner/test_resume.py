@@ -117,6 +117,8 @@ def test_ctrl_c_writes_a_checkpoint_and_leaves_with_a_message(tmp_path, undistur
     assert -batches.left == 15 - done + again, "nothing but the last batch is trained twice"
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_sigterm_writes_a_checkpoint_and_ends_with_status_143(tmp_path, undisturbed, caplog):
     with pytest.raises(SystemExit) as caught:
         go(tmp_path, Kill(["on_train_batch_end"], 8, act=send(signal.SIGTERM)), checkpoint_seconds=1e6)
@@ -200,6 +202,8 @@ class Halve(keras.callbacks.Callback):
         self.seen = state["seen"].copy()
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_keras_callbacks_and_those_with_a_state_of_their_own_go_on(tmp_path):
     stage = quick(epochs=8, schedule="constant", learning_rate=0.02)
 
@@ -267,6 +271,8 @@ def test_a_run_goes_on_with_a_word_on_where(tmp_path, caplog):
     assert f"{tmp_path} resumes from its last checkpoint: stage 1, 1 epochs done, 2 batches of the next." in caplog.text
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_the_loss_scale_of_half_precision_goes_on_too(tmp_path, precision):
     stages = recipe(quick(epochs=2, augment="light"), quick("mid"), precision=precision)

@@ -35,6 +35,8 @@ def test_a_stage_at_another_size_trains_the_model_itself(monkeypatch):
     }
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_what_comes_after_a_last_stage_at_another_size_is_judged_at_the_models_own():
     run = train(tiny(), quick("deep", cache=True, image_size=(64, 64)))
     assert run.metrics["test"] == kertl.evaluate(run.model, squares(per_class=8).test)
@@ -99,6 +101,8 @@ def test_a_stage_ends_when_its_training_loss_is_below_the_validation_loss():
         )
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [False, True])
 def test_a_run_with_all_of_it_goes_on_to_the_same_bits(tmp_path, cache):
     def once(folder, callbacks=()):
@@ -177,6 +181,8 @@ def test_the_average_of_the_weights_is_judged_and_kept(cache):
     assert judged == pytest.approx(logs["val_loss"], rel=1e-5)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("hook", ["on_train_batch_end", "on_test_batch_end", "on_epoch_end"])
 def test_a_run_with_averages_and_rates_by_group_goes_on_to_the_same_bits(tmp_path, hook):
     def once(folder, **options):

@@ -118,6 +118,8 @@ def test_versions_and_mixed_examples_are_trained_on(data):
     assert len(hypermodel.fit(hp, hypermodel.build(hp), epochs=3, verbose=0).history["loss"]) == 3
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_later_round_of_hyperband_begins_with_the_weights_of_the_round_before(data, tmp_path, monkeypatch):
     begins = {}
     fit = TransferHyperModel.fit
@@ -170,6 +172,8 @@ def test_folds_train_on_versions_and_are_judged_by_the_images_themselves(data, m
     assert not any(np.array_equal(plain[row], seen[0][0].values[row]) for row in range(5))
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_models_of_trials_that_are_over_are_let_go(data, tmp_path):
     made = []
 

@@ -16,6 +16,7 @@ import kertl
 from kertl.errors import RunError
 from kertl.search import SearchResult, TransferHyperModel, Trial, read, tune
 from kertl.search._live import table
+from tests.marks import some_of
 from tests.runs import REPOSITORY, squares
 from tests.search.spaces import backbone, fixed, heads, stage
 
@@ -67,7 +68,7 @@ def trained(monkeypatch):
     return trained
 
 
-@pytest.mark.parametrize("strategy", ["random", "grid", "bayesian", "hyperband"])
+@pytest.mark.parametrize("strategy", some_of(["random", "grid", "bayesian", "hyperband"], "random"))
 def test_a_search_that_goes_on_makes_the_trials_of_one_that_was_not_stopped(strategy, data, tmp_path, trained):
     options = {"strategy": strategy, "epochs": 2 if strategy == "hyperband" else 1}
     whole = search(data, tmp_path / "whole", max_trials=5, **options)
@@ -187,6 +188,8 @@ def test_a_damaged_file_is_named_and_the_others_are_kept(damaged, data, tmp_path
     assert {name: told(after)[name] for name in told(before)} == told(before)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_search_that_was_killed_goes_on_with_the_same_trials(data, tmp_path):
     code = "import sys; from tests.search.test_tune import killed; killed(sys.argv[1])"
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -230,6 +233,8 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path, trained, monkeypatch, caplog):
     assert len(search(data, tmp_path).completed) == len(trained) == 3
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_the_best_are_trained_again_and_ranked_by_that(data, tmp_path, monkeypatch):
     fit, luck, made = TransferHyperModel.fit, {}, []
 
