@@ -13,7 +13,7 @@ from sklearn.inspection import permutation_importance
 
 from kertl._checks import complain
 from kertl.results import Result, table_text
-from kertl.search._picture import draw
+from kertl.search._picture import draw_importance
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -65,7 +65,7 @@ class Importance(Result):
         Returns:
             The matplotlib figure, which a notebook shows.
         """
-        return draw(self.names, self.means, self.standard_deviations, self.note, path)
+        return draw_importance(self.names, self.means, self.standard_deviations, self.note, path)
 
 
 def importance_of(values: Sequence[dict[str, Any]], objective: Sequence[float], seed: int) -> Importance:

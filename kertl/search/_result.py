@@ -18,6 +18,7 @@ from kertl.run_files import write_text
 from kertl.search._candidate import Candidate
 from kertl.search._hypermodel import SPREAD
 from kertl.search._importance import Importance, importance_of
+from kertl.search._picture import draw_trials
 from kertl.search._tuner import CANDIDATE
 
 SETTINGS = "search.json"
@@ -144,6 +145,17 @@ class SearchResult(Result):
         counts = f"{len(self.completed)} of {len(self.trials)} trials have a value."
         return "\n".join([table_text(table, width).rstrip(), counts, *failed])
 
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw the objective of each trial, and the best one so far.
+
+        Args:
+            path: A picture file to write, such as a PNG; its suffix decides the format.
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+        """
+        return draw_trials(self.completed, self.objective, self.direction, path)
+
     def to_dict(self) -> dict[str, Any]:
         """All of it, and what the best trial trained."""
         return {**super().to_dict(), "best": plain(self.best) if self.completed else None}
@@ -156,10 +168,11 @@ class SearchResult(Result):
         return super().from_dict(fields, **{"best_read": best, **left_out})
 
     def write(self) -> None:
-        """Write leaderboard.json, the best recipe, and once five trials have a value the picture of importance."""
+        """Write leaderboard.json, the best recipe, the picture of the trials, and from five on that of importance."""
         write_text(self.folder / "leaderboard.json", self.to_json() + "\n")
         if self.completed:
             write_text(self.folder / RECIPE, self.recipe.to_json() + "\n")
+            self.plot(self.folder / "trials.png")
         if len(self.completed) >= Importance.FEWEST:
             self.importance().plot(self.folder / "importance.png")
 

@@ -77,7 +77,7 @@ def tune(
         data: The images, with a validation set, or with `folds`.
         backbones: As in `kertl.search.TransferHyperModel`, as are `folds`, `space` and `weights`.
         out: The folder of the search: a folder per trial, search.json, leaderboard.json, recipe.json (the best's),
-            importance.png, features/ and tensorboard/ with HParams.
+            trials.png, importance.png, features/ and tensorboard/ with HParams.
         strategy: "random"; "grid", every combination in order, with ten values for a range of numbers; "bayesian", a
             third of the trials at random and the others where a Gaussian process expects most; "hyperband", many short
             trainings, the best third of which continue three times as long, and so on, where each round is a trial.

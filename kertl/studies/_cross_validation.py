@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from kertl._checks import complain
 from kertl.results import Result, table_text
+from kertl.studies._picture import draw_folds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +95,17 @@ class CrossValidation(Result):
             f"the largest class alone gives {self.majority:.4f}.\n"
             f"Extraction {self.extraction_seconds:.1f} s, {len(self.folds)} trainings {self.training_seconds:.1f} s."
         )
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw the accuracy of each fold, and the confusion matrix of the out-of-fold predictions.
+
+        Args:
+            path: A picture file to write, such as a PNG; its suffix decides the format.
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+        """
+        return draw_folds(self, path)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, the out-of-fold predictions by file."""

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from kertl.results import Result, table_text
-from kertl.studies._picture import draw
+from kertl.studies._picture import draw_curve
 from kertl.studies._power_law import PowerLaw
 
 # The share of the error that doubling the images must be expected to remove for more images to be worth collecting.
@@ -125,4 +125,4 @@ class LearningCurve(Result):
         Returns:
             The matplotlib figure, which a notebook shows.
         """
-        return draw(self.points, self.law, self.majority, self.reasons, path)
+        return draw_curve(self.points, self.law, self.majority, self.reasons, path)

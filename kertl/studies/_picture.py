@@ -1,4 +1,4 @@
-"""The picture of a learning curve."""
+"""The pictures of a learning curve and of a cross-validation."""
 
 import textwrap
 from collections.abc import Sequence
@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
+from sklearn.metrics import confusion_matrix
 
 from kertl.run_files import save_figure
 from kertl.studies._power_law import PowerLaw
 
 
-def draw(points: Sequence[Any], law: PowerLaw, majority: float, reasons: str, path: str | Path | None) -> Any:
+def draw_curve(points: Sequence[Any], law: PowerLaw, majority: float, reasons: str, path: str | Path | None) -> Any:
     """Accuracy against the number of training images, and the law from the first size to four times the last.
 
     Args:
@@ -45,4 +46,40 @@ def draw(points: Sequence[Any], law: PowerLaw, majority: float, reasons: str, pa
     axes.grid(axis="y", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return save_figure(figure, path)
+
+
+def draw_folds(found: Any, path: str | Path | None) -> Any:
+    """The accuracy of each fold, and which classes are taken for which in all folds together.
+
+    Args:
+        found: A `CrossValidation`.
+        path: Where the picture is written, if at all; its suffix decides the format.
+    """
+    figure = Figure(figsize=(11.0, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    numbers = [fold.number + 1 for fold in found.folds]
+    left.plot(numbers, [fold.accuracy for fold in found.folds], "o", color="#0072B2", label="fold")
+    left.axhline(found.mean, color="#0072B2", linewidth=1, label="mean")
+    left.axhline(found.majority, color="0.4", linestyle="--", linewidth=1, label="largest class alone")
+    left.set_xticks(numbers)
+    left.set_xlabel("fold")
+    left.set_ylabel("accuracy")
+    left.grid(axis="y", color="0.9")
+    left.spines[["top", "right"]].set_visible(False)
+    left.legend(frameon=False, fontsize=9)
+    names = list(found.class_names)
+    counts = confusion_matrix(found.labels, found.predictions.argmax(axis=1), labels=range(len(names)))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    picture = right.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(picture, ax=right, label="share of the images of the class")
+    if len(names) <= 12:
+        for row, column in np.ndindex(counts.shape):
+            colour = "white" if shares[row, column] > 0.6 else "black"
+            right.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
+    if len(names) <= 40:
+        right.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+        right.set_yticks(range(len(names)), names, fontsize=8)
+    right.set_xlabel("predicted class")
+    right.set_ylabel("true class")
     return save_figure(figure, path)
