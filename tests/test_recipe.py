@@ -6,6 +6,7 @@ import pytest
 
 import kertl
 from kertl.recipe import NAMED, OPTIMIZERS, PRECISIONS, SCHEDULES, named_recipe
+from tests.messages import assert_names
 
 
 def other(field):
@@ -88,80 +89,61 @@ def test_changes_to_a_named_recipe_are_made_in_every_stage():
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest():
-    message = (
-        r"`recipe` must be 'deep' or 'mid' or 'full' or 'gradual'\. Received: recipe='gradul'\. "
-        r"Did you mean 'gradual'\?"
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"`recipe` must be .*recipe='gradul'.*'gradual'"):
         named_recipe("gradul")
 
 
 @pytest.mark.parametrize(
     ("field", "value", "accepted"),
     [
-        ("epochs", 0, "a whole number >= 1"),
-        ("epochs", 2.5, "a whole number >= 1"),
-        ("epochs", True, "a whole number >= 1"),
-        ("learning_rate", 0, "a number > 0"),
-        ("learning_rate", float("nan"), "a number > 0"),
-        ("learning_rate", "0.1", "a number > 0, (low, high), or 'auto'"),
-        ("weight_decay", -1, "a number >= 0"),
-        ("label_smoothing", 1.0, "a number >= 0 and < 1"),
-        ("patience_epochs", 0, "a whole number >= 1"),
-        ("schedule", "linear", " or ".join(map(repr, SCHEDULES))),
-        ("optimizer", "ftrl", " or ".join(map(repr, OPTIMIZERS))),
-        ("augment", "wild", "'none' or 'light' or 'strong', or a list of transformations"),
-        ("batch_norm", "off", "'frozen' or 'train'"),
-        ("class_weights", "yes", "True or False or 'effective'"),
-        ("oversample", 2, "True or False"),
-        ("cutmix", -1, "a number >= 0"),
-        ("at", True, "'deep', 'mid', 'full', the name of a layer group, or a number of groups"),
-        ("at", 1.5, "'deep', 'mid', 'full', the name of a layer group, or a number of groups"),
-        ("at", None, "'deep', 'mid', 'full', the name of a layer group, or a number of groups"),
+        ("epochs", 0, [">= 1"]),
+        ("epochs", 2.5, [">= 1"]),
+        ("epochs", True, [">= 1"]),
+        ("learning_rate", 0, ["> 0"]),
+        ("learning_rate", float("nan"), ["> 0"]),
+        ("learning_rate", "0.1", ["> 0", "(low, high)", "'auto'"]),
+        ("weight_decay", -1, [">= 0"]),
+        ("label_smoothing", 1.0, [">= 0", "< 1"]),
+        ("patience_epochs", 0, [">= 1"]),
+        ("schedule", "linear", [*map(repr, SCHEDULES)]),
+        ("optimizer", "ftrl", [*map(repr, OPTIMIZERS)]),
+        ("augment", "wild", ["'none'", "'light'", "'strong'"]),
+        ("batch_norm", "off", ["'frozen'", "'train'"]),
+        ("class_weights", "yes", ["True", "False", "'effective'"]),
+        ("oversample", 2, ["True", "False"]),
+        ("cutmix", -1, [">= 0"]),
+        ("at", True, ["'deep'", "'mid'", "'full'"]),
+        ("at", 1.5, ["'deep'", "'mid'", "'full'"]),
+        ("at", None, ["'deep'", "'mid'", "'full'"]),
     ],
 )
 def test_a_value_out_of_range_is_refused_directly_and_from_json(field, value, accepted):
-    expected = f"`{field}` must be {accepted}. Received: {field}={value!r}."
+    named = [f"`{field}`", *accepted, f"{field}={value!r}"]
     values = {"at": "deep", field: value}
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.Stage(values.pop("at"), **values)
-    assert str(caught.value) == expected
+    assert_names(caught.value, *named)
     text = json.dumps({"stages": [{"at": "deep", field: value}]})
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.Recipe.from_json(text)
-    assert str(caught.value) == expected
+    assert_names(caught.value, *named)
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("values", "named"),
     [
-        (
-            {"cutmix": 1.0, "cache": True},
-            (
-                "`cutmix` must be 0 with cache=True, views=0. Received: cutmix=1.0. It pastes pieces of images, not "
-                "of features. Pass cache=False and views=0, or `mixup`."
-            ),
-        ),
-        (
-            {"cutmix": 0.5, "views": 4},
-            (
-                "`cutmix` must be 0 with cache='auto', views=4. Received: cutmix=0.5. It pastes pieces of images, not "
-                "of features. Pass cache=False and views=0, or `mixup`."
-            ),
-        ),
+        ({"cutmix": 1.0, "cache": True}, ("`cutmix`", "cache=True, views=0", "cutmix=1.0", "cache=False", "`mixup`")),
+        ({"cutmix": 0.5, "views": 4}, ("`cutmix`", "cache='auto', views=4", "cutmix=0.5", "views=0", "`mixup`")),
         (
             {"oversample": True, "class_weights": "effective"},
-            (
-                "`class_weights` must be False with oversample=True. Received: class_weights='effective'. Rare classes "
-                "would count twice: leave out one of the two."
-            ),
+            ("`class_weights`", "oversample=True", "class_weights='effective'"),
         ),
     ],
 )
-def test_values_that_do_not_go_together_are_refused(values, message):
+def test_values_that_do_not_go_together_are_refused(values, named):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.Stage("deep", **values)
-    assert str(caught.value) == message
+    assert_names(caught.value, *named)
 
 
 def test_a_named_recipe_with_cutmix_keeps_no_versions():
@@ -171,23 +153,22 @@ def test_a_named_recipe_with_cutmix_keeps_no_versions():
 @pytest.mark.parametrize(
     ("field", "value", "accepted"),
     [
-        ("precision", "float16", " or ".join(map(repr, PRECISIONS))),
-        ("seed", -1, "a whole number >= 0"),
-        ("seed", 1.0, "a whole number >= 0"),
+        ("precision", "float16", [*map(repr, PRECISIONS)]),
+        ("seed", -1, [">= 0"]),
+        ("seed", 1.0, [">= 0"]),
     ],
 )
 def test_a_recipes_own_values_are_checked(field, value, accepted):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.Recipe(stages=[kertl.Stage("deep")], **{field: value})
-    assert str(caught.value).startswith(f"`{field}` must be {accepted}. Received: {field}={value!r}.")
+    assert_names(caught.value, f"`{field}`", *accepted, f"{field}={value!r}")
 
 
 @pytest.mark.parametrize("stages", [[], ["deep"], [{"at": "deep"}]])
 def test_a_recipe_needs_stages(stages):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.Recipe(stages=stages)
-    expected = f"`stages` must be a list of at least one kertl.Stage. Received: stages={tuple(stages)!r}."
-    assert str(caught.value) == expected
+    assert_names(caught.value, "`stages`", "kertl.Stage", f"stages={tuple(stages)!r}")
 
 
 @pytest.mark.parametrize(
@@ -216,14 +197,8 @@ def test_text_that_is_no_recipe_is_a_value_error(text):
 def test_names_that_no_recipe_has_are_refused_with_those_that_it_has():
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.Recipe.from_json('{"stages": [{"at": "deep"}], "sed": 3}')
-    assert str(caught.value) == (
-        "`recipe` must be a JSON object with 'stages', and no names but precision, seed, stages. "
-        "Received: recipe={'stages': [{'at': 'deep'}], 'sed': 3}."
-    )
+    assert_names(caught.value, "`recipe`", "'stages'", "precision, seed, stages")
+    assert_names(caught.value, "recipe={'stages': [{'at': 'deep'}], 'sed': 3}")
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.Recipe.from_json('{"stages": [{"at": "deep", "epoch": 3}]}')
-    names = ", ".join(sorted(FIELDS))
-    assert str(caught.value) == (
-        f"`stage` must be a JSON object with 'at', and no names but {names}. "
-        "Received: stage={'at': 'deep', 'epoch': 3}."
-    )
+    assert_names(caught.value, "`stage`", "'at'", *FIELDS, "stage={'at': 'deep', 'epoch': 3}")

@@ -12,6 +12,7 @@ import pytest
 import kertl.schedules
 from kertl.recipe import SCHEDULES
 from kertl.schedules import Cyclical, Join, OneCycle, SlantedTriangular, schedule_named
+from tests.messages import assert_names
 
 # Arguments for each schedule of the module: a new one is tested as soon as it has an entry here.
 EXAMPLES = {
@@ -100,23 +101,23 @@ def test_joined_schedules_each_count_from_zero():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "named"),
     [
-        (lambda: Cyclical(0.1, 0.1, 5), "`peak` must be a number > 0.1. Received: peak=0.1."),
-        (lambda: Cyclical(0.1, 0.2, 5, mode="square"), "`mode` must be 'triangular' or 'triangular2' or 'exp_range'."),
-        (lambda: Cyclical(0.1, 0.2, 5, gamma=1.5), "`gamma` must be a number > 0 and <= 1. Received: gamma=1.5."),
-        (lambda: SlantedTriangular(0.1, 1), "`total_steps` must be a whole number >= 2. Received: total_steps=1."),
+        (lambda: Cyclical(0.1, 0.1, 5), ("`peak`", "> 0.1", "peak=0.1")),
         (
-            lambda: Join([0.1, 0.2], []),
-            "`lengths` must be one less than `schedules`. Received: lengths=[]. There are 2.",
+            lambda: Cyclical(0.1, 0.2, 5, mode="square"),
+            ("`mode`", "'triangular'", "'triangular2'", "'exp_range'", "mode='square'"),
         ),
-        (lambda: Join([-0.1], []), "`schedules` must be a number > 0. Received: schedules=-0.1."),
+        (lambda: Cyclical(0.1, 0.2, 5, gamma=1.5), ("`gamma`", "> 0", "<= 1", "gamma=1.5")),
+        (lambda: SlantedTriangular(0.1, 1), ("`total_steps`", ">= 2", "total_steps=1")),
+        (lambda: Join([0.1, 0.2], []), ("`lengths`", "`schedules`", "lengths=[]", "2")),
+        (lambda: Join([-0.1], []), ("`schedules`", "> 0", "schedules=-0.1")),
     ],
 )
-def test_wrong_arguments_of_the_others_are_refused(make, message):
+def test_wrong_arguments_of_the_others_are_refused(make, named):
     with pytest.raises(ValueError, match="Received") as caught:
         make()
-    assert str(caught.value).startswith(message)
+    assert_names(caught.value, *named)
 
 
 @pytest.mark.parametrize("schedule", [OneCycle(0.1, 50), keras.optimizers.schedules.CosineDecay(0.1, 50)])
@@ -231,28 +232,24 @@ def test_constant_is_the_rate_itself():
 @pytest.mark.parametrize(
     ("argument", "value", "accepted"),
     [
-        ("peak", 0, "a number > 0"),
-        ("peak", float("nan"), "a number > 0"),
-        ("peak", float("inf"), "a number > 0"),
-        ("peak", "1e-3", "a number > 0"),
-        ("total_steps", 0, "a whole number >= 1"),
-        ("total_steps", 10.0, "a whole number >= 1"),
-        ("warmup_fraction", 1, "a number >= 0 and < 1"),
-        ("warmup_fraction", -0.1, "a number >= 0 and < 1"),
-        ("start_divisor", 0.5, "a number >= 1"),
-        ("end_divisor", 0.5, "a number >= 1"),
+        ("peak", 0, ["> 0"]),
+        ("peak", float("nan"), ["> 0"]),
+        ("peak", float("inf"), ["> 0"]),
+        ("peak", "1e-3", ["> 0"]),
+        ("total_steps", 0, [">= 1"]),
+        ("total_steps", 10.0, [">= 1"]),
+        ("warmup_fraction", 1, [">= 0", "< 1"]),
+        ("warmup_fraction", -0.1, [">= 0", "< 1"]),
+        ("start_divisor", 0.5, [">= 1"]),
+        ("end_divisor", 0.5, [">= 1"]),
     ],
 )
 def test_a_value_out_of_range_is_refused(argument, value, accepted):
     with pytest.raises(ValueError, match="Received") as caught:
         OneCycle(**{"peak": 0.1, "total_steps": 10, argument: value})
-    assert str(caught.value) == f"`{argument}` must be {accepted}. Received: {argument}={value!r}."
+    assert_names(caught.value, f"`{argument}`", *accepted, f"{argument}={value!r}")
 
 
 def test_an_unknown_schedule_is_answered_with_the_nearest():
-    message = (
-        r"`schedule` must be 'one_cycle' or .* or 'constant'\. Received: schedule='onecycle'\. "
-        r"Did you mean 'one_cycle'\?"
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"`schedule` must be .*schedule='onecycle'.*'one_cycle'"):
         schedule_named("onecycle", 0.1, 10)

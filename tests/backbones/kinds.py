@@ -95,10 +95,18 @@ _RESIDUAL = {
     "stackwise_num_strides": [1, 2],
 }
 
+# The kinds of `make test`, of `make promises`, and of `make test-all`.
 QUICK = {
     "trained": Kind(small_classifier),
     "VGG16": of_applications("VGG16", 32),
     "hub ViT": of_hub("ViT", "token", ("key/bias",), mlp_dim=32, dropout_rate=0.1, **PICTURE, **TRANSFORMER),
+    "hub ResNet34": of_hub("ResNet", block_type="basic_block_vd", **_RESIDUAL),
+    "cv ResNet": of_cv(
+        "ResNet", stackwise_filters=[8, 16], stackwise_blocks=[2, 1], stackwise_strides=[1, 2], input_shape=(32, 32, 3)
+    ),
+}
+
+PROMISED = {
     "hub DeiT": of_hub("DeiT", "token", ("key/bias",), intermediate_dim=32, dropout_rate=0.1, **PICTURE, **TRANSFORMER),
     "hub DINOV2": of_hub(
         "DINOV2",
@@ -121,14 +129,10 @@ QUICK = {
         **PICTURE,
         **TRANSFORMER,
     ),
-    "hub ResNet34": of_hub("ResNet", block_type="basic_block_vd", **_RESIDUAL),
     "hub EfficientNet": of_hub("EfficientNet", stackwise_block_types=["v1", "v1"], **_EFFICIENT),
     "hub MobileNet": of_hub("MobileNet", side=64, **_MOBILE),
     "hub DenseNet": of_hub("DenseNet", stackwise_num_repeats=[2, 2]),
     "hub VGG": of_hub("VGG", stackwise_num_repeats=[1, 2], stackwise_num_filters=[4, 8]),
-    "cv ResNet": of_cv(
-        "ResNet", stackwise_filters=[8, 16], stackwise_blocks=[2, 1], stackwise_strides=[1, 2], input_shape=(32, 32, 3)
-    ),
 }
 
 SLOW = {

@@ -8,6 +8,8 @@ import pytest
 
 import kertl
 from tests.families import lively, small_backbone
+from tests.marks import some_of
+from tests.messages import assert_names
 
 # One Application of each kind of preprocessing.
 KINDS = {"torch": "DenseNet121", "tf": "MobileNetV2", "caffe": "ResNet50", "none": "MobileNetV3Small"}
@@ -56,7 +58,9 @@ def test_the_third_of_two_channels_is_their_mean():
     assert np.abs(out(two, x) - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("name", [*KINDS.values(), "ConvNeXtTiny", "EfficientNetB0", "VGG16"])
+@pytest.mark.parametrize(
+    "name", some_of([*KINDS.values(), "ConvNeXtTiny", "EfficientNetB0", "VGG16"], "MobileNetV2", "VGG16")
+)
 def test_the_convolution_is_the_first_group_and_the_others_are_those_of_three_channels(name):
     three = kertl.layer_groups(kertl.load_backbone(name, weights=None, input_shape=(64, 64, 3)))
     first, *others = kertl.layer_groups(kertl.load_backbone(name, weights=None, input_shape=(64, 64, 5)))
@@ -66,6 +70,8 @@ def test_the_convolution_is_the_first_group_and_the_others_are_those_of_three_ch
     assert sum(g.parameters for g in (first, *others)) == 15 + sum(g.parameters for g in three)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_the_convolution_trains_at_full_and_only_then():
     model = kertl.build("MobileNetV3Small", num_classes=2, weights=None, input_shape=(64, 64, 5))
     kernel = model.get_layer("to_three_channels").kernel
@@ -78,6 +84,8 @@ def test_the_convolution_trains_at_full_and_only_then():
         assert np.isfinite(np.array(kernel)).all()
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_grey_model_is_saved_loads_without_kertl_and_is_a_backbone_again(tmp_path):
     model = kertl.build("MobileNetV2", class_names=["a", "b"], weights=None, input_shape=(64, 64, 1))
     model.get_layer("to_three_channels").set_weights([np.array([[[[0.9, 1.0, 1.1]]]], "float32")])
@@ -115,9 +123,7 @@ def test_a_model_that_was_trained_on_other_channels_keeps_them():
     assert kertl.load_backbone(trained).input_shape == (None, 32, 32, 1)
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(trained, input_shape=(32, 32, 3))
-    assert str(caught.value) == (
-        "`input_shape` must be of 1 channels, which 'xray' was trained with. Received: input_shape=(32, 32, 3)."
-    )
+    assert_names(caught.value, "`input_shape`", "1 channels", "'xray'", "input_shape=(32, 32, 3)")
 
 
 def test_colour_preprocessing_of_a_grey_model_is_refused():
@@ -125,6 +131,4 @@ def test_colour_preprocessing_of_a_grey_model_is_refused():
     trained = keras.Model(inputs, keras.layers.Conv2D(4, 3, name="first")(inputs), name="xray")
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(trained, preprocessing="caffe")
-    assert str(caught.value) == (
-        "`preprocessing` must be for 1 channels 'none', 'unit', 'tf' or a layer. Received: preprocessing='caffe'."
-    )
+    assert_names(caught.value, "`preprocessing`", "1 channels", "'none'", "'unit'", "'tf'", "preprocessing='caffe'")

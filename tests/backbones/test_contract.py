@@ -9,17 +9,24 @@ import numpy as np
 import pytest
 
 import kertl
-from tests.backbones.kinds import QUICK, SLOW
+from tests.backbones.kinds import PROMISED, QUICK, SLOW
 from tests.families import lively
+from tests.marks import promised
 
-KINDS = {**QUICK, **SLOW}
+KINDS = {**QUICK, **PROMISED, **SLOW}
 
 # Swin's attention says so of the mask that Keras infers, whatever is done with it.
 pytestmark = pytest.mark.filterwarnings("ignore:Layer 'attn' .of type WindowAttention. was passed an input with a mask")
 
 
 @pytest.fixture(
-    scope="module", params=[*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)], ids=str
+    scope="module",
+    params=[
+        *QUICK,
+        *(promised(name) for name in PROMISED),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
+    ],
+    ids=str,
 )
 def kind(request):
     return KINDS[request.param]
@@ -120,9 +127,7 @@ def test_a_truncated_backbone_is_built_saved_and_loaded_or_refused(kind, tmp_pat
     size = (kind.side, kind.side, 3)
     names = [group.name for group in kertl.layer_groups(kind.load())]
     if not kind.truncates:
-        with pytest.raises(
-            ValueError, match=r"`truncate_at` must be None for '.*': its layers do not load from a file"
-        ):
+        with pytest.raises(ValueError, match=rf"`truncate_at` must be None .*truncate_at='{names[-2]}'"):
             kertl.load_backbone(source, input_shape=size, truncate_at=names[-2], **kind.arguments)
         return
     shorter = kertl.load_backbone(source, input_shape=size, truncate_at=names[-2], **kind.arguments)
@@ -133,10 +138,11 @@ def test_a_truncated_backbone_is_built_saved_and_loaded_or_refused(kind, tmp_pat
     np.testing.assert_allclose(out(kertl.load(tmp_path / "m.keras"), x), out(model, x), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.promise
 def test_models_of_every_kind_load_in_a_process_without_kertl(tmp_path):
     names = {}
-    for number, (name, kind) in enumerate(QUICK.items()):
+    for number, (name, kind) in enumerate({**QUICK, **PROMISED}.items()):
         model = kertl.build(kind.load(), num_classes=2, head=kertl.Head(pooling=kind.pooling))
         kertl.save(model, tmp_path / f"{number}.keras")
         np.save(tmp_path / f"{number}x.npy", kind.images())

@@ -9,6 +9,7 @@ import kertl
 from kertl.errors import WeightsError
 from tests.backbones.kinds import cv
 from tests.families import lively
+from tests.messages import assert_names
 
 SIDE = 32
 
@@ -62,14 +63,11 @@ def test_a_backbone_without_rescaling_needs_to_be_told():
     )
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(backbone)
-    assert str(caught.value) == (
-        "`preprocessing` must be given for 'dense', which was built with include_rescaling=False. Received: "
-        "preprocessing=None. Say how pixels are preprocessed: 'none' (0..255), 'unit' (0..1, what KerasCV's own "
-        "rescaling gives), 'tf' (-1..1), 'torch', 'caffe', or a layer."
-    )
+    assert_names(caught.value, "`preprocessing`", "'dense'", "include_rescaling=False", "preprocessing=None")
+    assert_names(caught.value, "'none'", "'unit'", "'tf'", "'torch'", "'caffe'")
     told = kertl.load_backbone(backbone, preprocessing="unit")
     np.testing.assert_allclose(out(told, images()), out(backbone, images() / 255), rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match=r"`preprocessing` must be left out: 'mine' begins with its rescaling"):
+    with pytest.raises(ValueError, match=r"`preprocessing` must be left out.*'mine'.*preprocessing='unit'"):
         kertl.load_backbone(resnet(name="mine"), preprocessing="unit")
 
 
@@ -87,21 +85,16 @@ def test_a_family_that_does_not_build_under_this_keras_says_so(tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone(f"cv:{folder}")
-    message = str(caught.value)
-    assert message.startswith(f"The KerasCV preset {str(folder)!r} does not build under Keras {keras.__version__}: ")
-    assert "is used 2 times in the model" in message
-    assert message.endswith(
-        "KerasCV is in maintenance; KerasHub has its successors ('hub:', see `kertl backbones hub:`)."
+    assert_names(
+        caught.value, folder, f"Keras {keras.__version__}", "is used 2 times in the model", "`kertl backbones hub:`"
     )
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone("cv:mobilenet_v3_smal")
-    assert str(caught.value) == (
-        "`source` must be 'cv:' with the name of a KerasCV preset, its handle, or its folder. Received: "
-        "source='cv:mobilenet_v3_smal'. Did you mean 'mobilenet_v3_small' or 'mobilenet_v3_large' or "
-        "'mobilenet_v3_small_imagenet'? `kertl backbones cv:` lists the names."
+    assert_names(
+        caught.value, "`source`", "source='cv:mobilenet_v3_smal'", "'mobilenet_v3_small'", "`kertl backbones cv:`"
     )
 
 
@@ -112,8 +105,7 @@ def test_a_preset_that_cannot_be_downloaded_says_how_to_pass_its_folder(monkeypa
     monkeypatch.setattr("kagglehub.model_download", fail)
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone("cv:resnet50_imagenet")
-    for named in ("'resnet50_imagenet'", "no route to host", "`kagglehub`", "load_backbone('cv:FOLDER')"):
-        assert named in str(caught.value)
+    assert_names(caught.value, "'resnet50_imagenet'", "no route to host", "`kagglehub`", "load_backbone('cv:FOLDER')")
 
 
 def test_where_keras_cv_is_missing_loading_says_how_to_install_it(tmp_path, monkeypatch):
@@ -121,7 +113,4 @@ def test_where_keras_cv_is_missing_loading_says_how_to_install_it(tmp_path, monk
     monkeypatch.setitem(sys.modules, "keras_cv", None)
     with pytest.raises(ImportError) as caught:
         kertl.load(tmp_path / "m.keras")
-    assert str(caught.value) == (
-        f"The model in {str(tmp_path / 'm.keras')!r} needs KerasCV, which cannot be imported (import of keras_cv "
-        "halted; None in sys.modules). Install it with: pip install keras-cv"
-    )
+    assert_names(caught.value, tmp_path / "m.keras", "keras_cv", "pip install keras-cv")

@@ -11,6 +11,7 @@ from kertl.errors import WeightsError
 from kertl.model import model_info
 from tests.backbones.kinds import PICTURE, TRANSFORMER, hub
 from tests.families import lively
+from tests.messages import assert_names
 
 SIDE = 32
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -141,18 +142,14 @@ def test_what_training_changes_in_the_positions_of_dino_survives_a_file(tmp_path
 def test_a_vit_refuses_another_size():
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(vit(name="small"), preprocessing="tf", input_shape=(48, 48, 3))
-    assert str(caught.value).startswith(
-        "`input_shape` must be (32, 32, 3), for which 'small' was made. Received: input_shape=(48, 48, 3). ("
-    )
+    assert_names(caught.value, "`input_shape`", "(32, 32, 3)", "'small'", "input_shape=(48, 48, 3)")
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone("hub:resnet_50_imagnet")
-    assert str(caught.value) == (
-        "`source` must be 'hub:' with the name of a KerasHub preset, its handle, or its folder. Received: "
-        "source='hub:resnet_50_imagnet'. Did you mean 'resnet_50_imagenet' or 'resnet_vd_50_imagenet' or "
-        "'resnet_v2_50_imagenet'? `kertl backbones hub:` lists the names."
+    assert_names(
+        caught.value, "`source`", "source='hub:resnet_50_imagnet'", "'resnet_50_imagenet'", "`kertl backbones hub:`"
     )
 
 
@@ -163,8 +160,7 @@ def test_a_preset_that_cannot_be_downloaded_says_how_to_pass_its_folder(monkeypa
     monkeypatch.setattr("kagglehub.model_download", fail)
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone("hub:resnet_50_imagenet")
-    for named in ("'resnet_50_imagenet'", "no route to host", "`kagglehub`", "load_backbone('hub:FOLDER')"):
-        assert named in str(caught.value)
+    assert_names(caught.value, "'resnet_50_imagenet'", "no route to host", "`kagglehub`", "load_backbone('hub:FOLDER')")
 
 
 def test_a_preset_with_a_broken_config_is_refused(tmp_path):
@@ -181,9 +177,7 @@ def test_a_converter_and_preprocessing_together_are_refused(tmp_path):
     preset(tmp_path / "vgg", vgg(), "VGG")
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(f"hub:{tmp_path / 'vgg'}", preprocessing="tf")
-    assert str(caught.value) == (
-        "`preprocessing` must be left out: 'vgg' brings its image converter. Received: preprocessing='tf'."
-    )
+    assert_names(caught.value, "`preprocessing`", "'vgg'", "preprocessing='tf'")
 
 
 def test_a_preset_without_converter_needs_to_be_told(tmp_path):
@@ -191,11 +185,8 @@ def test_a_preset_without_converter_needs_to_be_told(tmp_path):
     backbone.save_to_preset(str(tmp_path / "bare"))
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(f"hub:{tmp_path / 'bare'}")
-    assert str(caught.value) == (
-        "`preprocessing` must be given for 'bare', which brings no image converter. Received: preprocessing=None. Say "
-        "how pixels are preprocessed: 'none' (0..255), 'unit' (0..1), 'tf' (-1..1), 'torch', 'caffe', a layer, or an "
-        "ImageConverter of KerasHub."
-    )
+    assert_names(caught.value, "`preprocessing`", "'bare'", "preprocessing=None")
+    assert_names(caught.value, "'none'", "'unit'", "'tf'", "'torch'", "'caffe'", "ImageConverter")
     told = kertl.load_backbone(f"hub:{tmp_path / 'bare'}", preprocessing="unit", input_shape=(SIDE, SIDE, 3))
     np.testing.assert_allclose(out(told, images()), out(backbone, images() / 255), rtol=1e-4, atol=1e-6)
 
@@ -208,7 +199,7 @@ def test_a_converter_that_does_more_is_refused():
             return super().call(inputs)[:, ::-1]
 
     backbone = vgg()
-    with pytest.raises(ValueError, match=r"The image converter Flipping does more than scale and offset channels"):
+    with pytest.raises(ValueError, match="converter Flipping"):
         kertl.load_backbone(backbone, preprocessing=Flipping())
 
 
@@ -233,13 +224,13 @@ def test_a_classifier_in_memory_brings_its_backbone_and_its_converter():
     classifier = keras_hub.models.ViTImageClassifier(backbone, num_classes=4, preprocessor=preprocessor)
     loaded = kertl.load_backbone(classifier)
     np.testing.assert_allclose(out(loaded, images()), out(backbone, images() / 127.5 - 1), rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match=r"`weights` must be left out where `source` is a model of KerasHub"):
+    with pytest.raises(ValueError, match=r"`weights` must be left out .*`source`"):
         kertl.load_backbone(classifier, weights=None)
 
 
 def test_a_model_that_takes_no_pictures_is_refused():
     text = hub("Bert", vocabulary_size=10, num_layers=1, num_heads=1, hidden_dim=4, intermediate_dim=4)
-    with pytest.raises(ValueError, match=r"`source` must take pictures of shape \(height, width, 3\). Received: 'bert"):
+    with pytest.raises(ValueError, match=r"`source` must .*\(height, width, 3\).*'bert"):
         kertl.load_backbone(text, preprocessing="none")
 
 
@@ -263,7 +254,7 @@ def test_a_truncated_vit_is_the_first_blocks_and_the_last_norm():
     prefix, _ = kertl.split(whole, "transformer_block_3")
     expected = source.get_layer("vit_encoder").layer_norm(prefix(images()))
     np.testing.assert_allclose(out(shorter, images()), expected, rtol=1e-5, atol=1e-6)
-    with pytest.raises(ValueError, match=r"`truncate_at` must be one of the blocks of '.*', 'transformer_block_1', "):
+    with pytest.raises(ValueError, match=r"`truncate_at` must be .*'transformer_block_1'.*='vit_patching"):
         kertl.load_backbone(source, preprocessing="tf", truncate_at="vit_patching_and_embedding")
 
 
@@ -282,20 +273,18 @@ def test_where_keras_hub_is_missing_loading_says_how_to_install_it(tmp_path, mon
     preset(tmp_path / "vgg", vgg(), "VGG")
     kertl.save(kertl.build(f"hub:{tmp_path / 'vgg'}", num_classes=2), tmp_path / "m.keras")
     monkeypatch.setitem(sys.modules, "keras_hub", None)
-    expected = (
-        " needs KerasHub, which cannot be imported (import of keras_hub halted; None in sys.modules). "
-        "Install it with: pip install keras-hub"
-    )
     calls = {
-        f"The model in {str(tmp_path / 'm.keras')!r}": lambda: kertl.load(tmp_path / "m.keras"),
-        f"The backbone {'hub:' + str(tmp_path / 'vgg')!r}": lambda: kertl.load_backbone(f"hub:{tmp_path / 'vgg'}"),
+        tmp_path / "m.keras": lambda: kertl.load(tmp_path / "m.keras"),
+        f"hub:{tmp_path / 'vgg'}": lambda: kertl.load_backbone(f"hub:{tmp_path / 'vgg'}"),
     }
-    for subject, call in calls.items():
+    for source, call in calls.items():
         with pytest.raises(ImportError) as caught:
             call()
-        assert str(caught.value) == subject + expected
+        assert_names(caught.value, source, "keras_hub", "pip install keras-hub")
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_saved_model_loads_in_a_new_process_through_kertl_alone(tmp_path):
     preset(tmp_path / "vit", vit(), "ViT", scale=1 / 255)
     model = kertl.build(f"hub:{tmp_path / 'vit'}", num_classes=2, head=kertl.Head(pooling="token"))

@@ -1,4 +1,3 @@
-import re
 import socket
 import sys
 import urllib.error
@@ -11,6 +10,7 @@ import kertl
 from kertl.backbones import APPLICATIONS
 from kertl.errors import WeightsError
 from tests.families import EACH_FAMILY, FAMILIES, application, lively, small_classifier
+from tests.messages import assert_names
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 BGR_MEAN = np.array([103.939, 116.779, 123.68])
@@ -156,19 +156,14 @@ def test_a_foreign_model_with_rescaling_at_its_start_is_taken_as_it_is():
     np.testing.assert_allclose(out(kertl.load_backbone(model), x), expected, rtol=1e-6, atol=1e-6)
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(model, preprocessing="unit")
-    assert str(caught.value) == (
-        "`preprocessing` must be left out: 'foreign' begins with its preprocessing. Received: preprocessing='unit'."
-    )
+    assert_names(caught.value, "`preprocessing`", "'foreign'", "preprocessing='unit'")
 
 
 def test_a_foreign_model_without_preprocessing_needs_to_be_told():
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(foreign())
-    assert str(caught.value) == (
-        "`preprocessing` must be given for 'foreign': its graph does not begin with its preprocessing, and it is not "
-        "one of the Applications. Received: preprocessing=None. Say how pixels are preprocessed: 'none' (0..255), "
-        "'unit' (0..1), 'tf' (-1..1), 'torch', 'caffe', or a layer."
-    )
+    assert_names(caught.value, "`preprocessing`", "'foreign'", "preprocessing=None")
+    assert_names(caught.value, "'none'", "'unit'", "'tf'", "'torch'", "'caffe'")
 
 
 @pytest.mark.parametrize("kind", FORMULAS)
@@ -190,11 +185,7 @@ def test_a_layer_may_be_given_as_preprocessing():
 
 
 def test_an_unknown_preprocessing_is_an_error_with_the_nearest():
-    message = (
-        r"`preprocessing` must be 'none' or 'unit' or 'tf' or 'torch' or 'caffe'\. Received: preprocessing='cafe'\. "
-        r"Did you mean 'caffe'\?"
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"`preprocessing` must be .*preprocessing='cafe'.*'caffe'"):
         kertl.load_backbone(foreign(), preprocessing="cafe")
 
 
@@ -214,15 +205,11 @@ def test_another_size_of_a_trained_model_that_is_no_multiple_of_32_is_refused():
     model, _ = trained()
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(model, input_shape=(100, 96, 3))
-    assert str(caught.value) == (
-        "`input_shape` must be (64, 64, 3) or have sides that are multiples of 32, for 'breeds'. "
-        "Received: input_shape=(100, 96, 3)."
-    )
+    assert_names(caught.value, "`input_shape`", "(64, 64, 3)", "32", "'breeds'", "input_shape=(100, 96, 3)")
 
 
 def test_a_trained_model_brings_its_own_weights():
-    message = r"`weights` must be left out where `source` is a trained model, which brings its own\. Received: weights="
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"`weights` must be left out .*weights=None"):
         kertl.load_backbone(foreign(), weights=None, preprocessing="none")
 
 
@@ -231,9 +218,7 @@ def test_a_model_that_takes_no_pictures_is_refused():
     signals = keras.Model(inputs, keras.layers.Conv1D(2, 3)(inputs), name="signals")
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(signals)
-    assert str(caught.value) == (
-        "`source` must take pictures of shape (height, width, channels). Received: 'signals', which takes (16, 4)."
-    )
+    assert_names(caught.value, "`source`", "(height, width, channels)", "'signals'", "(16, 4)")
 
 
 # Weights from files --------------------------------------------------------------------------------------------------
@@ -282,11 +267,8 @@ def test_weights_come_from_a_file_bare_or_inside_a_whole_model(form, source, wei
 def test_a_whole_model_of_another_architecture_is_refused_with_the_first_difference(weight_files):
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone("MobileNetV2", weights=weight_files["whole"], input_shape=(32, 32, 3))
-    expected = (
-        f"The model in {str(weight_files['whole'])!r} is not the architecture 'mobilenetv2_1.00_32': where that has "
-        "'Conv1' (Conv2D: 3x3x3x32), the file has 'rescaling' (Rescaling)."
-    )
-    assert re.sub(r"rescaling_\d+", "rescaling", str(caught.value)) == expected
+    assert_names(caught.value, weight_files["whole"], "'mobilenetv2_1.00_32'")
+    assert_names(caught.value, "'Conv1'", "Conv2D: 3x3x3x32", "Rescaling")
 
 
 def test_a_whole_model_that_ends_early_is_refused_with_the_number_of_layers(tmp_path):
@@ -294,10 +276,7 @@ def test_a_whole_model_that_ends_early_is_refused_with_the_number_of_layers(tmp_
     keras.Model(vgg.input, vgg.get_layer("block1_conv2").output, name="cut").save(tmp_path / "cut.keras")
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone("VGG16", weights=tmp_path / "cut.keras", input_shape=(32, 32, 3))
-    assert str(caught.value) == (
-        f"The model in {str(tmp_path / 'cut.keras')!r} is not the architecture 'vgg16': it has 2 layers before its "
-        "classifier, 'vgg16' has 13."
-    )
+    assert_names(caught.value, tmp_path / "cut.keras", "'vgg16'", "2 layers", "13")
 
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container")  # Keras says so before it refuses the file
@@ -305,20 +284,14 @@ def test_a_whole_model_that_ends_early_is_refused_with_the_number_of_layers(tmp_
 def test_bare_weights_of_another_architecture_are_refused(form, weight_files):
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone("MobileNetV2", weights=weight_files[form], input_shape=(32, 32, 3))
-    message = str(caught.value)
-    assert message.startswith(
-        f"The weights in {str(weight_files[form])!r} do not fit 'mobilenetv2_1.00_32' without its top: "
-    )
-    assert message.endswith(
-        "Of the files that keras.applications publishes, the one whose name ends in 'notop' or 'no_top' fits."
-    )
+    assert_names(caught.value, weight_files[form], "'mobilenetv2_1.00_32'", "'notop'", "'no_top'")
 
 
 @pytest.mark.parametrize("name", ["none.weights.h5", "none.h5", "none.keras"])
 def test_a_weights_file_that_is_not_there_is_an_error(tmp_path, name):
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone("MobileNetV3Small", weights=tmp_path / name, input_shape=(32, 32, 3))
-    assert f"There is no weights file {str(tmp_path / name)!r}." in str(caught.value)
+    assert_names(caught.value, "no weights file", tmp_path / name)
 
 
 def test_a_misspelt_kind_of_weights_is_answered_with_the_nearest():
@@ -330,7 +303,7 @@ def test_a_misspelt_kind_of_weights_is_answered_with_the_nearest():
 def test_a_model_file_that_is_not_there_is_an_error(tmp_path, name):
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone(tmp_path / name)
-    assert str(caught.value) == f"There is no model file {str(tmp_path / name)!r}."
+    assert_names(caught.value, "no model file", tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["garbage.weights.h5", "garbage.h5", "garbage.keras"])
@@ -356,10 +329,7 @@ def test_a_truncated_file_is_refused(form, share, weight_files, tmp_path):
 def test_bare_weights_are_no_model(weight_files):
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone(weight_files["bare"])
-    assert str(caught.value) == (
-        f"{str(weight_files['bare'])!r} holds weights but no model. "
-        "Pass it as `weights=` together with the name of the backbone."
-    )
+    assert_names(caught.value, weight_files["bare"], "`weights=`")
 
 
 def test_a_file_with_code_in_a_lambda_layer_is_refused_and_not_run(tmp_path):
@@ -421,15 +391,9 @@ def test_imagenet_without_a_network_says_which_file_to_fetch_and_where_to_put_it
         assert socket.getdefaulttimeout() == 33.0
     finally:
         socket.setdefaulttimeout(original)
-    message = str(caught.value)
-    assert message.startswith("The ImageNet weights of MobileNetV2 cannot be downloaded (")
-    assert (
-        "Fetch https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
-        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_96_no_top.h5 on a machine with a network"
-    ) in message
-    assert message.endswith(
-        f"put it into the folder {str(tmp_path / 'models')!r}, or pass the file's path as `weights=`."
-    )
+    folder = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2"
+    assert_names(caught.value, f"{folder}/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_96_no_top.h5")
+    assert_names(caught.value, "MobileNetV2", tmp_path / "models", "`weights=`")
     assert limits == [10.0]
 
 
@@ -437,9 +401,9 @@ def test_without_a_network_an_efficientnets_file_goes_into_the_folder_only(no_ne
     no_network(urllib.error.URLError("no route to host"))
     with pytest.raises(WeightsError) as caught:
         kertl.load_backbone("EfficientNetB0", input_shape=(32, 32, 3))
-    message = str(caught.value)
-    assert "Fetch https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5 on a machine" in message
-    assert message.endswith(f"put it into the folder {str(tmp_path / 'models')!r}.")
+    url = "https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5"
+    assert_names(caught.value, url, tmp_path / "models")
+    assert "`weights=`" not in str(caught.value)
 
 
 def test_the_file_that_was_fetched_by_hand_is_found_in_the_folder(no_network, tmp_path):
@@ -461,18 +425,11 @@ def test_the_file_that_was_fetched_by_hand_is_found_in_the_folder(no_network, tm
 def test_an_unknown_name_is_answered_with_the_nearest(name, near):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(name)
-    message = str(caught.value)
-    assert message.startswith(
-        "`source` must be the name of an image model of keras.applications, 'hub:' with a KerasHub preset, 'cv:' with "
-        "a KerasCV preset, a .keras or .h5 file, or a Keras model. "
-        f"Received: source={name!r}. Did you mean "
-    )
-    assert repr(near) in message
-    assert message.endswith("`kertl backbones` lists the names.")
+    assert_names(caught.value, "`source`", f"source={name!r}", repr(near), "`kertl backbones`")
 
 
 def test_a_name_that_resembles_none_is_answered_with_where_to_look():
-    with pytest.raises(ValueError, match=r"Received: source='qqq'\. `kertl backbones` lists the names\.$"):
+    with pytest.raises(ValueError, match=r"source='qqq'\. `kertl backbones`"):
         kertl.load_backbone("qqq")
 
 
@@ -484,9 +441,7 @@ def test_a_size_below_the_minimum_is_refused(name, axis):
     shape[axis] = minimum - 1
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(name, weights=None, input_shape=tuple(shape))
-    assert str(caught.value) == (
-        f"`input_shape` must be at least ({minimum}, {minimum}, 3) for {name}. Received: input_shape={tuple(shape)}."
-    )
+    assert_names(caught.value, "`input_shape`", f"({minimum}, {minimum}, 3)", name, f"input_shape={tuple(shape)}")
 
 
 @pytest.mark.parametrize(
@@ -507,16 +462,11 @@ def test_a_size_below_the_minimum_is_refused(name, axis):
 def test_an_input_shape_that_is_none_is_refused(shape):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone("MobileNetV2", weights=None, input_shape=shape)
-    assert str(caught.value) == (
-        f"`input_shape` must be (height, width, channels), three whole numbers >= 1. Received: input_shape={shape!r}."
-    )
+    assert_names(caught.value, "`input_shape`", "(height, width, channels)", f"input_shape={shape!r}")
 
 
 def test_preprocessing_is_left_out_for_an_application():
-    message = (
-        r"`preprocessing` must be left out for an Application, which brings its own\. Received: preprocessing='tf'\."
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"`preprocessing` must be left out .*preprocessing='tf'"):
         kertl.load_backbone("MobileNetV2", weights=None, preprocessing="tf")
 
 

@@ -5,6 +5,7 @@ import pytest
 import kertl
 from kertl.model import model_info
 from tests.families import FAMILIES, lively, small_backbone
+from tests.messages import assert_names
 
 
 def images(side, count=4):
@@ -57,9 +58,6 @@ def test_a_model_on_a_truncated_backbone_is_built_saved_and_loaded(tmp_path):
 def test_a_group_that_is_not_there_is_answered_with_the_groups(at):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(small_backbone(), truncate_at=at)
-    message = str(caught.value)
-    assert message.startswith(
-        f"`truncate_at` must be the name of a layer group of 'small'. Received: truncate_at={at!r}."
-    )
-    assert message.endswith("The groups are 'stem_conv', 'block1', 'block2', 'block3', 'block4'.")
-    assert ("Did you mean" in message) == (at == "blok4")
+    groups = "'stem_conv', 'block1', 'block2', 'block3', 'block4'"
+    assert_names(caught.value, "`truncate_at`", "'small'", f"truncate_at={at!r}", groups)
+    assert ("Did you mean" in str(caught.value)) == (at == "blok4")

@@ -4,6 +4,7 @@ import pytest
 from kertl.callbacks import GroupRates
 from kertl.optimizers import discriminative
 from kertl.schedules import OneCycle
+from tests.messages import assert_names
 from tests.optimizers.grouped import examples, model
 
 GROUPS = {"block1": 0.125, "block2": 0.25, "block3": 0.5, "head": 1.0}
@@ -42,7 +43,4 @@ def test_an_optimizer_with_one_rate_is_refused_before_training():
     trained.compile("adam", "mse")
     with pytest.raises(ValueError, match="Received") as caught:
         trained.fit(*examples(), callbacks=[GroupRates()], verbose=0)
-    assert str(caught.value) == (
-        "`optimizer` must be one that kertl.optimizers.discriminative made. Received: optimizer='Adam'. "
-        "Leave GroupRates out."
-    )
+    assert_names(caught.value, "`optimizer`", "kertl.optimizers.discriminative", "optimizer='Adam'", "GroupRates")

@@ -13,6 +13,7 @@ from PIL import Image
 import kertl
 from kertl.cli import run
 from tests.families import small_classifier, tiny_backbone
+from tests.messages import assert_names
 from tests.runs import digest, unwrapped
 
 SIDE = 32
@@ -86,7 +87,7 @@ def test_predict_names_what_it_leaves_out(trained, squares, tmp_path, capsys):
     (tmp_path / "notes.jpg").write_text("not an image")
     assert run(["predict", str(trained), str(squares / "red" / "0.png"), str(tmp_path / "notes.jpg"), "--json"]) == 0
     printed = capsys.readouterr()
-    assert "is not a JPEG, PNG, BMP, GIF, WebP or TIFF image" in unwrapped(printed.err)
+    assert_names(unwrapped(printed.err), "not a JPEG")
     assert len(json.loads(printed.out)) == 1
 
 
@@ -103,7 +104,7 @@ def test_another_recipe_in_the_same_directory_is_one_block_of_error_and_no_trace
     assert run([*map(str, ["train", squares, "--out", trained, "--backbone", trained_file, "--recipe", "deep"])]) == 1
     error = capsys.readouterr().err
     assert "RunError" in error
-    assert "whose recipe.json differs" in unwrapped(error)
+    assert_names(unwrapped(error), "recipe.json")
     assert "Traceback" not in error
 
 
@@ -218,12 +219,13 @@ def test_import_kertl_imports_neither_keras_nor_tensorflow():
 def test_train_chooses_the_recipe_and_says_why(arguments, tmp_path, capsys):
     chosen = ["auto" if "recipe.json" in one else one for one in arguments]
     assert run([*chosen, "--epochs", "3", "--out", str(tmp_path / "no")]) == 1
-    assert "`--recipe auto` chooses epochs itself. Received: --epochs 3." in unwrapped(capsys.readouterr().err)
+    assert_names(unwrapped(capsys.readouterr().err), "`--recipe auto`", "--epochs 3")
     assert run([*chosen, "--validation", "0.3", "--test", "0", "--out", str(tmp_path / "out")]) == 0
     said = unwrapped(capsys.readouterr().err)
-    assert "Recipe: the head alone first" in said
-    assert "Recipe: nothing else is trained" in said
+    (stage,) = kertl.Recipe.from_json((tmp_path / "out" / "recipe.json").read_text()).stages
+    assert stage.at == "deep"
     reasons = json.loads((tmp_path / "out" / "choices.json").read_text())["recipe"]["reasons"]
+    assert reasons
     assert all(" ".join(reason.split()) in said for reason in reasons)
 
 
@@ -244,11 +246,11 @@ def test_train_stopped_by_a_signal_says_what_to_do_and_the_same_command_goes_on(
             process.send_signal(number)
             said = unwrapped(process.communicate()[1])
         assert process.returncode == status, said
-        assert "The last good checkpoint is 'checkpoint-0000" in said
+        assert "'checkpoint-0000" in said
         assert "Traceback" not in said
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert f"{out} resumes from its last checkpoint: stage 1, " in " ".join(done.stderr.split())
+    assert_names(" ".join(done.stderr.split()), out, "resumes", "stage 1")
     assert run([*arguments, "--out", str(tmp_path / "undisturbed")]) == 0
     ends = [digest(kertl.load(folder / "model.keras")) for folder in (out, tmp_path / "undisturbed")]
     assert ends[0] == ends[1]
@@ -267,17 +269,17 @@ def test_any_field_of_stage_and_head_is_an_option(squares, trained_file, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("option", "message"),
+    ("option", "named"),
     [
-        ("loss", "`--stage` must be FIELD=VALUE, with a field of kertl.Stage. Received: --stage='loss'."),
-        ("losss=focal", "Received: --stage='losss=focal'. Did you mean 'loss'?"),
-        ("epochs=0", "`epochs` must be a whole number >= 1. Received: epochs=0."),
+        ("loss", ("`--stage`", "FIELD=VALUE", "kertl.Stage", "--stage='loss'")),
+        ("losss=focal", ("`--stage`", "--stage='losss=focal'", "Did you mean 'loss'")),
+        ("epochs=0", ("`epochs`", ">= 1", "epochs=0")),
     ],
 )
-def test_a_field_that_is_none_or_out_of_range_is_refused(option, message, squares, trained_file, tmp_path, capsys):
+def test_a_field_that_is_none_or_out_of_range_is_refused(option, named, squares, trained_file, tmp_path, capsys):
     options = ["--backbone", trained_file, "--recipe", "deep", "--out", tmp_path / "out", "--stage", option]
     assert run([*map(str, ["train", squares, *options])]) == 1
-    assert message in unwrapped(capsys.readouterr().err)
+    assert_names(unwrapped(capsys.readouterr().err), *named)
     assert not (tmp_path / "out").exists()
 
 

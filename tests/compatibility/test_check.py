@@ -7,6 +7,7 @@ import pytest
 import kertl
 from kertl.compatibility import RULES, matrix
 from kertl.training import support_table
+from tests.messages import assert_names
 from tests.runs import classifier, quick, recipe, squares
 
 SIDES = {"class_names": ["left hand", "right hand", "neither"]}
@@ -121,41 +122,36 @@ def test_a_rule_finds_what_clashes_and_nothing_where_nothing_does(name, images):
 
 def test_an_l2_penalty_beside_weight_decay_is_found_too(images):
     findings = found(images, model=lambda: classifier(l2=0.01))
-    assert [finding.what for finding in findings] == [
-        "stage 1 (at='deep') has weight_decay=0.0001, and layers with an L2 penalty"
-    ]
+    (finding,) = findings
+    assert_names(finding.what, "stage 1 (at='deep')", "weight_decay=0.0001", "L2")
 
 
 def test_no_validation_part_is_found(images):
     (finding,) = found(images, data=lambda: squares(40, validation=0, test=0))
-    assert finding.what == "there is no validation set, so the training loss chooses the weights"
+    assert_names(finding.what, "validation")
 
 
 def test_what_goes_together_gives_no_finding(images):
     findings = found(images)
     assert not findings
-    assert str(findings) == "Nothing was found that does not go together."
+    assert str(findings).startswith("Nothing")
 
 
 def test_errors_come_first_a_line_each(images):
     findings = found(images, stages=[quick("mid", l2_sp=0.1, schedule="cosine")], **plateau())
     assert [finding.severity for finding in findings] == ["error", "warning"]
     assert len(findings.errors) == len(findings.warnings) == 1
-    assert str(findings).splitlines()[0] == (
-        "error: ReduceLROnPlateau sets the rate of stage 1 (at='mid'), which has schedule='cosine'. Keras raises when "
-        "the callback first sets the rate, which may be hours in. Take schedule='constant', or leave the callback out. "
-        "[rate-set-twice; measured with Keras 3.15]"
-    )
+    first = str(findings).splitlines()[0]
+    assert first.startswith("error: ReduceLROnPlateau")
+    assert_names(first, "stage 1 (at='mid')", "schedule='cosine'", "schedule='constant'", "rate-set-twice")
 
 
 def test_training_stops_at_errors_and_says_the_warnings(images, caplog):
     stage = quick("mid", l2_sp=0.1, schedule="cosine")
-    with pytest.raises(ValueError, match=r"^`recipe`, `model`, `data` and `callbacks` must go together\. Received:\n"):
+    with pytest.raises(ValueError, match=r"^`recipe`, `model`, `data` and `callbacks` must .*\nerror: ReduceLR"):
         kertl.fine_tune(classifier(), images, recipe=recipe(stage), verbose=0, **plateau())
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert (
-        caplog.records[0].getMessage().startswith("warning: stage 1 (at='mid') has weight_decay=0.0001 and l2_sp=0.1")
-    )
+    assert_names(caplog.records[0].getMessage(), "stage 1 (at='mid')", "weight_decay=0.0001", "l2_sp=0.1")
 
 
 def test_the_table_in_the_docs_is_that_of_the_rules():
@@ -165,15 +161,15 @@ def test_the_table_in_the_docs_is_that_of_the_rules():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
-        (("auto",), "`recipe` must be 'deep' or 'mid' or 'full' or 'gradual'. Received: recipe='auto'."),
-        ((None,), "`recipe` must be the name of a recipe or a kertl.Recipe. Received: recipe=None."),
+        (("auto",), ("`recipe`", "'deep'", "'mid'", "'full'", "'gradual'", "recipe='auto'")),
+        ((None,), ("`recipe`", "kertl.Recipe", "recipe=None")),
     ],
 )
-def test_what_cannot_be_checked_is_refused(arguments, message, images):
+def test_what_cannot_be_checked_is_refused(arguments, named, images):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.check(*arguments, classifier(), images)
-    assert str(caught.value) == message
+    assert_names(caught.value, *named)
     with pytest.raises(ValueError, match="`data` must be what"):
         kertl.check("deep", classifier(), None)

@@ -10,6 +10,7 @@ import kertl.data
 from kertl.data import _decode
 from kertl.errors import DataError
 from tests.data.faults import bombs, encoded, png_of, scene
+from tests.messages import assert_names
 
 
 def random_pixels(height=40, width=60, channels=3):
@@ -17,11 +18,10 @@ def random_pixels(height=40, width=60, channels=3):
 
 
 def refusal(path):
-    """Why a file is refused, without its name."""
     with pytest.raises(DataError) as raised:
         kertl.data.read_image(path, (8, 8))
-    assert str(raised.value).startswith(f"The image {str(path)!r} ")
-    return str(raised.value).removeprefix(f"The image {str(path)!r} ").removesuffix(".")
+    assert_names(raised.value, path)
+    return raised.value
 
 
 def photo(path, **options):
@@ -73,11 +73,7 @@ def test_gray_of_16_bits_is_scaled_to_8(tmp_path, suffix):
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_pixels_of_32_bits_are_an_error(tmp_path, mode):
     Image.new(mode, (4, 4), 7).save(tmp_path / "a.tif")
-    with pytest.raises(DataError) as raised:
-        kertl.data.read_image(tmp_path / "a.tif", (4, 4))
-    assert str(raised.value) == (
-        f"The image {str(tmp_path / 'a.tif')!r} has 32-bit pixels, whose range is not known; save it with 8 or 16 bits."
-    )
+    assert_names(refusal(tmp_path / "a.tif"), "32-bit", "8 or 16 bits")
 
 
 def test_transparency_is_composited_on_white(tmp_path):
@@ -127,7 +123,8 @@ def test_exif_data_that_cannot_be_parsed_is_no_issue(tmp_path):
     for k in range(2):
         photo(tmp_path / "a" / f"{k}.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x0f\x01\x02", quality=90 + k)
     data = kertl.data.from_directory(tmp_path, image_size=(4, 4), validation=0, test=0)
-    assert [str(issue) for issue in data.issues] == ["'a/1.jpg' looks like 'a/0.jpg'"]
+    (issue,) = data.issues
+    assert_names(issue, "'a/1.jpg'", "'a/0.jpg'")
     expected = kertl.data.read_image(tmp_path / "a" / "0.jpg", (4, 4))
     np.testing.assert_array_equal(data.train.in_order()[0][0][0], expected)
 
@@ -159,9 +156,7 @@ def test_a_truncated_file_is_an_error_that_names_it(tmp_path, name, kept):
     Image.fromarray(random_pixels(200, 200)).save(tmp_path / name)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(len(content) * kept)])
-    with pytest.raises(DataError) as raised:
-        kertl.data.read_image(tmp_path / name, (8, 8))
-    assert str(raised.value).startswith(f"The image {str(tmp_path / name)!r} is ")
+    refusal(tmp_path / name)
 
 
 def test_files_that_are_no_images_say_so(tmp_path):
@@ -169,28 +164,21 @@ def test_files_that_are_no_images_say_so(tmp_path):
     (tmp_path / "text.jpg").write_text("no picture")
     (tmp_path / "link.jpg").symlink_to(tmp_path / "gone.jpg")
     (tmp_path / "folder.jpg").mkdir()
-    reasons = {}
-    for name in ("empty", "text", "link", "folder", "none"):
-        with pytest.raises(DataError) as raised:
-            kertl.data.read_image(tmp_path / f"{name}.jpg", (8, 8))
-        reasons[name] = str(raised.value).removeprefix(f"The image {str(tmp_path / name) + '.jpg'!r} ")
-    assert reasons == {
-        "empty": "is empty (0 bytes).",
-        "text": "is not a JPEG, PNG, BMP, GIF, WebP or TIFF image.",
-        "link": "is a link to a file that does not exist.",
-        "folder": "is not a regular file.",
-        "none": "cannot be opened: No such file or directory.",
-    }
+    for name, named in (
+        ("empty", "0 bytes"),
+        ("text", "not a JPEG"),
+        ("link", "does not exist"),
+        ("folder", "regular file"),
+        ("none", "No such file or directory"),
+    ):
+        assert_names(refusal(tmp_path / f"{name}.jpg"), named)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize(
-    ("side", "found"),
-    [(10_000, "10000 x 10000 are more than 89478485 pixels"), (20_000, "more than 89478485 pixels")],
-)
-def test_an_image_of_too_many_pixels_is_an_error(tmp_path, side, found):
+@pytest.mark.parametrize(("side", "named"), [(10_000, "10000 x 10000"), (20_000, "too large")])
+def test_an_image_of_too_many_pixels_is_an_error(tmp_path, side, named):
     (tmp_path / "bomb.png").write_bytes(png_of(side, side, b""))
-    assert refusal(tmp_path / "bomb.png") == f"is too large: {found}"
+    assert_names(refusal(tmp_path / "bomb.png"), named, "89478485 pixels")
 
 
 BOMBS = """
@@ -230,11 +218,8 @@ def test_a_decompression_bomb_takes_no_memory(tmp_path):
 
 
 def test_a_wrong_way_to_resize_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="`resize`") as raised:
+    with pytest.raises(ValueError, match=r"`resize` must be .*resize='padded'.*'pad'"):
         kertl.data.read_image(tmp_path / "a.png", (8, 8), resize="padded")
-    assert str(raised.value) == (
-        "`resize` must be 'stretch' or 'pad' or 'crop'. Received: resize='padded'. Did you mean 'pad'?"
-    )
 
 
 def test_images_in_a_file_are_counted_as_far_as_they_can_be_found():
@@ -286,23 +271,20 @@ def test_bytes_after_the_end_of_an_image_are_passed_over(tmp_path):
 
 
 def test_damaged_files_say_what_is_wrong(tmp_path):
-    def reason(content):
-        (tmp_path / "a").write_bytes(content)
-        return refusal(tmp_path / "a")
-
     jpeg, png = encoded(scene(480, 640), "JPEG"), encoded(scene(480, 640), "PNG")
-    damaged = "is truncated or damaged: "
-    assert reason(jpeg[:-2]) == damaged + "image file is truncated (4 bytes not processed)"
-    assert reason(jpeg[: len(jpeg) // 2]) == damaged + "image file is truncated (13 bytes not processed)"
-    assert reason(jpeg[:300]) == damaged + "Truncated File Read"
-    assert reason(jpeg[:20]) == damaged + "it begins like a JPEG image, but its header cannot be read"
-    assert reason(png[: len(png) // 2]) == damaged + "image file is truncated"
-    assert reason(png[:20]) == damaged + "Truncated File Read"
-    assert reason(png[:16] + bytes(8) + png[24:]) == damaged + (
-        "it begins like a PNG image, but its header cannot be read"
-    )
-    assert reason(b"") == "is empty (0 bytes)"
-    assert reason(b"no picture") == "is not a JPEG, PNG, BMP, GIF, WebP or TIFF image"
+    for content, named in (
+        (jpeg[:-2], ("damaged", "4 bytes not processed")),
+        (jpeg[: len(jpeg) // 2], ("damaged", "13 bytes not processed")),
+        (jpeg[:300], ("damaged", "Truncated File Read")),
+        (jpeg[:20], ("damaged", "JPEG", "header")),
+        (png[: len(png) // 2], ("damaged", "image file is truncated")),
+        (png[:20], ("damaged", "Truncated File Read")),
+        (png[:16] + bytes(8) + png[24:], ("damaged", "PNG", "header")),
+        (b"", ("0 bytes",)),
+        (b"no picture", ("not a JPEG",)),
+    ):
+        (tmp_path / "a").write_bytes(content)
+        assert_names(refusal(tmp_path / "a"), *named)
 
 
 def test_every_flipped_bit_in_the_pixels_of_a_png_is_found(tmp_path):
@@ -313,7 +295,7 @@ def test_every_flipped_bit_in_the_pixels_of_a_png_is_found(tmp_path):
         flipped = bytearray(content)
         flipped[place] ^= 4
         (tmp_path / "a.png").write_bytes(flipped)
-        assert refusal(tmp_path / "a.png") == "is truncated or damaged: the checksum of its pixels is wrong"
+        assert_names(refusal(tmp_path / "a.png"), "damaged", "checksum")
 
 
 @pytest.mark.parametrize(
@@ -328,8 +310,7 @@ def test_every_flipped_bit_in_the_pixels_of_a_png_is_found(tmp_path):
 )
 def test_formats_that_are_not_read_are_called_by_their_names(tmp_path, content, kind):
     (tmp_path / "a.jpg").write_bytes(content)
-    reason = f"is an image in {kind} format, which cannot be read; save it as JPEG or PNG"
-    assert refusal(tmp_path / "a.jpg") == reason
+    assert_names(refusal(tmp_path / "a.jpg"), f"{kind} format", "JPEG or PNG")
 
 
 def test_decoding_does_not_depend_on_what_pillow_calls_the_byte_order():

@@ -7,6 +7,7 @@ import kertl
 import kertl.data
 from kertl.data import data_errors
 from kertl.errors import DataError
+from tests.messages import assert_names
 
 
 @pytest.fixture
@@ -23,25 +24,23 @@ def model():
 
 def gone(path):
     Path(path).unlink()
-    return (
-        f"The image {path!r} cannot be opened: No such file or directory; it could be read when the data set was made."
-    )
+    return path
 
 
 @pytest.mark.parametrize("part", ["train", "validation"])
 def test_fit_ends_with_the_error_of_the_data(data, model, part):
-    message = gone(getattr(data, part).files[-1])
+    path = gone(getattr(data, part).files[-1])
     with pytest.raises(DataError) as raised, data_errors(data.train, data.validation, data.test):
         model.fit(data.train, validation_data=data.validation, verbose=0)
-    assert str(raised.value) == message
+    assert_names(raised.value, path)
     assert raised.value.__suppress_context__
 
 
 def test_predict_ends_with_the_error_of_the_data(data, model):
-    message = gone(data.train.files[-1])
+    path = gone(data.train.files[-1])
     with pytest.raises(DataError) as raised:
         kertl.predict(model, data.train)
-    assert str(raised.value) == message
+    assert_names(raised.value, path)
 
 
 def test_other_errors_pass_unchanged(data, model):
@@ -55,7 +54,7 @@ def test_other_errors_pass_unchanged(data, model):
 
 
 def test_a_batch_read_ahead_does_not_take_the_blame(data):
-    message = gone(data.train.files[0])
+    path = gone(data.train.files[0])
 
     def read_ahead_and_fail():
         with pytest.raises(DataError):
@@ -65,13 +64,13 @@ def test_a_batch_read_ahead_does_not_take_the_blame(data):
     with pytest.raises(RuntimeError) as raised, data_errors(data.train):
         read_ahead_and_fail()
     assert str(raised.value) == "of another origin"
-    assert str(data.train.failure) == message
+    assert_names(data.train.failure, path)
 
 
 def test_what_is_outside_is_forgotten(data):
-    message = gone(data.train.files[0])
+    path = gone(data.train.files[0])
     with pytest.raises(DataError):
         list(data.train)
-    assert str(data.train.failure) == message
+    assert_names(data.train.failure, path)
     with data_errors(data.train):
         assert data.train.failure is None

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 import kertl.data
+from tests.messages import assert_names
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_the_summary_counts_classes_and_parts_and_lists_issues(data):
     assert ["cat", "16", "4", "0", "20"] in lines
     assert ["dog", "8", "2", "0", "10"] in lines
     assert ["all", "24", "6", "0", "30"] in lines
-    assert data.summary().endswith("1 issue, 1 of them files that were left out\n'dog/empty.png' is empty (0 bytes)")
+    assert_names(data.summary(), "1 issue", "'dog/empty.png'")
 
 
 def test_the_records_are_sorted_and_written_with_the_digest_of_each_file(data, photos, tmp_path):
@@ -76,7 +77,7 @@ def test_the_same_images_at_another_size_and_in_other_batches(photos, cache):
             np.testing.assert_array_equal(ours, theirs)
     assert data.changed() is data
     assert data.changed(batch_size="full").train[0][0].shape == (28, 8, 8, 3)
-    with pytest.raises(ValueError, match=r"^`batch_size` must be a whole number >= 1\. Received: batch_size=-1\.$"):
+    with pytest.raises(ValueError, match=r"^`batch_size` must be .*>= 1.*batch_size=-1\.$"):
         data.changed(batch_size=-1)
 
 

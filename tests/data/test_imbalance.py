@@ -4,6 +4,7 @@ import pytest
 
 import kertl
 from kertl.data import effective_weights
+from tests.messages import assert_names
 
 
 def data(counts=(40, 10, 3), **options):
@@ -28,16 +29,17 @@ def test_effective_weights_lie_between_none_and_balanced_ones():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
-        (([3, 4], 1.0), r"`beta` must be a number >= 0 and < 1\. Received: beta=1\.0\."),
-        (([3, 0],), r"`counts` must be whole numbers >= 1, one per class\. Received: counts=\[3, 0\]\."),
-        (([3.0, 2.0],), r"`counts` must be whole numbers >= 1, one per class\. Received: counts=\[3\.0, 2\.0\]\."),
+        (([3, 4], 1.0), ("`beta`", ">= 0", "< 1", "beta=1.0")),
+        (([3, 0],), ("`counts`", ">= 1", "counts=[3, 0]")),
+        (([3.0, 2.0],), ("`counts`", ">= 1", "counts=[3.0, 2.0]")),
     ],
 )
-def test_what_has_no_effective_number_is_refused(arguments, message):
-    with pytest.raises(ValueError, match=f"^{message}$"):
+def test_what_has_no_effective_number_is_refused(arguments, named):
+    with pytest.raises(ValueError, match="Received") as caught:
         effective_weights(*arguments)
+    assert_names(caught.value, *named)
 
 
 def test_weights_by_class_are_those_of_the_training_part():
@@ -89,12 +91,8 @@ def test_images_without_a_single_class_are_not_oversampled():
     found = kertl.data.from_arrays(
         np.zeros((8, 4, 4, 3), "uint8"), np.arange(8.0), task="regression", validation=0, test=0
     )
-    with pytest.raises(ValueError, match="one class per image") as caught:
+    with pytest.raises(ValueError, match=r"`oversampled` .*one class per image.*task='regression'"):
         found.oversampled()
-    assert str(caught.value) == (
-        "`oversampled` must be asked of data with one class per image. Received: task='regression'. Train without "
-        "oversampling."
-    )
 
 
 def test_oversampled_data_stay_so_at_another_size_and_in_other_batches():

@@ -10,6 +10,7 @@ from PIL import Image
 import kertl.data
 from kertl.errors import DataError
 from tests.data.faults import encoded, scene
+from tests.messages import assert_names
 
 COUNT = 1000
 
@@ -78,12 +79,11 @@ def test_of_a_thousand_damaged_files_none_is_fatal_and_none_unnamed(tmp_path):
     assert used | set(left_out) == {f"a/{k}.jpg" for k in range(COUNT)}
     assert len(left_out) > 400
     assert len(used) > 200
-    beginnings = ("is truncated or damaged: ", "is not a JPEG, PNG, BMP, GIF, WebP or TIFF image", "is too large: ")
-    beginnings += ("is empty (0 bytes)", "has 32-bit pixels")
-    assert all(reason.startswith(beginnings) for reason in left_out.values()), Counter(left_out.values())
+    kinds = ("damaged", "not a JPEG", "too large", "0 bytes", "32-bit")
+    assert all(any(kind in reason for kind in kinds) for reason in left_out.values()), Counter(left_out.values())
     for file, reason in left_out.items():
         with pytest.raises(DataError) as raised:
             kertl.data.read_image(tmp_path / file, (8, 8))
-        assert str(raised.value) == f"The image {str(tmp_path / file)!r} {reason}."
+        assert_names(raised.value, tmp_path / file, reason)
     assert sum(len(images) for images, _ in data.train) == len(used)
     assert time.process_time() - start < 60

@@ -4,6 +4,7 @@ from PIL import Image
 
 import kertl.data
 from tests.data.faults import encoded, scene
+from tests.messages import assert_names
 
 
 @pytest.fixture
@@ -33,12 +34,9 @@ def test_usual_images_are_not_odd(folder):
 def test_names_of_another_kind_of_image_are_listed(folder):
     for k, (name, kind) in enumerate((("a.jpg", "PNG"), ("b.JPG", "WEBP"), ("c.png", "JPEG"), ("d.heic", "JPEG"))):
         (folder / "a" / name).write_bytes(encoded(scene(seed=30 + k), kind))
-    assert issues(folder) == [
-        "'a/a.jpg' is a PNG image by its content and is read as one",
-        "'a/b.JPG' is a WebP image by its content and is read as one",
-        "'a/c.png' is a JPEG image by its content and is read as one",
-        "'a/d.heic' is a JPEG image by its content and is read as one",
-    ]
+    kinds = {"a.jpg": "PNG", "b.JPG": "WebP", "c.png": "JPEG", "d.heic": "JPEG"}
+    for issue, (name, kind) in zip(issues(folder), kinds.items(), strict=True):
+        assert_names(issue, f"'a/{name}'", f"{kind} image")
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
@@ -46,7 +44,8 @@ def test_files_of_several_images_are_listed_with_their_number(folder, kind):
     frames = [scene(seed=k) for k in range(40, 43)]
     content = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
     (folder / "a" / f"several.{kind.lower()}").write_bytes(content)
-    assert issues(folder) == [f"'a/several.{kind.lower()}' holds 3 images; the first is used"]
+    (issue,) = issues(folder)
+    assert_names(issue, f"'a/several.{kind.lower()}'", "3 images", "first")
 
 
 def test_a_file_whose_second_image_is_damaged_is_listed(folder):
@@ -54,7 +53,8 @@ def test_a_file_whose_second_image_is_damaged_is_listed(folder):
     first = int.from_bytes(content[4:8], "little")
     link = first + 2 + 12 * int.from_bytes(content[first : first + 2], "little")
     (folder / "a" / "pages.tif").write_bytes(content[:link] + b"\xff" * 4 + content[link + 4 :])
-    assert issues(folder) == ["'a/pages.tif' holds several images, not all of which can be read; the first is used"]
+    (issue,) = issues(folder)
+    assert_names(issue, "'a/pages.tif'", "several images", "first")
 
 
 def test_images_of_unusual_size_are_listed(folder):
@@ -62,12 +62,9 @@ def test_images_of_unusual_size_are_listed(folder):
     Image.new("RGB", (1, 4000)).save(folder / "a" / "line.png")
     Image.new("RGB", (600, 500)).save(folder / "a" / "huge.png")
     Image.new("RGB", (120, 20)).save(folder / "a" / "strip.png")
-    assert issues(folder) == [
-        "'a/dot.png' is 1 x 1 pixels (height x width), where 48 x 64 is usual",
-        "'a/huge.png' is 500 x 600 pixels (height x width), where 48 x 64 is usual",
-        "'a/line.png' is 4000 x 1 pixels (height x width), where 48 x 64 is usual",
-        "'a/strip.png' is 20 x 120 pixels (height x width), where 48 x 64 is usual",
-    ]
+    sizes = {"dot": "1 x 1", "huge": "500 x 600", "line": "4000 x 1", "strip": "20 x 120"}
+    for issue, (name, size) in zip(issues(folder), sizes.items(), strict=True):
+        assert_names(issue, f"'a/{name}.png'", size, "48 x 64")
 
 
 def test_the_size_is_that_of_the_upright_image(folder):

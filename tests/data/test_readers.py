@@ -8,6 +8,7 @@ from PIL import Image
 import kertl.data
 from kertl.errors import DataError
 from tests.data.faults import encoded, scene
+from tests.messages import assert_names
 
 
 @pytest.fixture
@@ -22,19 +23,18 @@ def failure(dataset, index=0):
     with pytest.raises(DataError) as raised:
         dataset[index]
     assert dataset.failure is raised.value
-    return str(raised.value).removeprefix("The image ")
+    return raised.value
 
 
 def test_a_file_that_was_changed_after_the_scan_is_an_error_that_names_it(dataset):
     path = Path(dataset.files[2])
     path.write_bytes(encoded(scene(seed=99), "JPEG"))
-    changed = f"{str(path)!r} was changed after the data set was made from it; make the data set anew."
-    assert failure(dataset) == changed
+    assert_names(failure(dataset), path, "changed")
     assert len(dataset[1][0]) == 4
     path.write_bytes(b"")
-    assert failure(dataset) == f"{str(path)!r} is empty (0 bytes); it could be read when the data set was made."
+    assert_names(failure(dataset), path, "0 bytes")
     path.write_bytes(b"no picture")
-    assert failure(dataset) == changed
+    assert_names(failure(dataset), path, "changed")
 
 
 def test_a_flipped_bit_that_still_decodes_is_found(dataset):
@@ -43,17 +43,16 @@ def test_a_flipped_bit_that_still_decodes_is_found(dataset):
     content[-40] ^= 8
     path.write_bytes(content)
     assert not np.array_equal(kertl.data.read_image(path, (48, 64)), np.asarray(scene()))
-    assert failure(dataset) == f"{str(path)!r} was changed after the data set was made from it; make the data set anew."
+    assert_names(failure(dataset), path, "changed")
 
 
 def test_a_file_that_vanished_or_became_unreadable_after_the_scan_is_an_error_that_names_it(dataset):
     first, second = Path(dataset.files[0]), Path(dataset.files[4])
     first.unlink()
-    ending = "it could be read when the data set was made."
-    assert failure(dataset) == f"{str(first)!r} cannot be opened: No such file or directory; {ending}"
+    assert_names(failure(dataset), first, "No such file or directory")
     second.unlink()
     second.mkdir()
-    assert failure(dataset, 1) == f"{str(second)!r} is not a regular file; {ending}"
+    assert_names(failure(dataset, 1), second, "regular file")
 
 
 def test_a_file_that_was_only_touched_or_copied_anew_is_the_same(dataset):
@@ -114,5 +113,5 @@ def test_arrays_know_whether_they_were_resized():
     assert {half.reader.fitted for half in halves} == {None}
     np.testing.assert_array_equal(halves[0].batch(0, 0)[0], halves[1].batch(0, 0)[0])
     np.testing.assert_array_equal(halves[0].batch(0, 0)[0], halves[2].batch(0, 0)[0])
-    with pytest.raises(DataError, match=r"resize='pad' cannot become those of resize='crop'"):
+    with pytest.raises(DataError, match=r"resize='pad' .*resize='crop'"):
         padded.changed(resize="crop")

@@ -6,6 +6,7 @@ import pytest
 
 import kertl.data
 from kertl.errors import DataError
+from tests.messages import assert_each_names, assert_names
 
 TINY = {"image_size": (4, 4)}
 
@@ -95,28 +96,26 @@ def test_every_file_that_cannot_be_used_is_listed_with_the_reason(photos, save):
     save(photos / "dog" / ".ipynb_checkpoints" / "0.png")
     (photos / "dog" / "folder.png").mkdir()
     data = kertl.data.from_directory(photos, **TINY)
-    found = reasons(data)
-    assert found.pop("dog/half.png").startswith("is truncated or damaged: ")
-    assert found == {
-        "__MACOSX": "is a hidden folder",
-        "beside.png": "is in no class folder",
-        "cat/._0.png": "is a hidden file",
-        "cat/empty.jpg": "is empty (0 bytes)",
-        "cat/text.png": "is not a JPEG, PNG, BMP, GIF, WebP or TIFF image",
-        "dog/.ipynb_checkpoints": "is a hidden folder",
-        "dog/link.png": "is a link to a file that does not exist",
-        "dog/new.heic": "is an image in HEIC format, which cannot be read; save it as JPEG or PNG",
+    expected = {
+        "__MACOSX": ("hidden folder",),
+        "beside.png": ("no class folder",),
+        "cat/._0.png": ("hidden file",),
+        "cat/empty.jpg": ("0 bytes",),
+        "cat/text.png": ("not a JPEG",),
+        "dog/.ipynb_checkpoints": ("hidden folder",),
+        "dog/half.png": ("damaged",),
+        "dog/link.png": ("link", "does not exist"),
+        "dog/new.heic": ("HEIC format", "JPEG or PNG"),
     }
+    assert_each_names(reasons(data), expected)
     assert len(data.records) == 40
     assert all(issue.left_out for issue in data.issues)
 
 
 def test_strict_makes_an_issue_an_error(photos):
     (photos / "cat" / "empty.jpg").touch()
-    assert message(kertl.data.from_directory, photos, strict=True, **TINY) == (
-        "`strict=True` allows no issues, and there are 1: 'cat/empty.jpg' is empty (0 bytes). "
-        "Correct or remove these files, or pass strict=False and read `issues`."
-    )
+    found = message(kertl.data.from_directory, photos, strict=True, **TINY)
+    assert_names(found, "`strict=True`", "1", "'cat/empty.jpg'", "0 bytes", "strict=False", "`issues`")
 
 
 def test_folders_in_class_folders_and_links_are_followed_and_loops_end(photos, tmp_path, save):
@@ -138,7 +137,7 @@ def test_files_with_the_same_content_stay_on_one_side_and_are_reported(photos):
         data = kertl.data.from_directory(photos, seed=seed, **TINY)
         found = splits(data)
         assert len({found[name] for name in ("cat/0.png", *(f"cat/copy{k}.png" for k in range(10)))}) == 1
-    assert reasons(data)["cat/copy3.png"] == "has the same content as 'cat/0.png'; they stay on one side of the split"
+    assert_names(reasons(data)["cat/copy3.png"], "same content", "'cat/0.png'")
     assert not any(issue.left_out for issue in data.issues)
 
 
@@ -147,27 +146,20 @@ def test_an_image_in_two_classes_is_reported_for_both_and_stays_on_one_side(phot
     for seed in range(5):
         data = kertl.data.from_directory(photos, seed=seed, **TINY)
         assert splits(data)["dog/cat.png"] == splits(data)["cat/7.png"]
-    assert reasons(data) == {
-        "cat/7.png": "has the same content as 'dog/cat.png' of another class, 'dog'",
-        "dog/cat.png": "has the same content as 'cat/7.png' of another class, 'cat'",
-    }
+    expected = {"cat/7.png": ("'dog/cat.png'", "'dog'"), "dog/cat.png": ("'cat/7.png'", "'cat'")}
+    assert_each_names(reasons(data), expected)
 
 
 def test_an_empty_class_folder_is_an_error(photos):
     (photos / "bird").mkdir()
-    assert message(kertl.data.from_directory, photos, **TINY) == (
-        "Class 'bird' has no image that can be used. Add images of it, or remove it."
-    )
+    assert_names(message(kertl.data.from_directory, photos, **TINY), "'bird'", "no image")
 
 
 def test_a_folder_without_images_says_what_is_expected(tmp_path):
-    assert message(kertl.data.from_directory, tmp_path) == (
-        f"No images in {str(tmp_path)!r}. One folder per class is expected, such as "
-        f"{str(tmp_path / 'cat' / '1.jpg')!r} and {str(tmp_path / 'dog' / '2.jpg')!r}."
-    )
-    assert message(kertl.data.from_directory, tmp_path / "none") == (
-        "`directory` must be a folder that holds one folder per class. "
-        f"Received: {str(tmp_path / 'none')!r}, which does not exist."
+    found = message(kertl.data.from_directory, tmp_path)
+    assert_names(found, repr(str(tmp_path)), tmp_path / "cat" / "1.jpg", tmp_path / "dog" / "2.jpg")
+    assert_names(
+        message(kertl.data.from_directory, tmp_path / "none"), "`directory`", tmp_path / "none", "does not exist"
     )
 
 
@@ -197,26 +189,19 @@ def test_one_image_given_to_two_parts_is_reported_and_keeps_both(photos, tmp_pat
     data = kertl.data.from_directory(tmp_path / "split", validation=0, **TINY)
     assert splits(data)["test/cat/same.png"] == "test"
     assert splits(data)["train/cat/0.png"] == "train"
-    assert reasons(data)["train/cat/0.png"] == (
-        "has the same content as 'test/cat/same.png'; test is prescribed there and train here"
-    )
+    assert_names(reasons(data)["train/cat/0.png"], "'test/cat/same.png'", "test is", "train")
 
 
 def test_options_outside_their_range_are_errors(photos):
-    def wrong(**options):
-        return message(kertl.data.from_directory, photos, error=ValueError, **options)
+    def wrong(*named, **options):
+        assert_names(message(kertl.data.from_directory, photos, error=ValueError, **options), *named)
 
-    assert wrong(image_size=(0, 4)) == (
-        "`image_size` must be (height, width), two whole numbers >= 1. Received: image_size=(0, 4)."
-    )
-    assert wrong(validation=-0.1) == "`validation` must be a number >= 0 and < 1. Received: validation=-0.1."
-    assert wrong(validation=0.5, test=0.5) == (
-        "`validation` and `test` must leave images for training, so their sum must be below 1. "
-        "Received: validation=0.5, test=0.5."
-    )
-    assert wrong(seed=-1) == "`seed` must be a whole number >= 0. Received: seed=-1."
-    assert wrong(batch_size=0) == "`batch_size` must be a whole number >= 1. Received: batch_size=0."
-    assert wrong(cache="disk") == "`cache` must be None or 'memory'. Received: cache='disk'."
+    wrong("`image_size`", "(height, width)", "image_size=(0, 4)", image_size=(0, 4))
+    wrong("`validation`", ">= 0", "< 1", "validation=-0.1", validation=-0.1)
+    wrong("`validation`", "`test`", "validation=0.5, test=0.5", validation=0.5, test=0.5)
+    wrong("`seed`", ">= 0", "seed=-1", seed=-1)
+    wrong("`batch_size`", ">= 1", "batch_size=0", batch_size=0)
+    wrong("`cache`", "None", "'memory'", "cache='disk'", cache="disk")
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -262,17 +247,14 @@ def test_a_split_column_is_kept_and_blanks_are_split(table):
 
 def test_a_part_of_another_name_is_an_error(table):
     path = table(part=["train"] * 39 + ["tests"])
-    assert message(kertl.data.from_csv, path, split_column="part") == (
-        f"Row 41 of {str(path)!r}: column 'part' must be 'train', 'validation', 'test' or blank. Received: 'tests'. "
-        "Did you mean 'test'?"
-    )
+    found = message(kertl.data.from_csv, path, split_column="part")
+    assert_names(found, "Row 41", path, "'part'", "'train'", "'validation'", "'tests'", "Did you mean 'test'")
 
 
 def test_a_column_that_is_missing_is_an_error_that_lists_those_there(table):
     path = table()
-    assert message(kertl.data.from_csv, path, label_column="labels") == (
-        f"{str(path)!r} has no column 'labels'. Its columns are ['file', 'label']. Did you mean 'label'?"
-    )
+    found = message(kertl.data.from_csv, path, label_column="labels")
+    assert_names(found, path, "'labels'", "['file', 'label']", "Did you mean 'label'")
 
 
 def test_rows_that_cannot_be_used_are_listed(table):
@@ -281,34 +263,32 @@ def test_rows_that_cannot_be_used_are_listed(table):
         path.read_text() + "\nimages/0.png,a\nimages/1.png,a\ngone.png,a\nimages/2.png,\n,a\n",
     )
     data = kertl.data.from_csv(path, **TINY)
-    assert [(issue.path, issue.reason, issue.left_out) for issue in data.issues] == [
-        ("images/0.png", "is in row 2 and again in row 42; it counts once", False),
-        ("images/1.png", "is described differently in rows 3 and 43", True),
-        ("images/2.png", "has no label in row 45", True),
-        ("", "has no file name in row 46", True),
-        ("gone.png", "cannot be opened: No such file or directory", True),
+    assert [(issue.path, issue.left_out) for issue in data.issues] == [
+        ("images/0.png", False),
+        ("images/1.png", True),
+        ("images/2.png", True),
+        ("", True),
+        ("gone.png", True),
     ]
+    named = [("2", "42"), ("3", "43"), ("label", "45"), ("file name", "46"), ("No such file or directory",)]
+    for issue, parts in zip(data.issues, named, strict=True):
+        assert_names(issue.reason, *parts)
     assert len(data.records) == 39
 
 
 def test_tables_that_cannot_be_read_are_errors(tmp_path):
-    def wrong(content):
-        (tmp_path / "labels.csv").write_bytes(content)
-        return message(kertl.data.from_csv, tmp_path / "labels.csv").replace(repr(str(tmp_path / "labels.csv")), "T")
+    table = tmp_path / "labels.csv"
 
-    assert wrong(b"file,label\n\xff.png,a\n") == "The table T is not in UTF-8. Save it as CSV UTF-8."
-    assert wrong(b"file,label\na.png\n") == "Row 2 of T has 1 values, but the header has 2 columns."
-    assert (
-        wrong(b"file,label,file\n") == "The table T has several columns of one name. Its columns are "
-        "['file', 'label', 'file']."
-    )
-    assert wrong(b"file,label\n") == (
-        "No images in T: no row has both a file in column 'file' and a class in column 'label'."
-    )
-    (tmp_path / "labels.csv").unlink()
-    assert message(kertl.data.from_csv, tmp_path / "labels.csv") == (
-        f"The table {str(tmp_path / 'labels.csv')!r} cannot be opened: No such file or directory."
-    )
+    def wrong(content, *named):
+        table.write_bytes(content)
+        assert_names(message(kertl.data.from_csv, table), table, *named)
+
+    wrong(b"file,label\n\xff.png,a\n", "UTF-8")
+    wrong(b"file,label\na.png\n", "Row 2", "1 values", "2 columns")
+    wrong(b"file,label,file\n", "['file', 'label', 'file']")
+    wrong(b"file,label\n", "No images", "'file'", "'label'")
+    table.unlink()
+    assert_names(message(kertl.data.from_csv, table), table, "No such file or directory")
 
 
 def test_arrays_keep_their_pixels_and_labels():
@@ -349,25 +329,17 @@ def test_equal_images_in_arrays_stay_on_one_side():
 def test_arrays_that_do_not_fit_are_errors():
     x = random_images()
 
-    def wrong(x, y, **options):
-        return message(kertl.data.from_arrays, x, y, **options)
+    def wrong(x, y, *named, **options):
+        assert_names(message(kertl.data.from_arrays, x, y, **options), *named)
 
-    assert wrong(x / 255.0, [0] * 40) == (
-        f"`x` must hold numbers from 0 to 255. Received: floats from 0 to {(x / 255.0).max():g}. Multiply them by 255."
+    wrong(x / 255.0, [0] * 40, "`x`", "0 to 255", f"0 to {(x / 255.0).max():g}", "by 255")
+    wrong(x - 300.0, [0] * 40, "`x`", "0 to 255", "-300 to -45")
+    wrong(x[0], [0] * 40, "`x`", "(n, height, width, 3)", "(n, height, width, 1)", "(4, 4, 3)")
+    wrong(x, [0] * 39, "`y`", "(40,)", "(39,)")
+    wrong(x, np.eye(40), "`y`", "(40,)", "(40, 40)", "y.argmax(axis=1)")
+    wrong(x, [0, 2] * 20, "'1'", "no image")
+    wrong(x, [0, 2] * 20, "`y`", "0 to 1", "0 to 2", class_names=["a", "b"])
+    wrong(
+        x, ["cat", "dgo"] * 20, "`y`", "`class_names`", "['cat', 'dog']", "'dgo'", "'dog'?", class_names=["cat", "dog"]
     )
-    assert wrong(x - 300.0, [0] * 40) == "`x` must hold numbers from 0 to 255. Received: values from -300 to -45."
-    assert wrong(x[0], [0] * 40) == (
-        "`x` must be images of shape (n, height, width, 3) or (n, height, width, 1), at least one. "
-        "Received: shape (4, 4, 3)."
-    )
-    assert wrong(x, [0] * 39) == "`y` must hold one label per image, shape (40,). Received: shape (39,)."
-    assert wrong(x, np.eye(40)) == (
-        "`y` must hold one label per image, shape (40,). Received: shape (40, 40). "
-        "Pass y.argmax(axis=1) for one-hot labels."
-    )
-    assert wrong(x, [0, 2] * 20) == "Class '1' has no image that can be used. Add images of it, or remove it."
-    assert wrong(x, [0, 2] * 20, class_names=["a", "b"]) == ("`y` must hold class ids from 0 to 1. Received: 0 to 2.")
-    assert wrong(x, ["cat", "dgo"] * 20, class_names=["cat", "dog"]) == (
-        "`y` must hold names in `class_names`, ['cat', 'dog']. Received: 'dgo'. Did you mean 'dog'?"
-    )
-    assert wrong(x, [0.5] * 40) == "`y` must hold class ids or class names. Received: dtype float64, such as 0.5."
+    wrong(x, [0.5] * 40, "`y`", "float64", "0.5")

@@ -87,7 +87,7 @@ def test_predictions_come_in_data_order_whatever_the_order_of_training():
 
 
 def test_another_number_of_outputs_than_classes_is_an_error():
-    with pytest.raises(ValueError, match=r"`model` must have one output per class .*'stub' with 2 outputs"):
+    with pytest.raises(ValueError, match=r"`model` must have .*'stub' with 2 outputs"):
         kertl.evaluate(Stub(outputs=2), data().train)
 
 
@@ -96,7 +96,7 @@ def test_images_without_labels_cannot_be_judged(tmp_path):
 
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     unlabelled = kertl.data.images([tmp_path / "a.png"], image_size=(4, 4))
-    with pytest.raises(ValueError, match=r"`data` must be a dataset that has labels\. Received: data="):
+    with pytest.raises(ValueError, match=r"`data` must be .*labels.* data="):
         kertl.evaluate(Stub(), unlabelled)
 
 
@@ -188,5 +188,5 @@ def test_a_model_of_another_task_is_not_judged():
     with pytest.raises(kertl.errors.DataError, match=r"task 'multi_label'\. Received: 'regression'"):
         kertl.evaluate(model, task_data("regression", np.eye(4)[:, :2]).train)
     two = told("binary", np.zeros((4, 2)), ["0", "1"])
-    with pytest.raises(ValueError, match=r"`model` must have one output for the 2 classes .* with 2 outputs"):
+    with pytest.raises(ValueError, match=r"`model` must have one output .*2 classes.* 2 outputs"):
         kertl.evaluate(two, task_data("binary", [0, 1, 0, 1]).train)

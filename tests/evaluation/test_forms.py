@@ -151,9 +151,9 @@ def test_versions_of_somebodys_batches_are_a_function_of_the_seed():
 def test_floats_of_0_to_1_are_not_taken_for_pictures_of_0_to_255():
     x, model = pictures() / 255.0, brightness()
     for given in (x, x[0], list(x), Foreign(x)):
-        with pytest.raises(DataError, match=r"from 0 to 255\. Received: floats from .*Multiply them by 255"):
+        with pytest.raises(DataError, match=r"0 to 255\..* floats from .* by 255"):
             kertl.predict(model, given)
-    with pytest.raises(DataError, match="Multiply them by 255"):
+    with pytest.raises(DataError, match="by 255"):
         kertl.evaluate(model, (x, [0, 1] * 3))
     for wrong in (pictures() - 300.0, pictures() * 2.0):
         with pytest.raises(DataError, match="values from"):
@@ -187,7 +187,7 @@ def test_a_file_that_is_named_must_be_readable_and_one_in_a_folder_need_not(tmp_
 
 @pytest.mark.parametrize("wrong", [None, 3, [], {"images": 1}, [1, 2]])
 def test_what_is_in_no_form_of_images_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"`data` must be a part of `kertl.data`, .* Received: data="):
+    with pytest.raises(ValueError, match=r"`data` must be .*`kertl\.data`.* Received: data="):
         kertl.predict(brightness(), wrong)
 
 

@@ -18,7 +18,7 @@ def model():
 )
 def test_what_a_model_cannot_have_predicted_is_refused(model, predictions):
     part = squares().test
-    with pytest.raises(ValueError, match=r"`predictions` must be finite numbers of shape \(12, 3\)"):
+    with pytest.raises(ValueError, match=r"`predictions` must be .*\(12, 3\)"):
         kertl.evaluate(model, part, predictions=predictions)
 
 
@@ -27,7 +27,7 @@ def test_a_list_of_rows_is_taken(model):
     said = kertl.predict(model, part)
     assert kertl.evaluate(model, part, predictions=said.tolist())["images"] == 12
     assert kertl.answers(model, said.tolist()) == kertl.answers(model, said)
-    with pytest.raises(ValueError, match="`predictions` must be finite numbers of shape"):
+    with pytest.raises(ValueError, match=r"`predictions` must be .* predictions=\(12, 2\)"):
         kertl.answers(model, said[:, :2])
 
 

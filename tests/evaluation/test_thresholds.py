@@ -48,7 +48,7 @@ def test_a_label_without_a_positive_image_in_the_validation_part_keeps_one_half(
 
 
 def test_thresholds_want_a_task_that_has_them_and_a_validation_part():
-    with pytest.raises(ValueError, match=r"`model` must be for 'binary' or 'multi_label', which have thresholds\."):
+    with pytest.raises(ValueError, match=r"`model` must be .*'binary' or 'multi_label'.*'regression'"):
         kertl.tune_thresholds(told("regression", np.zeros((4, 1)), ["x"]), task_data("regression", [1.0, 2, 3, 4]))
-    with pytest.raises(ValueError, match=r"`data` must be data with a validation set, on which the thresholds are"):
+    with pytest.raises(ValueError, match=r"`data` must be .*validation"):
         kertl.tune_thresholds(told("binary", np.zeros((4, 1)), ["a", "b"]), task_data("binary", [0, 1, 0, 1]))

@@ -1,6 +1,5 @@
 import functools
 import math
-import re
 
 import keras
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 import kertl
 from kertl.features import EpochFitter, feature_batches
+from tests.messages import assert_names
 from tests.runs import squares, values
 
 RANDOM = np.random.default_rng(0)
@@ -174,22 +174,19 @@ def test_fitter_refuses_a_model_that_was_compiled_anew():
     model = head()
     fitter = EpochFitter(model)
     model.compile("sgd", "sparse_categorical_crossentropy")
-    message = f"`model` must be compiled before the EpochFitter was made, not after. Received: model={model!r}."
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match=r"^`model` must be compiled before .*EpochFitter.*Received: model=<"):
         fitter.fit(feature_batches(FEATURES, LABELS, batch_size=8, seed=3), verbose=0)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
-        ({"batch_size": 0}, "`batch_size` must be a whole number >= 1. Received: batch_size=0."),
-        ({"seed": -1}, "`seed` must be a whole number >= 0. Received: seed=-1."),
-        (
-            {"labels": LABELS[1:]},
-            "`values` must be as many rows of features as there are labels and weights. Received: values=[37, 36].",
-        ),
+        ({"batch_size": 0}, ("`batch_size`", ">= 1", "batch_size=0")),
+        ({"seed": -1}, ("`seed`", ">= 0", "seed=-1")),
+        ({"labels": LABELS[1:]}, ("`values`", "labels", "values=[37, 36]")),
     ],
 )
-def test_wrong_arguments_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+def test_wrong_arguments_are_refused(arguments, named):
+    with pytest.raises(ValueError, match="Received") as caught:
         feature_batches(**{"values": FEATURES, "labels": LABELS, "batch_size": 8, "seed": 3, **arguments})
+    assert_names(caught.value, *named)

@@ -14,6 +14,7 @@ from kertl.errors import DataError
 from kertl.features import _choice, _openvino, _room
 from tests.families import application, lively, small_classifier
 from tests.marks import some_of
+from tests.messages import assert_names
 from tests.runs import python, squares
 
 
@@ -151,10 +152,7 @@ def test_features_too_large_for_float16_are_an_error():
     model = keras.Model(inputs, keras.layers.Conv2D(2, 1, kernel_initializer="ones", name="conv")(x))
     with pytest.raises(ValueError, match="`dtype`") as caught:
         kertl.extract(model, np.full((2, 4, 4, 3), 255, "uint8"), dtype="float16")
-    assert str(caught.value) == (
-        "`dtype` must be able to hold the features, and 'float16' ends at 65504. Received: dtype='float16' for "
-        "features up to 7.65e+06. Pass dtype='bfloat16'."
-    )
+    assert_names(caught.value, "`dtype`", "65504", "dtype='float16'", "7.65e+06", "dtype='bfloat16'")
 
 
 def test_bfloat16_is_computed_by_either_engine_within_its_bound_and_leaves_the_model_as_it_was(model):
@@ -223,8 +221,8 @@ def test_auto_takes_openvino_where_it_agrees_with_keras_and_says_so(model, caplo
     with caplog.at_level(logging.INFO, logger="kertl"):
         features = kertl.extract(model, pictures(2))
     assert features.engine == "openvino"
-    assert re.fullmatch(r"on a CPU, and it differs from Keras by \de-0\d, at most 1e-05", features.reason)
-    assert f"Features are extracted by openvino: {features.reason}." in caplog.text
+    assert re.search(r"CPU.* \de-0\d,.* 1e-05$", features.reason)
+    assert_names(caplog.text, "openvino", features.reason)
 
 
 def test_auto_takes_keras_where_openvino_disagrees_and_asking_for_it_is_an_error(monkeypatch):
@@ -232,24 +230,22 @@ def test_auto_takes_keras_where_openvino_disagrees_and_asking_for_it_is_an_error
     run = _openvino.OpenVinoEngine.run
     monkeypatch.setattr(_openvino.OpenVinoEngine, "run", lambda self, batch: [one * 1.001 for one in run(self, batch)])
     features = kertl.extract(model, pictures(2))
-    assert (features.engine, features.reason) == ("keras", "OpenVINO differs from it by 1e-03, more than 1e-05")
+    assert features.engine == "keras"
+    assert_names(features.reason, "OpenVINO", "1e-03", "1e-05")
     assert distance(features.values, predicted(model, "deep", pictures(2))) <= 1e-5
     with pytest.raises(ValueError, match="`engine`") as caught:
         kertl.extract(model, pictures(2), engine="openvino")
-    assert str(caught.value) == (
-        "`engine` must be one that can run the model here. Received: engine='openvino', but OpenVINO differs from it "
-        "by 1e-03, more than 1e-05. Pass engine='auto' or 'keras'."
-    )
+    assert_names(caught.value, "`engine`", "engine='openvino'", "1e-03", "1e-05", "engine='auto'", "'keras'")
 
 
 def test_auto_takes_keras_where_openvino_is_missing_or_cannot_compute_so(model, monkeypatch):
     reason = kertl.extract(model, pictures(1), precision="mixed_float16").reason
-    assert reason == "OpenVINO does not compute in mixed_float16"
+    assert_names(reason, "OpenVINO", "mixed_float16")
     found = _openvino.importlib.util.find_spec
     monkeypatch.setattr(_openvino.importlib.util, "find_spec", lambda name: None if name == "openvino" else found(name))
     features = kertl.extract(model, pictures(1))
     assert features.engine == "keras"
-    assert features.reason == "OpenVINO is not installed (pip install 'kertl[openvino]')"
+    assert_names(features.reason, "OpenVINO", "pip install 'kertl[openvino]'")
 
 
 def test_auto_takes_keras_where_the_model_cannot_be_converted(monkeypatch):
@@ -261,63 +257,37 @@ def test_auto_takes_keras_where_the_model_cannot_be_converted(monkeypatch):
     monkeypatch.setattr(_openvino, "_converted", fail)
     features = kertl.extract(model, pictures(1))
     assert features.engine == "keras"
-    assert features.reason == "OpenVINO cannot run the model (RuntimeError: no such operation: Frobnicate)"
+    assert_names(features.reason, "OpenVINO", "RuntimeError: no such operation: Frobnicate")
+    assert "and more" not in features.reason
 
 
 def test_auto_takes_keras_where_there_is_an_accelerator(model, monkeypatch):
     monkeypatch.setattr(_choice.keras.distribution, "list_devices", lambda: ["gpu:0"])
-    assert _openvino.obstacle("float32") == "there is gpu:0 to compute on"
+    assert_names(_openvino.obstacle("float32"), "gpu:0")
 
 
 # Wrong arguments -----------------------------------------------------------------------------------------------
 
 WRONG = [
-    (
-        {"at": "full"},
-        (
-            "`at` must be a boundary with something before it. Received: at='full'. Nothing is frozen "
-            "there, so there is nothing to extract; train on the images."
-        ),
-    ),
-    (
-        {"augment": "lots"},
-        ("`augment` must be 'none' or 'light' or 'strong', or a list of transformations. Received: augment='lots'."),
-    ),
-    (
-        {"views": 2},
-        (
-            "`views` must be 0 or 1 where augment='none'. Received: views=2. Versions of an image differ by "
-            "augmentation: pass 'light'."
-        ),
-    ),
-    ({"views": -1}, "`views` must be a whole number >= 0. Received: views=-1."),
-    ({"seed": 1.5}, "`seed` must be a whole number >= 0. Received: seed=1.5."),
-    ({"engine": "onnx"}, "`engine` must be 'auto' or 'keras' or 'openvino'. Received: engine='onnx'."),
-    (
-        {"dtype": "float64"},
-        (
-            "`dtype` must be 'float32' or 'float16' or 'bfloat16'. Received: dtype='float64'. Did you mean "
-            "'float16' or 'bfloat16' or 'float32'?"
-        ),
-    ),
-    (
-        {"cache_bytes": 47},
-        (
-            "`cache_bytes` must be at least what the features take, 192. Received: cache_bytes=47. Allow "
-            "more, choose a boundary with fewer numbers, pass dtype='float16', or make fewer `views`."
-        ),
-    ),
-    ({"verbose": "loud"}, "`verbose` must be 'auto' or True or False. Received: verbose='loud'."),
+    ({"at": "full"}, ("`at`", "at='full'")),
+    ({"augment": "lots"}, ("`augment`", "'none'", "'light'", "'strong'", "augment='lots'")),
+    ({"views": 2}, ("`views`", "0 or 1", "augment='none'", "views=2", "'light'")),
+    ({"views": -1}, ("`views`", ">= 0", "views=-1")),
+    ({"seed": 1.5}, ("`seed`", ">= 0", "seed=1.5")),
+    ({"engine": "onnx"}, ("`engine`", "'auto'", "'keras'", "'openvino'", "engine='onnx'")),
+    ({"dtype": "float64"}, ("`dtype`", "'float16'", "'bfloat16'", "dtype='float64'", "Did you mean")),
+    ({"cache_bytes": 47}, ("`cache_bytes`", "192", "cache_bytes=47", "dtype='float16'", "`views`")),
+    ({"verbose": "loud"}, ("`verbose`", "'auto'", "verbose='loud'")),
 ]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), WRONG, ids=lambda value: next(iter(value)) if isinstance(value, dict) else ""
+    ("arguments", "named"), WRONG, ids=lambda value: next(iter(value)) if isinstance(value, dict) else ""
 )
-def test_a_wrong_argument_is_an_error_that_says_what_to_do(model, arguments, message):
+def test_a_wrong_argument_is_an_error_that_says_what_to_do(model, arguments, named):
     with pytest.raises(ValueError, match="`") as caught:
         kertl.extract(model, pictures(2), **arguments)
-    assert " ".join(str(caught.value).split()) == message
+    assert_names(caught.value, *named)
 
 
 class Endless(keras.utils.PyDataset):
@@ -331,70 +301,33 @@ UNUSABLE = [
     (
         lambda: tf.data.Dataset.from_tensor_slices(pictures(2)).batch(1).repeat(),
         ValueError,
-        (
-            "`data` must have an end. Received: _RepeatDataset of unlimited length. Pass one epoch of it, "
-            "`dataset.take(batches)` say."
-        ),
+        ("an end", "_RepeatDataset", "`dataset.take(batches)`"),
     ),
-    (
-        Endless,
-        ValueError,
-        (
-            "`data` must have an end. Received: Endless of unlimited length. Pass one epoch of it, "
-            "`dataset.take(batches)` say."
-        ),
-    ),
-    (
-        lambda: "photos",
-        TypeError,
-        (
-            "`data` must be a part of `kertl.data`, an array of images or (images, labels), a finite "
-            "`keras.utils.PyDataset` or a finite `tf.data.Dataset`. Received: data=str."
-        ),
-    ),
-    (
-        lambda: squares(8),
-        TypeError,
-        (
-            "`data` must be a part of `kertl.data`, an array of images or (images, labels), a finite "
-            "`keras.utils.PyDataset` or a finite `tf.data.Dataset`. Received: data=ImageData. Pass "
-            "data.train, for example."
-        ),
-    ),
-    (
-        lambda: (pictures(3), [0, 1]),
-        DataError,
-        "`data` must hold one label per image. Received: 3 images and 2 labels.",
-    ),
-    (
-        lambda: pictures(2, side=16),
-        DataError,
-        "`data` must hold images of the shape that 'classifier' takes, (32, 32, 3). Received: shape (16, 16, 3).",
-    ),
-    (lambda: np.array([["a"]]), DataError, "`data` must hold images as numbers. Received: dtype <U1."),
-    (
-        lambda: pictures(0),
-        DataError,
-        "`data` must hold at least one image, along its first axis. Received: shape (0, 32, 32, 3).",
-    ),
+    (Endless, ValueError, ("an end", "Endless", "`dataset.take(batches)`")),
+    (lambda: "photos", TypeError, ("`kertl.data`", "`keras.utils.PyDataset`", "`tf.data.Dataset`", "data=str")),
+    (lambda: squares(8), TypeError, ("`kertl.data`", "data=ImageData", "data.train")),
+    (lambda: (pictures(3), [0, 1]), DataError, ("3 images", "2 labels")),
+    (lambda: pictures(2, side=16), DataError, ("'classifier'", "(32, 32, 3)", "(16, 16, 3)")),
+    (lambda: np.array([["a"]]), DataError, ("numbers", "<U1")),
+    (lambda: pictures(0), DataError, ("at least one image", "(0, 32, 32, 3)")),
     (
         lambda: tf.data.Dataset.from_tensor_slices(pictures(2)).batch(1).take(0),
         DataError,
-        "`data` must hold at least one batch of images. Received: none.",
+        ("at least one batch", "none"),
     ),
     (
         lambda: tf.data.Dataset.from_tensor_slices({"x": pictures(2)}).batch(1),
         DataError,
-        "`data` must give batches of images, or tuples that begin with images and labels. Received: dict of ['dict'].",
+        ("images and labels", "['dict']"),
     ),
 ]
 
 
-@pytest.mark.parametrize(("data", "error", "message"), UNUSABLE)
-def test_data_that_cannot_be_used_are_an_error(model, data, error, message):
+@pytest.mark.parametrize(("data", "error", "named"), UNUSABLE)
+def test_data_that_cannot_be_used_are_an_error(model, data, error, named):
     with pytest.raises(error) as caught:
         kertl.extract(model, data())
-    assert str(caught.value) == message
+    assert_names(caught.value, "`data`", *named)
 
 
 def test_batches_that_differ_from_pass_to_pass_are_an_error(model):
@@ -405,21 +338,18 @@ def test_batches_that_differ_from_pass_to_pass_are_an_error(model):
     )
     with pytest.raises(DataError) as caught:
         kertl.extract(model, noisy)
-    assert str(caught.value) == (
-        "`data` must give the same images at each pass. Received: 4 of 4 images did not come again. Leave "
-        "augmentation to `augment=`."
-    )
+    assert_names(caught.value, "`data`", "4 of 4 images", "`augment=`")
 
 
 def test_a_wrong_row_or_version_is_an_error(model):
     features = kertl.extract(model, pictures(2))
     with pytest.raises(IndexError) as caught:
         features.take([0, 2])
-    assert str(caught.value) == "`rows` must be from 0 to 1. Received: 0 to 2."
+    assert_names(caught.value, "`rows`", "0 to 1", "0 to 2")
     with pytest.raises(IndexError) as caught:
         features.view(1)
-    assert str(caught.value) == "`view` must be at least 0 and below 1. Received: view=1. Extract with more `views`."
-    with pytest.raises(ValueError, match="`rows` must be a list of numbers of images"):
+    assert_names(caught.value, "`view`", "below 1", "view=1", "`views`")
+    with pytest.raises(ValueError, match="`rows` must be a list"):
         features.take(1)
 
 
@@ -428,18 +358,10 @@ def test_features_that_find_no_room_are_an_error(model, monkeypatch, tmp_path):
     monkeypatch.setattr(_room, "free_disk", lambda folder: 200)
     with pytest.raises(ValueError, match="`cache_dir`") as caught:
         kertl.extract(model, pictures(2))
-    assert str(caught.value) == (
-        "`cache_dir` must be a folder where features do not fit into half of the free memory. Received: "
-        "cache_dir=None for 192 bytes, and half of the free memory is 191 bytes. Name a folder on a disk with so much "
-        "room."
-    )
+    assert_names(caught.value, "`cache_dir`", "cache_dir=None", "192 bytes", "191 bytes")
     with pytest.raises(ValueError, match="`cache_dir`") as caught:
         kertl.extract(model, pictures(2), cache_dir=tmp_path)
-    assert str(caught.value) == (
-        f"`cache_dir` must have room for the features. Received: cache_dir={str(tmp_path)!r} with 180 bytes for "
-        "192 bytes. Choose a boundary with fewer numbers, pass dtype='float16', make fewer `views`, or name a folder "
-        "on another disk."
-    )
+    assert_names(caught.value, f"cache_dir={str(tmp_path)!r}", "180 bytes", "192 bytes", "dtype='float16'", "`views`")
 
 
 WITHOUT = """
@@ -481,7 +403,8 @@ print(features.labels[-1], features.reason)
 """,
         KERAS_BACKEND="jax",
     )
-    assert said == "69 OpenVINO is not installed (pip install 'kertl[openvino]')\n"
+    assert said.startswith("69 ")
+    assert_names(said, "OpenVINO", "pip install 'kertl[openvino]'")
 
 
 def test_importing_the_features_imports_neither_openvino_nor_tensorflow():

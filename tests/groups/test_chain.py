@@ -110,11 +110,11 @@ def test_a_subclassed_model_is_refused():
         def call(self, x):
             return x
 
-    with pytest.raises(TypeError, match=r"`model` must be a functional or sequential Keras model.*rebuild it with"):
+    with pytest.raises(TypeError, match=r"`model` must be .*functional or sequential"):
         kertl.layer_groups(Subclassed())
 
 
 def test_several_inputs_are_refused():
     a, b = keras.Input((4,)), keras.Input((4,))
-    with pytest.raises(ValueError, match=r"must have one input and one output. Received: model='two' with 2 inputs"):
+    with pytest.raises(ValueError, match=r"`model` must have one input .*model='two' with 2 inputs"):
         kertl.layer_groups(keras.Model([a, b], keras.layers.Add()([a, b]), name="two"))

@@ -7,6 +7,7 @@ import pytest
 
 import kertl
 from tests.families import EACH_FAMILY, FAMILIES, application, lively, small_backbone, small_classifier
+from tests.messages import assert_names
 
 
 def images(side, count=2):
@@ -66,10 +67,10 @@ def test_a_number_counts_groups_from_the_end():
 
 @pytest.mark.parametrize("at", ["block9", 0, 7, True, 1.5, None])
 def test_an_unknown_boundary_is_an_error_that_lists_the_groups(at):
-    with pytest.raises(ValueError, match=r"`at` must be the name of a layer group of 'classifier'") as caught:
+    with pytest.raises(ValueError, match="`at` must be") as caught:
         kertl.split(small_classifier(), at)
-    assert f"Received: at={at!r}." in str(caught.value)
-    assert "The groups are 'stem_conv', 'block1', 'block2', 'block3', 'block4', 'head'." in str(caught.value)
+    groups = "'stem_conv', 'block1', 'block2', 'block3', 'block4', 'head'"
+    assert_names(caught.value, "'classifier'", f"at={at!r}", groups)
 
 
 def test_a_misspelt_group_is_answered_with_the_nearest():
@@ -100,9 +101,9 @@ def test_freeze_demands_a_new_compile():
 def test_freeze_says_how_many_dropout_layers_stay_active(caplog):
     with caplog.at_level(logging.INFO, logger="kertl"):
         kertl.freeze(small_classifier(), "block4")
-    assert "3 dropout or stochastic-depth layers of the frozen part stay active in a plain `fit`" in caplog.text
+    assert_names(caplog.text, "3 dropout", "`fit`")
 
 
 def test_a_wrong_batch_norm_mode_is_an_error():
-    with pytest.raises(ValueError, match=r"`batch_norm` must be 'frozen' or 'train'. Received: batch_norm='freeze'."):
+    with pytest.raises(ValueError, match=r"`batch_norm` must be 'frozen' or 'train'.* batch_norm='freeze'"):
         kertl.freeze(small_classifier(), "mid", batch_norm="freeze")

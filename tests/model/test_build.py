@@ -5,6 +5,7 @@ import pytest
 import kertl
 from kertl.model import model_info
 from tests.families import small_backbone
+from tests.messages import assert_names
 
 
 def images(side=32, count=2):
@@ -71,26 +72,22 @@ def test_initial_weights_follow_the_seed():
 def test_exactly_one_of_number_and_names_is_to_be_given(given):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.build(small_backbone(), **given)
-    assert str(caught.value) == (
-        "Exactly one of `num_classes` and `class_names` must be given. "
-        f"Received: num_classes={given.get('num_classes')!r}, class_names={given.get('class_names')!r}."
-    )
+    num_classes, class_names = given.get("num_classes"), given.get("class_names")
+    assert_names(caught.value, "`num_classes`", "`class_names`", f"{num_classes=}", f"{class_names=}")
 
 
 @pytest.mark.parametrize("number", [1, 0, -1, 2.0, True, "2"])
 def test_a_number_of_classes_that_is_none_is_refused(number):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.build(small_backbone(), num_classes=number)
-    assert str(caught.value) == f"`num_classes` must be a whole number >= 2. Received: num_classes={number!r}."
+    assert_names(caught.value, "`num_classes`", ">= 2", f"num_classes={number!r}")
 
 
 @pytest.mark.parametrize("names", [["a"], ["a", "a"], "ab", []])
 def test_class_names_that_are_not_different_names_are_refused(names):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.build(small_backbone(), class_names=names)
-    assert str(caught.value) == (
-        f"`class_names` must be a list of at least 2 different names. Received: class_names={names!r}."
-    )
+    assert_names(caught.value, "`class_names`", "at least 2", f"class_names={names!r}")
 
 
 def test_one_output_is_enough_for_regression():
@@ -98,11 +95,7 @@ def test_one_output_is_enough_for_regression():
 
 
 def test_an_unknown_task_is_answered_with_the_nearest():
-    message = (
-        r"`task` must be 'single_label' or 'binary' or 'multi_label' or 'regression'\. Received: task='multilabel'\. "
-        r"Did you mean 'multi_label'\?"
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"`task` must be .*task='multilabel'.*'multi_label'"):
         kertl.build(small_backbone(), num_classes=2, task="multilabel")
 
 
@@ -111,9 +104,7 @@ def test_the_size_of_a_loaded_backbone_cannot_be_changed():
     assert kertl.build(backbone, num_classes=2, input_shape=(32, 32, 3)).input_shape == (None, 32, 32, 3)
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.build(backbone, num_classes=2, input_shape=(64, 64, 3))
-    assert str(caught.value) == (
-        "`input_shape` must be (32, 32, 3), as the backbone has it. Received: input_shape=(64, 64, 3)."
-    )
+    assert_names(caught.value, "`input_shape`", "(32, 32, 3)", "input_shape=(64, 64, 3)")
 
 
 def test_a_backbone_that_was_saved_and_loaded_gives_the_same_model(tmp_path):
@@ -134,15 +125,11 @@ def test_two_classes_have_one_output():
 def test_a_binary_model_of_three_classes_is_refused():
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.build(small_backbone(), class_names=["a", "b", "c"], task="binary")
-    assert str(caught.value) == (
-        "`class_names` must be a list of exactly 2 different names for task='binary'. "
-        "Received: class_names=['a', 'b', 'c']. The second is the positive one. Pass task='single_label' for more."
-    )
+    assert_names(caught.value, "`class_names`", "2", "task='binary'", "class_names=['a', 'b', 'c']")
+    assert_names(caught.value, "task='single_label'")
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.build(small_backbone(), num_classes=3, task="binary")
-    assert str(caught.value) == (
-        "`num_classes` must be 2 for task='binary'. Received: num_classes=3. Pass task='single_label' for more."
-    )
+    assert_names(caught.value, "`num_classes`", "2", "task='binary'", "num_classes=3", "task='single_label'")
 
 
 def test_scaled_targets_come_out_in_their_own_units():
@@ -166,25 +153,14 @@ def test_scaled_targets_survive_plain_keras(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("task", "scaling", "message"),
+    ("task", "scaling", "named"),
     [
-        (
-            "multi_label",
-            ((0, 0), (1, 1)),
-            "left out for task='multi_label', which has no targets. Received: target_scaling=((0, 0), (1, 1)).",
-        ),
-        (
-            "regression",
-            ((0,), (1,)),
-            (
-                "means and standard deviations of 2 targets, such as `data.target_scaling`. Received: "
-                "target_scaling=((0,), (1,))."
-            ),
-        ),
-        ("regression", ((0, 0), (1, 0)), "a number > 0. Received: target_scaling=0."),
+        ("multi_label", ((0, 0), (1, 1)), ("task='multi_label'", "target_scaling=((0, 0), (1, 1))")),
+        ("regression", ((0,), (1,)), ("2 targets", "`data.target_scaling`", "target_scaling=((0,), (1,))")),
+        ("regression", ((0, 0), (1, 0)), ("> 0", "target_scaling=0")),
     ],
 )
-def test_a_scaling_that_does_not_fit_is_refused(task, scaling, message):
+def test_a_scaling_that_does_not_fit_is_refused(task, scaling, named):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.build(small_backbone(), num_classes=2, task=task, target_scaling=scaling)
-    assert str(caught.value) == f"`target_scaling` must be {message}"
+    assert_names(caught.value, "`target_scaling`", *named)

@@ -14,6 +14,7 @@ import kertl
 from kertl.errors import WeightsError
 from kertl.model import ModelInfo, model_info, set_model_info
 from tests.families import small_backbone, small_classifier
+from tests.messages import assert_names
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -167,6 +168,8 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     assert python(code, tmp_path).count("refused") == 6
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_process_killed_while_saving_leaves_the_old_file(tmp_path):
     code = """
         import os, signal, sys, zipfile
@@ -196,15 +199,14 @@ def test_a_process_killed_while_saving_leaves_the_old_file(tmp_path):
 def test_another_suffix_is_refused(model, tmp_path, name):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.save(model, tmp_path / name)
-    path = str(tmp_path / name)
-    assert str(caught.value) == f"`path` must be a file name that ends in '.keras'. Received: path={path!r}."
+    assert_names(caught.value, "`path`", "'.keras'", f"path={str(tmp_path / name)!r}")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(WeightsError) as caught:
         kertl.load(tmp_path / "m.keras")
-    assert str(caught.value) == f"There is no model file {str(tmp_path / 'm.keras')!r}."
+    assert_names(caught.value, "no model file", tmp_path / "m.keras")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.999])
@@ -249,7 +251,7 @@ def test_thresholds_are_kept_in_the_file_and_wrong_ones_refused(tmp_path):
     assert model_info(kertl.load(tmp_path / "m.keras")).thresholds == (0.25, 0.75)
     values = model_info(model).to_json()
     for wrong in ([1.5], [float("nan")], ["0.5"], 0.5, [True]):
-        with pytest.raises(ValueError, match="whose thresholds are numbers from 0 to 1"):
+        with pytest.raises(ValueError, match="thresholds"):
             ModelInfo.from_json({**values, "class_names": ["cat", "dog"], "thresholds": wrong})
 
 

@@ -83,9 +83,8 @@ def test_data_say_what_a_model_does_not_know():
 
 
 def test_data_that_were_resized_in_another_way_than_the_model_was_built_for_are_refused():
-    with pytest.raises(ValueError, match=r"`data` must be of images with resize='pad'") as caught:
+    with pytest.raises(ValueError, match=r"`data` must be .*resize='pad'.*data='crop'"):
         note_data(built(resize="pad"), data("crop"))
-    assert "Received: data='crop'" in str(caught.value)
 
 
 def test_data_that_were_not_resized_go_with_every_model():
@@ -95,5 +94,5 @@ def test_data_that_were_not_resized_go_with_every_model():
 
 
 def test_a_way_to_resize_that_there_is_not_is_refused():
-    with pytest.raises(ValueError, match=r"`resize` must be None or 'stretch' or 'pad' or 'crop'"):
+    with pytest.raises(ValueError, match=r"`resize` must be .*'stretch'.* resize='padded'"):
         built(resize="padded")

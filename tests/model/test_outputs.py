@@ -55,7 +55,7 @@ def test_logits_of_a_nested_head_do_not_pass_as_a_softmax():
     logits = keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)])
     model = keras.Sequential([keras.Input((8, 8, 3)), logits])
     for expected in (None, "single_label", "binary"):
-        with pytest.raises(ValueError, match=r"cannot be told: .* its last activation is 'linear'"):
+        with pytest.raises(ValueError, match=r"cannot be told: .*'linear'"):
             task_of(model, expected)
     assert task_of(model, "regression") == "regression"
     data = kertl.data.from_arrays(np.zeros((8, 8, 8, 3), "uint8"), [0, 1] * 4, validation=0, test=0)
@@ -70,12 +70,8 @@ def test_a_softmax_that_is_an_operation_is_found():
 
 
 def test_a_model_that_ends_in_no_activation_may_be_anything():
-    with pytest.raises(ValueError, match="cannot be told") as caught:
+    with pytest.raises(ValueError, match=r"'theirs' cannot be told: .*'linear'.*softmax.*sigmoid"):
         task_of(ending(keras.layers.Dense(2)))
-    assert str(caught.value) == (
-        "The task of 'theirs' cannot be told: kertl has not built it, and its last activation is 'linear'. "
-        "A classifier must end in softmax (one class of several) or sigmoid."
-    )
 
 
 @pytest.mark.parametrize("task", ["single_label", "binary", "multi_label", "regression"])

@@ -4,6 +4,7 @@ import pytest
 
 from kertl.optimizers import optimizer_named
 from kertl.recipe import OPTIMIZERS
+from tests.messages import assert_names
 from tests.optimizers.grouped import array, gradients, variables
 
 CLASSES = {
@@ -57,11 +58,7 @@ def test_a_schedule_may_be_given_as_the_rate():
 
 
 def test_an_unknown_optimizer_is_answered_with_the_nearest():
-    message = (
-        r"`optimizer` must be 'adamw' or 'adam' or 'sgd' or 'sgd_nesterov' or 'rmsprop' or 'lion' or 'muon'\. "
-        r"Received: optimizer='adamax'\. Did you mean "
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"`optimizer` must be .*'lion'.* optimizer='adamax'.*'adam"):
         optimizer_named("adamax", 0.1, variables())
 
 
@@ -69,4 +66,4 @@ def test_an_unknown_optimizer_is_answered_with_the_nearest():
 def test_a_weight_decay_below_zero_is_refused(decay):
     with pytest.raises(ValueError, match="Received") as caught:
         optimizer_named("adam", 0.1, variables(), weight_decay=decay)
-    assert str(caught.value) == f"`weight_decay` must be a number >= 0. Received: weight_decay={decay!r}."
+    assert_names(caught.value, "`weight_decay`", ">= 0", f"weight_decay={decay!r}")

@@ -1,5 +1,4 @@
 import json
-import re
 
 import keras
 import numpy as np
@@ -9,6 +8,7 @@ from PIL import Image
 import kertl
 from kertl.probes import _baselines, _depths
 from tests.families import application, lively, small_backbone, small_classifier
+from tests.messages import assert_names
 from tests.runs import same, squares, weights
 
 
@@ -198,35 +198,29 @@ def test_standard_error_is_that_of_a_share_and_never_zero(found):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
         (
             {"boundaries": ["block9"]},
-            (
-                "`boundaries` must be a list of names of layer groups, among "
-                "'stem_conv', 'block1', 'block2', 'block3', 'block4'. Received: boundaries=['block9']."
-            ),
+            ("`boundaries`", "'stem_conv', 'block1', 'block2', 'block3', 'block4'", "boundaries=['block9']"),
         ),
-        ({"seed": -1}, "`seed` must be a whole number >= 0. Received: seed=-1."),
+        ({"seed": -1}, ("`seed`", ">= 0", "seed=-1")),
         (
             {"data": squares(per_class=4, validation=0)},
-            (
-                "`data` must have a validation set, by which settings are chosen. Received: data.validation=None. "
-                "Make it with `validation=0.15`."
-            ),
+            ("`data`", "validation set", "data.validation=None", "`validation=0.15`"),
         ),
     ],
 )
-def test_what_cannot_be_done_is_refused(arguments, message, backbone, data):
+def test_what_cannot_be_done_is_refused(arguments, named, backbone, data):
     arguments = {"data": data, **arguments}
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match="Received") as caught:
         kertl.baselines(backbone, **arguments)
+    assert_names(caught.value, *named)
 
 
 def test_tasks_with_other_than_one_class_per_image_are_refused(backbone):
     pictures = np.zeros((12, 32, 32, 3), "uint8")
     pictures[:] = np.arange(12)[:, None, None, None]
     targets = kertl.data.from_arrays(pictures, np.arange(12.0), task="regression", validation=0.25, test=0)
-    message = "`data` must be of the task 'single_label' or 'binary', one class per image. Received: data='regression'."
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match=r"`data` must be .*'single_label' or 'binary'.* data='regression'"):
         kertl.baselines(backbone, targets)

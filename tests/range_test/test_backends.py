@@ -1,5 +1,7 @@
 """The range test on another backend and under a distribution strategy, each in a process of its own."""
 
+import pytest
+
 from tests.runs import python
 
 EVERYTHING = """
@@ -60,9 +62,13 @@ assert values([model.optimizer.learning_rate])[0] == np.float32(0.1)
 """
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_on_jax_without_tensorflow_everything_is_given_back():
     python(EVERYTHING, KERAS_BACKEND="jax")
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_under_a_strategy_everything_is_given_back():
     python(EVERYTHING, KERAS_BACKEND="tensorflow")

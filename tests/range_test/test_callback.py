@@ -103,10 +103,8 @@ def test_after_an_exception_of_another_callback_restore_gives_everything_back():
 
 
 def test_a_fit_that_is_too_short_is_refused():
-    message = "`steps` must be at most 12, the batches of `fit`. Received: steps=20. Or call `fit` with `epochs=4`."
-    with pytest.raises(ValueError, match="Received") as caught:
+    with pytest.raises(ValueError, match=r"`steps` must be at most 12\b.* steps=20\..*`epochs=4`"):
         fit(compiled("sgd"), kertl.LRRangeTest(steps=20), epochs=2)
-    assert str(caught.value) == message
 
 
 def test_other_metrics_and_validation_do_no_harm():

@@ -6,6 +6,8 @@ import pytest
 
 import kertl
 from kertl.range_test._ramp import Ramp
+from tests.marks import some_of
+from tests.messages import assert_names
 from tests.range_test.models import assert_same, compiled, examples, state, trained
 from tests.runs import classifier, squares, values, weights
 
@@ -21,7 +23,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", some_of(OPTIMIZERS, "adam"))
 def test_everything_is_as_before_and_training_goes_on_as_if_there_had_been_no_test(name):
     model, twin = trained(OPTIMIZERS[name]()), trained(OPTIMIZERS[name]())
     before = state(model)
@@ -167,7 +169,7 @@ def test_a_loss_below_zero_is_no_divergence():
     assert len(kertl.lr_range_test(model, (x, np.ones((96, 2), "float32")), steps=30, end=0.1).losses) == 30
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("dtype", some_of(["mixed_bfloat16", "mixed_float16"], "mixed_float16"))
 def test_half_precision_works(dtype):
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()) if dtype == "mixed_float16" else "adam"
     model = trained(optimizer, dtype=dtype)
@@ -243,42 +245,33 @@ def test_a_stage_is_tested_with_what_lies_behind_its_boundary():
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "named"),
     [
-        ({"start": 0}, "`start` must be a number > 0. Received: start=0."),
-        ({"start": float("nan")}, "`start` must be a number > 0. Received: start=nan."),
-        ({"start": 1.0, "end": 1.0}, "`end` must be a number > 1.0. Received: end=1.0."),
-        ({"steps": 19}, "`steps` must be a whole number >= 20. Received: steps=19."),
-        ({"ramp": "linea"}, "`ramp` must be 'exponential' or 'linear'. Received: ramp='linea'. Did you mean 'linear'?"),
-        ({"smoothing": 1}, "`smoothing` must be a number >= 0 and < 1. Received: smoothing=1."),
-        ({"divergence": 1}, "`divergence` must be a number > 1. Received: divergence=1."),
-        ({"repeats": 0}, "`repeats` must be a whole number >= 1. Received: repeats=0."),
-        ({"seed": -1}, "`seed` must be a whole number >= 0. Received: seed=-1."),
-        ({"batch_size": 0}, "`batch_size` must be a whole number >= 1. Received: batch_size=0."),
-        (
-            {"data": "photos"},
-            (
-                "`data` must be a part of kertl's data, a finite PyDataset or tf.data.Dataset, or arrays (x, y) or "
-                "(x, y, weights). Received: data='str'."
-            ),
-        ),
-        (
-            {"data": (np.zeros((3, 8)), np.zeros(2))},
-            "`data` must be arrays with as many rows as each other, at least one. Received: data=[3, 2].",
-        ),
+        ({"start": 0}, ("`start`", "> 0", "start=0")),
+        ({"start": float("nan")}, ("`start`", "> 0", "start=nan")),
+        ({"start": 1.0, "end": 1.0}, ("`end`", "> 1.0", "end=1.0")),
+        ({"steps": 19}, ("`steps`", ">= 20", "steps=19")),
+        ({"ramp": "linea"}, ("`ramp`", "'exponential'", "ramp='linea'", "Did you mean 'linear'")),
+        ({"smoothing": 1}, ("`smoothing`", ">= 0", "< 1", "smoothing=1")),
+        ({"divergence": 1}, ("`divergence`", "> 1", "divergence=1")),
+        ({"repeats": 0}, ("`repeats`", ">= 1", "repeats=0")),
+        ({"seed": -1}, ("`seed`", ">= 0", "seed=-1")),
+        ({"batch_size": 0}, ("`batch_size`", ">= 1", "batch_size=0")),
+        ({"data": "photos"}, ("`data`", "PyDataset", "tf.data.Dataset", "(x, y)", "data='str'")),
+        ({"data": (np.zeros((3, 8)), np.zeros(2))}, ("`data`", "data=[3, 2]")),
     ],
 )
-def test_a_wrong_argument_is_refused(options, message):
+def test_a_wrong_argument_is_refused(options, named):
     data = options.pop("data", examples())
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.lr_range_test(compiled("sgd"), data, **options)
-    assert str(caught.value) == message
+    assert_names(caught.value, *named)
 
 
 def test_a_model_without_weights_is_refused():
     model = keras.Sequential([keras.layers.Dense(2)], name="empty")
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match=r"Received: model='empty'\. Call `compile`, and the model once on a batch"):
+    with pytest.raises(ValueError, match=r"model='empty'.*`compile`"):
         kertl.lr_range_test(model, examples())
 
 

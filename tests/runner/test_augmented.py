@@ -1,7 +1,6 @@
 """Stages that vary, mix and balance their images: exact after a kill, and the same on features where they can be."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pytest
@@ -26,6 +25,8 @@ def uneven(**options):
     return kertl.data.from_arrays(pictures[rows], labels[rows], **options)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_run_with_every_transformation_goes_on_in_mid_epoch_to_the_same_bits(tmp_path):
     options = {"recipe": recipe(EVERYTHING), "data": uneven()}
     whole = go(tmp_path / "whole", **options)
@@ -59,11 +60,7 @@ def test_cutmix_in_a_regression_is_refused():
     pictures = np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), dtype="uint8")
     data = kertl.data.from_arrays(pictures, np.arange(16.0), task="regression", class_names=["size"])
     model = kertl.build(small_backbone(), class_names=["size"], task="regression", target_scaling=data.target_scaling)
-    message = (
-        "`cutmix` must be 0 in a regression: the area of a piece says nothing about a number. Received: cutmix=0.5. "
-        "`mixup` mixes targets."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match=r"^`cutmix` must be 0 .* cutmix=0\.5\..*`mixup`"):
         kertl.fine_tune(model, data, recipe=recipe(quick(cutmix=0.5)), verbose=0)
 
 
@@ -96,6 +93,6 @@ def test_oversampling_is_refused_before_training_where_images_have_no_single_cla
         class_names=["a", "b"],
     )
     model = kertl.build(small_backbone(), class_names=data.class_names, task="multi_label")
-    with pytest.raises(ValueError, match="`oversampled` must be asked of data with one class per image"):
+    with pytest.raises(ValueError, match=r"`oversampled` .*one class per image.* task='multi_label'"):
         kertl.fine_tune(model, data, recipe=recipe(quick(oversample=True)), run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -13,6 +13,7 @@ from kertl.runner import _stage
 from kertl.tasks import SmoothedCrossentropy
 from kertl.training import _stage as _training
 from tests.families import small_backbone
+from tests.messages import assert_names
 from tests.runs import classifier, python, quick, recipe, same, squares, tiny, values, weights
 
 
@@ -173,7 +174,7 @@ def test_a_finished_run_is_read_and_not_trained_again(finished, monkeypatch, cap
     other = tiny(seed=5)
     with caplog.at_level(logging.INFO, logger="kertl"):
         again = kertl.fine_tune(other, data, recipe=run.recipe, run_dir=run.run_dir)
-    assert f"{run.run_dir} holds the finished run" in caplog.text
+    assert_names(caplog.text, run.run_dir, "finished")
     assert again.model is other
     np.testing.assert_array_equal(kertl.predict(other, data.test), kertl.predict(run.model, data.test))
     assert again.metrics == run.metrics
@@ -186,14 +187,9 @@ def test_another_recipe_in_the_same_directory_is_refused_with_the_difference(fin
     other = kertl.Recipe(stages=[first, quick(2, epochs=7, learning_rate=0.003)])
     with pytest.raises(kertl.errors.RunError) as caught:
         kertl.fine_tune(tiny(), data, recipe=other, run_dir=run.run_dir, verbose=0)
-    message = str(caught.value)
-    assert message.startswith(
-        "`run_dir` must be a new directory, or one of the same recipe. "
-        f"Received: run_dir={str(run.run_dir)!r}, whose recipe.json differs:\n  --- there\n  +++ now\n"
-    )
-    changes = [line.strip() for line in message.splitlines() if re.match(r"  [-+] ", line)]
+    assert_names(caught.value, "`run_dir`", f"run_dir={str(run.run_dir)!r}", "recipe.json")
+    changes = [line.strip() for line in str(caught.value).splitlines() if re.match(r"  [-+] ", line)]
     assert changes == ['-      "epochs": 2,', '+      "epochs": 7,']
-    assert message.endswith("Choose another directory, or remove this one.")
 
 
 def test_other_data_in_the_same_directory_is_refused_with_the_difference(finished):
@@ -201,12 +197,8 @@ def test_other_data_in_the_same_directory_is_refused_with_the_difference(finishe
     before = (run.run_dir / "data.csv").read_bytes()
     with pytest.raises(kertl.errors.RunError) as caught:
         kertl.fine_tune(tiny(), squares(seed=9), recipe=run.recipe, run_dir=run.run_dir, verbose=0)
-    message = str(caught.value)
-    assert message.startswith(
-        "`run_dir` must be a new directory, or one of the same data. "
-        f"Received: run_dir={str(run.run_dir)!r}, whose data.csv differs:\n  'array:0' has other content\n"
-    )
-    assert re.search(r"\n  … and \d+ more lines\nChoose another directory, or remove this one\.$", message)
+    assert_names(caught.value, "`run_dir`", f"run_dir={str(run.run_dir)!r}", "data.csv", "'array:0'")
+    assert re.search(r"\n  … and \d+ more", str(caught.value))
     assert (run.run_dir / "data.csv").read_bytes() == before
 
 
@@ -255,13 +247,9 @@ def test_a_stage_that_diverges_stops_with_what_to_try_and_the_best_weights_remai
     plan = recipe(wild, precision=precision)
     with pytest.raises(kertl.errors.DivergedError) as caught:
         kertl.fine_tune(model, data, recipe=plan, run_dir=tmp_path, verbose=0)
-    half = "" if precision == "float32" else " or `precision='float32'` instead of 'mixed_bfloat16',"
-    expected = (
-        r"The loss of stage 1 \(at='deep'\) became NaN or infinite in epoch 1, batch \d\. The best weights so far are "
-        rf"kept\. Try a lower `learning_rate` than 1e\+30, a tenth of it to begin with,{half} and check "
-        r"`data.issues` for unsuitable images\."
-    )
-    assert re.fullmatch(expected, str(caught.value))
+    assert_names(caught.value, "stage 1 (at='deep')", "epoch 1", "`learning_rate`", "1e+30", "`data.issues`")
+    assert re.search(r"batch \d", str(caught.value))
+    assert ("`precision='float32'`" in str(caught.value)) == (precision != "float32")
     assert all(same(before, weights(model)).values())
     assert all(same(before, weights(kertl.load(tmp_path / "model.keras"))).values())
     assert not (tmp_path / "metrics.json").exists()
@@ -272,7 +260,7 @@ def test_a_later_stage_that_diverges_leaves_the_weights_of_the_stage_before(tmp_
     ends = []
     end = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(weights(model)))
     model, wild = tiny(), quick("mid", learning_rate=1e30, optimizer="sgd", schedule="constant")
-    with pytest.raises(kertl.errors.DivergedError, match=r"The loss of stage 2 \(at='mid'\) .* in epoch 2, batch"):
+    with pytest.raises(kertl.errors.DivergedError, match=r"stage 2 \(at='mid'\) .*epoch 2, batch"):
         kertl.fine_tune(model, squares(), recipe=recipe("deep", wild), run_dir=tmp_path, callbacks=[end], verbose=0)
     assert all(same(ends[0], weights(model)).values())
 
@@ -331,6 +319,8 @@ def test_mixed_precision_trains_float32_weights_and_gives_the_policies_back(prec
     assert all(layer.compute_dtype == "float32" for layer in model._flatten_layers())
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_two_runs_with_the_same_seeds_end_with_bit_identical_weights():
     ends = []
     for draws in (0, 3):
@@ -383,8 +373,7 @@ def untrained(monkeypatch):
 
 @pytest.mark.usefixtures("untrained")
 def test_data_that_are_no_image_data_are_refused_before_training():
-    message = r"`data` must be what `kertl.data.from_directory`.*gives\. Received: data=\(1"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"`data` must be .*`kertl\.data\.from_directory`.* data=\(1"):
         kertl.fine_tune(classifier(), (1, 2), recipe="deep")
 
 
@@ -392,12 +381,7 @@ def test_data_that_are_no_image_data_are_refused_before_training():
 def test_another_number_of_classes_is_refused_before_training():
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.fine_tune(kertl.build(small_backbone(), num_classes=2), squares(), recipe="deep")
-    assert str(caught.value) == (
-        "`model` must have one output per class of the data, 3: ['blue', 'green', 'red']. "
-        "Received: 'small_single_label' with 2 outputs. "
-        "`kertl.build(kertl.load_backbone(model), class_names=data.class_names, task=data.task)` puts a new head on "
-        "its backbone; `kertl.extend_classes(model, names)` keeps the classes that it knows and adds others."
-    )
+    assert_names(caught.value, "`model`", "['blue', 'green', 'red']", "'small_single_label'", "2 outputs")
 
 
 @pytest.mark.usefixtures("untrained")
@@ -405,26 +389,20 @@ def test_classes_in_another_order_are_refused_before_training():
     model = kertl.build(small_backbone(), class_names=["red", "green", "blue"])
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.fine_tune(model, squares(), recipe="deep")
-    assert str(caught.value) == (
-        "`model` must have the classes of the data in the same order, ['blue', 'green', 'red']. "
-        "Received: 'small_single_label' with ['red', 'green', 'blue']. If they are the same classes, make the data "
-        "with `class_names=['red', 'green', 'blue']`."
-    )
+    assert_names(caught.value, "`model`", "['blue', 'green', 'red']", "'small_single_label'")
+    assert_names(caught.value, "`class_names=['red', 'green', 'blue']`")
 
 
 @pytest.mark.usefixtures("untrained")
 def test_images_of_another_size_are_refused_before_training():
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.fine_tune(classifier(), squares(per_class=4, side=48), recipe="deep")
-    assert str(caught.value) == (
-        "`data` must have images of the model's size, (32, 32). Received: image_size=(48, 48). "
-        "Make it with `image_size=(32, 32)`."
-    )
+    assert_names(caught.value, "`data`", "(32, 32)", "image_size=(48, 48)", "`image_size=(32, 32)`")
 
 
 @pytest.mark.usefixtures("untrained")
 def test_an_unknown_boundary_in_a_later_stage_is_refused_before_training(tmp_path):
-    with pytest.raises(ValueError, match=r"`at` must be the name of a layer group .* Received: at='block9'\."):
+    with pytest.raises(ValueError, match=r"`at` must be .* at='block9'\."):
         kertl.fine_tune(classifier(), squares(), recipe=recipe("deep", "block9"), run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -435,10 +413,7 @@ def test_a_model_of_another_task_is_refused_before_training(task):
     model = kertl.build(small_backbone(), num_classes=3, task=task)
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.fine_tune(model, squares(), recipe="deep")
-    assert str(caught.value) == (
-        f"`model` must be for the task of the data, 'single_label'. Received: 'small_{task}' for {task!r}. "
-        f"Build it with `task='single_label'`, or make the data with `task={task!r}`."
-    )
+    assert_names(caught.value, "`model`", f"'small_{task}'", "`task='single_label'`", f"`task={task!r}`")
 
 
 @pytest.mark.usefixtures("untrained")

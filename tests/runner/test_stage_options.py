@@ -10,6 +10,7 @@ import pytest
 import kertl
 from kertl.range_test import _stage as _range
 from kertl.training import L2SP, _pool
+from tests.messages import assert_names
 from tests.runner.test_resume import Kill, Killed
 from tests.runs import classifier, digest, quick, recipe, squares, tiny, values
 
@@ -45,9 +46,7 @@ def test_what_comes_after_a_last_stage_at_another_size_is_judged_at_the_models_o
 def test_a_size_that_the_layers_cannot_take_is_refused_before_anything_trains():
     model = tiny(pooling="flatten")
     before = digest(model)
-    with pytest.raises(
-        ValueError, match=r"^`image_size` must be \(32, 32\), which is the only size for the layers of "
-    ):
+    with pytest.raises(ValueError, match=r"^`image_size` must be \(32, 32\)"):
         train(model, quick("deep"), quick("mid", image_size=(64, 64)))
     assert digest(model) == before
 
@@ -95,7 +94,7 @@ def test_a_stage_ends_when_its_training_loss_is_below_the_validation_loss():
     run = train(model, quick("full", epochs=30, learning_rate=0.02, until_below_validation=True))
     below = [loss < judged for loss, judged in zip(run.history["loss"], run.history["val_loss"], strict=True)]
     assert below == [False] * (len(below) - 1) + [True]
-    with pytest.raises(ValueError, match=r"^`until_below_validation` must be False .*without a validation set"):
+    with pytest.raises(ValueError, match=r"^`until_below_validation` must be False .*validation set"):
         kertl.fine_tune(
             tiny(), squares(8, validation=0), recipe=recipe(quick("deep", until_below_validation=True)), verbose=0
         )
@@ -133,7 +132,7 @@ def test_a_run_with_all_of_it_goes_on_to_the_same_bits(tmp_path, cache):
 
 def test_damaged_weights_of_the_beginning_are_named(tmp_path):
     (tmp_path / "start.npz").write_bytes(b"PK no archive")
-    with pytest.raises(kertl.errors.RunError, match=r"start\.npz' must hold the weights that the run began with"):
+    with pytest.raises(kertl.errors.RunError, match=r"start\.npz"):
         train(tiny(), quick("mid", l2_sp=0.1), run_dir=tmp_path)
 
 
@@ -201,41 +200,30 @@ def test_a_run_with_averages_and_rates_by_group_goes_on_to_the_same_bits(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("fields", "named"),
     [
-        ({"learning_rate": (1e-3, 1e-4)}, "`learning_rate` must be a number >= 0.001. Received: learning_rate=0.0001."),
-        (
-            {"learning_rate": (1e-3,)},
-            "`learning_rate` must be a number > 0, (low, high), or 'auto'. Received: learning_rate=(0.001,).",
-        ),
-        (
-            {"learning_rate": "fast"},
-            "`learning_rate` must be a number > 0, (low, high), or 'auto'. Received: learning_rate='fast'.",
-        ),
-        ({"layer_decay": 0}, "`layer_decay` must be a number > 0 and <= 1. Received: layer_decay=0."),
+        ({"learning_rate": (1e-3, 1e-4)}, ("`learning_rate`", ">= 0.001", "learning_rate=0.0001")),
+        ({"learning_rate": (1e-3,)}, ("`learning_rate`", "(low, high)", "'auto'", "learning_rate=(0.001,)")),
+        ({"layer_decay": 0}, ("`layer_decay`", "> 0", "<= 1", "layer_decay=0")),
         (
             {"layer_decay": 0.5, "learning_rate": (1e-4, 1e-3)},
-            "`layer_decay` must be 1 where `learning_rate` says the rates of all groups. Received: layer_decay=0.5.",
+            ("`layer_decay`", "1", "`learning_rate`", "layer_decay=0.5"),
         ),
-        ({"ema": 1}, "`ema` must be a number >= 0 and < 1. Received: ema=1."),
-        ({"l2_sp": -1}, "`l2_sp` must be a number >= 0. Received: l2_sp=-1."),
-        ({"batch_size": 0}, "`batch_size` must be a whole number >= 1. Received: batch_size=0."),
-        (
-            {"image_size": (100, 128)},
-            "`image_size` must be (height, width), multiples of 32. Received: image_size=(100, 128). Convolutions with",
-        ),
-        (
-            {"image_size": 128},
-            "`image_size` must be (height, width), two whole numbers >= 32. Received: image_size=128.",
-        ),
+        ({"ema": 1}, ("`ema`", ">= 0", "< 1", "ema=1")),
+        ({"l2_sp": -1}, ("`l2_sp`", ">= 0", "l2_sp=-1")),
+        ({"batch_size": 0}, ("`batch_size`", ">= 1", "batch_size=0")),
+        ({"image_size": (100, 128)}, ("`image_size`", "32", "image_size=(100, 128)")),
+        ({"image_size": 128}, ("`image_size`", "(height, width)", ">= 32", "image_size=128")),
     ],
 )
-def test_options_out_of_range_are_refused(fields, message):
+def test_options_out_of_range_are_refused(fields, named):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.Stage("deep", **fields)
-    assert str(caught.value).startswith(message)
+    assert_names(caught.value, *named)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [False, True])
 def test_the_rate_is_found_at_the_start_of_a_stage_written_down_and_kept_to(tmp_path, cache, monkeypatch, caplog):
     asked = []
@@ -262,12 +250,12 @@ def test_the_rate_is_found_at_the_start_of_a_stage_written_down_and_kept_to(tmp_
     assert digest(again.model) == digest(run.model)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_where_no_rate_is_found_that_of_the_named_recipes_is_taken_and_the_reason_written_down(tmp_path, monkeypatch):
     monkeypatch.setattr(_range, "lr_range_test", lambda *a, **k: SimpleNamespace(suggestion=None))
     train(classifier(), *(quick(at, learning_rate="auto") for at in ("deep", "block4", "full")), run_dir=tmp_path)
     written = json.loads((tmp_path / "choices.json").read_text())
-    reason = "the named recipes' own: in the range test no loss fell"
-    assert written == {
-        str(number): {"learning_rate": rate, "learning_rate_reason": reason}
-        for number, rate in enumerate([3e-3, 1e-4, 3e-5])
-    }
+    assert [written[str(number)]["learning_rate"] for number in range(3)] == [3e-3, 1e-4, 3e-5]
+    for one in written.values():
+        assert_names(one["learning_rate_reason"], "named recipes", "range test")

@@ -7,6 +7,7 @@ import pytest
 import kertl
 from kertl.model import model_info
 from kertl.runner import _fine_tune
+from tests.messages import assert_names
 
 NAMES = ["blue", "green", "red"]
 
@@ -143,7 +144,7 @@ def test_class_weights_count_for_two_classes_and_are_refused_for_others_before_t
     data = data_for("binary")
     kertl.fine_tune(model_for(data), data, recipe=recipe("deep", epochs=1, class_weights=True), verbose=0)
     data = data_for("multi_label")
-    with pytest.raises(ValueError, match="`class_weights` must be asked of data with one class per image"):
+    with pytest.raises(ValueError, match=r"`class_weights` .*one class per image.* task='multi_label'"):
         kertl.fine_tune(model_for(data), data, recipe=recipe(class_weights=True), run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -186,22 +187,15 @@ def test_a_head_on_somebodys_own_backbone_answers_other_labels(tmp_path):
 def test_a_model_that_gives_logits_is_refused():
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.fine_tune(own(activation="linear"), data_for("single_label"), recipe=recipe())
-    assert str(caught.value) == (
-        "`model` must end in softmax for the task of the data, 'single_label'. Received: 'own', which ends in linear. "
-        "Put a `keras.layers.Activation` after it if it gives logits, or "
-        "`kertl.build(kertl.load_backbone(model), task='single_label', ...)` for a new head."
-    )
+    assert_names(caught.value, "`model`", "softmax", "'single_label'", "'own'", "linear")
+    assert_names(caught.value, "`keras.layers.Activation`", "kertl.load_backbone(model), task='single_label'")
 
 
 def test_a_wrong_number_of_outputs_names_both_ways_out():
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.fine_tune(own(4), data_for("single_label"), recipe=recipe())
-    assert str(caught.value) == (
-        "`model` must have one output per class of the data, 2: ['dark', 'light']. "
-        "Received: 'own' with 4 outputs. "
-        "`kertl.build(kertl.load_backbone(model), class_names=data.class_names, task=data.task)` puts a new head on "
-        "its backbone; `kertl.extend_classes(model, names)` keeps the classes that it knows and adds others."
-    )
+    assert_names(caught.value, "`model`", "['dark', 'light']", "'own'", "4 outputs")
+    assert_names(caught.value, "kertl.load_backbone(model)", "`kertl.extend_classes(model, names)`")
 
 
 def test_half_precision_leaves_the_answers_in_single_precision(monkeypatch):

@@ -11,6 +11,7 @@ import kertl
 from kertl.features import EpochFitter
 from kertl.search import Candidate, TransferHyperModel, default_space
 from tests.families import small_classifier
+from tests.messages import assert_names
 from tests.runs import same, squares, values, weights
 from tests.search.spaces import backbone, fixed, heads, stage
 
@@ -212,29 +213,30 @@ def test_regression_is_searched_in_the_units_of_the_data():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "named"),
     [
-        (lambda data: TransferHyperModel([], data), "`backbones` must be a list of at least one"),
-        (lambda data: TransferHyperModel("VGG16", data), "`backbones` must be a list of names and Keras models"),
-        (lambda data: TransferHyperModel(["ResNet5"], data), "Received: source='ResNet5'"),
-        (lambda data: TransferHyperModel(["VGG16"], data, folds=1), "`folds` must be a whole number >= 2"),
-        (lambda data: TransferHyperModel(["VGG16"], data.train), "`data` must be what"),
+        (lambda data: TransferHyperModel([], data), ("`backbones`", "at least one")),
+        (lambda data: TransferHyperModel("VGG16", data), ("`backbones`", "list", "backbones='VGG16'")),
+        (lambda data: TransferHyperModel(["ResNet5"], data), ("source='ResNet5'",)),
+        (lambda data: TransferHyperModel(["VGG16"], data, folds=1), ("`folds`", ">= 2", "folds=1")),
+        (lambda data: TransferHyperModel(["VGG16"], data.train), ("`data`", "`kertl.data.from_directory`")),
         (
             lambda data: TransferHyperModel(["VGG16"], dataclasses.replace(data, validation=None)),
-            "`folds` must be a whole number >= 2 where the data have no validation set",
+            ("`folds`", ">= 2", "validation set", "folds=None"),
         ),
-        (lambda data: Candidate("VGG16", stage("mid"), kertl.Head()), "`recipe` must be a kertl.Recipe"),
+        (lambda data: Candidate("VGG16", stage("mid"), kertl.Head()), ("`recipe`", "kertl.Recipe")),
         (
             lambda data: built(
                 TransferHyperModel([backbone()], data, folds=2, space=fixed(stage("deep", until_below_validation=True)))
             ),
-            "`until_below_validation` must be False in a search by folds",
+            ("`until_below_validation`", "folds", "until_below_validation=True"),
         ),
     ],
 )
-def test_wrong_arguments_are_named(make, said, data):
-    with pytest.raises(ValueError, match=said.replace("(", r"\(").replace(")", r"\)").replace(".", r"\.")):
+def test_wrong_arguments_are_named(make, named, data):
+    with pytest.raises(ValueError, match="must be") as caught:
         make(data)
+    assert_names(caught.value, *named)
 
 
 def test_weights_are_for_names_and_a_model_brings_its_own(data):
@@ -248,12 +250,12 @@ def test_a_search_is_ended_by_what_no_trial_can_mend(data, tmp_path):
     hypermodel = TransferHyperModel([backbone()], data, space=heads)
     objective = keras_tuner.Objective("val_accuracy", "maximize")
     tuner = keras_tuner.RandomSearch(hypermodel, objective, max_trials=1, directory=tmp_path, project_name="a")
-    with pytest.raises(ValueError, match=r"must be a keras_tuner\.Objective with direction 'min' or 'max'"):
+    with pytest.raises(ValueError, match=r"keras_tuner\.Objective.*'min' or 'max'"):
         tuner.search(epochs=1, verbose=0)
     tuner = keras_tuner.RandomSearch(hypermodel, "val_accuracy", max_trials=1, directory=tmp_path, project_name="b")
-    with pytest.raises(ValueError, match="`search` must be given only epochs, callbacks and verbose"):
+    with pytest.raises(ValueError, match=r"`search` must be .*epochs, callbacks and verbose"):
         tuner.search(np.zeros(3), epochs=1, verbose=0)
-    with pytest.raises(TypeError, match=r"`space` must give a kertl\.search\.Candidate"):
+    with pytest.raises(TypeError, match=r"`space` must .*kertl\.search\.Candidate"):
         keras_tuner.RandomSearch(
             TransferHyperModel([backbone()], data, space=lambda hp, names: names[0]), "val_accuracy", directory=tmp_path
         )
@@ -264,9 +266,11 @@ def test_the_loss_of_a_trial_that_is_no_number_fails_it(data, tmp_path):
     tuner = searched(keras_tuner.RandomSearch, hypermodel, tmp_path, max_trials=1)
     (trial,) = tuner.oracle.trials.values()
     assert trial.status == "FAILED"
-    assert "became NaN or infinite in epoch" in trial.message
+    assert "NaN" in trial.message
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_tuners_own_optimizer_is_left_to_it(data, tmp_path):
     hypermodel = TransferHyperModel([backbone()], data, space=heads)
     tuner = searched(

@@ -17,6 +17,7 @@ from kertl.errors import RunError
 from kertl.search import SearchResult, TransferHyperModel, Trial, read, tune
 from kertl.search._live import table
 from tests.marks import some_of
+from tests.messages import assert_names
 from tests.runs import REPOSITORY, squares
 from tests.search.spaces import backbone, fixed, heads, stage
 
@@ -153,7 +154,7 @@ def test_a_trial_that_fails_says_why_and_the_search_goes_on(data, tmp_path, monk
     found = search(data, tmp_path, max_trials=2)
     assert [trial.status for trial in found.trials] == ["COMPLETED", "FAILED"]
     assert found.trials[1].reason == "MemoryError: no room for the model"
-    assert "Trial 0 failed: MemoryError: no room for the model" in found.table()
+    assert_names(found.table(), "Trial 0", found.trials[1].reason)
     assert "Traceback" not in capsys.readouterr().err
     assert "Traceback" in json.loads((tmp_path / "trial_0" / "trial.json").read_text())["message"]
 
@@ -161,7 +162,7 @@ def test_a_trial_that_fails_says_why_and_the_search_goes_on(data, tmp_path, monk
 def test_ten_failures_in_a_row_stop_a_search_that_then_may_go_on(data, tmp_path, trained, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(TransferHyperModel, "build", lambda self, hp: 1 / 0)
-        with pytest.raises(RunError, match=r"10 trials in a row have failed.*ZeroDivisionError: division by zero"):
+        with pytest.raises(RunError, match=r"10 trials .*ZeroDivisionError: division by zero"):
             search(data, tmp_path, max_trials=12)
     assert len(read(tmp_path).trials) == 10
     found = search(data, tmp_path, max_trials=11)
@@ -170,7 +171,7 @@ def test_ten_failures_in_a_row_stop_a_search_that_then_may_go_on(data, tmp_path,
 
 def test_a_loss_that_is_no_number_is_a_reason(data, tmp_path):
     found = search(data, tmp_path, max_trials=1, space=fixed(stage("deep", 1e30, optimizer="sgd")))
-    assert found.trials[0].reason.startswith("The loss of stage 1 (at='deep') became NaN or infinite in epoch 1")
+    assert_names(found.trials[0].reason, "stage 1 (at='deep')", "epoch 1")
     with pytest.raises(RunError, match=r"No trial in .* has a value yet"):
         _ = found.best
 
@@ -228,7 +229,7 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path, trained, monkeypatch, caplog):
     monkeypatch.setattr(TransferHyperModel, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         search(data, tmp_path)
-    assert f"Stopped after 2 trials. The same call resumes the search in {tmp_path}." in caplog.text
+    assert_names(caplog.text, "2 trials", tmp_path)
     monkeypatch.setattr(TransferHyperModel, "fit", fit)
     assert len(search(data, tmp_path).completed) == len(trained) == 3
 
@@ -275,7 +276,7 @@ def test_a_trial_that_fails_when_it_is_trained_again_comes_last(data, tmp_path, 
     assert [len(trial.again) for trial in found.trials] == [0, 3]
     assert found.trials[1].again[1] is None
     assert found.trials[1].confirmed is None
-    assert f"Trial {found.trials[1].name} could not be trained again (MemoryError: no room)" in caplog.text
+    assert_names(caplog.text, f"Trial {found.trials[1].name}", "MemoryError: no room")
 
 
 def test_the_mean_over_folds_may_be_the_objective(data, tmp_path):
@@ -287,27 +288,28 @@ def test_the_mean_over_folds_may_be_the_objective(data, tmp_path):
 
 def test_another_search_in_the_folder_is_refused(data, tmp_path, trained):
     search(data, tmp_path, max_trials=1, strategy="grid")
-    with pytest.raises(RunError, match=r"holds another search \(epochs: 1 there, 2 here\)\. Pass another `out`\."):
+    with pytest.raises(RunError, match=r"epochs: 1 there, 2 here.*`out`"):
         search(data, tmp_path, strategy="grid", epochs=2)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "named"),
     [
         (
             {"objective": keras_tuner.Objective("val_accuracy", "maximize")},
-            "`objective` must be a metric by name, or a keras_tuner.Objective with direction 'min' or 'max'",
+            ("`objective`", "keras_tuner.Objective", "'min' or 'max'"),
         ),
-        ({"objective": "val_acuracy"}, "Did you mean 'val_accuracy'"),
-        ({"strategy": "best"}, "`strategy` must be 'random' or 'grid' or 'bayesian' or 'hyperband'"),
-        ({"strategy": "hyperband", "folds": 3}, "`folds` must be None with strategy='hyperband'"),
-        ({"max_trials": 0}, "`max_trials` must be a whole number >= 1"),
-        ({"backbones": []}, "`backbones` must be a list of at least one"),
+        ({"objective": "val_acuracy"}, ("'val_acuracy'", "Did you mean 'val_accuracy'")),
+        ({"strategy": "best"}, ("`strategy`", "'hyperband'", "strategy='best'")),
+        ({"strategy": "hyperband", "folds": 3}, ("`folds`", "strategy='hyperband'", "folds=3")),
+        ({"max_trials": 0}, ("`max_trials`", ">= 1", "max_trials=0")),
+        ({"backbones": []}, ("`backbones`", "backbones=[]")),
     ],
 )
-def test_wrong_arguments_are_named(options, said, data, tmp_path):
-    with pytest.raises(ValueError, match=said):
+def test_wrong_arguments_are_named(options, named, data, tmp_path):
+    with pytest.raises(ValueError, match="must be") as caught:
         search(data, tmp_path, **options)
+    assert_names(caught.value, *named)
     assert not (tmp_path / "oracle.json").exists()
 
 

@@ -1,6 +1,5 @@
 import json
 import random
-import re
 from collections import Counter
 
 import keras
@@ -13,6 +12,7 @@ from kertl.data import ImageDataset
 from kertl.features import training_batches
 from kertl.training import _material, _pool
 from tests.families import lively, small_backbone, small_classifier
+from tests.messages import assert_names
 from tests.runs import classifier, same, squares, weights
 
 STAGE = kertl.Stage("deep", epochs=3, learning_rate=0.02, augment="none", label_smoothing=0.05)
@@ -256,37 +256,34 @@ def test_mean_and_spread_are_those_of_the_folds_and_json_and_table_tell_them(fou
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
-        ({"folds": 1}, "`folds` must be a whole number >= 2. Received: folds=1."),
-        ({"seed": -1}, "`seed` must be a whole number >= 0. Received: seed=-1."),
+        ({"folds": 1}, ("`folds`", ">= 2", "folds=1")),
+        ({"seed": -1}, ("`seed`", ">= 0", "seed=-1")),
         (
             {"recipe": kertl.Stage("deep", until_below_validation=True)},
-            "`until_below_validation` must be False in cross_validate. Received: until_below_validation=True.",
+            ("`until_below_validation`", "cross_validate", "until_below_validation=True"),
         ),
-        ({"recipe": "deeep"}, "`recipe` must be 'deep' or 'mid' or 'full' or 'gradual'. Received: recipe='deeep'."),
-        ({"data": None}, "`data` must be what `kertl.data.from_directory`"),
+        ({"recipe": "deeep"}, ("`recipe`", "'deep'", "'mid'", "'full'", "'gradual'", "recipe='deeep'")),
+        ({"data": None}, ("`data`", "`kertl.data.from_directory`", "data=None")),
     ],
 )
-def test_what_cannot_be_done_is_refused(arguments, message, backbone, data):
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+def test_what_cannot_be_done_is_refused(arguments, named, backbone, data):
+    with pytest.raises(ValueError, match="Received") as caught:
         kertl.cross_validate(backbone, **{"data": data, **arguments})
+    assert_names(caught.value, *named)
 
 
 def test_a_head_for_other_classes_is_refused(data):
-    message = (
-        "`model` must be a backbone, or a classifier with 3 outputs for the task 'single_label'. Received: "
-        "model='classifier'. It has 5 for 'single_label'. Pass `head=kertl.Head()` for a new one."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match="Received") as caught:
         kertl.cross_validate(small_classifier(classes=5), data, recipe=STAGE)
+    assert_names(caught.value, "`model`", "3 outputs", "'single_label'", "model='classifier'", "5")
+    assert_names(caught.value, "`head=kertl.Head()`")
 
 
 def test_a_loss_that_is_no_number_is_an_error(backbone, data):
     stage = kertl.Stage("deep", epochs=2, learning_rate=1e30, optimizer="sgd", schedule="constant", augment="none")
-    with pytest.raises(
-        kertl.errors.DivergedError, match=r"became NaN or infinite in epoch \d.*Try a lower `learning_rate`"
-    ):
+    with pytest.raises(kertl.errors.DivergedError, match=r"epoch \d.*`learning_rate`"):
         kertl.cross_validate(backbone, data, folds=2, recipe=stage, head=kertl.Head(hidden_units=(8, 8)))
 
 

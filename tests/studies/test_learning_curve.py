@@ -14,6 +14,7 @@ from kertl.probes import _depths
 from kertl.studies import LearningCurve, Point, PowerLaw
 from kertl.studies._learning_curve import _drawn
 from tests.families import lively, small_backbone
+from tests.messages import assert_names
 from tests.runs import same, squares, weights
 
 
@@ -101,19 +102,19 @@ def test_curve_follows_the_seed(found, backbone, data):
             [0.4, 0.3, 0.22, 0.165],
             0.95,
             "more data",
-            r"^More data: .* the 800 .*narrow",
+            r"^More data: .* 800 ",
         ),
         (
             [0.2, 0.199, 0.2, 0.199],
             0.95,
             "more model",
-            r"^More model: .* which is little\. Train deeper layers",
+            r"^More model: .*deeper layers",
         ),
         (
             [0.4, 0.3, 0.22, 0.165],
             0.84,
             "more model",
-            r"^More model: .* within twice the standard error",
+            r"^More model: .*twice the standard error",
         ),
     ],
     ids=["falls, and there is variance", "is flat", "falls, but there is no variance"],
@@ -155,34 +156,20 @@ def test_table_json_and_picture_tell_the_same(found, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
-        ({"repeats": 0}, "`repeats` must be a whole number >= 1. Received: repeats=0."),
-        (
-            {"sizes": [10, 500, 20]},
-            "`sizes` must be at least three different whole numbers from 3 to 120. Received: sizes=[10, 500, 20].",
-        ),
-        (
-            {"sizes": [10, 20]},
-            "`sizes` must be at least three different whole numbers from 3 to 120. Received: sizes=[10, 20].",
-        ),
-        (
-            {"data": squares(per_class=20)},
-            (
-                "`data` must have at least 60 training images of 3 classes, so that a quarter of them shows something. "
-                "Received: 30. Or say which `sizes`."
-            ),
-        ),
+        ({"repeats": 0}, ("`repeats`", ">= 1", "repeats=0")),
+        ({"sizes": [10, 500, 20]}, ("`sizes`", "three", "3 to 120", "sizes=[10, 500, 20]")),
+        ({"sizes": [10, 20]}, ("`sizes`", "three", "3 to 120", "sizes=[10, 20]")),
+        ({"data": squares(per_class=20)}, ("`data`", "60 training images", "3 classes", "30", "`sizes`")),
         (
             {"data": squares(per_class=4, validation=0)},
-            (
-                "`data` must have a validation set, on which the sizes are evaluated. Received: data.validation=None. "
-                "Make it with `validation=0.15`."
-            ),
+            ("`data`", "validation set", "data.validation=None", "`validation=0.15`"),
         ),
     ],
     ids=["repeats", "too many", "too few sizes", "too few images", "no validation"],
 )
-def test_what_cannot_be_done_is_refused(arguments, message, backbone, data):
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+def test_what_cannot_be_done_is_refused(arguments, named, backbone, data):
+    with pytest.raises(ValueError, match="Received") as caught:
         kertl.learning_curve(backbone, **{"data": data, **arguments})
+    assert_names(caught.value, *named)

@@ -6,6 +6,7 @@ import pytest
 
 import kertl
 from kertl.tasks import TASKS, SmoothedCrossentropy, StandardizedError, loss_named, task_named
+from tests.messages import assert_names
 
 
 def probabilities(rows=6, classes=4):
@@ -92,31 +93,31 @@ def test_anybodys_registered_function_is_a_loss():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "named"),
     [
+        (lambda: kertl.Stage("deep", loss=probabilities), ("`loss`", "registered with Keras", "<function")),
         (
-            lambda: kertl.Stage("deep", loss=probabilities),
-            "`loss` must be a function that is registered with Keras. Received: loss=<function",
+            lambda: kertl.Stage("deep", loss="focall"),
+            ("`loss`", "'auto'", "'focal'", "'mse'", "'mae'", "'huber'", "loss='focall'"),
         ),
-        (lambda: kertl.Stage("deep", loss="focall"), "`loss` must be 'auto' or 'focal' or 'mse' or 'mae' or 'huber'."),
         (
             lambda: loss_named(task_named("multi_label"), "mse"),
-            "`loss` must be 'auto' or 'focal' for the task 'multi_label'. Received: loss='mse'.",
+            ("`loss`", "'auto' or 'focal'", "'multi_label'", "loss='mse'"),
         ),
         (
             lambda: loss_named(task_named("regression"), "focal"),
-            "`loss` must be 'auto' or 'mse' or 'mae' or 'huber' for the task 'regression'. Received: loss='focal'.",
+            ("`loss`", "'auto' or 'mse' or 'mae' or 'huber'", "'regression'", "loss='focal'"),
         ),
         (
             lambda: loss_named(task_named("regression"), "tests>nothing"),
-            "`loss` must be registered with Keras. Received: loss='tests>nothing'. Import the module that registers it",
+            ("`loss`", "registered with Keras", "loss='tests>nothing'", "Import"),
         ),
     ],
 )
-def test_a_loss_that_does_not_go_is_refused(make, message):
-    with pytest.raises(ValueError, match="Received") as caught:
+def test_a_loss_that_does_not_go_is_refused(make, named):
+    with pytest.raises(ValueError, match="Received: loss=") as caught:
         make()
-    assert str(caught.value).startswith(message)
+    assert_names(caught.value, *named)
 
 
 def test_labels_that_are_shares_of_classes_are_taken_as_they_are():
@@ -146,7 +147,7 @@ def test_the_loss_is_the_same_from_its_config():
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan"), "0.1"])
 def test_a_smoothing_out_of_the_range_that_is_written_is_refused(smoothing):
-    with pytest.raises(ValueError, match=r"`smoothing` must be a number >= 0 and < 1\. Received: smoothing="):
+    with pytest.raises(ValueError, match=r"`smoothing` must be .*>= 0 and < 1.* smoothing="):
         SmoothedCrossentropy(smoothing)
 
 
@@ -213,15 +214,11 @@ def test_a_flat_array_of_targets_is_not_broadcast_against_a_column_of_answers():
 
 @pytest.mark.parametrize("spread", [0, -1.0, float("nan"), float("inf")])
 def test_a_spread_that_is_none_is_refused(spread):
-    with pytest.raises(ValueError, match=r"`spreads` must be a number > 0\. Received: spreads="):
+    with pytest.raises(ValueError, match=r"`spreads` must be .*> 0.* spreads="):
         StandardizedError([1.0, spread])
 
 
 def test_there_are_four_tasks_and_another_one_is_an_error():
     assert list(TASKS) == ["single_label", "binary", "multi_label", "regression"]
-    message = (
-        r"`task` must be 'single_label' or 'binary' or 'multi_label' or 'regression'\. Received: task='single'\. "
-        r"Did you mean 'single_label'\?"
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"`task` must be .*task='single'.*'single_label'"):
         task_named("single")
