@@ -35,6 +35,8 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["train.py", "plain_keras.py"])
 def test_the_quickstart_runs(script, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)

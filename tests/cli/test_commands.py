@@ -283,6 +283,8 @@ def test_a_field_that_is_none_or_out_of_range_is_refused(option, named, squares,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_train_unfreezes_gradually(squares, trained_file, tmp_path):
     options = ["--backbone", trained_file, "--recipe", "unfreezing", "--epochs", 1, "--augment", "none"]
     assert run([*map(str, ["train", squares, *options, "--out", tmp_path, "--seed", 4])]) == 0

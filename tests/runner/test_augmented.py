@@ -8,6 +8,7 @@ import pytest
 import kertl
 from kertl.data import augment
 from tests.families import small_backbone
+from tests.marks import promised
 from tests.runner.test_kept import go
 from tests.runner.test_resume import Kill, Killed
 from tests.runs import digest, quick, recipe, squares
@@ -64,7 +65,7 @@ def test_cutmix_in_a_regression_is_refused():
         kertl.fine_tune(model, data, recipe=recipe(quick(cutmix=0.5)), verbose=0)
 
 
-@pytest.mark.parametrize("balance", [{"oversample": True}, {"class_weights": "effective"}], ids=str)
+@pytest.mark.parametrize("balance", [{"oversample": True}, promised({"class_weights": "effective"})], ids=str)
 def test_what_is_done_about_rare_classes_is_the_same_on_features_as_on_images(balance):
     ends = []
     for cache in (True, False):

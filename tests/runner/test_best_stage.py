@@ -56,6 +56,8 @@ def test_a_later_stage_that_ends_worse_does_not_replace_a_better_one(tmp_path, c
     assert digest(again.model) == digest(model)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_run_that_was_broken_off_gives_the_same_stage(tmp_path):
     plan = worse_and_worse(cache=True)
     whole = kertl.fine_tune(

@@ -235,6 +235,8 @@ def test_every_run_file_is_replaced_and_never_written_in_place(tmp_path, monkeyp
     assert {name for name in written if "tfevents" not in name} <= set(replaced)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_full_disk_never_leaves_half_a_model(tmp_path):
     printed = python(
         f"""

@@ -13,6 +13,7 @@ from kertl.runner import _stage
 from kertl.tasks import SmoothedCrossentropy
 from kertl.training import _stage as _training
 from tests.families import small_backbone
+from tests.marks import some_of
 from tests.messages import assert_names
 from tests.runs import classifier, python, quick, recipe, same, squares, tiny, values, weights
 
@@ -289,7 +290,7 @@ def test_trainable_flags_are_afterwards_as_before():
     assert {layer.name: layer.trainable for layer in model._flatten_layers()} == flags
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", some_of(["mixed_bfloat16", "mixed_float16"], "mixed_float16"))
 def test_mixed_precision_trains_float32_weights_and_gives_the_policies_back(precision, monkeypatch):
     compiled = []
     original = keras.Model.compile

@@ -9,7 +9,7 @@ import pytest
 
 import kertl
 from kertl.training import _choice, _material, _pool
-from tests.marks import some_of
+from tests.marks import promised, some_of
 from tests.messages import assert_names
 from tests.runner.test_resume import Kill, Killed
 from tests.runs import digest, quick, recipe, squares, tiny
@@ -30,7 +30,7 @@ def on_disk(monkeypatch):
     )
 
 
-@pytest.mark.parametrize(("at", "class_weights"), [("deep", True), ("mid", False), (3, True)])
+@pytest.mark.parametrize(("at", "class_weights"), [promised("deep", True), promised("mid", False), (3, True)])
 def test_training_on_features_gives_what_training_on_images_gives(at, class_weights):
     ends = []
     for cache in (True, False):
@@ -69,7 +69,7 @@ def test_the_frozen_part_runs_once_however_many_epochs(monkeypatch):
     assert len(read) <= 2 * (3 + 2) + 2, "batches of images: those of the extractions"
 
 
-@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("cache", some_of([True, False], True))
 def test_mixup_trains_on_mixed_labels_and_is_judged_by_plain_ones(cache):
     stage = quick("mid", epochs=8, cache=cache, mixup=0.4, class_weights=True)
     mixed, plain = (go(recipe=recipe(dataclasses.replace(stage, mixup=m))) for m in (0.4, 0.0))

@@ -27,6 +27,8 @@ def data():
     return squares()
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_tuner_of_keras_tuner_works_unchanged(data, tmp_path):
     hypermodel = TransferHyperModel([backbone()], data, space=heads)
     tuner = searched(keras_tuner.RandomSearch, hypermodel, tmp_path, max_trials=2)

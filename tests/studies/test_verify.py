@@ -33,6 +33,8 @@ def main_boundaries(model):
     return [*(number for number in behind if number < len(groups)), "deep"]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_cached_and_live_training_are_the_same_at_every_main_boundary(name):
     model, data = built(name)
