@@ -92,7 +92,7 @@ class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         base: Lowest learning rate; > 0.
         peak: Highest learning rate of the first cycle; > base.
-        half_cycle: Steps from the lowest rate to the highest; >= 1.
+        half_cycle: Steps from the lowest rate to the highest, which need not be a whole number; >= 1.
         mode: "triangular": each cycle reaches the peak; "triangular2": each reaches half as far above `base` as the
             previous one; "exp_range": the part above `base` shrinks by `gamma` with every step.
         gamma: For "exp_range"; 0 < gamma <= 1.
@@ -111,12 +111,12 @@ class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(
-        self, base: float, peak: float, half_cycle: int, *, mode: str = "triangular", gamma: float = 0.9999
+        self, base: float, peak: float, half_cycle: float, *, mode: str = "triangular", gamma: float = 0.9999
     ) -> None:
         super().__init__()
         self.base = number("base", base, above=0)
         self.peak = number("peak", peak, above=base)
-        self.half_cycle = integer("half_cycle", half_cycle, at_least=1)
+        self.half_cycle = number("half_cycle", half_cycle, at_least=1)
         self.mode = one_of("mode", mode, ("triangular", "triangular2", "exp_range"))
         self.gamma = number("gamma", gamma, above=0, at_most=1)
 
@@ -287,12 +287,14 @@ def schedule_named(name: str, peak: float, total_steps: int) -> Any:
         name: "one_cycle", "cosine", "warmup_cosine", "cosine_restarts", "step", "triangular", "slanted_triangular" or
             "constant", as `kertl.Stage` has them.
         peak: Highest learning rate; > 0.
-        total_steps: Length in optimizer steps; >= 1.
+        total_steps: Length in optimizer steps; >= 1. One or two steps are taken at the peak.
 
     Raises:
         ValueError: If the name is none of these.
     """
     one_of("schedule", name, _NAMED)
+    if total_steps <= _FEWEST_STEPS:  # what rises first would not reach its peak
+        return peak if name == "constant" else Join([peak], [])
     return _NAMED[name](peak, total_steps)
 
 
@@ -304,10 +306,13 @@ def _warmup_cosine(peak: float, total_steps: int) -> Any:
 
 
 def _step(peak: float, total_steps: int) -> Any:
-    boundaries = [max(1, total_steps // 2), max(2, total_steps * 3 // 4)]
+    # Keras' boundaries are the last steps before a change.
+    half, three_quarters = total_steps // 2 - 1, total_steps * 3 // 4 - 1
+    boundaries = [max(0, half), max(1, three_quarters)]
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, [peak, peak / 10, peak / 100])
 
 
+_FEWEST_STEPS = 2
 # What each name stands for, given the highest rate and the number of steps; Keras' own if it has one.
 _NAMED: dict[str, Callable[[float, int], Any]] = {
     "one_cycle": OneCycle,
@@ -316,9 +321,9 @@ _NAMED: dict[str, Callable[[float, int], Any]] = {
     # 1 + 2 + 4 parts
     "cosine_restarts": lambda peak, steps: keras.optimizers.schedules.CosineDecayRestarts(peak, max(1, steps / 7)),
     "step": _step,
-    # a quarter, as in Smith; four cycles
-    "triangular": lambda peak, steps: Cyclical(peak / 4, peak, half_cycle=max(1, steps // 8)),
-    "slanted_triangular": lambda peak, steps: SlantedTriangular(peak, max(2, steps)),
+    # from a quarter, as in Smith; four cycles, fewer if they had less than two steps each
+    "triangular": lambda peak, steps: Cyclical(peak / 4, peak, half_cycle=steps / 2 / min(4, steps // 2)),
+    "slanted_triangular": SlantedTriangular,
     "constant": lambda peak, steps: peak,
 }
 

@@ -1,4 +1,5 @@
 import inspect
+import itertools
 import json
 import math
 import os
@@ -206,7 +207,7 @@ def warmed(step):
     [
         ("warmup_cosine", 40, warmed),
         ("cosine_restarts", 70, restarts),
-        ("step", 40, lambda step: 0.2 if step <= 20 else 0.02 if step <= 30 else 0.002),
+        ("step", 40, lambda step: 0.2 if step < 20 else 0.02 if step < 30 else 0.002),
         ("triangular", 40, lambda step: cyclical(step, 0.05, 0.2, 5)),
         ("slanted_triangular", 40, lambda step: slanted(step, 0.2, 40)),
     ],
@@ -218,8 +219,8 @@ def test_a_named_schedule_is_its_formula_at_every_step(name, total, formula):
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize("total", [1, 2, 3])
-def test_a_named_schedule_takes_the_shortest_training(name, total):
+@pytest.mark.parametrize("total", [3, 4, 5])
+def test_a_named_schedule_takes_a_short_training(name, total):
     schedule = schedule_named(name, 0.2, total_steps=total)
     rates = [float(schedule(step)) if callable(schedule) else schedule for step in range(total)]
     assert all(0 < rate <= 0.2000001 for rate in rates)
@@ -253,3 +254,29 @@ def test_a_value_out_of_range_is_refused(argument, value, accepted):
 def test_an_unknown_schedule_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match=r"`schedule` must be .*schedule='onecycle'.*'one_cycle'"):
         schedule_named("onecycle", 0.1, 10)
+
+
+def named(name, steps):
+    schedule = schedule_named(name, 0.32, steps)
+    return [float(schedule(step)) if callable(schedule) else schedule for step in range(steps)]
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_one_or_two_steps_are_taken_at_the_peak(name, steps):
+    assert named(name, steps) == pytest.approx([0.32] * steps)
+
+
+@pytest.mark.parametrize(("steps", "lengths"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (10, (5, 2, 3)), (100, (50, 25, 25))])
+def test_the_rate_drops_after_half_and_three_quarters_of_the_steps(steps, lengths):
+    expected = [rate for rate, length in zip((0.32, 0.032, 0.0032), lengths, strict=True) for _ in range(length)]
+    assert named("step", steps) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("steps", "cycles"), [(3, 1), (5, 2), (15, 4), (16, 4), (100, 4), (1001, 4)])
+def test_triangles_are_whole_and_end_low(steps, cycles):
+    rates = [*named("triangular", steps), float(schedule_named("triangular", 0.32, steps)(steps))]
+    assert rates[0] == pytest.approx(0.08)
+    assert rates[-1] == pytest.approx(0.08, rel=1e-3)
+    rising = [after > before for before, after in itertools.pairwise(rates)]
+    assert [up for up, _ in itertools.groupby(rising)] == [True, False] * cycles

@@ -6,11 +6,10 @@ from typing import Any
 
 import keras
 
-from kertl._checks import complain
 from kertl.compatibility._case import Case
 from kertl.compatibility._rules import RULES
 from kertl.data import ImageData, check_image_data
-from kertl.recipe import Recipe, named_recipe
+from kertl.recipe import Recipe, Stage, recipe_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Findings(tuple[Finding, ...]):
 
 
 def check(
-    recipe: str | Recipe,
+    recipe: str | Recipe | Stage,
     model: keras.Model,
     data: ImageData,
     *,
@@ -66,7 +65,7 @@ def check(
     `kertl.fine_tune` does this itself: errors stop it, warnings are logged. docs/compatibility.md lists the rules.
 
     Args:
-        recipe: The name of a recipe with fixed stages, or a `kertl.Recipe`.
+        recipe: The name of a recipe with fixed stages, a `kertl.Recipe`, or one `kertl.Stage`.
         model: The model to train.
         data: The images.
         callbacks: The callbacks for `fine_tune` or `fit`.
@@ -87,10 +86,7 @@ def check(
         ['flip-of-left-and-right', 'small-validation', 'size-far-from-pretraining']
     """
     check_image_data(data)
-    chosen = named_recipe(recipe) if isinstance(recipe, str) else recipe
-    if not isinstance(chosen, Recipe):
-        raise complain("recipe", "the name of a recipe or a kertl.Recipe", recipe)
-    case = Case(chosen, model, data, tuple(callbacks), range_test)
+    case = Case(recipe_of(recipe), model, data, tuple(callbacks), range_test)
     found = [
         Finding(rule.name, rule.severity, what, rule.why, rule.advice, rule.source)
         for rule in RULES

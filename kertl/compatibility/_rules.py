@@ -15,6 +15,7 @@ from kertl.tasks import task_named
 from kertl.training import WITHOUT_VALIDATION, unsupported
 
 _SMALL_BATCH = 16
+_VERSIONS = 4
 _LEFT_OVER = 0.1
 _MANY_PARAMETERS = 1_000_000
 _FEW_IMAGES = 1_000
@@ -76,6 +77,16 @@ def _live_augmentation_of_features(case: Case) -> Iterator[str]:
     for one in case.stages:
         if one.stage.cache is True and not one.stage.views and one.stage.augment != "none":
             yield f"{one} has cache=True, augment={one.stage.augment!r} and views=0"
+
+
+def _frozen_again_and_again(case: Case) -> Iterator[str]:
+    for one in case.stages:
+        stage = one.stage
+        varied = stage.augment != "none" and not stage.views
+        if one.first and varied and stage.cache == "auto" and not stage.cutmix and stage.epochs > _VERSIONS:
+            images = case.data.train.num_examples
+            passes = f"{stage.epochs * images:,} images instead of {_VERSIONS * images:,}"
+            yield f"{one} trains on images, since augment={stage.augment!r} and views=0: its frozen part sees {passes}"
 
 
 def _small_batches(case: Case) -> Iterator[str]:
@@ -210,6 +221,15 @@ RULES: tuple[Rule, ...] = (
         "Pass views=4, or augment='none', or cache=False.",
         "docs/design/features.md",
         _live_augmentation_of_features,
+    ),
+    Rule(
+        "frozen-part-again-and-again",
+        "warning",
+        "Images that vary anew in each epoch, and a part that is frozen",
+        "The frozen part is computed in every epoch, which takes most of the time; `fine_tune` logs the seconds.",
+        f"Pass views={_VERSIONS} or augment='none', so that its features are cached, or cache=False if that is meant.",
+        "docs/design/features.md",
+        _frozen_again_and_again,
     ),
     Rule(
         "batch-norm-on-small-batches",

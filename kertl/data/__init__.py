@@ -17,7 +17,7 @@ from kertl.data._image_data import ImageData, Record, check_image_data
 from kertl.data._imbalance import balanced_weights, effective_weights
 from kertl.data._issues import Issue
 from kertl.data._joined import joined
-from kertl.data._mixing import MixedBatches, mixed, mixing, one_hot
+from kertl.data._mixing import MixedBatches, label_shares, mixed, mixing, one_hot
 from kertl.data._own_data import from_dataset
 from kertl.data._sources import from_arrays, from_csv, from_directory
 from kertl.data._unlabelled import images
@@ -43,6 +43,7 @@ __all__ = [
     "from_directory",
     "images",
     "joined",
+    "label_shares",
     "mixed",
     "mixing",
     "one_hot",

@@ -3,6 +3,8 @@
 All draws are a function of seed, epoch and position of the batch, unlike those of Keras' layers.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -80,15 +82,40 @@ def cut(images: Any, partners: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return np.where((down[:, :, None] & across[:, None, :])[..., None], values[partners], values)
 
 
-def mixed(parts: Any, partners: np.ndarray, shares: np.ndarray) -> Any:
-    """The arrays of a batch, images or features, labels and weights, each mixed along its first axis, in float32."""
+def mixed(parts: Sequence[Any], partners: np.ndarray, shares: np.ndarray) -> tuple[Any, ...]:
+    """A batch of images or features, labels, and weights if there are any, each mixed along its first axis, in float32.
 
-    def mix(array: Any) -> np.ndarray:
-        values = np.asarray(array, np.float32)
-        own = shares.reshape(-1, *[1] * (values.ndim - 1))
-        return own * values + (1 - own) * values[partners]
+    With weights, the loss of an example is `share * w_i * loss(y_i) + (1 - share) * w_j * loss(y_j)`: the weights are
+    mixed by the shares, and the labels by `label_shares`.
+    """
+    values, *labels = parts
+    mix = partial(_mix, partners=partners, shares=shares)
+    return keras.tree.map_structure(mix, values), *mixed_labels(labels, partners, shares)
 
-    return keras.tree.map_structure(mix, parts)
+
+def mixed_labels(parts: Sequence[Any], partners: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The labels of a batch, and their weights if there are any, mixed as in `mixed`."""
+    labels, *weights = parts
+    by_weight = label_shares(shares, weights[0], weights[0][partners]) if weights else shares
+    return _mix(labels, partners, by_weight), *(_mix(each, partners, shares) for each in weights)
+
+
+def label_shares(shares: Any, weights: Any, others: Any) -> Any:
+    """The share of an example's own label: its share times its weight, over the mixed weight; numpy or tensors.
+
+    Args:
+        shares: The share of the example itself.
+        weights: Its weight in the loss, >= 0.
+        others: That of its partner, >= 0.
+    """
+    own = shares * weights
+    return own / (own + (1 - shares) * others + 1e-30)  # both may be 0, and then the label does not matter
+
+
+def _mix(array: Any, partners: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    values = np.asarray(array, np.float32)
+    own = shares.reshape(-1, *[1] * (values.ndim - 1)).astype(np.float32)
+    return own * values + (1 - own) * values[partners]
 
 
 def one_hot(labels: Any, num_classes: int) -> np.ndarray:
@@ -141,7 +168,7 @@ class MixedBatches(Epochs):
         place = self.seed, epoch, index
         if self._cuts(place):
             partners, boxes, shares = cutting(*place, len(images), self._cutmix, images.shape[1:3])
-            return cut(images, partners, boxes), *mixed(parts[1:], partners, shares)
+            return cut(images, partners, boxes), *mixed_labels(parts[1:], partners, shares)
         return mixed(parts, *mixing(*place, len(images), self._mixup))
 
     def _cuts(self, place: tuple[int, int, int]) -> bool:

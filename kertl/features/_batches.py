@@ -13,7 +13,7 @@ import numpy as np
 
 from kertl._checks import complain, integer, number
 from kertl.callbacks import DataEpoch
-from kertl.data import Epochs, mixed, mixing
+from kertl.data import Epochs, label_shares, mixed, mixing
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -123,7 +123,7 @@ def feature_batches(
         rows: Which examples are used; all by default.
         mixup: Above 0, each example is mixed with another of its batch, features, labels and weights alike, its own
             share drawn from Beta(mixup, mixup); labels must then be numbers that can be mixed: one-hot rows for several
-            classes.
+            classes. With weights, labels are mixed by share times weight.
         versions: How many versions of every example `values` holds, all of the first one, then all of the second one,
             and so on; each epoch takes the next.
 
@@ -232,19 +232,30 @@ def _steps_function(model: keras.Model) -> Any:
     def steps(held: tuple[Any, ...], orders: Any, batch_size: int) -> Any:
         order, *mix = orders.get_next()
 
-        def gathered(tensor: Any, begin: Any) -> Any:
-            """The values of the examples of a batch."""
+        def mixed_in(tensor: Any, own: Any, partners: Any, shares: Any) -> Any:
+            share = tf.reshape(shares, [-1] + [1] * (len(tensor.shape) - 1))
+            first, second = (tf.cast(tf.gather(tensor, rows), tf.float32) for rows in (own, partners))
+            return share * first + (1 - share) * second
+
+        def gathered(begin: Any) -> tuple[Any, ...]:
+            """The examples of a batch: features, labels, and weights if there are any."""
             here = slice(begin, begin + batch_size)
-            own = tf.gather(tensor, order[here])
+            own = order[here]
             if not mix:
-                return own
+                return tuple(keras.tree.map_structure(lambda tensor: tf.gather(tensor, own), held))
             partners, shares = (part[here] for part in mix)
-            share = tf.reshape(shares, [-1] + [1] * (len(own.shape) - 1))
-            own, other = (tf.cast(one, tf.float32) for one in (own, tf.gather(tensor, partners)))
-            return share * own + (1 - share) * other
+            values, labels, *weights = held
+            by_weight = shares
+            if weights:
+                by_weight = label_shares(shares, tf.gather(weights[0], own), tf.gather(weights[0], partners))
+            return (
+                keras.tree.map_structure(lambda tensor: mixed_in(tensor, own, partners, shares), values),
+                mixed_in(labels, own, partners, by_weight),
+                *(mixed_in(each, own, partners, shares) for each in weights),
+            )
 
         def step(begin: Any) -> tuple[Any]:
-            model.train_step(keras.tree.map_structure(lambda tensor: gathered(tensor, begin), held))
+            model.train_step(gathered(begin))
             return (begin + batch_size,)
 
         first = tf.zeros((), tf.int32)

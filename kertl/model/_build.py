@@ -12,7 +12,7 @@ from kertl.backbones import load_backbone
 from kertl.data import RESIZE
 from kertl.heads import Head
 from kertl.model._info import ModelInfo, set_model_info
-from kertl.model._outputs import UNITS_LAYER
+from kertl.model._outputs import UNITS_LAYER, output_layer
 from kertl.tasks import Task, task_named
 
 
@@ -24,7 +24,7 @@ def build(
     weights: str | Path | None = "imagenet",
     input_shape: tuple[int, int, int] | None = None,
     task: str = "single_label",
-    head: Head | None = None,
+    head: Head | keras.layers.Layer | None = None,
     target_scaling: tuple[Sequence[float], Sequence[float]] | None = None,
     resize: str | None = None,
 ) -> keras.Model:
@@ -42,7 +42,8 @@ def build(
         weights: As in `kertl.load_backbone`.
         input_shape: As in `kertl.load_backbone`.
         task: "single_label" (softmax), "binary" (one sigmoid), "multi_label" (sigmoid) or "regression" (linear).
-        head: The head; `kertl.Head()` by default.
+        head: The head; `kertl.Head()` by default. Or a Keras layer or model of your own, from the backbone's feature
+            maps to predictions that the task's activation gives.
         target_scaling: For a regression, mean and standard deviation of each target on the training images, as in
             `data.target_scaling`. The head then computes standardised targets, and a `Rescaling` layer without weights
             after it, "original_units", converts them to the units of the data: predictions start at the mean, the
@@ -72,13 +73,36 @@ def build(
     if target_scaling is not None:
         _check_scaling(target_scaling, classes, chosen_task)
     loaded = _loaded(backbone, weights, input_shape)
-    answers = (head or Head())(loaded.output, chosen_task.outputs(classes), chosen_task)
+    answers = _answers(head or Head(), loaded.output, chosen_task.outputs(classes), chosen_task)
     if target_scaling is not None:
         means, spreads = ([float(value) for value in values] for values in target_scaling)
         answers = keras.layers.Rescaling(spreads, means, dtype="float32", name=UNITS_LAYER)(answers)
     model = keras.Model(loaded.input, answers, name=f"{loaded.backbone_name}_{task}")
+    if not isinstance(head, Head | None):
+        _check_activation(model, chosen_task)
     info = ModelInfo(task, tuple(class_names or ()), loaded.backbone_name, kertl.__version__, resize=resize)
     return set_model_info(model, info)
+
+
+def _answers(head: Any, features: Any, outputs: int, task: Task) -> Any:
+    """The predictions, symbolic."""
+    if isinstance(head, Head):
+        return head(features, outputs, task)
+    if not isinstance(head, keras.layers.Layer):
+        raise complain("head", "a kertl.Head, or a Keras layer or model", head)
+    answers = head(features)
+    if tuple(answers.shape[1:]) != (outputs,):
+        advice = "Pool the features first: `keras.Sequential([keras.layers.GlobalAveragePooling2D(), ...])`."
+        accepted = f"one that makes predictions of shape (batch, {outputs}) of features {tuple(features.shape)}"
+        raise complain("head", accepted, tuple(answers.shape), advice if len(answers.shape) > 2 else "")
+    return answers
+
+
+def _check_activation(model: keras.Model, task: Task) -> None:
+    last = output_layer(model)
+    if last is not None and last.activation != task.activation:
+        accepted = f"one that ends in {task.activation}, for the task {task.name!r}"
+        raise complain("head", accepted, last.activation)
 
 
 def _loaded(backbone: Any, weights: str | Path | None, input_shape: tuple[int, int, int] | None) -> keras.Model:

@@ -1,12 +1,15 @@
 """`LRRangeTest`: the learning-rate range test as a callback for any `fit`."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from kertl._checks import complain
 from kertl.range_test._borrowed import Borrowed
-from kertl.range_test._ramp import Ramp
+from kertl.range_test._ramp import FEWEST_STEPS, Ramp
 from kertl.range_test._result import RangeTest
+
+_logger = logging.getLogger(__name__)
 
 
 class LRRangeTest(Ramp):
@@ -27,7 +30,8 @@ class LRRangeTest(Ramp):
     Args:
         start: Lowest learning rate; > 0.
         end: Highest learning rate; > start.
-        steps: Optimizer steps from `start` to `end`; >= 20. `fit` must go through as many batches: set its `epochs`.
+        steps: Optimizer steps from `start` to `end`; >= 20. If `fit` goes through fewer batches, it is as many steps as
+            these, which is logged; raise its `epochs` for more.
         ramp: "exponential" or "linear".
         smoothing: s; 0 <= smoothing < 1.
         divergence: The test stops when the smoothed loss is this many times its best; > 1. It also stops at a loss that
@@ -38,7 +42,7 @@ class LRRangeTest(Ramp):
 
     Raises:
         ValueError: If an argument is outside the range given above; when `fit` begins, if the model has no weights
-            yet or `fit` is too short.
+            yet or `fit` has fewer than 20 batches.
 
     Example:
         >>> import keras, kertl, numpy as np
@@ -64,10 +68,13 @@ class LRRangeTest(Ramp):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Save everything, and begin."""
         per_epoch = self.params.get("steps")  # None if the data does not say
-        batches = self.steps if per_epoch is None else per_epoch * self.params["epochs"]
-        if batches < self.steps:
-            advice = f"Or call `fit` with `epochs={-(-self.steps // per_epoch)}`."
-            raise complain("steps", f"at most {batches}, the batches of `fit`", self.steps, advice)
+        batches = self.asked if per_epoch is None else per_epoch * self.params["epochs"]
+        if batches < FEWEST_STEPS:
+            advice = f"Call `fit` with `epochs={-(-self.asked // per_epoch)}`."
+            raise complain("steps", f"at most {batches}, the batches of `fit`", self.asked, advice)
+        self.steps = min(self.asked, batches)
+        if self.steps < self.asked:
+            _logger.warning("`fit` has %d batches, so the range test has as many steps, not %d.", batches, self.asked)
         super().on_train_begin(logs)
         self.result, self._borrowed = None, Borrowed(self.model)
         self.rates = self._borrowed.rates

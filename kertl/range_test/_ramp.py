@@ -13,6 +13,7 @@ from kertl.range_test._suggest import passed_over
 if TYPE_CHECKING:
     from kertl.range_test._rates import Rates
 
+FEWEST_STEPS = 20
 RAMPS = ("exponential", "linear")
 
 
@@ -22,6 +23,8 @@ class Ramp(keras.callbacks.Callback):
     The arguments are those of `LRRangeTest`.
 
     Attributes:
+        asked: The steps asked for.
+        steps: The steps from the lowest rate to the highest.
         rates: The rates of the model's optimizer; must be set before training begins.
         seen: How many batches were trained on.
     """
@@ -41,7 +44,7 @@ class Ramp(keras.callbacks.Callback):
         super().__init__()
         self.start = number("start", start, above=0)
         self.end = number("end", end, above=start)
-        self.steps = integer("steps", steps, at_least=20)
+        self.asked = self.steps = integer("steps", steps, at_least=FEWEST_STEPS)
         self.ramp = one_of("ramp", ramp, RAMPS)
         self.smoothing = number("smoothing", smoothing, at_least=0, below=1)
         self.divergence = number("divergence", divergence, above=1)

@@ -5,7 +5,7 @@ predictions are evaluated, put into words and printed. A new task is a new file 
 """
 
 from kertl.tasks._losses import SmoothedCrossentropy, StandardizedError
-from kertl.tasks._metrics import LabelAccuracy
+from kertl.tasks._metrics import LabelAccuracy, YesNoAccuracy, YesNoAUC, YesNoF1
 from kertl.tasks._registry import TASKS, loss_named, task_named
 from kertl.tasks._task import Answer, Task
 
@@ -16,6 +16,9 @@ __all__ = [
     "SmoothedCrossentropy",
     "StandardizedError",
     "Task",
+    "YesNoAUC",
+    "YesNoAccuracy",
+    "YesNoF1",
     "loss_named",
     "task_named",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn import metrics
 
 from kertl.tasks._losses import focal_binary_crossentropy
+from kertl.tasks._metrics import YesNoAccuracy, YesNoAUC
 from kertl.tasks._one_class import OneClass, class_ids, judge_classes
 from kertl.tasks._scores import defined
 from kertl.tasks._task import Answer, LossMaker
@@ -36,7 +37,7 @@ class Binary(OneClass):
 
     def metrics(self) -> list[keras.metrics.Metric]:
         """Accuracy and AUC."""
-        return [keras.metrics.BinaryAccuracy(name="accuracy"), keras.metrics.AUC(name="auc")]
+        return [YesNoAccuracy(), YesNoAUC()]
 
     def placed(self, labels: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
         """See `Task`."""

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn import metrics
 
 from kertl.tasks._losses import focal_binary_crossentropy
+from kertl.tasks._metrics import YesNoAccuracy, YesNoAUC, YesNoF1
 from kertl.tasks._scores import crossentropy, defined, mean
 from kertl.tasks._task import Answer, LossMaker, Task, listed, ranked
 
@@ -38,11 +39,7 @@ class MultiLabel(Task):
 
     def metrics(self) -> list[keras.metrics.Metric]:
         """Accuracy of the single answers, AUC, and F1 averaged over the classes."""
-        return [
-            keras.metrics.BinaryAccuracy(name="accuracy"),
-            keras.metrics.AUC(name="auc"),
-            keras.metrics.F1Score(average="macro", threshold=0.5, name="macro_f1"),
-        ]
+        return [YesNoAccuracy(), YesNoAUC(), YesNoF1()]
 
     def members(self, labels: np.ndarray, count: int) -> np.ndarray:
         """See `Task`."""

@@ -58,6 +58,18 @@ CASES = {
         {"stages": [quick(cache=True, augment="light")]},
         {"stages": [quick(cache=True, augment="light", views=2), quick(augment="light")]},
     ),
+    "frozen-part-again-and-again": (
+        {"stages": [kertl.Stage("deep", epochs=20)]},
+        {
+            "stages": [
+                kertl.Stage("deep", epochs=20, augment="none"),
+                kertl.Stage("mid", epochs=20, views=4),
+                kertl.Stage("mid", epochs=4),
+                kertl.Stage("mid", epochs=20, cache=False),
+                kertl.Stage("full", epochs=20, batch_norm="frozen"),
+            ]
+        },
+    ),
     "batch-norm-on-small-batches": (
         {"stages": [quick("mid", batch_norm="train", batch_size=15)]},
         {"stages": [quick("mid", batch_size=15), quick("mid", batch_norm="train", epochs=20)]},

@@ -3,7 +3,7 @@ import pytest
 
 import kertl
 from kertl.data import MixedBatches
-from kertl.data._mixing import cut, cutting
+from kertl.data._mixing import cut, cutting, mixed, mixing
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 10, 14, 3), dtype="uint8")
 
@@ -57,9 +57,10 @@ def test_labels_and_weights_follow_the_area_and_the_classes_become_rows():
         partners, boxes, shares = cutting(4, epoch, index, len(plain), 1.0, (10, 14))
         pictures, rows, loss_weights = batches.batch(epoch, index)
         np.testing.assert_array_equal(pictures, cut(plain, partners, boxes))
-        expected = shares[:, None] * np.eye(3)[labels] + (1 - shares[:, None]) * np.eye(3)[labels[partners]]
-        np.testing.assert_allclose(rows, expected, rtol=1e-5, atol=1e-6)
         own = np.array([weights[int(label)] for label in labels])
+        weighted = [(share * w)[:, None] for share, w in ((shares, own), (1 - shares, own[partners]))]
+        expected = weighted[0] * np.eye(3)[labels] + weighted[1] * np.eye(3)[labels[partners]]
+        np.testing.assert_allclose(loss_weights[:, None] * rows, expected, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(loss_weights, shares * own + (1 - shares) * own[partners], rtol=1e-5)
         np.testing.assert_allclose(rows.sum(axis=1), 1, rtol=1e-5)
 
@@ -87,3 +88,20 @@ def test_with_both_each_batch_has_one_of_the_two_by_a_fair_coin():
     assert 0.4 < np.mean(kinds) < 0.6
     np.testing.assert_array_equal(both.batch(3, 1)[0], both.batch(3, 1)[0])
     assert not np.array_equal(both.batch(3, 1)[0], both.batch(4, 1)[0])
+
+
+def test_classes_count_alike_where_weighted_examples_are_mixed():
+    labels = np.array([0] * 90 + [1] * 10)
+    weights = np.where(labels == 0, 100 / (2 * 90), 100 / (2 * 10)).astype("float32")
+    totals = np.zeros(2)
+    for epoch in range(200):
+        partners, shares = mixing(0, epoch, 0, 100, 1.0)
+        _, rows, mixed_weights = mixed((np.zeros((100, 1)), np.eye(2)[labels], weights), partners, shares)
+        totals += (mixed_weights[:, None] * rows).sum(axis=0)
+    assert totals[1] / totals.sum() == pytest.approx(0.5, abs=0.01)
+
+
+def test_an_example_without_weight_mixed_with_another_has_none_and_no_nan():
+    _, rows, weights = mixed((np.zeros((2, 1)), np.eye(2), np.zeros(2)), np.array([1, 0]), np.array([0.3, 0.6]))
+    np.testing.assert_array_equal(weights, 0)
+    assert np.isfinite(rows).all()

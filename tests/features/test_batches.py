@@ -75,9 +75,15 @@ def test_mixup_mixes_features_labels_and_weights_with_another_of_the_batch():
         expected = plain.batch(epoch, index)
         partners, shares = kertl.data.mixing(3, epoch, index, len(expected[0]), 0.4)
         assert sorted(partners) == list(range(len(expected[0])))
-        for found, own in zip(mixed.batch(epoch, index), expected, strict=True):
-            share = shares if own.ndim == 1 else shares[:, None]
-            np.testing.assert_allclose(found, share * own + (1 - share) * own[partners], rtol=1e-5, atol=1e-6)
+        found, own = mixed.batch(epoch, index), expected[2]
+        targets = [part * own[:, None] for part in (expected[0], expected[1], np.ones((len(own), 1)))]
+        loss = shares[:, None]
+        np.testing.assert_allclose(
+            found[0], loss * expected[0] + (1 - loss) * expected[0][partners], rtol=1e-5, atol=1e-6
+        )
+        np.testing.assert_allclose(found[2], shares * own + (1 - shares) * own[partners], rtol=1e-5)
+        weighted = loss * targets[1] + (1 - loss) * targets[1][partners]
+        np.testing.assert_allclose(found[2][:, None] * found[1], weighted, rtol=1e-5, atol=1e-6)
     shares = np.concatenate([kertl.data.mixing(3, epoch, 0, 8, 0.4)[1] for epoch in range(500)])
     assert shares.mean() == pytest.approx(0.5, abs=0.02)
     assert shares.var() == pytest.approx(1 / (4 * (2 * 0.4 + 1)), rel=0.05), "that of Beta(0.4, 0.4)"
@@ -85,12 +91,15 @@ def test_mixup_mixes_features_labels_and_weights_with_another_of_the_batch():
     np.testing.assert_array_equal(mixed.batch(2, 3)[0], mixed.batch(2, 3)[0])
 
 
-def test_whole_epochs_are_mixed_as_single_batches_are():
+@pytest.mark.parametrize("weights", [None, np.linspace(0.1, 2, 37).astype("float32")], ids=["plain", "weighted"])
+def test_whole_epochs_are_mixed_as_single_batches_are(weights):
     ends = []
     for whole in (True, False):
         model = head()
         model.compile(keras.optimizers.AdamW(0.05), "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
-        batches = feature_batches(FEATURES, np.eye(3, dtype="float32")[LABELS], batch_size=8, seed=3, mixup=0.3)
+        batches = feature_batches(
+            FEATURES, np.eye(3, dtype="float32")[LABELS], batch_size=8, seed=3, mixup=0.3, weights=weights
+        )
         fit = EpochFitter(model).fit if whole else functools.partial(model.fit, shuffle=False)
         ends.append((fit(batches, epochs=3, verbose=0), model))
     assert ends[0][0].history["loss"] == pytest.approx(ends[1][0].history["loss"], rel=1e-5)

@@ -164,3 +164,33 @@ def test_a_scaling_that_does_not_fit_is_refused(task, scaling, named):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.build(small_backbone(), num_classes=2, task=task, target_scaling=scaling)
     assert_names(caught.value, "`target_scaling`", *named)
+
+
+def own_head(*layers):
+    return keras.Sequential([keras.layers.GlobalAveragePooling2D(), *layers])
+
+
+def test_a_layer_or_a_model_of_ones_own_may_be_the_head():
+    backbone = small_backbone()
+    head = own_head(keras.layers.Dense(8, activation="relu"), keras.layers.Dense(2, activation="softmax"))
+    model = kertl.build(kertl.load_backbone(backbone), class_names=["a", "b"], head=head)
+    assert model.output_shape == (None, 2)
+    assert kertl.model.task_of(model) == "single_label"
+    stage = kertl.stage_model(model, "deep")
+    assert len(stage.trainable_variables) == 4
+
+
+@pytest.mark.parametrize(
+    ("head", "named"),
+    [
+        (keras.layers.Dense(2, activation="softmax"), ("`head`", "(batch, 2)", "(None, 4, 4, 2)", "Pool")),
+        (own_head(keras.layers.Dense(3, activation="softmax")), ("`head`", "(batch, 2)", "(None, 3)")),
+        (own_head(keras.layers.Dense(2)), ("`head`", "softmax", "single_label", "linear")),
+        ("avg", ("`head`", "kertl.Head", "head='avg'")),
+    ],
+    ids=["maps", "outputs", "logits", "text"],
+)
+def test_a_head_that_does_not_fit_is_refused(head, named):
+    with pytest.raises(ValueError, match="Received") as caught:
+        kertl.build(kertl.load_backbone(small_backbone()), num_classes=2, head=head)
+    assert_names(caught.value, *named)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import kertl
+from tests.messages import assert_names
 from tests.range_test.models import assert_same, compiled, examples, state, trained
 
 QUICK = {"steps": 20, "start": 1e-4, "end": 30.0}
@@ -100,6 +101,16 @@ def test_after_an_exception_of_another_callback_restore_gives_everything_back():
     test.restore()
     test.restore()
     given_back(model, before)
+
+
+def test_a_fit_with_fewer_batches_than_steps_is_tested_with_as_many(caplog):
+    model, test = compiled("adam"), kertl.LRRangeTest(start=1e-6, end=1e-4)
+    model.fit(*examples(), batch_size=4, epochs=1, callbacks=[test], verbose=0)
+    batches = len(examples()[0]) // 4
+    assert 20 <= batches < 100
+    assert len(test.result.learning_rates) == batches
+    assert test.result.learning_rates[-1] == pytest.approx(1e-4)
+    assert_names(caplog.text, f"{batches} batches", "100")
 
 
 def test_a_fit_that_is_too_short_is_refused():
