@@ -22,20 +22,25 @@ ModelPath = Annotated[
 def evaluate(
     model: ModelPath,
     data: options.DataPath,
+    part: Annotated[
+        str | None,
+        typer.Option(help="train, validation, test or all; by default the test part of divided data, else all."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     batch_size: options.BatchSize = 32,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
     separator: options.Separator = None,
+    split_column: options.SplitColumn = None,
     root: options.Root = None,
     views: options.Views = 0,
     augment: options.Augment = None,
 ) -> None:
-    """Evaluate a trained model on all the images of a folder or a CSV table, with the metrics of its task."""
+    """Evaluate a trained model on the images of a folder or a CSV table, with the metrics of its task."""
     start_keras()
     import kertl
     from kertl.cli._tables import show_metrics
-    from kertl.evaluation import resize_of
+    from kertl.evaluation import part_to_evaluate, resize_of
 
     loaded, task, names = read_model(model)
     # A column whose name the model does not know still holds its targets.
@@ -53,15 +58,16 @@ def evaluate(
         image_column=image_column,
         label_columns=label_column,
         separator=separator,
+        split_column=split_column,
         root=root,
     )
-    metrics = kertl.evaluate(
-        loaded, images, part="train", views=views, augment=options.read_augment(augment) or "light"
-    )
+    judged, name = part_to_evaluate(images, part)
+    CONSOLE.print(f"Evaluating {judged.num_examples} images of {data}, part: {name}.", markup=False, highlight=False)
+    metrics = kertl.evaluate(loaded, judged, views=views, augment=options.read_augment(augment) or "light")
     if as_json:
-        typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps({"part": name, **metrics}, indent=2, ensure_ascii=False))
     else:
-        show_metrics({str(data): metrics}, Console())
+        show_metrics({f"{data} ({name})": metrics}, Console())
 
 
 def predict(

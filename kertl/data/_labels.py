@@ -13,6 +13,7 @@ import numpy as np
 
 from kertl import _checks
 from kertl.data._scan import natural
+from kertl.data._spelling import is_missing, listed
 from kertl.errors import DataError
 from kertl.tasks import task_named
 
@@ -77,6 +78,8 @@ class LabelColumns:
     task: str
     columns: tuple[str, ...]
     separator: str | None
+    named: tuple[str, ...] = ()
+    """The classes that were asked for; none if none were."""
 
     def __post_init__(self) -> None:
         several = len(self.columns) > 1
@@ -107,11 +110,11 @@ class LabelColumns:
             DataError: If a value is not a label.
         """
         if self.task in ("single_label", "binary"):
-            return row[self.columns[0]] or None
+            return self._name(row[self.columns[0]], place)
         if self.task == "multi_label":
             return self._names(row, place)
         texts = [row[column] for column in self.columns]
-        if "" in texts:
+        if any(is_missing(text, self.named) for text in texts):
             return None
         if self.separator is not None:
             texts = texts[0].split(self.separator)
@@ -119,13 +122,35 @@ class LabelColumns:
         numbers = [number_text(text, column, place) for text, column in zip(texts, columns, strict=True)]
         return (self.separator or SEPARATOR).join(numbers)
 
-    def _names(self, row: Mapping[str, str], place: str) -> str:
+    def _name(self, text: str, place: str) -> str | None:
+        if is_missing(text, self.named):
+            return None
+        if text not in self.named and listed(text) is not None:
+            raise DataError(
+                f"{place}: column {self.columns[0]!r} must hold one class. Received: {text!r}, a list. "
+                "Pass task='multi_label' and a separator for several."
+            )
+        return text
+
+    def _names(self, row: Mapping[str, str], place: str) -> str | None:
         if self.separator is not None:
-            return self.separator.join(names_in(row[self.columns[0]], self.separator))
+            text = row[self.columns[0]]
+            found = listed(text)
+            if text and found is None and is_missing(text, self.named):
+                return None
+            return self.separator.join(names_in(text if found is None else self.separator.join(found), self.separator))
         for column in self.columns:
             if row[column].lower() not in _FLAGS:
                 raise DataError(f"{place}: column {column!r} must be 0 or 1. Received: {row[column]!r}.")
         return SEPARATOR.join(sorted((c for c in self.columns if _FLAGS[row[c].lower()]), key=natural))
+
+    def parts(self, text: str) -> tuple[str, ...]:
+        """The names in a label as `text` gives it."""
+        return names_in(text, self.separator) if self.task == "multi_label" and self.separator else (text,)
+
+    def joined(self, names: Iterable[str]) -> str:
+        """Names as one label, each once."""
+        return (self.separator or SEPARATOR).join(sorted(set(names), key=natural))
 
     def labelling(self, texts: Iterable[str], class_names: Sequence[str] | None) -> Labelling:
         """How the texts of this table become labels; its classes are in natural order or in the given order."""

@@ -151,7 +151,9 @@ def from_csv(
     Args:
         path: The CSV file, in UTF-8.
         image_column: Column of the image files.
-        label_column: Column of the classes. For "multi_label" also several columns of 0 and 1, whose names are the
+        label_column: Column of the classes. Blank labels, `nan`, `NA`, `None` and `null` are missing ones, unless
+            `class_names` has that name; `0` and `0.0`, `True` and `TRUE`, and names that look the same are one class,
+            which is listed in `issues`. For "multi_label" also several columns of 0 and 1, whose names are the
             classes; for "regression" one or several columns of numbers, whose names are the targets.
         task: "single_label", "binary" (two classes), "multi_label" (any number of classes for each image, none
             included) or "regression".
@@ -195,7 +197,7 @@ def from_csv(
     """
     options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict)
     names = (label_column,) if isinstance(label_column, str) else tuple(label_column)
-    labels = LabelColumns(task_named(task).name, names, separator)
+    labels = LabelColumns(task_named(task).name, names, separator, tuple(class_names or ()))
     columns = (image_column, labels, tuple(stratify_columns), group_column, split_column)
     issues: list[Issue] = []
     entries = read_table(Path(path), *columns, issues)

@@ -1,14 +1,20 @@
 """Reading a table of images and labels: every row is used, or listed with the reason why not."""
 
 import csv
+import dataclasses
 from pathlib import Path
 
 from kertl import _checks
 from kertl.data._assemble import Entry
+from kertl.data._image_data import Record
 from kertl.data._issues import Issue
 from kertl.data._labels import LabelColumns
+from kertl.data._spelling import spellings
 from kertl.data._split import PARTS
 from kertl.errors import DataError
+
+# What `ImageData.write_csv` writes, and is read as it is.
+OWN_COLUMNS = [field.name for field in dataclasses.fields(Record)]
 
 
 def read_table(
@@ -49,16 +55,30 @@ def read_table(
             issues.append(Issue(file, f"is described differently in rows {first} and {number}"))
         elif first != number:
             issues.append(Issue(file, f"is in row {first} and again in row {number}; it counts once", left_out=False))
-    return [entry for file, (_, entry) in entries.items() if file not in contradicted]
+    found = [entry for file, (_, entry) in entries.items() if file not in contradicted]
+    return found if present == OWN_COLUMNS else _spelled_alike(found, labels, path.name, issues)
+
+
+def _spelled_alike(entries: list[Entry], labels: LabelColumns, table: str, issues: list[Issue]) -> list[Entry]:
+    """The entries with one name for labels that are the same class."""
+    if labels.task == "regression" or len(labels.columns) > 1:
+        return entries
+    parts = {entry.label: labels.parts(entry.label) for entry in entries}
+    names, said = spellings((name for each in parts.values() for name in each), labels.named)
+    issues += [Issue(table, text, left_out=False) for text in said]
+    renamed = {label: labels.joined(names[name] for name in each) for label, each in parts.items()}
+    return [dataclasses.replace(entry, label=renamed[entry.label]) for entry in entries]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """The header and the rows of a CSV file, each as a dictionary of its columns, values stripped."""
+    """The header and the rows of a CSV file, each as a dictionary of its columns; all but kertl's own are stripped."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             delimiter = max(",;\t", key=file.readline().count)
             file.seek(0)
-            table = [[cell.strip() for cell in row] for row in csv.reader(file, delimiter=delimiter)]
+            table = list(csv.reader(file, delimiter=delimiter))
+        if not table or table[0] != OWN_COLUMNS:
+            table = [[cell.strip() for cell in row] for row in table]
     except OSError as error:
         raise DataError(f"The table {str(path)!r} cannot be opened: {error.strerror}.") from error
     except UnicodeDecodeError as error:

@@ -6,8 +6,17 @@ classes by name.
 
 from kertl.evaluation._answers import answers, output_names
 from kertl.evaluation._evaluate import evaluate
-from kertl.evaluation._pictures import images_for, resize_of
+from kertl.evaluation._pictures import images_for, part_to_evaluate, resize_of
 from kertl.evaluation._predict import predict
 from kertl.evaluation._thresholds import tune_thresholds
 
-__all__ = ["answers", "evaluate", "images_for", "output_names", "predict", "resize_of", "tune_thresholds"]
+__all__ = [
+    "answers",
+    "evaluate",
+    "images_for",
+    "output_names",
+    "part_to_evaluate",
+    "predict",
+    "resize_of",
+    "tune_thresholds",
+]

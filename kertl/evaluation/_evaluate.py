@@ -40,7 +40,7 @@ def evaluate(
     Args:
         model: A model whose task is that of the data, shape `(batch, outputs)`.
         data: An `ImageData`, of which `part` is evaluated, or one of its datasets; the path of a folder with one folder
-            of images per class; a pair of arrays, images of 0..255
+            of images per class, of which `test` is evaluated if it is divided; a pair of arrays, images of 0..255
             and their labels; a `tf.data.Dataset` or `keras.utils.PyDataset` of batches of both. Class ids in arrays are
             the numbers of the model's outputs; so are those of a `tf.data.Dataset` without `class_names`, an attribute
             that `keras.utils.image_dataset_from_directory` sets and `map` loses.

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from kertl._checks import complain, one_of
-from kertl.data import ImageData, ImageDataset, from_directory, images, read_image
+from kertl.data import ImageData, ImageDataset, from_directory, images, joined, read_image
 from kertl.data._pixels import array_images, refuse_other_range
 from kertl.data._readers import ArrayReader, resized
 from kertl.errors import DataError
@@ -20,7 +20,7 @@ from kertl.evaluation._batches import ForeignBatches
 from kertl.model import model_info, picture_shape
 
 _logger = logging.getLogger(__name__)
-_PARTS = ("train", "validation", "test")
+_PARTS = ("train", "validation", "test", "all")
 _FORMS = (
     "a part of `kertl.data`, an ImageData, an array of images, a path, the bytes of an image file, a Pillow image, a "
     "list of these, a tf.data.Dataset or a keras.utils.PyDataset"
@@ -83,11 +83,30 @@ def images_for(model: keras.Model, paths: Iterable[str | Path], *, batch_size: i
 def labelled_folder(model: keras.Model, folder: str | Path) -> ImageDataset:
     """The images of a folder with one folder per class, at the size of a model and resized in its way.
 
+    If it is divided into `train`, `test` and the like, those of `test`, or all if there are none.
+
     Raises:
         DataError: If there is no such folder, or it has no images in folders.
     """
     options: dict[str, Any] = {"image_size": _size_of(model), "resize": resize_of(model), "validation": 0, "test": 0}
-    return from_directory(folder, **options).train.in_order()
+    return part_to_evaluate(from_directory(folder, **options))[0]
+
+
+def part_to_evaluate(data: ImageData, part: str | None = None) -> tuple[ImageDataset, str]:
+    """The images of a part in data order, and its name.
+
+    Args:
+        data: The images.
+        part: "train", "validation", "test", or "all" for all of them; None for the test set, or all if there is none.
+
+    Raises:
+        ValueError: If the part has no images.
+    """
+    part = part or ("test" if data.test is not None else "all")
+    if part != "all":
+        return _part(data, part).in_order(), part
+    parts = [one for one in (data.train, data.validation, data.test) if one is not None]
+    return joined([one.in_order() for one in parts]), part
 
 
 def resize_of(model: keras.Model) -> str:
@@ -107,7 +126,7 @@ def resize_of(model: keras.Model) -> str:
 
 def _part(data: ImageData, part: str) -> ImageDataset:
     """The images of one part, at least one."""
-    one_of("part", part, _PARTS)
+    one_of("part", part, _PARTS[:3])
     found: ImageDataset | None = getattr(data, part)
     if found is None:
         there = " or ".join(repr(name) for name in _PARTS if getattr(data, name) is not None)

@@ -43,3 +43,20 @@ def test_evaluate_names_the_classes_that_have_no_image(padded, tmp_path, capsys)
         (tmp_path / "wide" / file.name).write_bytes(file.read_bytes())
     found = json.loads(printed(["evaluate", model, tmp_path, "--json"], capsys))
     assert (found["accuracy"], found["missing_classes"]) == (1.0, ["tall"])
+
+
+@pytest.mark.parametrize(("part", "images"), [(None, 4), ("test", 4), ("train", 8), ("all", 12)])
+def test_of_a_divided_folder_the_test_part_is_evaluated_unless_another_is_named(padded, tmp_path, capsys, part, images):
+    model, folder = padded
+    for number, file in enumerate(sorted(folder.rglob("*.png"))):
+        beside = tmp_path / ("test" if number % 3 == 0 else "train") / file.parent.name
+        beside.mkdir(parents=True, exist_ok=True)
+        (beside / file.name).write_bytes(file.read_bytes())
+    named = [] if part is None else ["--part", part]
+    found = json.loads(printed(["evaluate", model, tmp_path, "--json", *named], capsys))
+    assert (found["images"], found["part"]) == (images, part or "test")
+    if part is None:
+        assert "(test)" in printed(["evaluate", model, tmp_path], capsys)
+        loaded = kertl.load(model)
+        assert kertl.evaluate(loaded, tmp_path)["images"] == 4
+        assert kertl.evaluate(loaded, folder)["images"] == 12

@@ -46,7 +46,7 @@ def test_cross_validate_prints_the_folds_and_writes_the_predictions(arguments, t
     assert len(values["folds"]) == 3
     assert len(values["predictions"]) == 72
     assert f"Accuracy {values['mean']:.4f}" in printed
-    assert [path.name for path in tmp_path.iterdir()] == ["cross_validation.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cross_validation.json", "cross_validation.png"]
 
 
 def test_learning_curve_prints_its_advice_and_writes_json_and_picture(arguments, tmp_path, capsys):
