@@ -7,6 +7,7 @@ from kertl.backbones._packages import import_packages_of
 from kertl.backbones._preprocessing import KINDS
 from kertl.backbones._presets import preset_names
 from kertl.backbones._resize import store_positions
+from kertl.backbones._trust import refuse_bomb, refuse_nan
 
 __all__ = [
     "APPLICATIONS",
@@ -17,5 +18,7 @@ __all__ = [
     "load_backbone",
     "preset_names",
     "recognise",
+    "refuse_bomb",
+    "refuse_nan",
     "store_positions",
 ]

@@ -12,6 +12,7 @@ import keras
 
 from kertl._checks import nearest
 from kertl.backbones._packages import import_packages_of
+from kertl.backbones._trust import refuse_bomb
 from kertl.errors import WeightsError
 from kertl.groups import features_of, find_chain
 
@@ -31,11 +32,12 @@ def load_model_file(path: Path) -> keras.Model:
         raise WeightsError(
             f"{str(path)!r} holds weights but no model. Pass it as `weights=` together with the name of the backbone."
         )
+    refuse_bomb(path)
     if path.suffix == ".keras":
         import_packages_of(path)
     try:
         return keras.saving.load_model(path, compile=False)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
         raise WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}") from error
 
 
@@ -73,6 +75,7 @@ def load_weights_file(model: keras.Model, path: Path) -> None:
     if holds_model(path):
         _copy_weights(features_of(load_model_file(path)), model, path)
         return
+    refuse_bomb(path)
     try:
         model.load_weights(path)
     except (ValueError, TypeError, KeyError, OSError) as error:

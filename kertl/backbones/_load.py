@@ -16,6 +16,7 @@ from kertl.backbones._from_trained import from_trained
 from kertl.backbones._hub import HUB, from_hub_object, from_hub_preset, is_from_hub
 from kertl.backbones._preprocessing import preprocess
 from kertl.backbones._truncate import truncate
+from kertl.backbones._trust import refuse_nan
 
 
 def load_backbone(
@@ -71,6 +72,7 @@ def load_backbone(
     """
     check_input_shape(input_shape)
     found = _find(source, weights, input_shape, preprocessing)
+    refuse_nan(found.model)
     if truncate_at is not None:
         found = truncate(found, truncate_at)
     return _wrap(found, found.shape[2] if input_shape is None else input_shape[2])

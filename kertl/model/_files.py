@@ -7,11 +7,12 @@ from pathlib import Path
 import keras
 
 from kertl._checks import complain
-from kertl.backbones import import_packages_of, store_positions
+from kertl.backbones import import_packages_of, refuse_bomb, refuse_nan, store_positions
 from kertl.errors import WeightsError
 from kertl.model._info import ModelInfo, model_info, set_model_info
 from kertl.model._outputs import graph_ends
 from kertl.run_files import replace_file
+from kertl.tasks import task_named
 
 _MEMBER = "kertl.json"
 MODEL_FILE = "model.keras"
@@ -54,7 +55,8 @@ def load(path: str | Path) -> keras.Model:
         path: A `.keras` file, written by kertl or by plain Keras; or a run directory, whose model.keras is loaded.
 
     Raises:
-        WeightsError: If there is no such file or Keras cannot load it; Keras' safe mode stays on.
+        WeightsError: If there is no such file or Keras cannot load it; Keras' safe mode stays on. If it would become
+            huge when it is read, a weight is NaN, or what is noted does not go with the model's outputs.
         ImportError: If the model holds layers of KerasHub or KerasCV, and that package is missing; the message names
             the command that installs it.
 
@@ -70,15 +72,30 @@ def load(path: str | Path) -> keras.Model:
     path = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
     if not path.is_file():
         raise WeightsError(f"There is no model file {str(path)!r}.")
+    refuse_bomb(path)
     import_packages_of(path)
     try:
         with zipfile.ZipFile(path) as archive:
             noted = json.loads(archive.read(_MEMBER)) if _MEMBER in archive.namelist() else None
         info = None if noted is None else ModelInfo.from_json(noted)
         model = keras.saving.load_model(path, compile=False)
-    except (zipfile.BadZipFile, ValueError, TypeError, KeyError, OSError) as error:
+    except (zipfile.BadZipFile, ValueError, TypeError, KeyError, OSError, RecursionError) as error:
         raise WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}") from error
+    refuse_nan(model)
+    if info is not None:
+        _check_outputs(path, model, info)
     if info is None or noted is None:
         return model
     # Older files did not say what pictures the model takes; those of models that take features say null.
     return set_model_info(model, info, takes_pictures=noted.get("channels", "unknown") is not None)
+
+
+def _check_outputs(path: Path, model: keras.Model, info: ModelInfo) -> None:
+    """Raise if the names or thresholds noted in a file are not as many as the model's outputs ask for."""
+    outputs = model.output_shape[-1] if isinstance(model.output_shape, tuple) else None
+    named = task_named(info.task).outputs(len(info.class_names)) if info.class_names else outputs
+    if outputs != named or len(info.thresholds) not in (0, outputs):
+        raise WeightsError(
+            f"The {_MEMBER} in {str(path)!r} must go with the {outputs} outputs of the model. Received: "
+            f"{len(info.class_names)} class names and {len(info.thresholds)} thresholds for task {info.task!r}."
+        )

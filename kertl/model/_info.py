@@ -55,6 +55,9 @@ class ModelInfo:
         wanted = {"task": str, "class_names": list, "backbone": str, "kertl": str}
         if not isinstance(values, dict) or not all(isinstance(values.get(k), kind) for k, kind in wanted.items()):
             raise complain("kertl.json", f"an object with {', '.join(wanted)}", values)
+        names = values["class_names"]
+        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            raise complain("kertl.json", "an object whose class_names are different texts", names)
         if values["task"] not in TASKS:
             raise complain("kertl.json", f"an object whose task is one of {', '.join(TASKS)}", values)
         thresholds = values.get("thresholds", [])

@@ -16,6 +16,7 @@ from rich import box
 from rich.table import Table
 
 from kertl._checks import integer
+from kertl.backbones import refuse_nan
 from kertl.data import ImageData, check_image_data
 from kertl.probes._classifiers import PROBES, Standardiser, classes_of
 from kertl.probes._depths import Depth, Depths
@@ -151,6 +152,7 @@ def baselines(
 
     Raises:
         ValueError: If there is no such boundary, no validation set, or images do not have one class each.
+        WeightsError: If a weight of the model is NaN.
 
     Example:
         >>> import numpy as np, kertl
@@ -168,6 +170,7 @@ def baselines(
     """
     integer("seed", seed, at_least=0)
     check_image_data(data)
+    refuse_nan(model)
     if data.validation is None:
         raise ValueError(
             "`data` must have a validation set, by which settings are chosen. Received: data.validation=None. "

@@ -13,6 +13,7 @@ import numpy as np
 
 from kertl._checks import number, one_of
 from kertl._terminal import told
+from kertl.backbones import refuse_nan
 from kertl.compatibility import Findings, check
 from kertl.data import ImageData, check_image_data
 from kertl.errors import DataError, DivergedError
@@ -87,6 +88,7 @@ def fine_tune(
 
     Raises:
         ValueError: If model and data do not go together, or the recipe names an unknown boundary.
+        WeightsError: If a weight of the model is NaN.
         RunError: If `run_dir` holds a run of another recipe, of other data, of another model or with other callbacks;
             the message shows the difference. If another process uses it, it cannot be written to, or its checkpoints
             are damaged. If memory runs out.
@@ -220,6 +222,7 @@ def _chosen_recipe(model: keras.Model, data: ImageData, directory: RunDirectory)
 def _check(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
     """Find at the start what would otherwise fail after hours."""
     check_image_data(data)
+    refuse_nan(model)
     _check_task(model, data)
     stages = recipe.stages if recipe else ()
     if recipe and data.validation is None:

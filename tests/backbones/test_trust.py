@@ -1,0 +1,133 @@
+"""Files that become huge when they are read, and weights that are no numbers."""
+
+import json
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import kertl
+from kertl.errors import WeightsError
+from tests.families import small_backbone, small_classifier
+from tests.messages import assert_names
+from tests.runs import NAMES, python, squares
+
+
+def bomb(folder, form):
+    """A small model file with an array of 2 GB of zeros in it."""
+    path = folder / f"theirs{form}"
+    if form == ".keras":
+        small_classifier().save(path)
+        (folder / "weights.h5").write_bytes(zipfile.ZipFile(path).read("model.weights.h5"))
+        add_zeros(folder / "weights.h5")
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        members["model.weights.h5"] = (folder / "weights.h5").read_bytes()
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+    else:
+        small_backbone().save_weights(path)
+        add_zeros(path)
+    return path
+
+
+def add_zeros(path):
+    with h5py.File(path, "a") as file:
+        file.create_dataset("bomb", (500, 2**20), "float32", compression="gzip", chunks=(1, 2**20), fillvalue=0)
+        file["bomb"][0] = 0
+
+
+@pytest.mark.parametrize("form", [".keras", ".weights.h5"])
+def test_a_file_that_would_become_huge_is_not_read(tmp_path, form):
+    path = bomb(tmp_path, form)
+    assert path.stat().st_size < 2**21
+    calls = [lambda: kertl.load_backbone("VGG16", weights=path, input_shape=(32, 32, 3))]
+    if form == ".keras":
+        calls += [lambda: kertl.load(path), lambda: kertl.load_backbone(path)]
+    for call in calls:
+        with pytest.raises(WeightsError) as caught:
+            call()
+        assert_names(caught.value, path, "'bomb'", "2,097,152,000 bytes")
+
+
+def test_reading_a_bomb_takes_no_memory(tmp_path):
+    path = bomb(tmp_path, ".keras")
+    peak = python(
+        f"""
+        import resource, kertl, keras
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        try:
+            kertl.load({str(path)!r})
+        except kertl.errors.WeightsError:
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        """
+    )
+    assert int(peak) < 600_000, "kilobytes, most of them of Keras and TensorFlow"
+
+
+def test_a_compressed_member_that_would_become_huge_is_not_read(tmp_path):
+    small_classifier().save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras", "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("kertl.json", b" " * (2**27))
+    with pytest.raises(WeightsError, match=r"'kertl\.json'.* 134,217,728 bytes"):
+        kertl.load(tmp_path / "m.keras")
+
+
+def noted(path, **changes):
+    """A saved model with other notes."""
+    keras.utils.set_random_seed(0)
+    model = kertl.build(kertl.load_backbone(small_backbone()), class_names=["a", "b", "c", "d"])
+    kertl.save(model, path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["kertl.json"] = json.dumps({**json.loads(members["kertl.json"]), **changes})
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"class_names": ["a", "b"]}, ("4 outputs", "2 class names")),
+        ({"class_names": ["a", "b", "c", 4]}, ("class_names", "different texts")),
+        ({"class_names": ["a", "b", "c", "c"]}, ("class_names", "different texts")),
+        ({"task": "guess"}, ("task", "single_label")),
+        ({"thresholds": [0.5, 0.5]}, ("4 outputs", "2 thresholds")),
+    ],
+)
+def test_notes_that_do_not_go_with_the_model_are_refused(tmp_path, changes, named):
+    with pytest.raises(WeightsError) as caught:
+        kertl.load(noted(tmp_path / "m.keras", **changes))
+    assert_names(caught.value, "kertl.json", *named)
+
+
+def test_notes_nested_too_deeply_are_refused(tmp_path):
+    small_classifier().save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras", "a") as archive:
+        archive.writestr("kertl.json", "[" * 100_000 + "]" * 100_000)
+    with pytest.raises(WeightsError, match=r"m\.keras"):
+        kertl.load(tmp_path / "m.keras")
+
+
+def test_weights_that_are_no_numbers_are_refused_at_every_door(tmp_path):
+    model = kertl.build(kertl.load_backbone(small_backbone()), class_names=NAMES)
+    kernel = next(weight for weight in model.weights if "block2_conv" in weight.path)
+    value = np.array(kernel)
+    value[0, 0, 0, 0] = np.nan
+    kernel.assign(value)
+    kertl.save(model, tmp_path / "m.keras")
+    data = squares()
+    for call in (
+        lambda: kertl.load(tmp_path / "m.keras"),
+        lambda: kertl.load_backbone(tmp_path / "m.keras"),
+        lambda: kertl.load_backbone(model),
+        lambda: kertl.fine_tune(model, data, recipe="deep", verbose=0),
+        lambda: kertl.baselines(model, data),
+    ):
+        with pytest.raises(WeightsError, match=r"NaN in '.*block2_conv"):
+            call()
