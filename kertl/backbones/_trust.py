@@ -34,7 +34,7 @@ def refuse_bomb(path: Path) -> None:
                     raise _bomb(path, member.filename, member.file_size, "a description of a model needs less")
             for name in archive.namelist():
                 if name.endswith(".h5"):
-                    with archive.open(name) as member, h5py.File(member) as file:
+                    with archive.open(name) as content, h5py.File(content) as file:
                         _check_arrays(path, file)
     except (OSError, zipfile.BadZipFile, RuntimeError):
         return  # whoever reads the file says what is wrong with it
