@@ -1,6 +1,7 @@
 """What is checked of somebody's file before it is read, and of the weights in it."""
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,14 @@ def refuse_bomb(path: Path) -> None:
             or a JSON member is over 16 MiB.
     """
     try:
-        if not zipfile.is_zipfile(path):
-            with h5py.File(path) as file:
-                _check_arrays(path, file)
-            return
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                _check(path, member.filename, member.file_size, member.compress_size)
-                if member.filename.endswith(".json") and member.file_size > _LARGEST_JSON:
-                    raise _bomb(path, member.filename, member.file_size, "a description of a model needs less")
-            for name in archive.namelist():
-                if name.endswith(".h5"):
-                    with archive.open(name) as content, h5py.File(content) as file:
-                        _check_arrays(path, file)
+        declared = list(_declared(path))
     except (OSError, zipfile.BadZipFile, RuntimeError):
         return  # whoever reads the file says what is wrong with it
+    for name, size, stored in declared:
+        if size > _LARGE and size > _RATIO * stored:
+            raise _bomb(path, name, size, f"of which {stored:,} are stored")
+        if name.endswith(".json") and size > _LARGEST_JSON:
+            raise _bomb(path, name, size, "and a description of a model needs less")
 
 
 def refuse_nan(model: keras.Model) -> None:
@@ -60,17 +54,30 @@ def _has_nan(weight: Any) -> bool:
     return values.dtype.kind not in "iub" and bool(np.isnan(values).any())
 
 
-def _check_arrays(path: Path, file: h5py.File) -> None:
-    def visit(name: str, found: Any) -> None:
-        if isinstance(found, h5py.Dataset):
-            _check(path, name, int(found.size or 0) * found.dtype.itemsize, found.id.get_storage_size())
+def _declared(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, size and stored size, in bytes, of each member of an archive and each array in it or in an HDF5 file."""
+    if not zipfile.is_zipfile(path):
+        with h5py.File(path) as file:
+            yield from _arrays(file)
+        return
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            yield member.filename, member.file_size, member.compress_size
+        for name in archive.namelist():
+            if name.endswith(".h5"):
+                with archive.open(name) as content, h5py.File(content) as file:
+                    yield from _arrays(file)
+
+
+def _arrays(file: h5py.File) -> list[tuple[str, int, int]]:
+    found: list[tuple[str, int, int]] = []
+
+    def visit(name: str, one: Any) -> None:
+        if isinstance(one, h5py.Dataset):
+            found.append((name, int(one.size or 0) * one.dtype.itemsize, one.id.get_storage_size()))
 
     file.visititems(visit)
-
-
-def _check(path: Path, name: str, size: int, stored: int) -> None:
-    if size > _LARGE and size > _RATIO * stored:
-        raise _bomb(path, name, size, f"of which {stored:,} are stored")
+    return found
 
 
 def _bomb(path: Path, name: str, size: int, why: str) -> WeightsError:

@@ -53,6 +53,8 @@ def test_a_file_that_would_become_huge_is_not_read(tmp_path, form):
         assert_names(caught.value, path, "'bomb'", "2,097,152,000 bytes")
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_reading_a_bomb_takes_no_memory(tmp_path):
     path = bomb(tmp_path, ".keras")
     peak = python(
