@@ -80,6 +80,8 @@ class LabelColumns:
     separator: str | None
     named: tuple[str, ...] = ()
     """The classes that were asked for; none if none were."""
+    as_it_is: bool = False
+    """Whether every text is a label, since kertl wrote the table."""
 
     def __post_init__(self) -> None:
         several = len(self.columns) > 1
@@ -110,7 +112,8 @@ class LabelColumns:
             DataError: If a value is not a label.
         """
         if self.task in ("single_label", "binary"):
-            return self._name(row[self.columns[0]], place)
+            name = row[self.columns[0]]
+            return (name or None) if self.as_it_is else self._name(name, place)
         if self.task == "multi_label":
             return self._names(row, place)
         texts = [row[column] for column in self.columns]

@@ -33,6 +33,7 @@ def read_table(
         if column is not None and column not in present:
             advice = _checks.nearest(column, present)
             raise DataError(f"{str(path)!r} has no column {column!r}. Its columns are {present}. {advice}".rstrip())
+    labels = dataclasses.replace(labels, as_it_is=present == OWN_COLUMNS)
     entries: dict[str, tuple[int, Entry]] = {}
     contradicted = set()
     for number, row in enumerate(rows[1:], start=2):
@@ -56,7 +57,7 @@ def read_table(
         elif first != number:
             issues.append(Issue(file, f"is in row {first} and again in row {number}; it counts once", left_out=False))
     found = [entry for file, (_, entry) in entries.items() if file not in contradicted]
-    return found if present == OWN_COLUMNS else _spelled_alike(found, labels, path.name, issues)
+    return found if labels.as_it_is else _spelled_alike(found, labels, path.name, issues)
 
 
 def _spelled_alike(entries: list[Entry], labels: LabelColumns, table: str, issues: list[Issue]) -> list[Entry]:

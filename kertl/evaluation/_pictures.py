@@ -20,7 +20,7 @@ from kertl.evaluation._batches import ForeignBatches
 from kertl.model import model_info, picture_shape
 
 _logger = logging.getLogger(__name__)
-_PARTS = ("train", "validation", "test", "all")
+_PARTS = ("train", "validation", "test")
 _FORMS = (
     "a part of `kertl.data`, an ImageData, an array of images, a path, the bytes of an image file, a Pillow image, a "
     "list of these, a tf.data.Dataset or a keras.utils.PyDataset"
@@ -126,7 +126,7 @@ def resize_of(model: keras.Model) -> str:
 
 def _part(data: ImageData, part: str) -> ImageDataset:
     """The images of one part, at least one."""
-    one_of("part", part, _PARTS[:3])
+    one_of("part", part, _PARTS)
     found: ImageDataset | None = getattr(data, part)
     if found is None:
         there = " or ".join(repr(name) for name in _PARTS if getattr(data, name) is not None)

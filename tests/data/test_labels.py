@@ -95,7 +95,7 @@ def test_two_classes_become_a_column_whose_one_is_the_second_class(table):
     assert data.class_weights == {0: 28 / (2 * 21), 1: 28 / (2 * 7)}
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-Infinity", "old", "1_000", "3,5", "1e60"])
+@pytest.mark.parametrize("value", ["inf", "-Infinity", "old", "1_000", "3,5", "1e60"])
 def test_a_target_that_is_no_number_is_an_error_that_names_row_file_column_and_value(table, value):
     path = table(age=["1", value, *["2"] * 38])
     found = message(kertl.data.from_csv, path, task="regression", label_column="age", error=DataError)
