@@ -2,7 +2,9 @@
 
 import logging
 
+import keras
 import pytest
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from rich.logging import RichHandler
 
 import kertl
@@ -26,6 +28,30 @@ def _no_word_of_retracing():
     logger.addFilter(wanted)
     yield
     logger.removeFilter(wanted)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_tuning_of_buffers():
+    """Keep TensorFlow from tuning the buffers of datasets while they are read.
+
+    Whoever frees the iterator of an interrupted `fit`, mostly the garbage collector in the midst of another test, may
+    have to wait for up to a minute until the thread that tunes them wakes up.
+    """
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    whole = PyDatasetAdapter.get_tf_dataset
+
+    def get_tf_dataset(self):
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return whole(self).with_options(options)
+
+    PyDatasetAdapter.get_tf_dataset = get_tf_dataset
+    yield
+    PyDatasetAdapter.get_tf_dataset = whole
 
 
 _LEVELS = {name: logging.getLogger(name).level for name in (None, "kertl")}
