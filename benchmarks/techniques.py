@@ -75,7 +75,7 @@ SCRATCH = kertl.Recipe(stages=[kertl.Stage("full", epochs=EPOCHS, learning_rate=
 ARMS = {
     "frozen": Arm(named_recipe("deep")),
     "mid": mid(),
-    "mid at 3e-5": mid(learning_rate=3e-5),
+    "mid at 1e-4": mid(learning_rate=1e-4),
     "mid at 1e-5": mid(learning_rate=1e-5),
     "mid on plain photos": mid(augment="none", views=0),
     "constant rate": mid(schedule="constant"),

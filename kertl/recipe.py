@@ -312,7 +312,7 @@ def recipe_of(recipe: Any) -> Recipe:
 
 # With cached features epochs cost little; docs/design/features.md has the measurements.
 _DEEP = Stage("deep", epochs=15, learning_rate=3e-3, augment="none")
-_MID = Stage("mid", epochs=15, learning_rate=1e-4, views=4)
+_MID = Stage("mid", epochs=15, learning_rate=3e-5, views=4)
 _FULL = Stage("full", epochs=8, learning_rate=3e-5)
 
 NAMED: dict[str, tuple[Stage, ...]] = {

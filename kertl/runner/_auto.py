@@ -127,7 +127,7 @@ def decide(
     steps = next(steps for limit, steps in _STEPS if images < limit)
     epochs = _epochs(steps, per_epoch, most=30)
     mixup = 0.1 if images >= _MIXED_FROM else 0.0
-    stages.append(Stage(at, epochs=epochs, learning_rate=1e-4, augment="light", views=4, mixup=mixup))
+    stages.append(Stage(at, epochs=epochs, learning_rate=3e-5, augment="light", views=4, mixup=mixup))
     reasons.append(f"{epochs} epochs of it: about {steps} steps for {images} images, as in BiT's rule.")
     reasons.append(
         f"MixUp {'0.1' if mixup else 'off'}: BiT's rule uses it from {_MIXED_FROM} images on, and there are {images}."

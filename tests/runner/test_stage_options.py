@@ -256,6 +256,6 @@ def test_where_no_rate_is_found_that_of_the_named_recipes_is_taken_and_the_reaso
     monkeypatch.setattr(_range, "lr_range_test", lambda *a, **k: SimpleNamespace(suggestion=None))
     train(classifier(), *(quick(at, learning_rate="auto") for at in ("deep", "block4", "full")), run_dir=tmp_path)
     written = json.loads((tmp_path / "choices.json").read_text())
-    assert [written[str(number)]["learning_rate"] for number in range(3)] == [3e-3, 1e-4, 3e-5]
+    assert [written[str(number)]["learning_rate"] for number in range(3)] == [3e-3, 3e-5, 3e-5]
     for one in written.values():
         assert_names(one["learning_rate_reason"], "named recipes", "range test")
