@@ -42,11 +42,12 @@ def from_application(
         with _clear_download_errors(application):
             model = constructor(weights="imagenet", **options)
     else:
-        if weights is not None:
-            check_weights_file(Path(weights))
+        path = None if weights is None else Path(weights)
+        if path is not None:
+            check_weights_file(path)
         model = constructor(weights=None, **options)
-        if weights is not None:
-            model = _with_weights(application, model, Path(weights))
+        if path is not None:
+            model = _with_weights(application, model, path)
     return Found(model, application.preprocessing, application.name, (*shape[:2], 3))
 
 

@@ -138,8 +138,8 @@ class LabelColumns:
     def _names(self, row: Mapping[str, str], place: str) -> str | None:
         if self.separator is not None:
             text = row[self.columns[0]]
-            found = listed(text)
-            if text and found is None and is_missing(text, self.named):
+            found = None if self.as_it_is else listed(text)
+            if text and found is None and not self.as_it_is and is_missing(text, self.named):
                 return None
             return self.separator.join(names_in(text if found is None else self.separator.join(found), self.separator))
         for column in self.columns:

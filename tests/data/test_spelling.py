@@ -105,3 +105,11 @@ def test_a_written_table_gives_back_every_name(tmp_path):
     again = read(tmp_path / "data.csv", split_column="split")
     assert again.records == data.records
     assert set(again.class_names) == set(names)
+
+
+def test_a_written_table_of_several_labels_gives_back_what_looks_like_a_missing_one(tmp_path):
+    path = table(tmp_path, ["None;cat", "None"])
+    data = read(path, task="multi_label", separator=";", class_names=["None", "cat"])
+    data.write_csv(tmp_path / "data.csv")
+    again = read(tmp_path / "data.csv", task="multi_label", separator=";", split_column="split")
+    assert again.records == data.records
