@@ -143,7 +143,7 @@ def speed(arguments, folder):
     hypermodel = kertl.search.TransferHyperModel([backbone], data, space=space, cache_dir=folder / "speed" / "features")
 
     def head(hp):
-        dense = [layer for layer in hypermodel.build(hp).get_layer("head").layers if layer.get_weights()]
+        dense = [layer for layer in hypermodel.build(hp).layers if layer.get_weights()]
         return [layer.get_weights() for layer in dense]
 
     start = time.perf_counter()

@@ -1,7 +1,7 @@
 """Pretrained backbones without their top, with their preprocessing inside: pictures of 0..255 in, features out."""
 
 from kertl.backbones._applications import APPLICATIONS, Application, recognise
-from kertl.backbones._files import MODEL_SUFFIXES
+from kertl.backbones._files import MODEL_SUFFIXES, NOTE
 from kertl.backbones._load import load_backbone
 from kertl.backbones._packages import import_packages_of
 from kertl.backbones._preprocessing import KINDS
@@ -13,6 +13,7 @@ __all__ = [
     "APPLICATIONS",
     "KINDS",
     "MODEL_SUFFIXES",
+    "NOTE",
     "Application",
     "import_packages_of",
     "load_backbone",

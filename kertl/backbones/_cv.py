@@ -14,8 +14,8 @@ import keras
 from kertl._checks import complain, nearest
 from kertl.backbones._files import load_weights_file
 from kertl.backbones._found import Found, InputShape, let_all_train
+from kertl.backbones._input_range import kind_by_graph
 from kertl.backbones._packages import import_package
-from kertl.backbones._preprocessing import begins_with_preprocessing
 from kertl.backbones._resize import at_size, picture_shape
 from kertl.errors import WeightsError
 
@@ -93,10 +93,7 @@ def _from_preset(family: Any, preset: str, load_weights: bool) -> Any:
 
 
 def _found(backbone: Any, name: str, shape: InputShape | None, preprocessing: str | keras.layers.Layer | None) -> Found:
-    inside = begins_with_preprocessing(backbone)
-    if inside and preprocessing is not None:
-        raise complain("preprocessing", f"left out: {name!r} begins with its rescaling", preprocessing)
-    if not inside and preprocessing is None:
+    if preprocessing is None and kind_by_graph(backbone) != "none":
         raise ValueError(
             f"`preprocessing` must be given for {name!r}, which was built with include_rescaling=False. Received: "
             "preprocessing=None. Say how pixels are preprocessed: 'none' (0..255), 'unit' (0..1, what KerasCV's own "

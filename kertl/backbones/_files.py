@@ -3,6 +3,7 @@
 Keras' safe mode is never switched off. Whatever does not fit exactly is refused: no layer is skipped in silence.
 """
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from kertl.errors import WeightsError
 from kertl.groups import features_of, find_chain
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+NOTE = "kertl.json"  # the member that kertl adds to a `.keras` file
 
 
 def load_model_file(path: Path) -> keras.Model:
@@ -36,9 +38,13 @@ def load_model_file(path: Path) -> keras.Model:
     if path.suffix == ".keras":
         import_packages_of(path)
     try:
-        return keras.saving.load_model(path, compile=False)
+        model = keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
         raise WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}") from error
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            model.made_by_kertl = NOTE in archive.namelist()
+    return model
 
 
 def holds_model(path: Path) -> bool:

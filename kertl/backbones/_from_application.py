@@ -27,8 +27,6 @@ def from_application(
     preprocessing: str | keras.layers.Layer | None,
 ) -> Found:
     """An Application without its top, with the weights asked for."""
-    if preprocessing is not None:
-        raise complain("preprocessing", "left out for an Application, which brings its own", preprocessing)
     shape = shape or (application.size, application.size, 3)
     if min(shape[:2]) < application.minimum:
         raise complain(
@@ -48,7 +46,7 @@ def from_application(
         model = constructor(weights=None, **options)
         if path is not None:
             model = _with_weights(application, model, path)
-    return Found(model, application.preprocessing, application.name, (*shape[:2], 3))
+    return Found(model, preprocessing or application.preprocessing, application.name, (*shape[:2], 3))
 
 
 def _with_weights(application: Application, model: keras.Model, path: Path) -> keras.Model:

@@ -1,5 +1,6 @@
 """A trained model as a backbone: its classifier is cut off, its preprocessing recognised."""
 
+import logging
 from pathlib import Path
 
 import keras
@@ -7,8 +8,10 @@ import keras
 from kertl._checks import complain
 from kertl.backbones._applications import recognise
 from kertl.backbones._found import Found, InputShape, let_all_train
-from kertl.backbones._preprocessing import begins_with_preprocessing
+from kertl.backbones._input_range import assumed, kind_by_graph
 from kertl.groups import features_of
+
+_logger = logging.getLogger(__name__)
 
 
 def from_trained(
@@ -22,18 +25,11 @@ def from_trained(
         raise complain("weights", "left out where `source` is a trained model, which brings its own", weights)
     features = features_of(model, _new_shape(model, shape))
     application = recognise(features)
-    if begins_with_preprocessing(features):
-        if preprocessing is not None:
-            raise complain("preprocessing", f"left out: {model.name!r} begins with its preprocessing", preprocessing)
-        kind: str | keras.layers.Layer = "none"
-    elif preprocessing is not None:
-        kind = preprocessing
-    elif application is not None:
-        kind = application.preprocessing
-    else:
+    kind = preprocessing or ("none" if _takes_pixels(model) else told_preprocessing(features))
+    if kind is None:
         raise ValueError(
-            f"`preprocessing` must be given for {model.name!r}: its graph does not begin with its preprocessing, and "
-            "it is not one of the Applications. Received: preprocessing=None. Say how pixels are preprocessed: "
+            f"`preprocessing` must be given for {model.name!r}: its graph does not tell how pixels are preprocessed, "
+            "and it is not one of the Applications. Received: preprocessing=None. Say how pixels are preprocessed: "
             "'none' (0..255), 'unit' (0..1), 'tf' (-1..1), 'torch', 'caffe', or a layer."
         )
     if kind in ("torch", "caffe") and features.input_shape[-1] != 3:
@@ -42,6 +38,25 @@ def from_trained(
         )
     let_all_train(features)
     return Found(features, kind, application.name if application else model.name, features.input_shape[1:])
+
+
+def told_preprocessing(model: keras.Model) -> str | None:
+    """How the pixels of a trained model are preprocessed before it, which is logged; None if nothing tells.
+
+    Its graph may scale them itself, or be one of the Applications, whose own preprocessing is then assumed.
+    """
+    kind, why = kind_by_graph(model), "its graph begins with arithmetic that expects these"
+    application = recognise(model)
+    if kind is None and application is not None:
+        kind, why = application.preprocessing, f"it is a {application.name} of keras.applications"
+    if kind is not None:
+        _logger.log(logging.INFO if kind == "none" else logging.WARNING, "%s", assumed(kind, model, why))
+    return kind
+
+
+def _takes_pixels(model: keras.Model) -> bool:
+    """Whether kertl made a model, in memory or in its file: these take pixels of 0..255."""
+    return getattr(model, "made_by_kertl", False) or hasattr(model, "_kertl_info") or hasattr(model, "backbone_name")
 
 
 def _new_shape(model: keras.Model, shape: InputShape | None) -> InputShape:

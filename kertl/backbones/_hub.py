@@ -109,8 +109,6 @@ def _found(
     shape: InputShape | None,
     preprocessing: str | keras.layers.Layer | None,
 ) -> Found:
-    if converter is not None and preprocessing is not None:
-        raise complain("preprocessing", f"left out: {name!r} brings its image converter", preprocessing)
     if converter is None and preprocessing is None:
         raise ValueError(
             f"`preprocessing` must be given for {name!r}, which brings no image converter. Received: "
@@ -119,11 +117,10 @@ def _found(
         )
     hub = import_package("keras_hub", "A backbone of KerasHub")
     if isinstance(preprocessing, hub.layers.ImageConverter):
-        converter = preprocessing
+        converter, preprocessing = preprocessing, None
     size = getattr(converter, "image_size", None) or (None, None)
     own = [fixed or wanted or 224 for fixed, wanted in zip(picture_shape(backbone, name)[:2], size, strict=True)]
     height, width = own if shape is None else shape[:2]
     backbone = for_classification(at_size(backbone, name, (height, width, 3)), (height, width, 3))
     let_all_train(backbone)
-    kind = preprocessing if converter is None else rescaling(converter)
-    return Found(backbone, kind or "none", name, (height, width, 3))
+    return Found(backbone, preprocessing or rescaling(converter), name, (height, width, 3))

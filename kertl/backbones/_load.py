@@ -38,8 +38,8 @@ def load_backbone(
             `keras.applications` (`kertl backbones` lists them). "hub:" or "cv:" with a preset of KerasHub or KerasCV:
             its name (`kertl backbones hub:` lists them), its handle, or its folder. A backbone, or an image classifier
             of KerasHub, in memory. Models built from them need that package to load. The path of a trained model
-            (`.keras`, `.h5`), or such a model. Its classifier (pooling, dropout and dense layers at the end) is cut
-            off; stored `trainable` flags are reset.
+            (`.keras`, `.h5`), or such a model. Its classifier (pooling, dropout and dense layers at the end, or a
+            convolution whose channels are the outputs) is cut off; stored `trainable` flags are reset.
         weights: For a name or a preset: "imagenet" (for a preset, its own weights), None (random), or a file with the
             architecture's weights without top or with a whole model that contains it. A model brings its own.
         input_shape: `(height, width, channels)` of the pictures; by default the size that the backbone was made for and
@@ -47,10 +47,11 @@ def load_backbone(
             number of channels adds a layer group at the beginning, "to_three_channels": a 1x1 convolution that at first
             repeats a single channel, uses the mean of two as the third, or ignores all but the first three of more; it
             trains with the boundary "full".
-        preprocessing: For a trained model, or a backbone of KerasHub or KerasCV, and only if it is not known (the graph
-            does not begin with it, it is not one of the Applications, there is no image converter): how its pixels are
-            preprocessed. "none" (0..255), "unit" (0..1), "tf" (-1..1), "torch" (0..1, then ImageNet mean and standard
-            deviation), "caffe" (BGR minus ImageNet mean), a layer, or an `ImageConverter` of KerasHub.
+        preprocessing: What is done to pixels of 0..255 before the model: "none" (0..255), "unit" (0..1), "tf" (-1..1),
+            "torch" (0..1, then ImageNet mean and standard deviation), "caffe" (BGR minus ImageNet mean), a layer, or an
+            `ImageConverter` of KerasHub. None takes what is known: of an Application its own, of KerasHub the image
+            converter, of a trained model what the arithmetic at the start of its graph expects, else the preprocessing
+            of the Application that it is. What is assumed of a trained model is logged.
         truncate_at: Name of the layer group (of `kertl.layer_groups`) to be the last; None keeps all. A transformer
             keeps its last norm.
 
@@ -59,7 +60,8 @@ def load_backbone(
 
     Raises:
         ValueError: If the name is unknown (the nearest are named), the size is below the backbone's minimum, there
-            is no such group, or `preprocessing` is missing or superfluous.
+            is no such group, no classifier can be cut off or nothing with weights comes before it, or `preprocessing`
+            is not given and nothing tells it.
         WeightsError: If weights are not available or do not fit; the message says which file to fetch and how to pass
             it.
         ImportError: If KerasHub or KerasCV is needed and missing.
@@ -94,7 +96,7 @@ def _find(source: Any, *arguments: Any) -> Found:
     if name.startswith(CV):
         return from_cv_preset(name.removeprefix(CV), *arguments)
     if name.endswith(MODEL_SUFFIXES):
-        return from_trained(load_model_file(Path(source)), *arguments)
+        return _find(load_model_file(Path(source)), *arguments)
     raise complain(
         "source",
         "the name of an image model of keras.applications, 'hub:' with a KerasHub preset, 'cv:' with a KerasCV preset, "
@@ -111,6 +113,7 @@ def _wrap(found: Found, channels: int) -> keras.Model:
     images = preprocess(inputs if channels == own else to_three_channels(inputs), found.preprocessing)
     # Some models of KerasHub take a dictionary of one.
     features = found.model(dict.fromkeys(found.model.input, images) if isinstance(found.model.input, dict) else images)
+    (features,) = keras.tree.flatten(features)  # or give one
     backbone = keras.Model(inputs, features, name=f"{found.name}_backbone")
     backbone.backbone_name = found.name
     return backbone

@@ -5,8 +5,6 @@ from typing import Any
 import keras
 
 from kertl._checks import one_of
-from kertl.backbones._channels import makes_three_channels
-from kertl.groups import find_chain
 
 # What a backbone may need -> its description in tables. "tf", "torch" and "caffe" are Keras' own names.
 KINDS = {
@@ -37,20 +35,3 @@ def preprocess(images: Any, kind: str | keras.layers.Layer) -> Any:
     for operation in keras.Model(images, processed).operations[1:]:
         operation.name = f"preprocessing_{operation.name}"
     return processed
-
-
-def begins_with_preprocessing(model: keras.Model) -> bool:
-    """Whether rescaling, normalisation or arithmetic stands between the input and the first layer with a kernel.
-
-    kertl's own convolution to three channels is ignored.
-    """
-    for step in find_chain(model).graph.steps:
-        if makes_three_channels(step):
-            continue
-        if isinstance(step.operation, (keras.layers.Rescaling, keras.layers.Normalization)):
-            return True
-        if not isinstance(step.operation, keras.layers.Layer):
-            return True
-        if any(len(variable.shape) > 1 for variable in step.variables):
-            return False
-    return False

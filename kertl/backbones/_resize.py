@@ -48,14 +48,17 @@ def at_size(backbone: Any, name: str, shape: InputShape) -> Any:
 
 
 def for_classification(backbone: Any, shape: InputShape) -> Any:
-    """The backbone itself, or a DINO rebuilt without what only its own training uses.
+    """The backbone itself, or one rebuilt without what only other tasks use.
 
-    That is the mask token, which gets no gradient from a classifier, and the position embeddings at the size of that
-    training: a DINOV2Backbone keeps them, uses others interpolated from them, and interpolates again when it is loaded,
-    so changes from fine-tuning would be lost in a file.
+    Of several feature maps (HGNetV2) only the last is kept. Of a DINO are left out the mask token, which gets no
+    gradient from a classifier, and the position embeddings at the size of its own training: a DINOV2Backbone keeps
+    them, uses others interpolated from them, and interpolates again when it is loaded, so changes from fine-tuning
+    would be lost in a file.
     """
     config = backbone.get_config()
     changes: dict[str, Any] = {}
+    if len(backbone.outputs) > 1 and config.get("out_features"):
+        changes["out_features"] = config["out_features"][-1:]
     if config.get("use_mask_token"):
         changes["use_mask_token"] = False
     if tuple(config.get("position_embedding_shape", shape)[:2]) != tuple(shape[:2]):
@@ -63,9 +66,10 @@ def for_classification(backbone: Any, shape: InputShape) -> Any:
     if not changes:
         return backbone
     other = type(backbone).from_config({**config, **changes})
-    left_out = backbone.embeddings.mask_token if "use_mask_token" in changes else None
-    stored = getattr(backbone.embeddings, "position_embeddings", None)
-    used = getattr(backbone.embeddings, "interpolated_position_embeddings", None)
+    embeddings: Any = getattr(backbone, "embeddings", None)
+    left_out = embeddings.mask_token if "use_mask_token" in changes else None
+    stored = getattr(embeddings, "position_embeddings", None)
+    used = getattr(embeddings, "interpolated_position_embeddings", None)
     kept = [used if weight is stored else weight for weight in backbone.weights if weight is not left_out]
     other.set_weights([keras.ops.convert_to_numpy(weight) for weight in kept])
     return other

@@ -1,21 +1,26 @@
 """Layer groups: any functional Keras model seen as a chain that can be cut at a boundary.
 
-layer_groups   the groups of a model, from the input to the features (and the head)
-find_chain     the same with the graph they were found in, for code that cuts it features_of    a trained classifier
-without its classifier replay         steps of a flat graph called again on other tensors copied         a chain with
-new layers from a group on, which train apart from the original with_other_head  a chain with another head on the same
-backbone drawing_from   layers made inside it draw their weights from a seed
+layer_groups     the groups of a model, from the input to the features (and the head)
+find_chain       the same with the graph they were found in, for code that cuts it
+features_of      a trained classifier without its classifier
+activation_of    the name of the activation of a layer or operation
+replay           steps of a flat graph called again on other tensors
+copied           a chain with new layers from a group on, which train apart from the original
+with_other_head  a chain with another head on the same backbone
+drawing_from     layers made inside it draw their weights from a seed
 """
 
 import keras
 
 from kertl.groups._chain import Chain, LayerGroup, features_of, find_chain
+from kertl.groups._classifier import activation_of
 from kertl.groups._copies import copied, drawing_from, with_other_head
 from kertl.groups._graph import replay
 
 __all__ = [
     "Chain",
     "LayerGroup",
+    "activation_of",
     "copied",
     "drawing_from",
     "features_of",

@@ -13,7 +13,8 @@ from typing import Any
 import keras
 
 from kertl._checks import complain, nearest
-from kertl.groups._cuts import POOLING_LAYERS, Cut, block_name, blocks, cuts, features_end, head_start
+from kertl.groups._classifier import POOLING_LAYERS, features_end, find_classifier, head_start
+from kertl.groups._cuts import Cut, block_name, blocks, cuts
 from kertl.groups._graph import Graph, Ref, Step, flatten, replay
 
 # Sides of the square at which a model without a fixed input size is measured.
@@ -148,15 +149,37 @@ def find_chain(model: keras.Model) -> Chain:
 def features_of(model: keras.Model, input_shape: tuple[int | None, ...] | None = None) -> keras.Model:
     """`model` without its classifier: what comes before the pooling, dropout and dense layers at its end.
 
-    The layers are shared, not copied; nested models are opened, but for those of classes that are not Keras' own.
-    `input_shape`, without the batch dimension, asks for
-    another size of the pictures.
+    Of a classifier that is a convolution, with the pooling after it, what that convolution takes. The layers are
+    shared, not copied; nested models are opened, but for those of classes that are not Keras' own. `input_shape`,
+    without the batch dimension, asks for another size of the pictures.
+
+    Raises:
+        ValueError: If no layer with weights comes before the classifier, or no single tensor leads to it.
     """
     graph = flatten(model, keep_whole=True)
-    place = features_end(graph, cuts(graph, width=1)) or Cut(len(graph.steps), (graph.output,))
+    place = features_end(graph, cuts(graph, width=1))
+    if place is None:
+        _check_ends_in_features(graph, model.name)
+        place = Cut(len(graph.steps), (graph.output,))
+    if not any(step.variables for step in graph.steps[: place.end]):
+        raise ValueError(
+            f"{model.name!r} must have layers with weights before its classifier, which are what is reused. Received: "
+            f"a model whose first layer with weights comes after {graph.steps[place.end - 1].operation.name!r}."
+        )
     inputs = keras.Input(input_shape or graph.shapes[graph.input], dtype=graph.input_dtype)
     (features,) = replay(graph.steps[: place.end], {graph.input: inputs}, place.crossing)
     return keras.Model(inputs, features, name=model.name)
+
+
+def _check_ends_in_features(graph: Graph, name: str) -> None:
+    """Raise where a model without a place to cut it has a classifier."""
+    classifier = find_classifier(graph)
+    if classifier is not None:
+        raise ValueError(
+            f"The classifier of {name!r} cannot be cut off: it ends in {graph.steps[classifier].operation.name!r}, "
+            "and at no place before that does a single tensor lead to it. Pass "
+            "`keras.Model(model.input, model.get_layer(...).output)` with the layer that gives the features."
+        )
 
 
 def _block_ends(graph: Graph, places: Sequence[Cut]) -> tuple[list[Cut], bool]:

@@ -17,14 +17,6 @@ from kertl.groups._graph import Graph, Ref, Step
 # What a block is called in layer names: `block_13_expand`, `conv5_block1_2_conv`, `expanded_conv_3_project`.
 _BLOCK = re.compile(r"^(?:.*_)?(?:block|expanded_conv)_?\d*[a-z]?(?:_\d+)?(?=_|$)")
 
-POOLING_LAYERS = (
-    keras.layers.GlobalAveragePooling1D,
-    keras.layers.GlobalAveragePooling2D,
-    keras.layers.GlobalMaxPooling1D,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.Flatten,
-)
-
 
 @dataclass(frozen=True)
 class Cut:
@@ -63,8 +55,8 @@ def blocks(graph: Graph, places: Sequence[Cut], stop: int) -> list[Cut]:
     ends: list[Cut] = []
     block: list[Step] = []
     for number, piece in enumerate(pieces):
-        following = next((later for later in pieces[number + 1 :] if _is_padding(piece) or _has_kernel(later)), ())
-        if block and _has_kernel(block) and _begins_block(block, piece, following):
+        following = next((later for later in pieces[number + 1 :] if _is_padding(piece) or has_kernel(later)), ())
+        if block and has_kernel(block) and _begins_block(block, piece, following):
             ends.append(inner[number - 1])
             block = []
         block.extend(piece)
@@ -82,52 +74,11 @@ def block_name(steps: Sequence[Step]) -> str:
             return common
     layers = [step for step in steps if isinstance(step.operation, keras.layers.Layer)]
     merges = [step for step in layers if len(step.inputs) > 1]
-    with_kernel = [step for step in layers if _has_kernel([step])]
+    with_kernel = [step for step in layers if has_kernel([step])]
     with_variables = [step for step in layers if step.variables]
     candidates = [*with_variables[-1:], *with_kernel[-1:], *merges[-1:]]
     told = [step for step in candidates if not _is_automatic(step.operation)]
     return str((told or candidates or [steps[0]])[-1].operation.name)
-
-
-def is_pooling(graph: Graph, step: Step) -> bool:
-    """Whether a step makes a vector of a map or of tokens, without weights: pooling, flattening, the class token."""
-    if isinstance(step.operation, POOLING_LAYERS):
-        return True
-    ranks = [len(graph.shapes[ref]) for ref in (*step.inputs, *step.outputs)]
-    return not step.variables and len(ranks) == 2 and ranks[0] > 1 == ranks[1]
-
-
-def features_end(graph: Graph, places: Sequence[Cut]) -> Cut | None:
-    """The cut whose tensor is only pooled or flattened from there on, which is where a classifier begins.
-
-    A model without pooling ends its features where the vectors begin.
-    """
-    readers: dict[Ref, list[Step]] = {}
-    for step in graph.steps:
-        for ref in step.inputs:
-            readers.setdefault(ref, []).append(step)
-    for place in places:
-        consumers = [step for ref in place.crossing for step in readers.get(ref, [])]
-        if consumers and all(is_pooling(graph, step) for step in consumers):
-            return place
-    vectors = [place for place in places if all(len(graph.shapes[ref]) == 1 for ref in place.crossing)]
-    spatial_end = max((place.end for place in places if place not in vectors), default=0)
-    return next((place for place in vectors if place.end > spatial_end), None) if spatial_end else None
-
-
-def head_start(graph: Graph, places: Sequence[Cut]) -> Cut | None:
-    """The cut after the pooling: what follows is the head. None where nothing with weights follows."""
-    features = features_end(graph, places)
-    if features is None:
-        return None
-    start = features
-    for place in places:
-        between = graph.steps[features.end : place.end]
-        if between and not all(is_pooling(graph, step) or len(step.inputs) > 1 for step in between):
-            break
-        if between and all(len(graph.shapes[ref]) == 1 for ref in place.crossing):
-            start = place
-    return start if any(step.variables for step in graph.steps[start.end :]) else None
 
 
 def _ends_of_sharing(steps: Sequence[Step]) -> list[int]:
@@ -136,7 +87,7 @@ def _ends_of_sharing(steps: Sequence[Step]) -> list[int]:
     return [last.get(id(step.operation), at) for at, step in enumerate(steps)]
 
 
-def _has_kernel(steps: Iterable[Step]) -> bool:
+def has_kernel(steps: Iterable[Step]) -> bool:
     """Whether a convolution, dense layer or the like is among the steps: norms and scales only have vectors."""
     return any(len(variable.shape) > 1 for step in steps for variable in step.variables)
 
@@ -145,10 +96,10 @@ def _begins_block(block: Sequence[Step], piece: Sequence[Step], following: Seque
     """Whether `piece` is the first of a new block, `block` being what has been collected."""
     if _block_ids(piece) & _block_ids(block):
         return False
-    if not _has_kernel(piece):
-        return _has_kernel(following) and _belongs_to(piece, following, block)
+    if not has_kernel(piece):
+        return has_kernel(following) and _belongs_to(piece, following, block)
     # A depthwise convolution mixes no channels: the convolution after it completes the block.
-    kernels = [step for step in block if _has_kernel([step])]
+    kernels = [step for step in block if has_kernel([step])]
     return not isinstance(kernels[-1].operation, keras.layers.DepthwiseConv2D)
 
 

@@ -81,7 +81,7 @@ def flatten(model: keras.Model, *, keep_whole: bool = False) -> Graph:
     entry = functional.inputs[0]
     start = flattener.new_ref(entry)
     (end,) = flattener.open(functional, [start])
-    return Graph(tuple(flattener.steps), start, end, entry.dtype, flattener.shapes)
+    return Graph(tuple(flattener.steps), start, end, entry.dtype, real_shapes(flattener.steps, flattener.shapes))
 
 
 def replay(steps: Sequence[Step], values: Mapping[Ref, Any], wanted: Sequence[Ref]) -> list[Any]:
@@ -94,6 +94,17 @@ def replay(steps: Sequence[Step], values: Mapping[Ref, Any], wanted: Sequence[Re
         results = keras.tree.flatten(step.operation(*args, **kwargs))
         known.update(zip(step.outputs, results, strict=True))
     return [known[ref] for ref in wanted]
+
+
+def real_shapes(
+    steps: Sequence[Step], told: Mapping[Ref, tuple[int | None, ...]]
+) -> Mapping[Ref, tuple[int | None, ...]]:
+    """The shapes that tensors have, where a layer tells others: SigLIP's embedding counts a class token it lacks."""
+    for step in steps:
+        if type(step.operation).__name__ == "SigLIPVisionEmbedding":
+            tokens = told[step.outputs[0]][0] or 0
+            return {ref: (tokens - 1, *shape[1:]) if shape[:-1] == (tokens,) else shape for ref, shape in told.items()}
+    return told
 
 
 class _Flattener:

@@ -7,14 +7,13 @@ from pathlib import Path
 import keras
 
 from kertl._checks import complain
-from kertl.backbones import import_packages_of, refuse_bomb, refuse_nan, store_positions
+from kertl.backbones import NOTE, import_packages_of, refuse_bomb, refuse_nan, store_positions
 from kertl.errors import WeightsError
 from kertl.model._info import ModelInfo, model_info, set_model_info
 from kertl.model._outputs import graph_ends
 from kertl.run_files import replace_file
 from kertl.tasks import task_named
 
-_MEMBER = "kertl.json"
 MODEL_FILE = "model.keras"
 """The file of a run directory that holds its model."""
 
@@ -43,7 +42,7 @@ def save(model: keras.Model, path: str | Path) -> None:
         keras.saving.save_model(bare, beside)
         if info is not None:
             with zipfile.ZipFile(beside, "a") as archive:
-                archive.writestr(_MEMBER, json.dumps(info.to_json(), indent=2))
+                archive.writestr(NOTE, json.dumps(info.to_json(), indent=2))
 
     replace_file(path, write)
 
@@ -76,7 +75,7 @@ def load(path: str | Path) -> keras.Model:
     import_packages_of(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            noted = json.loads(archive.read(_MEMBER)) if _MEMBER in archive.namelist() else None
+            noted = json.loads(archive.read(NOTE)) if NOTE in archive.namelist() else None
         info = None if noted is None else ModelInfo.from_json(noted)
         model = keras.saving.load_model(path, compile=False)
     except (zipfile.BadZipFile, ValueError, TypeError, KeyError, OSError, RecursionError) as error:
@@ -96,6 +95,6 @@ def _check_outputs(path: Path, model: keras.Model, info: ModelInfo) -> None:
     named = task_named(info.task).outputs(len(info.class_names)) if info.class_names else outputs
     if outputs != named or len(info.thresholds) not in (0, outputs):
         raise WeightsError(
-            f"The {_MEMBER} in {str(path)!r} must go with the {outputs} outputs of the model. Received: "
+            f"The {NOTE} in {str(path)!r} must go with the {outputs} outputs of the model. Received: "
             f"{len(info.class_names)} class names and {len(info.thresholds)} thresholds for task {info.task!r}."
         )

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from kertl._keras import call_of
+from kertl.groups import activation_of
 from kertl.model._info import model_info
 from kertl.tasks import TASKS
 
@@ -33,7 +34,7 @@ class OutputLayer:
     @property
     def activation(self) -> str:
         """Keras' name of the activation of the predictions."""
-        return _activation(self.after or self.dense) or "linear"
+        return activation_of(self.after or self.dense) or "linear"
 
 
 def graph_ends(model: keras.Model) -> tuple[Any, Any]:
@@ -119,17 +120,9 @@ def _from_the_end(model: Any) -> Iterator[tuple[Any, Any]]:
 def _last_activation(model: keras.Model) -> str | None:
     """The activation that predictions come from; None if the last computation has none."""
     for layer, _ in _from_the_end(model):
-        found = _activation(layer)
+        found = activation_of(layer)
         if found is not None and not (found == "linear" and isinstance(layer, keras.layers.Activation)):
             return found
         if found is None and not isinstance(layer, _PASSED_OVER):
             return None
     return None
-
-
-def _activation(layer: Any) -> str | None:
-    """Keras' name of the activation of a layer or operation; None if it has none."""
-    if type(layer).__name__ in ("Softmax", "Sigmoid"):  # layers, and operations of `keras.ops`
-        return type(layer).__name__.lower()
-    function = getattr(layer, "activation", None)
-    return None if function is None else str(getattr(function, "__name__", type(function).__name__))

@@ -53,6 +53,8 @@ def save(model, form, folder):
     return path
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_the_two_graphs_differ_with_the_same_weights(graphs):
     for one, other in zip(graphs["plain"].get_weights(), graphs["imagenet"].get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -86,6 +88,8 @@ def test_a_published_file_with_one_rescaling_is_refused_with_what_to_do(graphs, 
     assert_names(caught.value, tmp_path / "models", "weights='imagenet'")
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Skipping nested container")  # Keras says so before it refuses the file
 def test_weights_of_another_architecture_are_refused(tmp_path):
     other = application("MobileNetV3Small", SIDE)

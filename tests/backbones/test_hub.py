@@ -173,11 +173,11 @@ def test_a_preset_with_a_broken_config_is_refused(tmp_path):
 # Preprocessing -------------------------------------------------------------------------------------------------------
 
 
-def test_a_converter_and_preprocessing_together_are_refused(tmp_path):
-    preset(tmp_path / "vgg", vgg(), "VGG")
-    with pytest.raises(ValueError, match="Received") as caught:
-        kertl.load_backbone(f"hub:{tmp_path / 'vgg'}", preprocessing="tf")
-    assert_names(caught.value, "`preprocessing`", "'vgg'", "preprocessing='tf'")
+def test_preprocessing_that_is_given_is_used_in_place_of_the_converter(tmp_path):
+    backbone = vgg()
+    preset(tmp_path / "vgg", backbone, "VGG")
+    told = kertl.load_backbone(f"hub:{tmp_path / 'vgg'}", preprocessing="unit", input_shape=(SIDE, SIDE, 3))
+    np.testing.assert_allclose(out(told, images()), out(backbone, images() / 255), rtol=1e-4, atol=1e-6)
 
 
 def test_a_preset_without_converter_needs_to_be_told(tmp_path):
@@ -302,6 +302,8 @@ def test_a_saved_model_loads_in_a_new_process_through_kertl_alone(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_neither_package_is_imported_for_an_application():
     code = (
         "import sys, kertl\n"
@@ -310,3 +312,45 @@ def test_neither_package_is_imported_for_an_application():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def hgnet():
+    import keras_hub
+
+    return keras_hub.models.HGNetV2Backbone(
+        depths=[1, 1],
+        embedding_size=8,
+        hidden_sizes=[16, 32],
+        stem_channels=[3, 8, 8],
+        hidden_act="relu",
+        use_learnable_affine_block=False,
+        stackwise_stage_filters=[(8, 8, 16, 1, 1, 3), (16, 8, 32, 1, 1, 3)],
+        apply_downsample=[False, True],
+        use_lightweight_conv_block=[False, False],
+        image_shape=(SIDE, SIDE, 3),
+    )
+
+
+def siglip():
+    from keras_hub.src.models.siglip.siglip_vision_encoder import SigLIPVisionEncoder
+
+    return SigLIPVisionEncoder(
+        patch_size=8, hidden_dim=16, num_layers=2, num_heads=2, intermediate_dim=32, image_shape=(SIDE, SIDE, 3)
+    )
+
+
+@pytest.mark.parametrize("make", [hgnet, siglip, vgg], ids=lambda make: make.__name__)
+def test_a_backbone_is_the_same_from_memory_and_from_its_file(tmp_path, make):
+    source = make()
+    source.save(tmp_path / "source.keras")
+    options = {"preprocessing": "tf", "input_shape": (SIDE, SIDE, 3)}
+    loaded = [kertl.load_backbone(one, **options) for one in (source, tmp_path / "source.keras")]
+    pixels = images() / 127.5 - 1
+    given = source({"images": pixels} if isinstance(source.input, dict) else pixels)
+    given = list(given.values())[-1] if isinstance(given, dict) else given
+    for backbone in loaded:
+        np.testing.assert_allclose(out(backbone, images()), given, rtol=1e-4, atol=1e-5)
+        prefix, suffix = kertl.split(backbone, "mid")
+        np.testing.assert_allclose(out(suffix, prefix(images())), given, rtol=1e-4, atol=1e-5)
+    shapes = [[group.output_shape for group in kertl.layer_groups(backbone)] for backbone in loaded]
+    assert shapes[0] == shapes[1]

@@ -101,6 +101,8 @@ def test_the_default_size_is_the_one_that_the_backbone_was_made_for():
     assert kertl.load_backbone("MobileNetV3Small", weights=None).input_shape == (None, 224, 224, 3)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_weights_none_are_random_and_follow_the_seed():
     found = []
     for seed in (1, 1, 2):
@@ -113,6 +115,8 @@ def test_weights_none_are_random_and_follow_the_seed():
 # Trained models from files -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_the_classifier_of_a_trained_file_is_cut_off_and_all_of_the_backbone_trains(tmp_path, suffix):
@@ -136,6 +140,8 @@ def test_a_model_in_memory_shares_its_layers_with_the_backbone():
     assert {id(variable) for variable in loaded.weights} == {id(variable) for variable in backbone.weights}
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "before", [keras.layers.Rescaling(1 / 127.5, offset=-1.0), lambda x: x / 127.5 - 1], ids=["layer", "arithmetic"]
 )
@@ -152,16 +158,64 @@ def test_an_application_that_brings_its_rescaling_is_not_rescaled_twice(tmp_path
 def test_a_foreign_model_with_rescaling_at_its_start_is_taken_as_it_is():
     model = foreign([keras.layers.Rescaling(1 / 255, name="scale")])
     x = images(32)
-    expected = out(keras.Model(model.inputs[0], model.get_layer("second").output), x)
-    np.testing.assert_allclose(out(kertl.load_backbone(model), x), expected, rtol=1e-6, atol=1e-6)
-    with pytest.raises(ValueError, match="Received") as caught:
-        kertl.load_backbone(model, preprocessing="unit")
-    assert_names(caught.value, "`preprocessing`", "'foreign'", "preprocessing='unit'")
+    features = keras.Model(model.inputs[0], model.get_layer("second").output)
+    np.testing.assert_allclose(out(kertl.load_backbone(model), x), out(features, x), rtol=1e-6, atol=1e-6)
+    told, expected = kertl.load_backbone(model, preprocessing="unit"), out(features, x / 255)
+    assert np.abs(out(told, x) - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-def test_a_foreign_model_without_preprocessing_needs_to_be_told():
+def normalised(mean, deviation):
+    return keras.layers.Normalization(mean=[mean] * 3, variance=[deviation**2] * 3)
+
+
+# What a model begins with -> the preprocessing that its graph leaves to others, and that this is logged as a warning.
+RANGES = {
+    "0..255 by Rescaling": (keras.layers.Rescaling(1 / 127.5, offset=-1.0), "none"),
+    "0..255 by Normalization": (normalised(120.0, 60.0), "none"),
+    "0..255 by a mean": (keras.layers.Lambda(lambda x: x - 117.0), "none"),
+    "0..1 by Rescaling": (keras.layers.Rescaling(2.0, offset=-1.0), "unit"),
+    "0..1 by Normalization": (normalised(0.45, 0.22), "unit"),
+    "0..1 in another order": (keras.layers.Lambda(lambda x: (x[..., ::-1] - 0.45) / 0.22), "unit"),
+    "-1..1 by Normalization": (normalised(0.0, 0.5), "tf"),
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_the_arithmetic_at_the_start_tells_what_pixels_a_model_takes_and_that_is_said(name, caplog):
+    before, kind = RANGES[name]
+    model = foreign([before])
+    features = keras.Model(model.inputs[0], model.get_layer("second").output)
+    x = images(32)
+    with caplog.at_level("INFO"):
+        found = out(kertl.load_backbone(model), x)
+    expected = out(features, FORMULAS[kind](x).astype("float32"))
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+    (said,) = [record for record in caplog.records if "`preprocessing=`" in record.message]
+    assert said.levelname == ("INFO" if kind == "none" else "WARNING")
+    assert_names(said.message, "'foreign'")
+
+
+def test_batch_norm_at_the_start_tells_the_range_too():
+    first = keras.layers.BatchNormalization(name="first_norm")
+    model = foreign([first])
+    first.moving_mean.assign([0.5] * 3)
+    first.moving_variance.assign([0.06] * 3)
+    x = images(32)
+    features = keras.Model(model.inputs[0], model.get_layer("second").output)
+    np.testing.assert_allclose(out(kertl.load_backbone(model), x), out(features, x / 255), rtol=1e-5, atol=1e-5)
+
+
+def test_an_application_that_is_assumed_is_said(caplog):
+    kertl.load_backbone(trained()[0])
+    assert_names(caplog.records[0].message, "'breeds'", "MobileNetV2", "-1..1", "`preprocessing=`")
+
+
+@pytest.mark.parametrize(
+    "before", [(), (keras.layers.Lambda(lambda x: x[..., ::-1]),)], ids=["nothing", "another order of channels"]
+)
+def test_a_foreign_model_without_preprocessing_needs_to_be_told(before):
     with pytest.raises(ValueError, match="Received") as caught:
-        kertl.load_backbone(foreign())
+        kertl.load_backbone(foreign(before))
     assert_names(caught.value, "`preprocessing`", "'foreign'", "preprocessing=None")
     assert_names(caught.value, "'none'", "'unit'", "'tf'", "'torch'", "'caffe'")
 
@@ -257,6 +311,8 @@ def legacy(model, path):
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_weights_come_from_a_file_bare_or_inside_a_whole_model(form, source, weight_files):
     loaded = kertl.load_backbone("MobileNetV3Small", weights=weight_files[form], input_shape=(32, 32, 3))
@@ -465,9 +521,10 @@ def test_an_input_shape_that_is_none_is_refused(shape):
     assert_names(caught.value, "`input_shape`", "(height, width, channels)", f"input_shape={shape!r}")
 
 
-def test_preprocessing_is_left_out_for_an_application():
-    with pytest.raises(ValueError, match=r"`preprocessing` must be left out .*preprocessing='tf'"):
-        kertl.load_backbone("MobileNetV2", weights=None, preprocessing="tf")
+def test_the_preprocessing_of_an_application_may_be_another():
+    model = kertl.load_backbone("MobileNetV2", weights=None, input_shape=(32, 32, 3), preprocessing="unit")
+    x = images(32)
+    np.testing.assert_allclose(out(model, x), out(nested(model), x / 255), rtol=1e-4, atol=1e-5)
 
 
 def test_a_classifier_with_a_nested_backbone_and_a_head_of_several_layers_is_cut_off():

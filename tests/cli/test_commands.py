@@ -68,6 +68,8 @@ def test_train_leaves_a_run_that_can_be_evaluated_and_asked(trained, squares, ca
     assert metrics["accuracy"] > 0.9
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_predict_prints_json_csv_and_a_table_that_agree(trained, squares, capsys):
     pictures = [str(squares / "red" / "0.png"), str(squares / "blue")]
     assert run(["predict", str(trained), *pictures, "--json", "--top", "2"]) == 0
@@ -173,6 +175,8 @@ def test_backbones_lists_the_presets_of_a_package_that_hold_a_word(capsys):
     ]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_the_list_of_applications_names_the_packages_without_importing_them():
     script = (
         "import sys; from kertl.cli import run; run(['backbones', 'mobile']); "
@@ -216,6 +220,8 @@ def test_import_kertl_imports_neither_keras_nor_tensorflow():
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_train_chooses_the_recipe_and_says_why(arguments, tmp_path, capsys):
     chosen = ["auto" if "recipe.json" in one else one for one in arguments]
     assert run([*chosen, "--epochs", "3", "--out", str(tmp_path / "no")]) == 1
@@ -293,6 +299,8 @@ def test_train_unfreezes_gradually(squares, trained_file, tmp_path):
     assert {stage.epochs for stage in recipe.stages[1:]} == {1}
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_evaluate_and_predict_average_over_versions(trained, squares, capsys):
     found = []
     for views in (0, 2):

@@ -27,6 +27,8 @@ def arguments(tmp_path_factory):
     return ["lr-find", str(folder), "--backbone", str(path), "--dropout", "0"]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("at", some_of(["deep", "full"], "deep"))
 def test_lr_find_prints_suggestions_and_writes_the_picture(arguments, at, tmp_path, capsys):
     assert run([*arguments, "--at", at, "--repeats", "2", "--out", str(tmp_path / "lr.png")]) == 0

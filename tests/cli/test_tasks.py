@@ -62,6 +62,8 @@ def printed(arguments, capsys):
     return capsys.readouterr().out
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_evaluate_takes_the_task_from_the_model(trained, pictures, capsys):
     task, directory = trained
     options = [option for option in TASKS[task] if option not in ("--class-name", "light", "dark")]

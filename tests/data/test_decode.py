@@ -201,6 +201,8 @@ print(peak() - before)
 """
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_decompression_bomb_takes_no_memory(tmp_path):
     for name, content in bombs().items():
         assert len(content) < 120_000

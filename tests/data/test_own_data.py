@@ -223,6 +223,8 @@ def test_images_that_do_not_fit_into_half_of_the_free_memory_are_refused_before_
         from_dataset(stream().filter(lambda x, y: True))  # of unknown length
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_own_data_go_where_other_data_go_and_a_run_on_them_is_found_again(tmp_path):
     squared = squares(8)
     x, y = content(squared.train)
@@ -255,5 +257,7 @@ assert len(data.issues) == 4
 """
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_arrays_and_py_datasets_need_no_tensorflow():
     test_backends.run(ON_JAX, backend="jax")

@@ -180,6 +180,8 @@ for folder in ("shut", "lost"):
 """
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_files_and_folders_that_may_not_be_read_are_listed(tmp_path):
     base = tmp_path / "base"
     for name in ("warm/a/0.png", "photos/a/0.png", "photos/a/1.png", "photos/a/shut/2.png", "lost/a/0.png", "shut/b"):

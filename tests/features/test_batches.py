@@ -91,6 +91,8 @@ def test_mixup_mixes_features_labels_and_weights_with_another_of_the_batch():
     np.testing.assert_array_equal(mixed.batch(2, 3)[0], mixed.batch(2, 3)[0])
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [None, np.linspace(0.1, 2, 37).astype("float32")], ids=["plain", "weighted"])
 def test_whole_epochs_are_mixed_as_single_batches_are(weights):
     ends = []
@@ -106,6 +108,8 @@ def test_whole_epochs_are_mixed_as_single_batches_are(weights):
     assert close(ends[0][1].trainable_variables, ends[1][1].trainable_variables)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_plain_fit_goes_on_to_the_next_order_with_each_epoch():
     batches = feature_batches(FEATURES, LABELS, batch_size=8, seed=3)
     model = head()
@@ -116,6 +120,8 @@ def test_plain_fit_goes_on_to_the_next_order_with_each_epoch():
     assert close(model.trainable_variables, expected.trainable_variables)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("in_memory", [True, False], ids=["whole epochs", "from a file"])
 def test_fitter_takes_the_steps_that_a_plain_fit_takes(in_memory, tmp_path):
     features = FEATURES
@@ -137,6 +143,8 @@ def test_fitter_takes_the_steps_that_a_plain_fit_takes(in_memory, tmp_path):
     assert int(model.optimizer.iterations) == 4 * 3
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_fitter_goes_on_at_a_later_epoch_as_if_there_had_been_no_break():
     whole, broken = head(), head()
     batches = feature_batches(FEATURES, LABELS, batch_size=8, seed=3)

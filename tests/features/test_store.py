@@ -298,6 +298,8 @@ def test_whatever_features_depend_on_keeps_them_apart(model, tmp_path, name):
     assert len(folders) == 2
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_augmented_versions_are_kept_apart_by_strength_seed_and_settings(model, tmp_path, monkeypatch):
     def kept(**options):
         options = {"augment": "light", "views": 2, **options}
@@ -433,6 +435,8 @@ def same_as_undisturbed(folder, views):
         np.testing.assert_array_equal(found.view(number), expected.view(number))
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("views", some_of([0, 2], 0))
 def test_an_extraction_killed_at_any_moment_goes_on_and_ends_with_the_same_bits(tmp_path, counted, views):
     killed(tmp_path, views, rounds=2, seed=views)

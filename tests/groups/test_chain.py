@@ -89,6 +89,8 @@ def test_a_free_input_size_gives_strides_as_at_224_pixels():
 CLASSIFIERS = ["MobileNetV2", "MobileNetV3Small", "VGG16", "ConvNeXtTiny"]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("classifier_activation", ["softmax", None])
 @pytest.mark.parametrize("name", some_of(CLASSIFIERS, "MobileNetV2", "VGG16"))
 def test_a_classifier_is_cut_off_before_its_pooling(name, classifier_activation):

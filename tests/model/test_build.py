@@ -107,6 +107,8 @@ def test_the_size_of_a_loaded_backbone_cannot_be_changed():
     assert_names(caught.value, "`input_shape`", "(32, 32, 3)", "input_shape=(64, 64, 3)")
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_backbone_that_was_saved_and_loaded_gives_the_same_model(tmp_path):
     backbone = kertl.load_backbone("MobileNetV2", weights=None, input_shape=(32, 32, 3))
     backbone.save(tmp_path / "backbone.keras")

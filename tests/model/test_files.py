@@ -94,6 +94,8 @@ def test_a_model_from_elsewhere_is_saved_and_loaded_without_notes(tmp_path):
     assert model_info(kertl.load(tmp_path / "m.keras")) is None
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_compiled_and_trained_model_is_saved_without_compile_state_and_stays_compiled(model, tmp_path):
     model.compile(keras.optimizers.Adam(kertl.schedules.OneCycle(0.1, 10)), "sparse_categorical_crossentropy")
     model.fit(images(), np.array([0, 1]), verbose=0)
@@ -137,6 +139,8 @@ def test_models_of_every_preprocessing_load_where_kertl_cannot_be_imported(tmp_p
     assert python(code, *kinds, cwd=tmp_path).splitlines()[-1] == "done"
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     # The limit on the size of a file stands for the full disk.
     code = """

@@ -18,6 +18,8 @@ def moved(before, after):
     return [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EACH_FAMILY)
 def test_a_stage_moves_the_announced_variables_and_no_statistics_of_any_family(name):
     backbone, x = application(name, FAMILIES[name]), images(FAMILIES[name])
@@ -35,6 +37,8 @@ def test_a_stage_moves_the_announced_variables_and_no_statistics_of_any_family(n
     assert np.mean(moved(before_trained, values(stage.trainable_variables))) > 0.9
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_the_prefix_gives_in_training_what_it_gives_in_inference():
     backbone = application("EfficientNetB0", 64)  # has stochastic depth, which `trainable=False` leaves on
     prefix = kertl.stage_model(backbone, at="block7a").get_layer("frozen_prefix")

@@ -96,6 +96,8 @@ def test_variables_that_are_new_to_training_begin_as_with_a_new_optimizer(kind):
     np.testing.assert_allclose(moved, array(b), rtol=1e-6)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_schedule_begins_again_while_moments_go_on():
     # The first steps of a later stage move as the schedule says: about 0.30 of it with the new count for both.
     (a,) = (keras.Variable(np.zeros(4), dtype="float32"),)

@@ -71,6 +71,8 @@ def test_vectors_of_all_depths_are_what_the_model_makes_at_each(model, data):
         np.testing.assert_allclose(vectors[: len(images), depth.columns], expected, atol=1e-5)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_two_tensors_that_cross_are_both_taken(data):
     nasnet = application("NASNetMobile", 64)
     name = next(group.name for group in kertl.layer_groups(nasnet) if isinstance(group.output_shape[0], tuple))

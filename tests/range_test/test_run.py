@@ -23,6 +23,8 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some_of(OPTIMIZERS, "adam"))
 def test_everything_is_as_before_and_training_goes_on_as_if_there_had_been_no_test(name):
     model, twin = trained(OPTIMIZERS[name]()), trained(OPTIMIZERS[name]())
@@ -111,6 +113,8 @@ def test_everything_is_as_before_after_an_exception_in_the_data():
     assert_same(model, before)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_test_is_the_same_again_and_each_repeat_is_another():
     model = compiled("adam")
     first, again = (kertl.lr_range_test(model, examples(), repeats=2, **QUICK) for _ in range(2))
@@ -226,6 +230,8 @@ def test_class_weights_count_in_the_loss():
     assert two.raw_losses[0] == pytest.approx(2 * one.raw_losses[0], rel=1e-5)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_model_that_is_not_compiled_is_tested_with_the_loss_of_its_task_and_stays_so():
     data, model = squares(), classifier()
     before = weights(model)

@@ -41,6 +41,8 @@ def test_a_run_with_every_transformation_goes_on_in_mid_epoch_to_the_same_bits(t
     assert (tmp_path / "whole" / "recipe.json").read_text() == (tmp_path / "killed" / "recipe.json").read_text()
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_list_of_transformations_makes_the_versions_that_are_kept():
     ends = [
         go(recipe=recipe(quick(cache=True, views=1, augment=chosen)))
@@ -50,6 +52,8 @@ def test_a_list_of_transformations_makes_the_versions_that_are_kept():
     assert digest(ends[0].model) != digest(ends[2].model)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_cutmix_trains_on_images_and_is_judged_by_plain_ones():
     stage = quick("mid", epochs=8, cache="auto", cutmix=1.0)
     cut, plain = (go(recipe=recipe(dataclasses.replace(stage, cutmix=alpha))) for alpha in (1.0, 0.0))
@@ -65,6 +69,8 @@ def test_cutmix_in_a_regression_is_refused():
         kertl.fine_tune(model, data, recipe=recipe(quick(cutmix=0.5)), verbose=0)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("balance", [{"oversample": True}, promised({"class_weights": "effective"})], ids=str)
 def test_what_is_done_about_rare_classes_is_the_same_on_features_as_on_images(balance):
     ends = []

@@ -24,6 +24,8 @@ def worse_and_worse(**options):
     )
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", some_of([True, False], True))
 def test_a_later_stage_that_ends_worse_does_not_replace_a_better_one(tmp_path, cache, caplog):
     kept = []
@@ -83,6 +85,8 @@ def test_a_run_that_was_broken_off_gives_the_same_stage(tmp_path):
     assert digest(run.model) == digest(whole.model)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_stages_with_other_losses_are_compared_by_the_plain_one():
     plan = recipe(
         quick("deep", epochs=4, learning_rate=0.02, label_smoothing=0.3),
@@ -95,6 +99,8 @@ def test_stages_with_other_losses_are_compared_by_the_plain_one():
     assert chosen == pytest.approx(run.metrics["validation"]["crossentropy"], rel=1e-4)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_where_layers_have_penalties_stages_are_compared_without_them():
     inputs = keras.Input((32, 32, 3))
     x = keras.layers.Rescaling(1 / 255)(inputs)
@@ -115,6 +121,8 @@ def test_without_a_validation_set_the_last_stage_stays():
     assert [one.value for one in run.stages] == [None, None]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_run_draws_its_losses_and_says_how_its_stages_ended(tmp_path):
     run = kertl.fine_tune(classifier(), squares(), recipe=recipe("deep", "mid"), verbose=0)
     run.plot(tmp_path / "losses.png")

@@ -214,6 +214,8 @@ def test_what_is_on_the_disk_is_whole_before_the_name_is(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_file_before_and_names_it(tmp_path):
     code = f"""
 import resource

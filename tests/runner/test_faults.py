@@ -130,6 +130,8 @@ def test_a_directory_that_cannot_be_made_is_found_before_training(tmp_path):
     assert_names(caught.value, "`run_dir`", f"run_dir={str(tmp_path / 'file' / 'run')!r}", "Not a directory")
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.usefixtures("untrained")
 def test_a_second_process_in_the_same_directory_is_refused_and_a_dead_one_is_not(tmp_path):
     code = (
@@ -146,6 +148,8 @@ def test_a_second_process_in_the_same_directory_is_refused_and_a_dead_one_is_not
         go(tmp_path)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_damaged_metrics_are_named_and_written_again_from_the_last_checkpoint(tmp_path):
     run = go(tmp_path)
     file = tmp_path / "metrics.json"
@@ -194,6 +198,8 @@ def test_too_little_memory_says_what_to_try_and_what_there_is_to_go_on_from(tmp_
     assert_names(caught.value, "`run_dir`", repr(checkpoint.name))
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_an_image_that_vanishes_while_training_is_named_and_the_run_goes_on_when_it_is_back(tmp_path, caplog):
     draw(tmp_path)
     data = kertl.data.from_csv(tmp_path / "labels.csv", image_size=(32, 32), validation=0.25, test=0.25, batch_size=4)
@@ -217,6 +223,8 @@ def test_an_image_that_vanishes_while_training_is_named_and_the_run_goes_on_when
     assert digest(broken.model) == digest(go(None, data=data, recipe=plan).model)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_run_that_diverged_leaves_the_checkpoint_from_before(tmp_path):
     wild = recipe(quick(epochs=2), quick("mid", learning_rate=1e30, optimizer="sgd", schedule="constant"))
     for _ in range(2):

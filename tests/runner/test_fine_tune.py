@@ -47,6 +47,8 @@ def test_coloured_squares_are_learnt():
     assert run.metrics["test"]["majority"] == pytest.approx(1 / 3)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize(("at", "behind"), [("deep", ()), (3, ("block3", "block4"))])
 def test_frozen_weights_and_batch_norm_statistics_are_bit_identical_after_a_stage(at, behind):
     model = classifier()
@@ -60,6 +62,8 @@ def test_frozen_weights_and_batch_norm_statistics_are_bit_identical_after_a_stag
     assert np.mean([not kept[path] for path in trained]) > 0.8
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_frozen_batch_norm_behind_the_boundary_keeps_its_statistics():
     model = classifier()
     before = weights(model)
@@ -71,6 +75,8 @@ def test_frozen_batch_norm_behind_the_boundary_keeps_its_statistics():
     assert not any(kept[path] for path in kept if path.endswith("_conv/kernel"))
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_moments_are_carried_to_the_next_stage_with_a_step_count_of_zero(finished):
     _, data, ((old, old_variables, new, new_variables, _, count),) = finished
     assert len(old_variables) < len(new_variables)
@@ -266,6 +272,8 @@ def test_a_later_stage_that_diverges_leaves_the_weights_of_the_stage_before(tmp_
     assert all(same(ends[0], weights(model)).values())
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_run_after_one_that_diverged_in_mid_epoch_goes_through_the_same_batches():
     data, ends = squares(), []
     wild = quick("mid", learning_rate=1e30, optimizer="sgd", schedule="constant")
@@ -336,6 +344,8 @@ def test_two_runs_with_the_same_seeds_end_with_bit_identical_weights():
     assert all(np.array_equal(a, b) for a, b in zip(ends[0].values(), ends[1].values(), strict=True))
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_another_seed_of_the_recipe_draws_another_augmentation():
     ends = []
     for seed in (0, 1):

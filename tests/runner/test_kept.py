@@ -52,6 +52,8 @@ def test_features_that_fit_into_memory_need_no_room_on_the_disk(tmp_path, monkey
     assert len(run.rows) == 2
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_named_recipe_without_augmentation_keeps_the_plain_images():
     plan = kertl.recipe.named_recipe("mid", augment="none", epochs=5)
     assert [stage.views for stage in plan.stages] == [0, 0]
@@ -69,6 +71,8 @@ def test_the_frozen_part_runs_once_however_many_epochs(monkeypatch):
     assert len(read) <= 2 * (3 + 2) + 2, "batches of images: those of the extractions"
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", some_of([True, False], True))
 def test_mixup_trains_on_mixed_labels_and_is_judged_by_plain_ones(cache):
     stage = quick("mid", epochs=8, cache=cache, mixup=0.4, class_weights=True)
@@ -108,6 +112,8 @@ def whole(tmp_path_factory):
     return go(tmp_path_factory.mktemp("whole"), recipe=ON_FEATURES)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("place", some_of(["memory", "disk"], "memory"))
 def test_a_run_on_features_goes_on_to_the_same_bits(tmp_path, monkeypatch, whole, place):
     if place == "disk":
@@ -128,6 +134,8 @@ def test_a_run_on_features_goes_on_to_the_same_bits(tmp_path, monkeypatch, whole
     assert run.history == whole.history
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_what_is_chosen_is_written_down_and_kept_to(tmp_path, monkeypatch):
     stages = recipe(quick(epochs=3, cache="auto"), quick(cache="auto", augment="light"))
     with pytest.raises(Killed):
@@ -153,11 +161,15 @@ def test_features_that_cannot_be_kept_are_refused(tmp_path):
         go(tmp_path, recipe=recipe(quick(epochs=3, cache=True, augment="light")))
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_full_stage_has_nothing_to_keep():
     run = go(recipe=recipe(quick("full", epochs=1, cache=True, batch_norm="train")))
     assert len(run.history["loss"]) == 1
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_moments_and_dropout_go_on_from_a_stage_on_features():
     ends = []
     for cache in (True, False):

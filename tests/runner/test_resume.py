@@ -60,6 +60,8 @@ def undisturbed(tmp_path_factory):
     return go(tmp_path_factory.mktemp("undisturbed"))
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_checkpoints_do_not_change_what_is_trained(undisturbed):
     assert digest(go(None).model) == digest(undisturbed.model)
 
@@ -96,6 +98,8 @@ def send(number):
     return lambda: os.kill(os.getpid(), number)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hook", "at"),
     [
@@ -157,6 +161,8 @@ def test_after_a_first_sigterm_a_second_one_is_left_to_the_system(tmp_path):
     assert seen == [(signal.SIG_DFL, signal.default_int_handler)]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_signal_while_nothing_trains_leaves_without_waiting(tmp_path, undisturbed, monkeypatch, caplog):
     monkeypatch.setattr(_fine_tune, "evaluate", lambda *_, **__: send(signal.SIGINT)())
     with pytest.raises(KeyboardInterrupt):
@@ -268,6 +274,8 @@ def test_a_callback_whose_memory_would_be_lost_is_named(caplog):
     assert_names(said, "Counts", "get_state()", "set_state(state)")
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_run_goes_on_with_a_word_on_where(tmp_path, caplog):
     with pytest.raises(Killed):
         go(tmp_path, Kill(["on_train_batch_end"], 6))

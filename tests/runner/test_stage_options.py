@@ -19,6 +19,8 @@ def train(model, *stages, **options):
     return kertl.fine_tune(model, squares(per_class=8), recipe=recipe(*stages), verbose=0, **options)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_stage_at_another_size_trains_the_model_itself(monkeypatch):
     seen = []
     monkeypatch.setattr(
@@ -71,6 +73,8 @@ def test_the_pull_is_the_formula_of_its_paper():
     assert float(both(now)) == pytest.approx(0.3 / 2 * 4.25 + 0.1 * 1.5**2)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [False, True])
 def test_a_strong_pull_holds_the_backbone_where_the_run_began_and_leaves_the_head_alone(cache):
     def moved(strength):
@@ -136,6 +140,8 @@ def test_damaged_weights_of_the_beginning_are_named(tmp_path):
         train(tiny(), quick("mid", l2_sp=0.1), run_dir=tmp_path)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [False, True])
 def test_each_group_has_its_rate_in_the_history_and_moves_by_it(cache):
     model = classifier(dropout=0.0)

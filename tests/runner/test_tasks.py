@@ -67,6 +67,8 @@ def model_for(data):
     )
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "figure", "least", "columns"),
     [

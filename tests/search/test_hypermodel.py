@@ -49,6 +49,8 @@ def test_the_default_space_asks_what_matters_under_its_condition_only(data):
     assert len(candidate.head.hidden_units) == 2
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_features_are_extracted_once_for_all_trials_and_kinds_of_pooling(data, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr("kertl.training._pool.extract", lambda *a, **o: asked.append(o["at"]) or kertl.extract(*a, **o))
@@ -105,6 +107,8 @@ def test_no_trial_changes_the_backbone(data):
     assert all(same(before, weights(shared)).values())
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_the_head_is_trained_before_the_last_stage(data):
     first_losses = []
     for stages in ([stage("mid", 1e-5)], [stage("deep", 0.03, epochs=8), stage("mid", 1e-5)]):
@@ -144,6 +148,8 @@ def test_a_later_round_of_hyperband_begins_with_the_weights_of_the_round_before(
     assert all(np.array_equal(one, other) for one, other in zip(begun, values(kept.weights), strict=True))
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_folds_give_the_mean_of_their_figures_and_their_spread(data):
     hypermodel = TransferHyperModel([backbone()], data, space=fixed(stage("deep", 0.03)), folds=3)
     hp = keras_tuner.HyperParameters()
@@ -248,6 +254,8 @@ def test_weights_are_for_names_and_a_model_brings_its_own(data):
     assert hypermodel.build(keras_tuner.HyperParameters()).output_shape == (None, data.num_classes)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_search_is_ended_by_what_no_trial_can_mend(data, tmp_path):
     hypermodel = TransferHyperModel([backbone()], data, space=heads)
     objective = keras_tuner.Objective("val_accuracy", "maximize")
@@ -263,6 +271,8 @@ def test_a_search_is_ended_by_what_no_trial_can_mend(data, tmp_path):
         )
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_the_loss_of_a_trial_that_is_no_number_fails_it(data, tmp_path):
     hypermodel = TransferHyperModel([backbone()], data, space=fixed(stage("deep", 1e30, optimizer="sgd")))
     tuner = searched(keras_tuner.RandomSearch, hypermodel, tmp_path, max_trials=1)

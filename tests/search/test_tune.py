@@ -69,6 +69,8 @@ def trained(monkeypatch):
     return trained
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", some_of(["random", "grid", "bayesian", "hyperband"], "random"))
 def test_a_search_that_goes_on_makes_the_trials_of_one_that_was_not_stopped(strategy, data, tmp_path, trained):
     options = {"strategy": strategy, "epochs": 2 if strategy == "hyperband" else 1}
@@ -123,6 +125,8 @@ def test_a_running_search_shows_its_trials_the_best_so_far_and_the_time_left(tmp
     ]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the event files are TensorFlow's")
 def test_hyperparameters_and_figures_are_written_for_tensorboard(data, tmp_path):
     search(data, tmp_path, max_trials=1)
@@ -141,6 +145,8 @@ def test_only_the_best_checkpoints_are_kept(data, tmp_path, trained):
     assert min(values[name] for name in kept) >= max(worse)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_trial_that_fails_says_why_and_the_search_goes_on(data, tmp_path, monkeypatch, capsys):
     build, calls = TransferHyperModel.build, []
 
@@ -159,6 +165,8 @@ def test_a_trial_that_fails_says_why_and_the_search_goes_on(data, tmp_path, monk
     assert "Traceback" in json.loads((tmp_path / "trial_0" / "trial.json").read_text())["message"]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_ten_failures_in_a_row_stop_a_search_that_then_may_go_on(data, tmp_path, trained, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(TransferHyperModel, "build", lambda self, hp: 1 / 0)
@@ -169,6 +177,8 @@ def test_ten_failures_in_a_row_stop_a_search_that_then_may_go_on(data, tmp_path,
     assert [trial.status for trial in found.trials] == ["COMPLETED"] + ["FAILED"] * 10
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_a_reason(data, tmp_path):
     found = search(data, tmp_path, max_trials=1, space=fixed(stage("deep", 1e30, optimizer="sgd")))
     assert_names(found.trials[0].reason, "stage 1 (at='deep')", "epoch 1")
@@ -176,6 +186,8 @@ def test_a_loss_that_is_no_number_is_a_reason(data, tmp_path):
         _ = found.best
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", some_of(["trial_1/trial.json", "oracle.json"], "oracle.json"))
 def test_a_damaged_file_is_named_and_the_others_are_kept(damaged, data, tmp_path, trained, caplog):
     before = search(data, tmp_path, max_trials=3)
@@ -218,6 +230,8 @@ def killed(folder):
     search(squares(), folder, max_trials=2)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(data, tmp_path, trained, monkeypatch, caplog):
     fit = TransferHyperModel.fit
 

@@ -80,6 +80,8 @@ def trained_by_hand(suffix, features, labels, stage, seed):
     return suffix
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_a_fold_is_what_plain_keras_makes_of_the_same_features(found, backbone, data):
     features = backbone.predict(pictures(data), verbose=0).mean(axis=(1, 2))
     for fold in (0, 2):
@@ -95,6 +97,8 @@ def test_a_fold_is_what_plain_keras_makes_of_the_same_features(found, backbone, 
         assert found.folds[fold].accuracy == pytest.approx(right.mean())
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_behind_a_block_the_backbones_weights_begin_as_pretrained_and_batch_norm_stays(backbone, data):
     stage = kertl.Stage("block4", epochs=2, learning_rate=0.01, augment="none", label_smoothing=0.05)
     found = kertl.cross_validate(backbone, data, folds=2, recipe=stage, seed=4)
@@ -163,6 +167,8 @@ def test_groups_and_equal_images_stay_in_one_fold(tmp_path, backbone):
     assert sum(bool(folds) for folds in seen) >= 6
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_classifier_keeps_its_own_head_newly_drawn_or_takes_another(data):
     model = lively(small_classifier(), pictures(data).astype("float32"))
     before = weights(model)
@@ -220,6 +226,8 @@ def test_rare_classes_among_the_images_given_are_drawn_as_often_as_the_others(ba
         assert counts.min() == counts.max() == np.bincount(found.labels[found.fold_of != number]).max()
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_stages_on_images_and_with_everything_that_a_stage_can_have_are_trained(backbone, data):
     stages = [
         kertl.Stage("deep", epochs=1, views=2, patience_epochs=1),
