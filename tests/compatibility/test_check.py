@@ -2,6 +2,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import keras
+import numpy as np
 import pytest
 
 import kertl
@@ -31,6 +32,17 @@ def dropout_before_norm(rate):
     return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
 
 
+def trained_on(times):
+    """A classifier whose first BatchNorm has seen pixels of 0..255 times a factor."""
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2, name="stem")(inputs)
+    x = keras.layers.BatchNormalization(momentum=0.0)(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    model(squares(per_class=8, validation=0, test=0).train.reader.take(np.arange(24)) * times, training=True)
+    return model
+
+
 def plateau(monitor="val_loss"):
     return {"callbacks": [keras.callbacks.ReduceLROnPlateau(monitor)]}
 
@@ -57,6 +69,10 @@ CASES = {
     "live-augmentation-of-features": (
         {"stages": [quick(cache=True, augment="light")]},
         {"stages": [quick(cache=True, augment="light", views=2), quick(augment="light")]},
+    ),
+    "other-pixels-than-in-training": (
+        {"model": lambda: trained_on(1 / 255)},
+        {"model": lambda: trained_on(1 / 2)},
     ),
     "frozen-part-again-and-again": (
         {"stages": [kertl.Stage("deep", epochs=20)]},
