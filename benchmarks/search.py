@@ -12,7 +12,7 @@ the range over the seeds in results/search_strategies.png. The grid has exactly 
 
 worth: what 30 random trials of `default_space` find, the best three trained again from other seeds and ranked by that,
 is trained by `fine_tune` from three seeds, against the default `fine_tune` ("gradual", with the default head), on the
-validation set; the test set is used once, for the first seed. Also on the digits that come with scikit- learn, with a
+validation set; the test set is used once, for the first seed. Also on the digits that come with scikit-learn, with a
 backbone that was trained to predict by how much they are rotated.
 
     python benchmarks/search.py [--work speed strategies worth] [--trials 30] [--epochs 10] [--seeds 5] [--folder F]

@@ -4,10 +4,13 @@ Each returns the value it was given, unchanged, or raises: nothing is repaired.
 """
 
 import difflib
+import json
 import math
 import numbers
 from collections.abc import Iterable
 from typing import Any
+
+_DEEPEST = 100
 
 
 def complain(argument: str, accepted: str, value: object, advice: str = "") -> ValueError:
@@ -77,3 +80,27 @@ def pair(argument: str, value: Any, *, at_least: int = 1) -> tuple[int, int]:
     if not whole or min(value) < at_least:
         raise complain(argument, f"(height, width), two whole numbers >= {at_least}", value)
     return int(value[0]), int(value[1])
+
+
+def parse_json(text: str) -> Any:
+    """The value in a JSON text, nested at most 100 deep, so that what goes through it does not run out of stack.
+
+    Raises:
+        ValueError: If it is not JSON, or is nested more deeply.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"JSON that is nested more than {_DEEPEST} deep") from error
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return value
+    raise ValueError(f"JSON that is nested more than {_DEEPEST} deep")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kertl._checks import complain, integer, number, one_of, pair
+from kertl._checks import complain, integer, number, one_of, pair, parse_json
 from kertl._transformations import checked_augment
 
 __all__ = [
@@ -259,7 +259,7 @@ class Recipe:
         Raises:
             ValueError: If the text is not JSON, or has names or values that no recipe has.
         """
-        values = json.loads(text)
+        values = parse_json(text)
         _check_names(values, cls, needed="stages")
         stages = values.pop("stages")
         if not isinstance(stages, list):

@@ -22,7 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from kertl._checks import complain
+from kertl._checks import complain, parse_json
 
 __all__ = ["LEFT_OUT", "Result", "called", "plain", "table_text"]
 
@@ -94,7 +94,7 @@ class Result(ABC):
         Raises:
             ValueError: If it is not what `to_json` gives.
         """
-        values = json.loads(text)
+        values = parse_json(text)
         if not isinstance(values, dict):
             raise complain("text", "a JSON object", values)
         return cls.from_dict(values, **left_out)

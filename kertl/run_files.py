@@ -1,19 +1,41 @@
-"""Writing files so that a reader finds the old file or the new one, never half of one, whatever happens."""
+"""The files of runs and searches.
+
+They are written so that a reader finds the old file or the new one, never half of one, whatever happens; and read so
+that a damaged one, or one that somebody made to become huge when it is read, is a `ValueError` that says so.
+"""
 
 import contextlib
+import hashlib
 import json
+import math
 import os
 import secrets
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from kertl._checks import parse_json
 from kertl.errors import RunError
 
-__all__ = ["remove_partial", "replace_file", "save_figure", "write_json", "write_text"]
+__all__ = [
+    "read_arrays",
+    "read_json",
+    "read_text",
+    "remove_partial",
+    "replace_file",
+    "save_figure",
+    "sha256_of",
+    "write_json",
+    "write_text",
+]
 
 _PARTIAL = ".partial-"
+_LARGEST_TEXT = 16 * 2**20
+"""Bytes of the longest text that is read, unless more is to be expected; as JSON it may take 20 times as much."""
 
 
 def replace_file(path: Path, write: Callable[[Path], Path | None]) -> None:
@@ -78,6 +100,68 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replace `path` with a JSON file."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_text(path: Path, most: int = _LARGEST_TEXT) -> str:
+    """The text in a file that `write_text` wrote, of at most so many bytes.
+
+    Raises:
+        OSError: If the file cannot be opened.
+        ValueError: If it has more bytes, or is not text.
+    """
+    size = path.stat().st_size
+    if size > most:
+        raise ValueError(f"{size:,} bytes, more than {most:,}")
+    return path.read_text(encoding="utf-8")
+
+
+def read_json(path: Path, most: int = _LARGEST_TEXT) -> Any:
+    """The value in a file that `write_json` wrote, of at most so many bytes.
+
+    Raises:
+        OSError: If the file cannot be opened.
+        ValueError: If it has more bytes, is not JSON, or is nested more than 100 deep.
+    """
+    return parse_json(read_text(path, most))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays in a file that `numpy.savez` wrote, which are as large as they are in the file.
+
+    Raises:
+        OSError: If the file cannot be opened.
+        ValueError: If it is not such a file, an array is compressed or declares another size than it has, or holds
+            objects, which may be code.
+    """
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+                if not stored or sum(member.file_size for member in members) > path.stat().st_size:
+                    raise ValueError("compressed members")
+                return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
+        except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
+            raise ValueError(f"not a sound .npz file: {error}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"{member.filename!r} is of the version {version} of numpy's format")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        size, held = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+        if size != held and not dtype.hasobject:
+            raise ValueError(f"{member.filename!r} declares {size:,} bytes and has {held:,}")
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _to_disk(path: Path) -> None:

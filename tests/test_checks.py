@@ -95,3 +95,17 @@ def test_what_is_no_pair_is_refused(value):
 def test_a_complaint_says_what_to_do_where_that_is_known():
     assert str(_checks.complain("a", "b", 3)) == "`a` must be b. Received: a=3."
     assert str(_checks.complain("a", "b", 3, "Do c.")) == "`a` must be b. Received: a=3. Do c."
+
+
+def test_json_is_read_up_to_a_depth_that_nothing_stumbles_over():
+    assert _checks.parse_json('{"a": [1, null]}') == {"a": [1, None]}
+    assert repr(_checks.parse_json("[" * 99 + '{"a": 1}' + "]" * 99)).count("[") == 99
+    with pytest.raises(ValueError, match="Expecting"):
+        _checks.parse_json('{"a": ')
+
+
+@pytest.mark.parametrize("depth", [102, 900, 100_000])
+def test_json_that_is_nested_too_deeply_is_no_recursion_error(depth):
+    for text in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
+        with pytest.raises(ValueError, match="nested more than 100 deep"):
+            _checks.parse_json(text)

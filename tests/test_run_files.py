@@ -1,14 +1,18 @@
+import io
 import json
 import os
 import stat
 import subprocess
 import sys
+import tracemalloc
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kertl.errors import RunError
-from kertl.run_files import remove_partial, replace_file, write_json, write_text
+from kertl.run_files import read_arrays, read_json, remove_partial, replace_file, write_json, write_text
 from tests.messages import assert_names
 
 
@@ -115,3 +119,90 @@ def test_the_umask_of_the_process_is_left_alone_while_a_file_is_written(tmp_path
     monkeypatch.setattr(os, "umask", None)
     write_text(tmp_path / "file.txt", "text")
     assert (tmp_path / "file.txt").read_text() == "text"
+
+
+def refused(path, read, match):
+    """Assert that a file is refused, and that hardly any memory went into it."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=match):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", "Expecting"),
+        (b'{"a": ', "Expecting"),
+        (b"\xff\xfe", "utf-8"),
+        (b"[" * 100_000, "nested"),
+        (b"[" * 5000 + b"]" * 5000, "nested"),
+        (None, "1,099,511,627,776 bytes, more than 16,777,216"),
+    ],
+)
+def test_json_that_is_damaged_deep_or_huge_is_refused(tmp_path, content, match):
+    path = tmp_path / "value.json"
+    path.write_bytes(content or b"")
+    if content is None:
+        with path.open("r+b") as file:
+            file.truncate(2**40)  # takes no room
+    refused(path, read_json, match)
+
+
+def test_arrays_come_back_as_they_were_saved(tmp_path):
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "b": np.float32(2), "c": np.array("text"), "d": np.zeros((0, 3))}
+    arrays["e"] = np.asfortranarray(arrays["a"])
+    np.savez(tmp_path / "arrays.npz", **arrays)
+    found = read_arrays(tmp_path / "arrays.npz")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+
+
+def member(shape, content=b"", descr="<f4", version=1):
+    """A member of an .npz file that declares a shape."""
+    file = io.BytesIO()
+    write = getattr(np.lib.format, f"write_array_header_{version}_0")
+    write(file, {"descr": descr, "fortran_order": False, "shape": shape})
+    return file.getvalue() + content
+
+
+@pytest.mark.parametrize(
+    ("content", "compression", "match"),
+    [
+        (member((10**6, 10**6)), zipfile.ZIP_STORED, "'0.npy' declares 4,000,000,000,000 bytes and has 0"),
+        (member((3,), bytes(11)), zipfile.ZIP_STORED, "'0.npy' declares 12 bytes and has 11"),
+        (member((2**21,), bytes(2**23)), zipfile.ZIP_DEFLATED, "compressed"),
+        (member((1,), b"any", "|O"), zipfile.ZIP_STORED, "Object arrays cannot be loaded"),
+        (member((3,), bytes(12), version=2), zipfile.ZIP_STORED, "version"),
+        (b"", zipfile.ZIP_STORED, "EOF"),
+        (b"\x93NUMPY\x01\x00\xff\xff", zipfile.ZIP_STORED, "EOF"),
+    ],
+)
+def test_arrays_that_would_become_huge_or_are_no_arrays_are_refused(tmp_path, content, compression, match):
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", compression) as archive:
+        archive.writestr("0.npy", content)
+    refused(tmp_path / "bomb.npz", read_arrays, match)
+
+
+def test_a_changed_byte_never_makes_other_arrays(tmp_path):
+    path = tmp_path / "arrays.npz"
+    np.savez(path, a=np.arange(20.0), b=np.arange(3))
+    whole, random, found = path.read_bytes(), np.random.default_rng(0), 0
+    for place in random.integers(0, len(whole), 300):
+        path.write_bytes(whole[:place] + random.bytes(1) + whole[place + 1 :])
+        try:
+            arrays = read_arrays(path)
+        except ValueError:
+            found += 1
+            continue
+        assert {float(array.sum()) for array in arrays.values()} <= {3.0, 190.0}, "one may be gone, none is another"
+    assert found > 200
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"zip|npz|compressed"):
+            read_arrays(path)

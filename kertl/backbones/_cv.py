@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from kertl._checks import complain, nearest
-from kertl.backbones._files import load_weights_file
+from kertl.backbones._files import check_weights_file, load_weights_file
 from kertl.backbones._found import Found, InputShape, let_all_train
 from kertl.backbones._input_range import kind_by_graph
 from kertl.backbones._packages import import_package
@@ -45,9 +45,12 @@ def from_cv_preset(
             CV + preset,
             f"{nearest(preset, families)} `kertl backbones cv:` lists the names.".strip(),
         )
+    file = None if weights in (None, "imagenet") else Path(str(weights))
+    if file is not None:
+        check_weights_file(file)
     backbone = _from_preset(family, preset, load_weights=weights == "imagenet")
-    if weights not in (None, "imagenet"):
-        load_weights_file(backbone, Path(str(weights)))
+    if file is not None:
+        load_weights_file(backbone, file)
     return _found(backbone, preset.rstrip("/").split("/")[-1], shape, preprocessing)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from kertl._checks import complain, nearest
-from kertl.backbones._files import load_weights_file
+from kertl.backbones._files import check_weights_file, load_weights_file
 from kertl.backbones._found import Found, InputShape, let_all_train
 from kertl.backbones._packages import import_package
 from kertl.backbones._resize import at_size, for_classification, picture_shape
@@ -34,6 +34,9 @@ def from_hub_preset(
 ) -> Found:
     """A preset by its name, its handle (`kaggle://`, `hf://`) or its folder."""
     hub = import_package("keras_hub", f"The backbone {HUB + preset!r}")
+    file = None if weights in (None, "imagenet") else Path(str(weights))
+    if file is not None:
+        check_weights_file(file)
     try:
         backbone = hub.models.Backbone.from_preset(preset, load_weights=weights == "imagenet")
         converter = _converter_of_preset(hub, preset)
@@ -49,8 +52,8 @@ def from_hub_preset(
             f"The KerasHub preset {preset!r} is not available ({error}). Fetch it on a machine with a network, "
             f"with `kagglehub` or `huggingface_hub`, and pass its folder: load_backbone('{HUB}FOLDER')."
         ) from error
-    if weights not in (None, "imagenet"):
-        load_weights_file(backbone, Path(str(weights)))
+    if file is not None:
+        load_weights_file(backbone, file)
     return _found(backbone, converter, preset.rstrip("/").split("/")[-1], shape, preprocessing)
 
 

@@ -39,7 +39,7 @@ def import_packages_of(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, RecursionError) as error:
         raise WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}") from error
     modules = set(re.findall(r'"module": "(\w+)', json.dumps(config)))
     for name in sorted(modules & PACKAGES.keys()):

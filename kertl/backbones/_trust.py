@@ -35,23 +35,27 @@ def refuse_bomb(path: Path) -> None:
 
 
 def refuse_nan(model: keras.Model) -> None:
-    """Raise if a weight is NaN, which makes every prediction NaN, or the same where a ReLU turns it into 0.
+    """Raise if a weight is NaN or infinite: predictions are NaN, or always the same where a ReLU turns NaN into 0.
 
     Raises:
         WeightsError: If so; the message names the first such weight.
     """
-    broken = [weight.path for weight in model.weights if _has_nan(weight)]
+    broken = [(weight.path, found) for weight in model.weights if (found := _no_number(weight))]
     if broken:
+        (path, found), *others = broken
         raise WeightsError(
-            f"Every weight of {model.name!r} must be a number. Received: NaN in {broken[0]!r}"
-            + (f" and {len(broken) - 1} other variables" if broken[1:] else "")
-            + ". Load the weights again from where they come from."
+            f"Every weight of {model.name!r} must be a finite number. Received: {found} in {path!r}"
+            + (f" and {len(others)} other variables" if others else "")
+            + ". Load the weights again from where they come from; if training made them so, train with a lower rate."
         )
 
 
-def _has_nan(weight: Any) -> bool:
+def _no_number(weight: Any) -> str:
+    """What no number is among the values of a weight: NaN or infinity; else nothing."""
     values = keras.ops.convert_to_numpy(weight)
-    return values.dtype.kind not in "iub" and bool(np.isnan(values).any())
+    if values.dtype.kind in "iub" or np.isfinite(values).all():
+        return ""
+    return "NaN" if np.isnan(values).any() else "infinity"
 
 
 def _declared(path: Path) -> Iterator[tuple[str, int, int]]:

@@ -33,10 +33,10 @@ def print_table(task: str, files: Sequence[str], answers: Sequence[Answer]) -> N
 
     rows = [task_named(task).words(answer) for answer in answers]
     table = Table()
-    table.add_column("file", overflow="fold")
+    table.add_column("file")
     for heading in rows[0]:
         numbers = all(_is_number(row[heading]) for row in rows)
-        table.add_column(heading, justify="right" if numbers else "left", overflow="fold")
+        table.add_column(heading, justify="right" if numbers else "left")
     for file, row in zip(files, rows, strict=True):
         table.add_row(*(Text(cell) for cell in (file, *row.values())))
     console = Console()

@@ -10,7 +10,9 @@ import keras
 
 from kertl._keras import layers_inside
 from kertl.data import ImageData
+from kertl.features import forward_seconds
 from kertl.groups import Chain, find_chain
+from kertl.model import cut
 from kertl.recipe import Recipe, Stage
 
 
@@ -55,6 +57,15 @@ class StageCase:
     def batch_norms(self) -> list[Any]:
         """The BatchNorm layers that train."""
         return [layer for layer in self.layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+    @property
+    def frozen_seconds(self) -> float:
+        """Seconds per image of the part that is frozen, measured here, at the model's size and by area at another."""
+        height, width, channels = self.case.chain.graph.shapes[self.case.chain.graph.input]
+        own = (height or self.case.data.image_size[0], width or self.case.data.image_size[1])
+        prefix, _ = cut(self.case.chain, self.first)
+        share = math.prod(self.stage.image_size or own) / math.prod(own)
+        return share * forward_seconds(prefix, (*own, channels or 3))
 
     def __str__(self) -> str:
         return f"stage {self.number} (at={self.stage.at!r})"

@@ -12,6 +12,8 @@ from kertl._transformations import transformations_of
 from kertl.backbones import APPLICATIONS
 from kertl.compatibility._case import Case
 from kertl.compatibility._pixels import times_as_wide
+from kertl.features import span
+from kertl.hardware import replicas, scope_of
 from kertl.model import model_info
 from kertl.tasks import task_named
 from kertl.training import WITHOUT_VALIDATION, unsupported
@@ -84,13 +86,20 @@ def _live_augmentation_of_features(case: Case) -> Iterator[str]:
 
 
 def _frozen_again_and_again(case: Case) -> Iterator[str]:
+    with scope_of(case.model):
+        if replicas() > 1:  # features are not cached there, whatever the stage says
+            return
     for one in case.stages:
         stage = one.stage
         varied = stage.augment != "none" and not stage.views
         if one.first and varied and stage.cache == "auto" and not stage.cutmix and stage.epochs > _VERSIONS:
-            images = case.data.train.num_examples
-            passes = f"{stage.epochs * images:,} images instead of {_VERSIONS * images:,}"
-            yield f"{one} trains on images, since augment={stage.augment!r} and views=0: its frozen part sees {passes}"
+            seen, least = (times * case.data.train.num_examples for times in (stage.epochs, _VERSIONS))
+            seconds = one.frozen_seconds
+            yield (
+                f"{one} trains on images, since augment={stage.augment!r} and views=0: its frozen part sees {seen:,} "
+                f"images instead of {least:,}, which takes about {span(seen * seconds)} instead of "
+                f"{span(least * seconds)} here"
+            )
 
 
 def _small_batches(case: Case) -> Iterator[str]:
@@ -237,7 +246,7 @@ RULES: tuple[Rule, ...] = (
         "frozen-part-again-and-again",
         "warning",
         "Images that vary anew in each epoch, and a part that is frozen",
-        "The frozen part is computed in every epoch, which takes most of the time; `fine_tune` logs the seconds.",
+        "The frozen part is computed in every epoch, which takes most of the time.",
         f"Pass views={_VERSIONS} or augment='none', so that its features are cached, or cache=False if that is meant.",
         "docs/design/features.md",
         _frozen_again_and_again,

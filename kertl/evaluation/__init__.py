@@ -4,8 +4,9 @@
 classes by name.
 """
 
-from kertl.evaluation._answers import answers, output_names
+from kertl.evaluation._answers import answers
 from kertl.evaluation._evaluate import evaluate
+from kertl.evaluation._labels import output_names
 from kertl.evaluation._pictures import images_for, part_to_evaluate, resize_of
 from kertl.evaluation._predict import predict
 from kertl.evaluation._thresholds import tune_thresholds

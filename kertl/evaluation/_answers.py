@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from kertl._checks import integer
-from kertl.evaluation._labels import checked_predictions
+from kertl.evaluation._labels import checked_predictions, output_names
 from kertl.evaluation._thresholds import thresholds_of
-from kertl.model import model_info, task_of
+from kertl.model import task_of
 from kertl.tasks import task_named
 
 
@@ -44,17 +44,3 @@ def answers(model: keras.Model, predictions: np.ndarray, *, top: int = 3) -> lis
     predictions = checked_predictions(model, predictions)
     thresholds = thresholds_of(model, predictions.shape[1])
     return [task.answer(row, names, thresholds, top) for row in predictions]
-
-
-def output_names(model: keras.Model, expected: str | None = None) -> list[str]:
-    """The names of a model's classes or targets; numbers if it has none.
-
-    Args:
-        model: Any model.
-        expected: The task of the data, as in `kertl.model.task_of`.
-    """
-    info = model_info(model)
-    if info is not None and info.class_names:
-        return list(info.class_names)
-    task = task_named(task_of(model, expected))
-    return [str(number) for number in range(task.most or model.output_shape[-1])]

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 from kertl._checks import complain
+from kertl.backbones import refuse_nan
 from kertl.data import ImageDataset
-from kertl.evaluation._answers import output_names
 from kertl.evaluation._batches import ForeignBatches
-from kertl.evaluation._labels import checked_predictions, matched, names_of, truth_of
+from kertl.evaluation._labels import checked_predictions, matched, output_names, truth_of
 from kertl.evaluation._pictures import labelled_folder, pictures_of
 from kertl.evaluation._predict import asked
 from kertl.evaluation._thresholds import thresholds_of
@@ -69,6 +69,7 @@ def evaluate(
     Raises:
         DataError: If the data have a class that the model does not know, lack a target, or are of another task, or
             images cannot be converted to the form that the model takes.
+        WeightsError: If a weight of the model is NaN or infinite.
         ValueError: If the part is empty, there are no labels, or the model knows no class names and has another number
             of outputs than the data have classes.
 
@@ -80,6 +81,8 @@ def evaluate(
         >>> sorted(kertl.evaluate(model, data, part="train"))[:3]
         ['accuracy', 'balanced_accuracy', 'classes']
     """
+    if predictions is None:
+        refuse_nan(model)
     images, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
     pictures = labelled_folder(model, images) if isinstance(images, str | Path) else pictures_of(model, images, part)
     options: dict[str, Any] = {"views": views, "augment": augment, "seed": seed}
@@ -98,7 +101,7 @@ def evaluate(
             raise complain("data", "images with their labels", data)
         task = task_named(task_of(model))
         own = pictures.class_names if task.name != "regression" and isinstance(pictures, ForeignBatches) else None
-        names = names_of(model, own) if own else output_names(model)
+        names = output_names(model, own or None)
         truth = truth_of(task, y, names, len(said), own)
     said = checked_predictions(model, said, len(truth))
     asked_of = np.arange(len(names)) if task.one_class or not own else _places(own, names)

@@ -28,7 +28,7 @@ def matched(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
     """
     if dataset.labels is None:
         raise complain("data", "a dataset that has labels", dataset)
-    names = names_of(model, dataset.class_names)
+    names = output_names(model, dataset.class_names)
     task = task_named(task_of(model, dataset.task))
     labelled = dataset.relabelled(names, task.name)
     outputs = task.outputs(len(names))
@@ -41,11 +41,19 @@ def matched(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
     return labelled
 
 
-def names_of(model: keras.Model, own: Sequence[str]) -> list[str]:
-    """The classes or targets of a model; if it does not know their names, those of the data, which is logged."""
+def output_names(model: keras.Model, own: Sequence[str] | None = None) -> list[str]:
+    """The names of a model's classes or targets.
+
+    Args:
+        model: Any model.
+        own: Those of the data, which are taken if the model does not know its own, which is logged; without them it has
+            numbers.
+    """
     info = model_info(model)
     if info is not None and info.class_names:
         return list(info.class_names)
+    if own is None:
+        return [str(number) for number in range(task_named(task_of(model)).most or model.output_shape[-1])]
     _logger.warning(
         "%r does not know the names of its classes, so those of the data are taken in their order: %s. "
         "`kertl.load` knows the names that `kertl.save` wrote; `keras.models.load_model` does not.",

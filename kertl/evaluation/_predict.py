@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from kertl._checks import complain, integer
+from kertl.backbones import refuse_nan
 from kertl.callbacks import EpochSeeds
 from kertl.data import ImageDataset, data_errors
 from kertl.data import augment as augmentation
@@ -41,6 +42,7 @@ def predict(
     Raises:
         DataError: If an image cannot be read, arrays do not hold 0..255, or images in memory were resized in another
             way than the model's.
+        WeightsError: If a weight of the model is NaN or infinite.
         ValueError: If an argument is outside its range, or the part is empty.
 
     Example:
@@ -49,6 +51,7 @@ def predict(
         >>> kertl.predict(model, np.zeros((32, 32, 3), "uint8")).shape
         (1, 2)
     """
+    refuse_nan(model)
     return asked(model, pictures_of(model, data, part), views=views, augment=augment, seed=seed)[0]
 
 

@@ -3,7 +3,7 @@
 from kertl.features._batches import EpochFitter, FeatureBatches, feature_batches
 from kertl.features._extract import extract
 from kertl.features._features import Features
-from kertl.features._plan import Plan, plan, plan_of
+from kertl.features._plan import Plan, forward_seconds, plan, plan_of, span
 from kertl.features._versions import all_versions, judged_batches, training_batches
 
 __all__ = [
@@ -14,8 +14,10 @@ __all__ = [
     "all_versions",
     "extract",
     "feature_batches",
+    "forward_seconds",
     "judged_batches",
     "plan",
     "plan_of",
+    "span",
     "training_batches",
 ]

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
-import json
 import logging
 import weakref
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from kertl.features._engines import Engine, keras_engine
 from kertl.features._openvino import OpenVinoEngine, obstacle
 from kertl.model import computing_in
-from kertl.run_files import write_json
+from kertl.run_files import read_json, write_json
 
 _logger = logging.getLogger(__name__)
 
@@ -153,7 +152,7 @@ def _recorded(record: Path | None) -> Choice | None:
     if record is None or not record.exists():
         return None
     try:
-        choice = Choice(**json.loads(record.read_text(encoding="utf-8")))
+        choice = Choice(**read_json(record))
     except (ValueError, TypeError):  # damaged: the rule is asked again
         return None
     return choice if choice.name in ("keras", "openvino") else None

@@ -8,6 +8,7 @@ import keras
 
 from kertl._checks import complain, integer, one_of
 from kertl._transformations import checked_augment
+from kertl.backbones import refuse_nan
 from kertl.errors import DataError
 from kertl.features._features import Features
 from kertl.features._job import Augmentation, Job
@@ -64,6 +65,7 @@ def extract(
     Raises:
         ValueError: If an argument is outside its range, `at` leaves nothing to extract, or the features do not fit.
         TypeError: If `data` is not of an accepted type.
+        WeightsError: If a weight of the model is NaN or infinite.
         DataError: If the data cannot be used; the message says why.
 
     Example:
@@ -78,6 +80,7 @@ def extract(
     if cache_bytes is not None:
         integer("cache_bytes", cache_bytes, at_least=0)
     one_of("verbose", verbose, ("auto", True, False))
+    refuse_nan(model)
     chain = find_chain(model)
     first = chain.first_trained(at)
     if first == 0:

@@ -25,6 +25,8 @@ from kertl.model import computing_in, cut
 
 _SHARD_BYTES = 1 << 26
 """The most that is held back before it is written, over all versions."""
+_SHARD_IMAGES = 100_000
+"""The most images that are, so that the list of them stays short."""
 _SHARD_SECONDS = 30.0
 """How long it is held back at most, which is what a kill can cost."""
 
@@ -151,7 +153,7 @@ class _Writer:
         self._stores, self._layout, self._digests = stores, layout, digests
         self._kept: list[list[np.ndarray]] = [[] for _ in stores]
         self._images: list[list[np.ndarray]] = [[] for _ in stores]
-        self._since, self._bytes = time.monotonic(), 0
+        self._since, self._bytes, self._count = time.monotonic(), 0, 0
 
     def put(self, version: int, rows: np.ndarray, outputs: list[np.ndarray]) -> None:
         """Add a version of a batch."""
@@ -159,7 +161,9 @@ class _Writer:
         self._kept[version].append(packed)
         self._images[version].append(rows)
         self._bytes += packed.nbytes
-        full = self._bytes >= _SHARD_BYTES or time.monotonic() - self._since >= _SHARD_SECONDS
+        self._count += len(rows) if version == 0 else 0
+        many = self._bytes >= _SHARD_BYTES or self._count >= _SHARD_IMAGES
+        full = many or time.monotonic() - self._since >= _SHARD_SECONDS
         if full and version == len(self._stores) - 1:
             self.flush()
 
@@ -170,7 +174,7 @@ class _Writer:
                 store.write(self._digests[np.concatenate(images)], np.concatenate(kept))
             kept.clear()
             images.clear()
-        self._since, self._bytes = time.monotonic(), 0
+        self._since, self._bytes, self._count = time.monotonic(), 0, 0
 
 
 def batch_size() -> int:

@@ -67,7 +67,7 @@ class Plan:
         kept = f"{readable(self.bytes_per_image)} each at the boundary: {readable(self.bytes_needed)}"
         free = f"{readable(self.memory_free)} of memory free{disk}"
         speed = f"the frozen part runs at {self.images_per_second:,.0f} images/s"
-        cached, live = _span(self.seconds_cached), _span(self.seconds_live)
+        cached, live = span(self.seconds_cached), span(self.seconds_live)
         return [
             f"{self.images} images{versions}, {kept} ({free})",
             f"{speed}; {self.epochs} epochs take about {cached} on cached features, {live} on images",
@@ -100,7 +100,7 @@ def plan(
 
     `cache="auto"` caches them if augmented versions are used more than once each (more epochs than versions), training
     does not need new images in each epoch (augmentation without versions), and they fit into memory, or else into
-    `cache_dir`. How many trainings share them makes no difference, so that each trains on what it would alone.
+    `cache_dir`. However many trainings share them, the choice is the same, so that each trains as it would alone.
 
     Args:
         prefix: The frozen part.
@@ -217,6 +217,19 @@ def _place(needed: int, cache_bytes: int | None, memory: int, disk: int | None) 
     return "live", f"they take {readable(needed)}, and neither memory nor disk has room"
 
 
+def forward_seconds(prefix: keras.Model, image_shape: Sequence[int]) -> float:
+    """Seconds per image of a forward pass on this machine, measured in about a second or in two passes of one image.
+
+    Args:
+        prefix: The frozen part.
+        image_shape: Shape of one image.
+    """
+    alone = _timed(prefix, keras.ops.zeros((1, *image_shape), prefix.inputs[0].dtype))
+    if alone * _MEASURED > 0.5:
+        return alone
+    return _timed(prefix, keras.ops.zeros((_MEASURED, *image_shape), prefix.inputs[0].dtype)) / _MEASURED
+
+
 def _seconds(
     prefix: keras.Model, suffix: keras.Model, shape: tuple[int, ...], shapes: Sequence[tuple[int, ...]]
 ) -> tuple[float, float]:
@@ -238,7 +251,8 @@ def _timed(model: Any, inputs: Any) -> float:
     return spent
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """A time in words, in the unit that suits it."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

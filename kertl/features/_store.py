@@ -10,8 +10,8 @@ import functools
 import hashlib
 import io
 import itertools
-import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from kertl.errors import DataError
 from kertl.features._layout import DTYPES, Layout
-from kertl.run_files import remove_partial, replace_file, write_json
+from kertl.run_files import read_json, remove_partial, replace_file, write_json
 
 _logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class Store:
     def _read(self, manifest: Path) -> _Shard | None:
         """The shard of a manifest; a manifest that is not as it was written is removed."""
         try:
-            value = json.loads(manifest.read_text(encoding="utf-8"))
+            value = read_json(manifest)
             images = np.array([bytes.fromhex(digest) for digest in value["images"]], "S32")
             described = {name: value[name] for name in self._described()}
             if described != self._described() or _stem(value["sha256"], images) != manifest.stem:
@@ -198,9 +198,11 @@ class Store:
             return True
         shard = self._shards[stem]
         digest = hashlib.sha256()
+        size = len(_header(len(shard.images), self.layout)) + len(shard.images) * self.layout.row_bytes
         with contextlib.suppress(FileNotFoundError), shard.path.open("rb") as file:
-            for block in iter(functools.partial(file.read, _BLOCK), b""):
-                digest.update(block)
+            if os.fstat(file.fileno()).st_size == size:
+                for block in iter(functools.partial(file.read, _BLOCK), b""):
+                    digest.update(block)
         if digest.hexdigest() == shard.sha256:
             self._sound.add(stem)
             return True

@@ -8,7 +8,7 @@ import keras
 
 import kertl
 from kertl._checks import complain, integer, number, one_of
-from kertl.backbones import load_backbone
+from kertl.backbones import load_backbone, refuse_nan
 from kertl.data import RESIZE
 from kertl.heads import Head
 from kertl.model._info import ModelInfo, set_model_info
@@ -59,7 +59,7 @@ def build(
     Raises:
         ValueError: If neither or both of `num_classes` and `class_names` are given, one is out of range, or
             `target_scaling` does not go with the task.
-        WeightsError: If weights are not available or do not fit.
+        WeightsError: If weights are not available or do not fit, or one is NaN or infinite.
 
     Example:
         >>> import kertl
@@ -80,6 +80,7 @@ def build(
     model = keras.Model(loaded.input, answers, name=f"{loaded.backbone_name}_{task}")
     if not isinstance(head, Head | None):
         _check_activation(model, chosen_task)
+    refuse_nan(model)
     info = ModelInfo(task, tuple(class_names or ()), loaded.backbone_name, kertl.__version__, resize=resize)
     return set_model_info(model, info)
 

@@ -55,7 +55,7 @@ def load(path: str | Path) -> keras.Model:
 
     Raises:
         WeightsError: If there is no such file or Keras cannot load it; Keras' safe mode stays on. If it would become
-            huge when it is read, a weight is NaN, or what is noted does not go with the model's outputs.
+            huge when it is read, a weight is NaN or infinite, or what is noted does not go with the model's outputs.
         ImportError: If the model holds layers of KerasHub or KerasCV, and that package is missing; the message names
             the command that installs it.
 

@@ -152,7 +152,7 @@ def baselines(
 
     Raises:
         ValueError: If there is no such boundary, no validation set, or images do not have one class each.
-        WeightsError: If a weight of the model is NaN.
+        WeightsError: If a weight of the model is NaN or infinite.
 
     Example:
         >>> import numpy as np, kertl

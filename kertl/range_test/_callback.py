@@ -31,7 +31,8 @@ class LRRangeTest(Ramp):
         start: Lowest learning rate; > 0.
         end: Highest learning rate; > start.
         steps: Optimizer steps from `start` to `end`; >= 20. If `fit` goes through fewer batches, it is as many steps as
-            these, which is logged; raise its `epochs` for more.
+            these, which is logged, since a callback cannot make `fit` use its data again: raise its `epochs` for more,
+            or call `kertl.lr_range_test`, which does.
         ramp: "exponential" or "linear".
         smoothing: s; 0 <= smoothing < 1.
         divergence: The test stops when the smoothed loss is this many times its best; > 1. It also stops at a loss that

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from kertl._checks import complain, integer
+from kertl.backbones import refuse_nan
 from kertl.callbacks import EpochSeeds
 from kertl.data import ImageData, ImageDataset, data_errors
 from kertl.hardware import scope_of
@@ -57,6 +58,7 @@ def lr_range_test(
 
     Raises:
         ValueError: If an argument is outside the range given above, or the model's task is not known.
+        WeightsError: If a weight of the model is NaN or infinite.
         DataError: If an image of the data can no longer be read.
 
     Example:
@@ -78,6 +80,7 @@ def lr_range_test(
     integer("seed", seed, at_least=0)
     integer("batch_size", batch_size, at_least=1)
     steps = Ramp(**ramp).steps
+    refuse_nan(model)
     runs = []
     with scope_of(model), data_errors(data if isinstance(data, ImageDataset) else None):
         trained = model if model.compiled else _compiled(model)

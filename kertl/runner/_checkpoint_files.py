@@ -1,17 +1,16 @@
 """The files of checkpoints: numbered, each with its checksum in its name, the last two kept."""
 
-import hashlib
 import json
 import logging
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kertl._checks import parse_json
 from kertl.errors import RunError
-from kertl.run_files import remove_partial, replace_file
+from kertl.run_files import read_arrays, remove_partial, replace_file, sha256_of
 
 _logger = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ class CheckpointFiles:
         Raises:
             RunError: If it cannot be written; the files before are untouched and the message names the last of them.
         """
-        number = 1 + max((_number(path) for path in self._files()), default=0)
+        number = 1 + max((_number(path) for path in self.paths()), default=0)
         arrays: dict[str, np.ndarray] = {}
         text = json.dumps(_packed(value, arrays))
 
@@ -61,7 +60,7 @@ class CheckpointFiles:
             self._kept = kept
             raise RunError(f"{error} {self.hint()}") from error
         self._kept = self._kept[-_KEPT:]
-        for path in self._files():
+        for path in self.paths():
             if path not in self._kept:
                 path.unlink(missing_ok=True)
         return self._kept[-1]
@@ -76,12 +75,12 @@ class CheckpointFiles:
         """
         if self.folder.is_dir():
             remove_partial(self.folder)
-        files = sorted(self._files(), key=_number, reverse=True)
+        files = sorted(self.paths(), key=_number, reverse=True)
         damaged = []
         for path in files:
             try:
                 value = _read(path)
-            except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            except (OSError, ValueError, KeyError, TypeError) as error:
                 damaged.append(path.name)
                 _logger.warning("%s is damaged and skipped: %s", path, error)
                 continue
@@ -100,7 +99,7 @@ class CheckpointFiles:
             return "There is no checkpoint yet."
         return f"The last good checkpoint is {self.newest.name!r}; the same call resumes from there."
 
-    def _files(self) -> list[Path]:
+    def paths(self) -> list[Path]:
         return [path for path in self.folder.glob("checkpoint-*.npz") if _NAME.fullmatch(path.name)]
 
 
@@ -109,9 +108,8 @@ def _read(path: Path) -> Any:
     found = _digest(path)
     if parts is None or found != parts[2]:
         raise ValueError(f"its SHA-256 begins with {found}, which is not the one in its name")
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    return _unpacked(json.loads(str(arrays["state"])), arrays)
+    arrays = read_arrays(path)
+    return _unpacked(parse_json(str(arrays["state"])), arrays)
 
 
 def _number(path: Path) -> int:
@@ -119,8 +117,7 @@ def _number(path: Path) -> int:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return sha256_of(path)[:16]
 
 
 def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:

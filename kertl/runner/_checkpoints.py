@@ -130,7 +130,7 @@ class Checkpoints(keras.callbacks.Callback):
             values[len(values) - len(metrics) :] = metrics
         position = Position(self._stage, len(self._journal.rows), self._batch, bool(self.model.stop_training))
         states = [(type(callback).__name__, get_state(callback)) for callback in self._callbacks]
-        return Snapshot(position, list(self._journal.rows), values, states)
+        return Snapshot(position, list(self._journal.rows), values, states, dict(self._journal.choices))
 
     def _write(self, metrics: Sequence[np.ndarray] | None = None) -> None:
         if self._journal.files is not None:

@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from kertl.errors import RunError
 from kertl.groups import find_chain
 from kertl.model import MODEL_FILE, architecture, save
 from kertl.recipe import Recipe
-from kertl.run_files import remove_partial, replace_file, write_json, write_text
+from kertl.run_files import read_arrays, read_json, read_text, replace_file, sha256_of, write_json, write_text
 from kertl.runner._checkpoint_files import CheckpointFiles
 from kertl.runner._lock import locked
 
@@ -30,6 +29,13 @@ _logger = logging.getLogger(__name__)
 
 RECIPE, DATA, BATCHES, ARCHITECTURE = "recipe.json", "data.csv", "data.json", "model.json"
 HISTORY, METRICS, CHOICES, START = "history.csv", "metrics.json", "choices.json", "start.npz"
+SUMS = "SHA256SUMS"
+"""Written last: the checksums of what a finished run gives, as `sha256sum --check` reads them."""
+_LARGEST_METRICS = 16 * 2**20
+_LONGEST_SHOWN = 2**20
+_RESULTS = (HISTORY, METRICS, MODEL_FILE)
+_AGAIN = "Remove it; the same call then resumes from the last checkpoint and writes it again."
+_RESTORE = "Restore it, or remove the directory to begin again."
 
 
 class RunDirectory:
@@ -53,7 +59,7 @@ class RunDirectory:
     @property
     def finished(self) -> bool:
         """Whether it holds a finished run."""
-        return self.path is not None and (self.path / METRICS).is_file() and (self.path / MODEL_FILE).is_file()
+        return self.path is not None and all((self.path / name).is_file() for name in (*_RESULTS, SUMS))
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -66,7 +72,6 @@ class RunDirectory:
             yield
             return
         with locked(self.path):
-            remove_partial(self.path)
             yield
 
     @property
@@ -79,9 +84,11 @@ class RunDirectory:
 
         Raises:
             RunError: If it holds a run of another recipe, of other data, or of another model; the difference is shown.
+                If there is something to resume or to read, and one of these files is missing.
         """
-        if self.path is None:
+        if self.path is None or self.checkpoints is None:
             return {}
+        begun = self.finished or bool(self.checkpoints.paths())
         now = {
             RECIPE: recipe.to_json(),
             DATA: data.csv_text(),
@@ -89,7 +96,13 @@ class RunDirectory:
             ARCHITECTURE: _described(model),
         }
         for (name, text), what in zip(now.items(), ("recipe", "data", "batches", "model"), strict=True):
-            _refuse_other(self.path / name, text, what, _files_that_differ if name == DATA else _lines_that_differ)
+            if (self.path / name).exists():
+                _refuse_other(self.path / name, text, what, _files_that_differ if name == DATA else _lines_that_differ)
+            elif begun:
+                raise RunError(
+                    f"`run_dir` must be a new directory, or one that says what was run. Received: "
+                    f"run_dir={str(self.path)!r}, without its {name}. {_RESTORE}"
+                )
         return now
 
     def begin(self, recipe: Recipe, data: ImageData, model: keras.Model) -> Any:
@@ -102,10 +115,11 @@ class RunDirectory:
             return None
         now = self.refuse_other(recipe, data, model)
         last = self.checkpoints.read()
-        if last is None and (self.path / HISTORY).exists():
+        there = [name for name in (HISTORY, METRICS) if (self.path / name).exists()]
+        if last is None and there:
             raise RunError(
                 f"`run_dir` must be a new directory, or have a checkpoint to resume from. Received: "
-                f"run_dir={str(self.path)!r}, with a {HISTORY} and no checkpoint. Restore its checkpoints/, or "
+                f"run_dir={str(self.path)!r}, with a {there[0]} and no checkpoint. Restore its checkpoints/, or "
                 f"remove the directory to begin again."
             )
         self._check_space(model)
@@ -124,26 +138,25 @@ class RunDirectory:
                 f"Received: run_dir={str(self.path)!r}, with {free / 1e6:,.0f} MB. Make room, or choose another disk."
             )
 
-    def start_weights(self, model: keras.Model) -> list[np.ndarray]:
+    def start_weights(self, model: keras.Model, *, resumes: bool) -> list[np.ndarray]:
         """The weights that the run began with; a run that resumes has stored them.
 
         Raises:
-            RunError: If the stored weights are damaged.
+            RunError: If the stored weights are missing, damaged, or of another model.
         """
         if self.path is None:
             return list(model.get_weights())
         file = self.path / START
-        if not file.exists():
+        if not file.exists() and not resumes:
             kept = {str(place): value for place, value in enumerate(model.get_weights())}
             replace_file(file, lambda beside: np.savez(beside, **kept))
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                return [archive[str(place)] for place in range(len(archive.files))]
-        except (ValueError, OSError, zipfile.BadZipFile) as error:
-            raise RunError(
-                f"{str(file)!r} must hold the weights that the run began with. Received: {error}. Restore it, or "
-                f"remove the directory to begin again."
-            ) from error
+        with _readable(file, "the weights that the run began with", _RESTORE):
+            arrays = read_arrays(file)
+            found = [arrays[str(place)] for place in range(len(arrays))]
+            shapes, own = [value.shape for value in found], [tuple(weight.shape) for weight in model.weights]
+            if shapes != own:
+                raise ValueError(f"{len(shapes)} arrays that are not the {len(own)} weights of the model")
+            return found
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the epochs so far, a row each."""
@@ -160,14 +173,26 @@ class RunDirectory:
         """The rows that `write_history` wrote in a run of `recipe`; numbers are numbers again."""
         if self.path is None:
             return []
-        with (self.path / HISTORY).open(newline="", encoding="utf-8") as file:
-            rows = [{name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
-        return [{**row, "at": recipe.stages[row["stage"]].at} for row in rows]
+        with _readable(self.path / HISTORY, "the epochs of a run", _AGAIN):
+            table = csv.DictReader(io.StringIO(read_text(self.path / HISTORY), newline=""))
+            rows = [{name: _value(name, text) for name, text in row.items()} for row in table]
+            return [{**row, "at": recipe.stages[row["stage"]].at} for row in rows]
 
     def read_choices(self) -> dict[str, Any]:
-        """What a run that resumes has chosen for each stage."""
+        """What a run that resumes has chosen for each stage.
+
+        Raises:
+            RunError: If the file holds something else.
+        """
         file = None if self.path is None else self.path / CHOICES
-        return dict(json.loads(file.read_text(encoding="utf-8"))) if file and file.is_file() else {}
+        if file is None or not file.exists():
+            return {}
+        advice = "Remove it; the same call then takes what the last checkpoint says, or chooses again if there is none."
+        with _readable(file, "what was chosen for each stage, as JSON", advice):
+            choices = read_json(file)
+            if not isinstance(choices, dict) or not all(isinstance(choice, dict) for choice in choices.values()):
+                raise ValueError("JSON of another form")
+            return choices
 
     def write_choices(self, choices: Mapping[str, Any]) -> None:
         """Write what is chosen, before it is acted on."""
@@ -180,31 +205,61 @@ class RunDirectory:
             save(model, self.path / MODEL_FILE)
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Write the metrics, which ends the run."""
+        """Write the metrics, and the checksums of what the run gives, which ends it."""
         if self.path is not None:
             write_json(self.path / METRICS, metrics)
+            write_text(self.path / SUMS, "".join(f"{sha256_of(self.path / name)}  {name}\n" for name in _RESULTS))
+
+    def read_metrics(self, outputs: int) -> dict[str, Any]:
+        """The metrics of a finished run, whose model has so many outputs.
+
+        Raises:
+            RunError: If the file holds something else.
+        """
+        file = Path(str(self.path)) / METRICS
+        with _readable(file, "the metrics of a run, as JSON", _AGAIN):
+            # A number for each pair of classes, validation and test.
+            return dict(read_json(file, _LARGEST_METRICS + 50 * outputs**2))
+
+    def check_sums(self) -> None:
+        """Check that what a finished run gave is as it was written.
+
+        Raises:
+            RunError: If a file has changed since.
+        """
+        folder = Path(str(self.path))
+        with _readable(folder / SUMS, "the checksums of a finished run", _AGAIN):
+            told = {
+                name: digest for digest, name in (line.split("  ") for line in read_text(folder / SUMS).splitlines())
+            }
+            if told.keys() != set(_RESULTS):
+                raise ValueError(f"checksums of {sorted(told)}")
+        for name in _RESULTS:
+            with _readable(folder / name, "what the run wrote", _AGAIN):
+                if (found := sha256_of(folder / name)) != told[name]:
+                    raise ValueError(f"a file with the SHA-256 {found}, which is not the one in {SUMS}")
 
 
-def read_metrics(path: Path) -> dict[str, Any]:
-    """The metrics of a finished run.
+@contextmanager
+def _readable(file: Path, what: str, advice: str) -> Iterator[None]:
+    """Name the file, and say what to do, if it cannot be read.
 
     Raises:
-        RunError: If the file holds something else.
+        RunError: If so.
     """
-    file = path / METRICS
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise RunError(
-            f"{str(file)!r} must hold the metrics of a run, as JSON. Received: {error}. Remove it; the same call then "
-            f"resumes from the last checkpoint and writes it again."
-        ) from error
+        yield
+    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+        told = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise RunError(f"{str(file)!r} must hold {what}. Received: {told}. {advice}") from error
 
 
 def _refuse_other(file: Path, now: str, what: str, differences: Callable[[str, str], list[str]]) -> None:
-    if not file.exists():
-        return
-    before = file.read_text(encoding="utf-8", errors="surrogateescape")
+    size, own = file.stat().st_size, len(now.encode("utf-8", "surrogateescape"))
+    if size > 10 * own + _LONGEST_SHOWN:
+        before, differences = "", lambda before, now: [f"it has {size:,} bytes, not {own:,}"]
+    else:
+        before = file.read_bytes().decode("utf-8", "surrogateescape")
     if before == now:
         return
     lines = [line if len(line) < 200 else f"{line[:199]}…" for line in differences(before, now)]
@@ -237,7 +292,10 @@ def _lines_that_differ(before: str, now: str) -> list[str]:
 
 def _files_that_differ(before: str, now: str) -> list[str]:
     """Each image that is new, gone or changed, and how."""
-    old, new = ({row["file"]: row for row in csv.DictReader(io.StringIO(text))} for text in (before, now))
+    try:
+        old, new = ({row["file"]: row for row in csv.DictReader(io.StringIO(text))} for text in (before, now))
+    except (KeyError, csv.Error):  # damaged
+        return _lines_that_differ(before, now)
     lines = [f"{file!r} is gone" for file in old if file not in new]
     for file, row in new.items():
         if file not in old:

@@ -25,7 +25,7 @@ from kertl.results import plain
 from kertl.runner._auto import AutoRecipe, choose_recipe
 from kertl.runner._best_stage import BestStage
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
-from kertl.runner._directory import RunDirectory, read_metrics
+from kertl.runner._directory import RunDirectory
 from kertl.runner._journal import Journal, Snapshot
 from kertl.runner._run import Run, StageValue
 from kertl.runner._signals import Stop, stopping
@@ -67,9 +67,9 @@ def fine_tune(
             classes, and what `kertl.baselines` finds by depth. The reasons are shown, and written to choices.json
             before anything is trained.
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,
-            history.csv, metrics.json, model.keras, checkpoints/, features/ and tensorboard/. A run that was interrupted
-            there resumes from its last checkpoint, and ends with the weights, bit for bit, that it would have had; a
-            finished one is read, and nothing is trained.
+            history.csv, metrics.json, model.keras, SHA256SUMS, checkpoints/, features/ and tensorboard/. A run that was
+            interrupted there resumes from its last checkpoint, and ends with the weights, bit for bit, that it would
+            have had; a finished one is read, and nothing is trained.
         cache_dir: Where features are cached, for all runs that share them; None for features/ in `run_dir`.
         precision: "float32", "mixed_bfloat16" or "mixed_float16", instead of the recipe's own. Weights, and the model
             afterwards, are still float32.
@@ -88,10 +88,10 @@ def fine_tune(
 
     Raises:
         ValueError: If model and data do not go together, or the recipe names an unknown boundary.
-        WeightsError: If a weight of the model is NaN.
+        WeightsError: If a weight of the model is NaN or infinite.
         RunError: If `run_dir` holds a run of another recipe, of other data, of another model or with other callbacks;
-            the message shows the difference. If another process uses it, it cannot be written to, or its checkpoints
-            are damaged. If memory runs out.
+            the message shows the difference. If another process uses it, it cannot be written to, or a file that the
+            run needs is damaged. If memory runs out.
         DivergedError: If a loss became NaN or infinite; `model` and model.keras hold the best weights so far.
 
     Example:
@@ -134,7 +134,7 @@ def fine_tune(
             _logger.warning("%s resumes from its last checkpoint: %s.", directory.path, snapshot.position)
         files = directory.checkpoints
         with stopping(files.hint) if files else nullcontext(Stop()) as stop, flags_kept(model):
-            journal = Journal(directory, snapshot.rows if snapshot else (), stop, checkpoint_seconds)
+            journal = Journal(directory, snapshot, stop, checkpoint_seconds)
             learner = Learner.of(model, data.task)
             stages, predictions = _train(learner, data, recipe, journal, snapshot, callbacks, verbose)
             if task_named(data.task).has_thresholds and data.validation is not None:
@@ -143,6 +143,7 @@ def fine_tune(
                 name: evaluate(model, getattr(data, name), predictions=found) for name, found in predictions.items()
             }
             ends = tuple(stages.values)
+            directory.write_history(journal.rows)
             directory.write_model(model)
             directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends)})
     return Run(model, recipe, tuple(journal.rows), metrics, directory.path, stages.best or 0, ends)
@@ -287,11 +288,12 @@ def _check_task(model: keras.Model, data: ImageData) -> None:
 
 def _finished_run(model: keras.Model, recipe: Recipe, directory: RunDirectory) -> Run:
     path = Path(str(directory.path))
+    directory.check_sums()
     saved = load(path)
     model.set_weights(saved.get_weights())
     if (info := model_info(saved)) is not None:
         set_model_info(model, info)
-    metrics = read_metrics(path)
+    metrics = directory.read_metrics(model.output_shape[-1])
     parts: dict[str, Any] = {name: metrics[name] for name in ("validation", "test") if name in metrics}
     rows = directory.read_history(recipe)
     ends = tuple(StageValue(**one) for one in metrics.get("stages", ()))

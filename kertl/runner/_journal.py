@@ -3,13 +3,14 @@
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from kertl.errors import RunError
 from kertl.runner._directory import RunDirectory
 from kertl.runner._signals import Stop
 
@@ -47,6 +48,8 @@ class Snapshot:
     """All variables: weights, moments, step count, random generators, metrics."""
     callbacks: Sequence[tuple[str, Any]]
     """Class and state of each callback."""
+    choices: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What was chosen for the stages so far."""
 
     def give_weights(self, model: keras.Model) -> None:
         """Restore the variables of the whole model; the trainer restores the rest."""
@@ -59,8 +62,18 @@ class Snapshot:
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> "Snapshot":
-        """From what `CheckpointFiles` read."""
-        return cls(**{**values, "position": Position(**values["position"])})
+        """From what `CheckpointFiles` read.
+
+        Raises:
+            RunError: If it is something else.
+        """
+        try:
+            return cls(**{**values, "position": Position(**values["position"])})
+        except (TypeError, KeyError) as error:
+            raise RunError(
+                f"A checkpoint must hold what this version of kertl writes. Received: {error}. Resume with the version "
+                f"that began the run, or remove the directory to begin again."
+            ) from error
 
 
 class Journal:
@@ -68,18 +81,22 @@ class Journal:
 
     Args:
         directory: Where to write.
-        rows: The metrics of the epochs so far.
+        snapshot: Where to resume; None begins the run.
         stop: Whether to stop.
         every: Seconds between two checkpoints in mid-epoch. Writing takes at most 3 % of the time, so checkpoints may
             be further apart, those at the ends of epochs too; 0 writes after each batch, however long it takes.
     """
 
-    def __init__(self, directory: RunDirectory, rows: Sequence[dict[str, Any]], stop: Stop, every: float) -> None:
-        self.rows = list(rows)
+    def __init__(self, directory: RunDirectory, snapshot: Snapshot | None, stop: Stop, every: float) -> None:
+        self.rows = list(snapshot.rows) if snapshot else []
         self.stop = stop
         self.files = directory.checkpoints
-        self.choices = directory.read_choices()
-        self._directory, self._every = directory, every
+        # The checkpoint has them too, so that nothing is chosen anew where the file is gone.
+        found = directory.read_choices()
+        self.choices = {**found, **(snapshot.choices if snapshot else {})}
+        if self.choices != found:
+            directory.write_choices(self.choices)
+        self._directory, self._every, self._resumes = directory, every, snapshot is not None
         self._begun = self._last = time.monotonic()
         self._spent = self._longest = 0.0
 
@@ -95,7 +112,7 @@ class Journal:
 
     def start_weights(self, model: keras.Model) -> list[np.ndarray]:
         """The weights that the run began with; to be read before a resumed run restores its state."""
-        return self._directory.start_weights(model)
+        return self._directory.start_weights(model, resumes=self._resumes)
 
     def choose(self, stage: int, choice: dict[str, Any]) -> None:
         """Write what is chosen for a stage."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from kertl.errors import RunError
+from kertl.run_files import remove_partial
 
 _LOCK = ".lock"
 # Apart from the lock, which other processes cannot read on Windows while it is held.
@@ -17,7 +18,9 @@ _HOLDER = ".lock-holder"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock the folder for this process; the system releases it when the process ends, however it ends.
+    """Lock the folder for this process, and remove what a killed one left half-written there.
+
+    The system releases the lock when the process ends, however it ends.
 
     Raises:
         RunError: If another process has it, or it cannot be made or written to.
@@ -35,6 +38,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise _not_writable(folder, error) from error
     try:
         try:
+            remove_partial(folder)
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         except OSError as error:
             raise _not_writable(folder, error) from error

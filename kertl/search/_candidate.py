@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from kertl._checks import complain
+from kertl._checks import complain, parse_json
 from kertl.heads import Head
 from kertl.recipe import Recipe
 
@@ -51,7 +51,7 @@ class Candidate:
         Raises:
             ValueError: If the text is not what `to_json` gives.
         """
-        values: dict[str, Any] = json.loads(text)
+        values: dict[str, Any] = parse_json(text)
         try:
             head = Head(**values["head"])
             return cls(values["backbone"], Recipe.from_json(json.dumps(values["recipe"])), head)

@@ -6,7 +6,6 @@ cannot be read is named, and its content is recovered from the other files as fa
 
 import copy
 import functools
-import json
 import logging
 import warnings
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from kertl._checks import one_of
-from kertl.run_files import write_json
+from kertl.run_files import read_json, write_json
 
 _logger = logging.getLogger(__name__)
 
@@ -96,9 +95,10 @@ class Durable(keras_tuner.Oracle):
 
     def reload(self) -> None:
         """Restore the state from the files; a trial that was being trained, or cannot be read, is trained again."""
-        state = _read(Path(self._get_oracle_fname()), json.loads)
+        wanted = self.get_state()
+        state = _read(Path(self._get_oracle_fname()), lambda state: {name: state[name] for name in wanted})
         files = sorted(Path(self._project_dir).glob("trial_*/trial.json"))
-        found = {file.parent.name.removeprefix("trial_"): _read(file, _trial_of) for file in files}
+        found = {file.parent.name.removeprefix("trial_"): _read(file, Trial.from_state) for file in files}
         values = state["values"] if state else {name: {} for name in found}
         state = state or self._state_from([trial for trial in found.values() if trial])
         space = keras_tuner.HyperParameters.from_config(copy.deepcopy(state["hyperparameters"]))  # which it changes
@@ -136,14 +136,10 @@ def _without_file(name: str, space: keras_tuner.HyperParameters, values: dict[st
     return Trial(hyperparameters, name, status="FAILED", message="Its trial.json and the oracle.json are damaged.")
 
 
-def _trial_of(text: str) -> Trial:
-    return Trial.from_state(json.loads(text))
-
-
-def _read(path: Path, read: Callable[[str], Any]) -> Any:
-    """The content of a file; None if it does not exist or is damaged, in which case it is logged and renamed."""
+def _read(path: Path, made: Callable[[Any], Any]) -> Any:
+    """What is made of a JSON file; None if it does not exist or is damaged, in which case it is logged and renamed."""
     try:
-        return read(path.read_text(encoding="utf-8"))
+        return made(read_json(path))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -14,7 +14,7 @@ from kertl.errors import RunError
 from kertl.heads import Head
 from kertl.recipe import Recipe
 from kertl.results import LEFT_OUT, Result, called, plain, table_text
-from kertl.run_files import write_text
+from kertl.run_files import read_json, read_text, write_text
 from kertl.search._candidate import Candidate
 from kertl.search._hypermodel import SPREAD
 from kertl.search._importance import Importance, importance_of
@@ -114,7 +114,7 @@ class SearchResult(Result):
         """
         path = self.folder / f"trial_{name}" / CANDIDATE
         try:
-            return Candidate.from_json(path.read_text(encoding="utf-8"))
+            return Candidate.from_json(read_text(path))
         except (OSError, ValueError) as error:
             raise RunError(f"{str(path)!r} must say what trial {name} trained, but cannot be read: {error}") from error
 
@@ -188,9 +188,9 @@ def read(folder: str | Path) -> SearchResult:
     """
     folder = Path(folder)
     try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        settings = read_json(folder / SETTINGS)
         objective, direction = settings["objective"], settings["direction"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{str(folder)!r} must hold a search: its {SETTINGS} cannot be read ({error}).") from error
     trials = [_trial(path, objective) for path in folder.glob("trial_*/trial.json")]
     sign = 1 if direction == "min" else -1
@@ -222,30 +222,39 @@ def described(values: dict[str, Any]) -> str:
 def _again(path: Path) -> tuple[float | None, ...]:
     """The values in again.json; none if it does not exist or is damaged, so that the trial is trained again."""
     try:
-        return tuple(json.loads(path.read_text(encoding="utf-8")))
+        return tuple(None if value is None else float(value) for value in read_json(path))
     except (OSError, ValueError, TypeError):
         return ()
 
 
 def _trial(path: Path, objective: str) -> Trial | None:
+    name = path.parent.name.removeprefix("trial_")
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = read_json(path)
+        if state["trial_id"] != name or not name.isdecimal():
+            raise ValueError("the file of another trial")
         metrics = state["metrics"]["metrics"]
         deviations = metrics.get(objective + SPREAD, {"observations": []})["observations"]
         status = state["status"]
         beside = path.with_name(CANDIDATE)
-        seconds = json.loads(beside.read_text(encoding="utf-8"))["seconds"] if beside.exists() else None
+        seconds = read_json(beside)["seconds"] if beside.exists() else None
         values = state["hyperparameters"]["values"]
         lines = (state["message"] or "its objective is not a number").strip().splitlines()
         return Trial(
-            name=state["trial_id"],
+            name=name,
             values={name: value for name, value in values.items() if not name.startswith("tuner/")},
             status=status,
-            value=state["score"] if status == "COMPLETED" else None,
+            value=float(state["score"]) if status == "COMPLETED" and state["score"] is not None else None,
             standard_deviation=deviations[0]["value"][0] if deviations else None,
             seconds=seconds,
             again=_again(path.with_name(AGAIN)),
             reason=lines[-1].partition("FailedTrialError: ")[2] or lines[-1] if status == "FAILED" else "",
         )
-    except (ValueError, KeyError, TypeError):  # damaged; the search reports it when it resumes
+    except (
+        OSError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ):  # damaged; the search reports it when it resumes
         return None

@@ -5,7 +5,6 @@ import gc
 import hashlib
 import importlib.util
 import io
-import json
 import logging
 import os
 import sys
@@ -19,7 +18,7 @@ import keras_tuner
 from kertl._checks import complain, integer, one_of
 from kertl.data import ImageData
 from kertl.errors import RunError
-from kertl.run_files import write_json
+from kertl.run_files import read_json, write_json
 from kertl.search._candidate import Candidate
 from kertl.search._confirm import confirm as confirm_best
 from kertl.search._hypermodel import TransferHyperModel
@@ -195,11 +194,11 @@ def _same_search(folder: Path, settings: dict[str, Any]) -> None:
     """Write what is searched, or raise if the folder holds another search."""
     path = folder / SETTINGS
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = dict(read_json(path))
     except FileNotFoundError:
         write_json(path, settings)
         return
-    except ValueError as error:
+    except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{str(path)!r} is damaged ({error}). Remove it to resume the search there.") from error
     other = [
         f"{name}: {before.get(name)!r} there, {value!r} here"

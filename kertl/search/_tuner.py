@@ -11,6 +11,7 @@ from typing import Any
 
 import keras_tuner
 
+from kertl.backbones import refuse_bomb
 from kertl.run_files import write_json
 from kertl.search._hypermodel import TransferHyperModel
 from kertl.search._oracles import Durable
@@ -78,6 +79,12 @@ class SearchTuner(keras_tuner.Hyperband):
         finally:
             self._write_down(trial, time.perf_counter() - start, kwargs["epochs"])
         return result
+
+    def _build_hypermodel(self, hp: Any) -> Any:
+        """KerasTuner's, which in a later round loads the weights of an earlier one; their file may come from others."""
+        if "tuner/trial_id" in hp.values:
+            refuse_bomb(Path(self._get_checkpoint_fname(hp.values["tuner/trial_id"])))
+        return super()._build_hypermodel(hp)
 
     def on_trial_end(self, trial: Any) -> None:
         """KerasTuner's; then the trial is reported."""

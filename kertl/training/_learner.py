@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl.backbones import refuse_nan
 from kertl.groups import Chain, copied, find_chain
 from kertl.model import FrozenPrefix, at_size, computing_in, target_spreads, train_groups
 from kertl.recipe import Stage
@@ -33,7 +34,12 @@ class Learner:
 
     @classmethod
     def of(cls, model: keras.Model, task: str) -> "Learner":
-        """The learner that trains `model` in place."""
+        """The learner that trains `model` in place.
+
+        Raises:
+            WeightsError: If a weight of the model is NaN or infinite.
+        """
+        refuse_nan(model)
         return cls(find_chain(model), task_named(task), target_spreads(model), model)
 
     @functools.cached_property

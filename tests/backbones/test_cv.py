@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import kertl
+from kertl.backbones import _cv
 from kertl.errors import WeightsError
 from tests.backbones.kinds import cv
 from tests.families import lively
@@ -94,6 +95,12 @@ def test_an_unknown_preset_is_answered_with_the_nearest():
     assert_names(
         caught.value, "`source`", "source='cv:mobilenet_v3_smal'", "'mobilenet_v3_small'", "`kertl backbones cv:`"
     )
+
+
+def test_a_weights_file_that_does_not_exist_is_found_before_the_preset_is_built(monkeypatch):
+    monkeypatch.setattr(_cv, "_from_preset", lambda *_, **__: pytest.fail("it was built"))
+    with pytest.raises(WeightsError, match=r"There is no weights file 'mine\.weights\.h5'"):
+        kertl.load_backbone("cv:resnet50_imagenet", weights="mine.weights.h5")
 
 
 def test_a_preset_that_cannot_be_downloaded_says_how_to_pass_its_folder(monkeypatch):

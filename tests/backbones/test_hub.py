@@ -101,6 +101,14 @@ def test_weights_of_a_preset_may_be_left_out_or_come_from_a_file(tmp_path):
     np.testing.assert_array_equal(mine.get_weights()[0], before[0] + 1)
 
 
+def test_a_weights_file_that_does_not_exist_is_found_before_the_preset_is_built(monkeypatch):
+    import keras_hub
+
+    monkeypatch.setattr(keras_hub.models.Backbone, "from_preset", lambda *_, **__: pytest.fail("it was built"))
+    with pytest.raises(WeightsError, match=r"There is no weights file 'mine\.weights\.h5'"):
+        kertl.load_backbone("hub:vit_base_patch16_224_imagenet", weights="mine.weights.h5")
+
+
 def test_a_preset_takes_pictures_of_another_size_and_of_one_channel(tmp_path):
     backbone = vgg()
     preset(tmp_path, backbone, "VGG", scale=1 / 255)

@@ -108,28 +108,42 @@ def test_notes_that_do_not_go_with_the_model_are_refused(tmp_path, changes, name
     assert_names(caught.value, "kertl.json", *named)
 
 
-def test_notes_nested_too_deeply_are_refused(tmp_path):
-    small_classifier().save(tmp_path / "m.keras")
-    with zipfile.ZipFile(tmp_path / "m.keras", "a") as archive:
-        archive.writestr("kertl.json", "[" * 100_000 + "]" * 100_000)
-    with pytest.raises(WeightsError, match=r"m\.keras"):
-        kertl.load(tmp_path / "m.keras")
+@pytest.mark.parametrize("member", ["kertl.json", "config.json"])
+def test_members_nested_too_deeply_are_refused(tmp_path, member):
+    small_classifier().save(tmp_path / "theirs.keras")
+    with zipfile.ZipFile(tmp_path / "theirs.keras") as archive, zipfile.ZipFile(tmp_path / "m.keras", "w") as made:
+        for name in {*archive.namelist()} - {member}:
+            made.writestr(name, archive.read(name))
+        made.writestr(member, "[" * 100_000 + "]" * 100_000)
+    for load in (kertl.load, kertl.load_backbone):
+        if load is kertl.load or member == "config.json":  # what kertl notes is not read of a backbone
+            with pytest.raises(WeightsError, match=r"m\.keras"):
+                load(tmp_path / "m.keras")
 
 
-def test_weights_that_are_no_numbers_are_refused_at_every_door(tmp_path):
-    model = kertl.build(kertl.load_backbone(small_backbone()), class_names=NAMES)
+@pytest.mark.parametrize(("number", "told"), [(np.nan, "NaN"), (-np.inf, "infinity")])
+def test_weights_that_are_no_numbers_are_refused_at_every_door(tmp_path, number, told):
+    backbone = kertl.load_backbone(small_backbone())
+    model = kertl.build(backbone, class_names=NAMES)
     kernel = next(weight for weight in model.weights if "block2_conv" in weight.path)
     value = np.array(kernel)
-    value[0, 0, 0, 0] = np.nan
+    value[0, 0, 0, 0] = number
     kernel.assign(value)
     kertl.save(model, tmp_path / "m.keras")
     data = squares()
+    images = np.zeros((2, 32, 32, 3), "uint8")
     for call in (
         lambda: kertl.load(tmp_path / "m.keras"),
         lambda: kertl.load_backbone(tmp_path / "m.keras"),
         lambda: kertl.load_backbone(model),
+        lambda: kertl.build(backbone, class_names=NAMES),
         lambda: kertl.fine_tune(model, data, recipe="deep", verbose=0),
         lambda: kertl.baselines(model, data),
+        lambda: kertl.cross_validate(model, data, recipe="deep"),
+        lambda: kertl.lr_range_test(model, data),
+        lambda: kertl.extract(model, images),
+        lambda: kertl.predict(model, images),
+        lambda: kertl.evaluate(model, (images, NAMES[:2])),
     ):
-        with pytest.raises(WeightsError, match=r"NaN in '.*block2_conv"):
+        with pytest.raises(WeightsError, match=rf"Received: {told} in '.*block2_conv"):
             call()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import kertl
-from kertl.compatibility import RULES, matrix
+from kertl.compatibility import RULES, _case, _rules, matrix
+from kertl.features import span
 from kertl.training import support_table
 from tests.messages import assert_names
 from tests.runs import classifier, quick, recipe, squares
@@ -201,3 +202,13 @@ def test_what_cannot_be_checked_is_refused(arguments, named, images):
     assert_names(caught.value, *named)
     with pytest.raises(ValueError, match="`data` must be what"):
         kertl.check("deep", classifier(), None)
+
+
+def test_what_a_frozen_part_costs_is_said_in_images_and_in_time(images, monkeypatch):
+    stages = [kertl.Stage("deep", epochs=20)]
+    monkeypatch.setattr(_case, "forward_seconds", lambda prefix, shape: 0.01)
+    (finding,) = found(images, stages)
+    count = images.train.num_examples
+    assert_names(finding.what, f"{20 * count:,} images", f"{4 * count:,}", span(0.2 * count), span(0.04 * count))
+    monkeypatch.setattr(_rules, "replicas", lambda: 2)
+    assert not found(images, stages), "features are not cached on several replicas"

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ import kertl
 from kertl.errors import DataError, RunError
 from kertl.features import _job, _passes
 from kertl.features._layout import Layout
-from kertl.features._store import Store
+from kertl.features._store import Store, _stem
 from tests.features import extraction
 from tests.marks import some_of
 from tests.messages import assert_names
@@ -147,7 +148,31 @@ def test_every_flipped_bit_is_found_and_the_images_extracted_again(tmp_path, cap
             assert path.read_bytes() == whole
 
 
-@pytest.mark.parametrize("damage", ["npy", "json", "gone", "empty", "foreign", "swapped"])
+def test_a_shard_that_has_fewer_rows_than_its_manifest_says_is_not_used(tmp_path):
+    layout = Layout(((3,),), "float32")
+    digests = np.array([bytes([k]) * 32 for k in range(1, 5)], "S32")
+    rows = np.arange(12, dtype="float32").reshape(4, 3)
+    Store(tmp_path, "key", layout).write(digests, rows)
+    (path,) = tmp_path.glob("*.npy")
+    manifest = json.loads(path.with_suffix(".json").read_text())
+    content = path.read_bytes()[:-12]
+    sha256 = hashlib.sha256(content).hexdigest()
+    for old in tmp_path.iterdir():
+        old.unlink()
+    stem = _stem(sha256, digests)
+    (tmp_path / f"{stem}.npy").write_bytes(content)
+    (tmp_path / f"{stem}.json").write_text(json.dumps({**manifest, "sha256": sha256}))
+    assert not Store(tmp_path, "key", layout).find(digests).any()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_list_of_the_images_of_a_shard_stays_short(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(_job, "_SHARD_IMAGES", 32)
+    kertl.extract(model, pictures(70), cache_dir=tmp_path)
+    assert sorted(len(json.loads(path.read_text())["images"]) for path in tmp_path.rglob("*/*.json")) == [6, 32, 32]
+
+
+@pytest.mark.parametrize("damage", ["npy", "json", "deep", "gone", "empty", "foreign", "swapped"])
 def test_a_damaged_or_foreign_shard_is_named_removed_and_its_images_extracted_again(
     model, tmp_path, small_shards, counted, caplog, damage
 ):
@@ -158,6 +183,8 @@ def test_a_damaged_or_foreign_shard_is_named_removed_and_its_images_extracted_ag
         first.write_bytes(first.read_bytes()[:-100])
     elif damage == "json":
         first.with_suffix(".json").write_text(first.with_suffix(".json").read_text()[:-100])
+    elif damage == "deep":
+        first.with_suffix(".json").write_text("[" * 100_000)
     elif damage == "gone":
         first.unlink()
     elif damage == "empty":
@@ -178,7 +205,7 @@ def test_a_damaged_or_foreign_shard_is_named_removed_and_its_images_extracted_ag
     for path in broken:
         (said,) = (one for one in warned if repr(str(path.with_suffix(".json"))) in one)
         assert_names(said, "damaged", "extracted again")
-        assert ("belongs" in said) == (damage in ("json", "foreign"))
+        assert ("belongs" in said) == (damage in ("json", "deep", "foreign"))
     assert len(counted[1]) == 32 * len(broken)
     caplog.clear()
     kertl.extract(model, x, cache_dir=tmp_path)

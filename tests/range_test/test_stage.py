@@ -49,3 +49,11 @@ def test_the_model_is_given_back_as_it_was():
 def test_what_is_no_data_is_refused():
     with pytest.raises(ValueError, match="`data` must be what"):
         stage_range_test(classifier(), squares().train)
+
+
+def test_a_stage_of_few_batches_is_gone_through_until_all_steps_are_done():
+    data = squares()
+    assert len(data.train) == 3
+    found = stage_range_test(classifier(), data, "deep", end=1e-5)
+    assert len(found.learning_rates) == 100
+    assert found.learning_rates[-1] == pytest.approx(1e-5)

@@ -123,6 +123,7 @@ def test_the_run_directory_is_complete_and_readable(finished):
     names = {path.name for path in run.run_dir.iterdir()}
     assert names == {
         ".lock",
+        "SHA256SUMS",
         "checkpoints",
         "data.csv",
         "data.json",

@@ -1,10 +1,14 @@
+import errno
 import os
 import socket
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from kertl.errors import RunError
 from kertl.runner._lock import locked
+from tests.messages import assert_names
 
 
 def test_the_same_process_has_a_folder_once_at_a_time(tmp_path):
@@ -52,4 +56,19 @@ def test_a_folder_that_cannot_be_made_or_written_to_is_named(tmp_path):
         pytest.raises(RunError, match="`run_dir` must be a directory"),
         locked(tmp_path / "run"),
     ):
+        pass
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Path, "mkdir"), (FileLock, "acquire"), (Path, "write_text")])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_is_full_or_read_only_is_named_with_the_folder(tmp_path, monkeypatch, owner, name, number):
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(owner, name, fail)
+    with pytest.raises(RunError) as caught, locked(tmp_path / "run"):
+        pass
+    assert_names(caught.value, "`run_dir`", repr(str(tmp_path / "run")), os.strerror(number), "Choose another")
+    monkeypatch.undo()
+    with locked(tmp_path / "run"):
         pass

@@ -188,10 +188,11 @@ def test_a_loss_that_is_no_number_is_a_reason(data, tmp_path):
 
 @pytest.mark.promise
 @pytest.mark.slow
+@pytest.mark.parametrize("content", some_of(['{"trial_id": "1", "hyper', "{}", "[" * 100_000], "[" * 100_000))
 @pytest.mark.parametrize("damaged", some_of(["trial_1/trial.json", "oracle.json"], "oracle.json"))
-def test_a_damaged_file_is_named_and_the_others_are_kept(damaged, data, tmp_path, trained, caplog):
+def test_a_damaged_file_is_named_and_the_others_are_kept(damaged, content, data, tmp_path, trained, caplog):
     before = search(data, tmp_path, max_trials=3)
-    (tmp_path / damaged).write_text('{"trial_id": "1", "hyper')
+    (tmp_path / damaged).write_text(content)
     trained.clear()
     with caplog.at_level(logging.WARNING):
         after = search(data, tmp_path, max_trials=4)
@@ -334,3 +335,58 @@ def test_wrong_arguments_are_named(options, named, data, tmp_path):
 def test_a_folder_without_a_search_is_named(tmp_path):
     with pytest.raises(RunError, match="must hold a search"):
         read(tmp_path)
+
+
+TRIAL = {
+    "trial_id": "0",
+    "status": "COMPLETED",
+    "score": 0.5,
+    "message": None,
+    "metrics": {"metrics": {}},
+    "hyperparameters": {"values": {"units": 4}},
+}
+
+
+def folder_of(path, **trials):
+    """The folder of a search whose trial files hold the given texts, or those of `TRIAL` with changes."""
+    (path / "search.json").write_text('{"objective": "val_accuracy", "direction": "max"}')
+    for name, content in trials.items():
+        (path / name).mkdir()
+        text = content if isinstance(content, str) else json.dumps({**TRIAL, **content})
+        (path / name / "trial.json").write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "",
+        "[" * 100_000,
+        "[" * 5000 + "]" * 5000,
+        " " * 2**24 + "{}",
+        {"trial_id": "1"},
+        {"score": "high"},
+        {"metrics": []},
+        {"message": " ", "status": "FAILED"},
+        {"message": 3, "status": "FAILED"},
+        {"hyperparameters": {"values": 3}},
+    ],
+)
+def test_a_trial_that_cannot_be_read_is_left_out_of_what_was_found(tmp_path, damaged):
+    found = read(folder_of(tmp_path, trial_0=damaged, trial_1={"trial_id": "1"}))
+    assert [(trial.name, trial.value) for trial in found.trials] == [("1", 0.5)]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "[" * 100_000, " " * 2**24 + "{}"])
+def test_settings_of_a_search_that_cannot_be_read_are_named(data, tmp_path, content):
+    (folder_of(tmp_path) / "search.json").write_text(content)
+    for call in (lambda: read(tmp_path), lambda: search(data, tmp_path)):
+        with pytest.raises(RunError) as caught:
+            call()
+        assert_names(caught.value, "search.json")
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(data, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match=r"file/search\.json' .*Not a directory"):
+        search(data, tmp_path / "file")
