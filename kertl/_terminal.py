@@ -1,4 +1,4 @@
-"""Where progress is shown: on stderr, or in a notebook."""
+"""What is shown on stderr or in a notebook: where, and what of a name that somebody else chose."""
 
 import logging
 from collections.abc import Iterator
@@ -16,6 +16,27 @@ def shown(verbose: str | bool) -> bool:
     return CONSOLE.file.isatty() or CONSOLE.is_jupyter if verbose == "auto" else bool(verbose)
 
 
+def printable(text: str, lines: bool = False) -> str:
+    """A text with control characters and bytes that are not text escaped, as `repr` escapes them.
+
+    Args:
+        text: A name that somebody chose, or a message that may have one in it.
+        lines: Whether line breaks stay.
+    """
+    return "".join(
+        char if char.isprintable() or (lines and char == "\n") else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+class Printable(logging.Formatter):
+    """Messages whose control characters are escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message."""
+        return printable(super().format(record), lines=True)
+
+
 @contextmanager
 def told(verbose: str | int = "auto") -> Iterator[None]:
     """Show the messages of the library on a terminal and in a notebook for a while, as the command line does.
@@ -27,6 +48,7 @@ def told(verbose: str | int = "auto") -> Iterator[None]:
         yield
         return
     handler, level = RichHandler(console=CONSOLE, show_time=False, show_path=False, show_level=False), logger.level
+    handler.setFormatter(Printable("%(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:

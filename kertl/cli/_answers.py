@@ -4,27 +4,36 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from kertl._terminal import printable
 from kertl.tasks import Answer, task_named
 
 
 def print_json(files: Sequence[str], answers: Sequence[Answer]) -> None:
     """A list of objects: `file`, and what `kertl.answers` gives."""
     rows = [{"file": file, **answer} for file, answer in zip(files, answers, strict=True)]
-    typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    typer.echo(json_text(rows))
+
+
+def json_text(value: Any) -> str:
+    """JSON in which what is not printable is escaped, as JSON can."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def print_csv(task: str, files: Sequence[str], answers: Sequence[Answer]) -> None:
-    """A row per image, with the columns of the task: `kertl.tasks.Task.cells`."""
+    """A row per image, with the columns of the task: `kertl.tasks.Task.cells`; on a terminal, names are escaped."""
     rows = [task_named(task).cells(answer) for answer in answers]
+    shown = printable if sys.stdout.isatty() else str
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["file", *rows[0]])
     for file, row in zip(files, rows, strict=True):
-        writer.writerow([file, *row.values()])
+        writer.writerow([shown(str(cell)) for cell in (file, *row.values())])
 
 
 def print_table(task: str, files: Sequence[str], answers: Sequence[Answer]) -> None:
@@ -38,7 +47,7 @@ def print_table(task: str, files: Sequence[str], answers: Sequence[Answer]) -> N
         numbers = all(_is_number(row[heading]) for row in rows)
         table.add_column(heading, justify="right" if numbers else "left")
     for file, row in zip(files, rows, strict=True):
-        table.add_row(*(Text(cell) for cell in (file, *row.values())))
+        table.add_row(*(Text(printable(cell)) for cell in (file, *row.values())))
     console = Console()
     # A file name that is broken in two cannot be copied, so the table is as wide as it needs.
     whole = console.measure(table, options=console.options.update(width=10_000)).maximum

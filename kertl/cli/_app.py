@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from kertl._terminal import CONSOLE
+from kertl._terminal import CONSOLE, Printable, printable
 from kertl.cli import _ask, _augment, _demo, _look, _rates, _search, _studies, _train
 
 app = typer.Typer(
@@ -39,7 +39,8 @@ def _common(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     handler = RichHandler(console=CONSOLE, show_time=False, show_path=False, show_level=False)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s", force=True)
+    handler.setFormatter(Printable("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("kertl").setLevel(logging.DEBUG if debug else logging.INFO)
 
 
@@ -67,5 +68,5 @@ def run(arguments: list[str]) -> int:
 
 
 def _show_error(message: str, title: str) -> None:
-    panel = Panel(Text(message), title=title, title_align="left", border_style="red")
+    panel = Panel(Text(printable(message, lines=True)), title=title, title_align="left", border_style="red")
     CONSOLE.print(panel)

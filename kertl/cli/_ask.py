@@ -1,13 +1,12 @@
 """`kertl evaluate` and `kertl predict`: using a trained model."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from kertl._terminal import CONSOLE
+from kertl._terminal import CONSOLE, printable
 from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
 
@@ -39,6 +38,7 @@ def evaluate(
     """Evaluate a trained model on the images of a folder or a CSV table, with the metrics of its task."""
     start_keras()
     import kertl
+    from kertl.cli._answers import json_text
     from kertl.cli._tables import show_metrics
     from kertl.evaluation import part_to_evaluate, resize_of
 
@@ -62,10 +62,11 @@ def evaluate(
         root=root,
     )
     judged, name = part_to_evaluate(images, part)
-    CONSOLE.print(f"Evaluating {judged.num_examples} images of {data}, part: {name}.", markup=False, highlight=False)
+    named = printable(str(data))
+    CONSOLE.print(f"Evaluating {judged.num_examples} images of {named}, part: {name}.", markup=False, highlight=False)
     metrics = kertl.evaluate(loaded, judged, views=views, augment=options.read_augment(augment) or "light")
     if as_json:
-        typer.echo(json.dumps({"part": name, **metrics}, indent=2, ensure_ascii=False))
+        typer.echo(json_text({"part": name, **metrics}))
     else:
         show_metrics({f"{data} ({name})": metrics}, Console())
 
@@ -84,14 +85,13 @@ def predict(
     start_keras()
     import kertl
     from kertl.cli._answers import print_csv, print_json, print_table
-    from kertl.evaluation import resize_of
+    from kertl.evaluation import images_for
 
     loaded, task, _ = read_model(model)
-    size = loaded.input_shape[1:3]
-    dataset = kertl.data.images(images, image_size=size, resize=resize_of(loaded), batch_size=batch_size)
+    dataset = images_for(loaded, images, batch_size=batch_size, strict=False)
+    predictions = kertl.predict(loaded, dataset, views=views, augment=options.read_augment(augment) or "light")
     for issue in dataset.issues:
         CONSOLE.print(f"left out: {issue}", markup=False, highlight=False)
-    predictions = kertl.predict(loaded, dataset, views=views, augment=options.read_augment(augment) or "light")
     answers = kertl.answers(loaded, predictions, top=top)
     if as_json:
         print_json(dataset.files, answers)

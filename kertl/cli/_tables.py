@@ -5,7 +5,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from kertl._terminal import printable
 from kertl.tasks import TASKS
 
 
@@ -31,12 +33,12 @@ def _show(
     rows: Mapping[str, Mapping[str, Any]],
     console: Console,
 ) -> None:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(printable(title)), title_justify="left")
     for heading in (what, *counts, *columns):
         table.add_column(heading, justify="left" if heading == what else "right")
     for name, row in rows.items():
         shown = ("-" if row[metric] is None else _number(row[metric]) for metric in columns.values())
-        table.add_row(name, *(str(row[count]) for count in counts), *shown)
+        table.add_row(Text(printable(name)), *(str(row[count]) for count in counts), *shown)
     console.print(table)
 
 

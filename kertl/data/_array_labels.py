@@ -8,6 +8,7 @@ import numpy as np
 from kertl import _checks
 from kertl.data._labels import SEPARATOR, Labelling, number_text
 from kertl.data._scan import natural
+from kertl.data._spelling import near_twin
 from kertl.errors import DataError
 
 
@@ -52,7 +53,7 @@ def _single(y: np.ndarray, size: int, class_names: Sequence[str] | None) -> tupl
     names = sorted(set(labels), key=natural) if class_names is None else list(class_names)
     unknown = sorted(set(labels) - set(names), key=natural)
     if unknown:
-        advice = _checks.nearest(unknown[0], names)
+        advice = near_twin(unknown[0], names)
         raise DataError(f"`y` must hold names in `class_names`, {names}. Received: {unknown[0]!r}. {advice}".rstrip())
     return labels, names
 

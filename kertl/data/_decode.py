@@ -18,12 +18,17 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kertl import _checks
+from kertl._terminal import printable
+from kertl.data._budget import Budget, threads
 from kertl.data._kinds import READ, kind_of
 from kertl.errors import DataError
 
 FORMATS = tuple(kind.upper() for kind in READ)  # Pillow's names
 MAX_PIXELS = 89_478_485  # a quarter of a gigabyte of RGB; where Pillow begins to warn of a decompression bomb
+MAX_BYTES = 8 * MAX_PIXELS  # the largest image with four channels of 16 bits, uncompressed
 RESIZE = ("stretch", "pad", "crop")
+IN_FLIGHT = Budget(max(MAX_PIXELS, threads() * 12_000_000))  # pixels: a photo for each thread, or one large image
+_ROWS = 256  # of an image that are converted at a time
 
 # What Pillow's decoders raise on damaged files.
 _DAMAGED = (
@@ -51,7 +56,8 @@ def read_image(
     an animation the first frame is read. Sizes change by bilinear interpolation with antialiasing.
 
     Args:
-        source: An image file of at most 89,478,485 pixels, the content of one, or a Pillow image, which is not changed.
+        source: An image file of at most 89,478,485 pixels and 683 MiB, the content of one, or a Pillow image, which is
+            not changed.
         image_size: `(height, width)` of the result.
         resize: `"stretch"` changes the aspect ratio, `"pad"` keeps it and adds black borders, `"crop"` keeps it and
             cuts off what does not fit, equally on both sides.
@@ -78,7 +84,8 @@ def read_image(
     try:
         if isinstance(source, Image.Image):
             _refuse_bombs(source)
-            return as_rgb(fit(upright(source, in_place=False), image_size, resize))
+            with in_flight(source):
+                return as_rgb(fit(upright(source, in_place=False), image_size, resize))
         content = bytes(source) if isinstance(source, bytes | bytearray) else read_file(source)[0]
         return pixels_of(content, image_size, resize)
     except DataError as error:
@@ -88,7 +95,14 @@ def read_image(
 
 def pixels_of(content: bytes, image_size: tuple[int, int], resize: str) -> np.ndarray:
     """`read_image` for the content of a file."""
-    return as_rgb(fit(decode(content), image_size, resize))
+    image = opened(content)
+    with in_flight(image):
+        return as_rgb(fit(upright(image), image_size, resize))
+
+
+def in_flight(image: Image.Image) -> contextlib.AbstractContextManager[None]:
+    """While an image that `opened` gave is decoded and used: waits until others have left enough of the memory."""
+    return IN_FLIGHT.take(image.width * image.height)
 
 
 class Stamp(NamedTuple):
@@ -101,25 +115,31 @@ class Stamp(NamedTuple):
 
 
 def read_file(path: str | Path) -> tuple[bytes, Stamp]:
-    """The content of a regular file that is not empty. The errors here and in `decode` say why, not which file."""
+    """The content of a regular file that is not empty. The errors here and below say why, not which file.
+
+    Nothing else is opened: a device or a pipe may block for ever, and so may a file of 0 bytes in `/proc`.
+    """
     path = Path(path)
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise DataError("is not a regular file")
+        if not found.st_size:
+            raise DataError("is empty (0 bytes)")
+        if found.st_size > MAX_BYTES:
+            raise DataError(f"is too large: {found.st_size} bytes are more than {MAX_BYTES}")
         content = path.read_bytes()
     except OSError as error:
         dangling = isinstance(error, FileNotFoundError) and path.is_symlink()
         reason = "is a link to a file that does not exist" if dangling else f"cannot be opened: {error.strerror}"
         raise DataError(reason) from error
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"cannot be opened: no file has such a name ({error})") from error
     if not content:
         raise DataError("is empty (0 bytes)")
     return content, Stamp(len(content), found.st_mtime_ns)
-
-
-def decode(content: bytes) -> Image.Image:
-    """The whole image, upright, in mode `L` or `RGB`."""
-    return upright(opened(content))
 
 
 def opened(content: bytes) -> Image.Image:
@@ -168,7 +188,7 @@ def _reasons(content: bytes) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise DataError(_unidentified(kind_of(content))) from error
     except _DAMAGED as error:
-        raise DataError(f"is truncated or damaged: {error}") from error
+        raise DataError(f"is truncated or damaged: {printable(str(error))}") from error
 
 
 def _unidentified(kind: str) -> str:
@@ -210,16 +230,28 @@ def _refuse_bombs(image: Image.Image) -> None:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+        values = np.asarray(image)
+        gray = np.empty(values.shape, np.uint8)
+        for rows in _portions(image):
+            gray[rows] = (values[rows].astype(np.uint32) + 128) // 257
+        return Image.fromarray(gray)
     if image.mode in ("I", "F"):
         raise DataError("has 32-bit pixels, whose range is not known; save it with 8 or 16 bits")
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+        opaque = Image.new("RGB", image.size)
+        for rows in _portions(image):
+            strip = image.crop((0, rows.start, image.width, rows.stop)).convert("RGBA")
+            white = Image.new("RGBA", strip.size, "white")
+            opaque.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, rows.start))
+        return opaque
     if image.mode in ("L", "RGB"):
         return image
     return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _portions(image: Image.Image) -> Iterator[slice]:
+    """Some rows at a time, so that what conversions need in between is small."""
+    return (slice(top, min(top + _ROWS, image.height)) for top in range(0, image.height, _ROWS))
 
 
 def fit(image: Image.Image, image_size: tuple[int, int], resize: str) -> Image.Image:

@@ -4,10 +4,11 @@ import contextlib
 from collections.abc import Iterator
 
 from kertl.data._dataset import ImageDataset
+from kertl.data._streamed import FileBatches
 
 
 @contextlib.contextmanager
-def data_errors(*datasets: ImageDataset | None) -> Iterator[None]:
+def data_errors(*datasets: ImageDataset | FileBatches | None) -> Iterator[None]:
     """Raise a `DataError` of these datasets as it was raised.
 
     Inside a plain `model.fit`, TensorFlow turns the error of a dataset into an `InvalidArgumentError` whose message is

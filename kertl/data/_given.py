@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kertl._memory import free_memory, readable
-from kertl.data._pixels import as_bytes, check_shape, refuse_fractions
+from kertl.data._pixels import Levels, check_shape
 from kertl.data._readers import resized
 from kertl.errors import DataError
 
@@ -68,7 +68,14 @@ class Given:
     """Whether each pass may have another order, so that an image is only known by its content."""
 
 
-def read(part: str, data: Any, room: Room, image_size: tuple[int, int] | None, resize: str) -> Given:
+def read(
+    part: str,
+    data: Any,
+    room: Room,
+    image_size: tuple[int, int] | None,
+    resize: str,
+    value_range: tuple[float, float] | None = None,
+) -> Given:
     """All images and labels of a part, from one pass.
 
     Args:
@@ -77,6 +84,7 @@ def read(part: str, data: Any, room: Room, image_size: tuple[int, int] | None, r
         room: The memory that the images may take.
         image_size: `(height, width)` to resize to; None for their present size.
         resize: How images are resized.
+        value_range: What is black and what is white, see `Levels`.
 
     Raises:
         TypeError: If `data` is none of these.
@@ -87,10 +95,9 @@ def read(part: str, data: Any, room: Room, image_size: tuple[int, int] | None, r
     images: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     digests: list[str] = []
-    spans: list[tuple[float, float]] = []
+    levels = Levels(part, value_range)
     for x, y in (_pair(part, batch) for batch in batches):
-        pixels, span = as_bytes(x, part)
-        spans += [] if span is None else [span]
+        pixels = levels.as_bytes(x)
         digests += [hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]
         pixels = _sized(pixels, image_size, resize)
         if images and pixels.shape[1:] != images[0].shape[1:]:
@@ -106,10 +113,7 @@ def read(part: str, data: Any, room: Room, image_size: tuple[int, int] | None, r
         labels.append(y)
     if not images:
         raise DataError(f"`{part}` must hold at least one batch of images. Received: none.")
-    if spans:
-        span = min(low for low, _ in spans), max(high for _, high in spans)
-        refuse_fractions(span, part)
-        _logger.info("The images of `%s` are floats from %g to %g; they are rounded to whole numbers.", part, *span)
+    levels.judge()
     return Given(
         images,
         _stacked(part, labels),

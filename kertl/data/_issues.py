@@ -43,8 +43,3 @@ def summary_of(issues: Sequence[Issue]) -> str:
 def _alike(issue: Issue) -> tuple[bool, str]:
     """The same text for issues that differ only in names and numbers."""
     return issue.left_out, re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "", issue.reason)
-
-
-def printable(name: str) -> str:
-    """A name with line breaks, control characters and bytes that are not text escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)

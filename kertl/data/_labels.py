@@ -13,7 +13,7 @@ import numpy as np
 
 from kertl import _checks
 from kertl.data._scan import natural
-from kertl.data._spelling import is_missing, listed
+from kertl.data._spelling import is_missing, listed, near_twin
 from kertl.errors import DataError
 from kertl.tasks import task_named
 
@@ -196,9 +196,10 @@ def renumbered(
     strange = [name for name in own if name not in names]
     lacking = [name for name in names if name not in own] if goal.needs_every_name else []
     if strange or lacking:
+        advice = near_twin(strange[0], names) if strange else near_twin(lacking[0], own)
         raise DataError(
             f"The {goal.outputs_of} of the images must be {'all of' if lacking else 'among'} {list(names)}. "
-            f"Received: {strange or list(own)}."
+            f"Received: {strange or list(own)}. {advice}".rstrip()
         )
     places = np.array([list(names).index(name) for name in own], np.int32)
     return goal.placed(labels, places, len(names))
@@ -220,7 +221,7 @@ def class_order(found: Iterable[str], given: Sequence[str] | None) -> list[str]:
         return names
     lacking = [name for name in names if name not in given]
     if isinstance(given, str) or len(set(given)) < len(given) or lacking:
-        advice = f"The data also have {lacking[0]!r}. {_checks.nearest(lacking[0], given)}" if lacking else ""
+        advice = f"The data also have {lacking[0]!r}. {near_twin(lacking[0], given)}" if lacking else ""
         raise DataError(str(_checks.complain("class_names", "all the classes, each once", given, advice.strip())))
     return list(given)
 

@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from kertl.data._budget import threads
 from kertl.data._decode import Stamp, as_rgb, fit, pixels_of, read_file
-from kertl.data._scan import threads
 from kertl.errors import DataError
 
 
@@ -82,7 +82,7 @@ class FileReader:
                 images[place] = self._pixels(self.files[rows[place]])
 
         workers = threads()
-        for _ in _pool(workers).map(fill, (range(start, len(rows), workers) for start in range(workers))):
+        for _ in decoders(workers).map(fill, (range(start, len(rows), workers) for start in range(workers))):
             pass
         return images
 
@@ -250,7 +250,7 @@ def resized(images: np.ndarray, image_size: tuple[int, int], resize: str) -> np.
     def one(image: np.ndarray) -> np.ndarray:
         return as_rgb(fit(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), image_size, resize))
 
-    return np.stack(list(_pool(threads()).map(one, images)))
+    return np.stack(list(decoders(threads()).map(one, images)))
 
 
 def fit_by(images: np.ndarray, image_size: tuple[int, int], resize: str) -> str | None:
@@ -260,5 +260,6 @@ def fit_by(images: np.ndarray, image_size: tuple[int, int], resize: str) -> str 
 
 
 @functools.cache
-def _pool(workers: int) -> concurrent.futures.ThreadPoolExecutor:
+def decoders(workers: int) -> concurrent.futures.ThreadPoolExecutor:
+    """The threads that decode batches, the same for all readers."""
     return concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="kertl-decode")

@@ -5,7 +5,9 @@ an epoch.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 import re
@@ -17,9 +19,11 @@ from PIL import Image
 from rich.progress import track
 
 from kertl._terminal import CONSOLE, shown
-from kertl.data._decode import Stamp, count_images, opened, read_file, upright
+from kertl.data._budget import threads
+from kertl.data._decode import Stamp, count_images, in_flight, opened, read_file, upright
 from kertl.data._issues import Issue
 from kertl.data._kinds import IMAGE_SUFFIXES, KINDS
+from kertl.data._links import Owners
 from kertl.data._look_alikes import thumbnail
 from kertl.errors import DataError
 
@@ -47,17 +51,11 @@ class Verdict:
     """See `kertl.data._look_alikes`."""
 
 
-def threads() -> int:
-    """How many files are read at once: one per core this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def inspect(paths: Sequence[str]) -> list[Verdict]:
     """A verdict on each file, from reading and decoding all of it; a bar shows progress on a terminal."""
     portions = (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE))
     pool = concurrent.futures.ThreadPoolExecutor(threads())
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with bombs_refused():
         try:
             verdicts = (verdict for portion in pool.map(_verdicts, portions) for verdict in portion)
             return list(
@@ -74,6 +72,14 @@ def inspect(paths: Sequence[str]) -> list[Verdict]:
             pool.shutdown(cancel_futures=True)
 
 
+@contextlib.contextmanager
+def bombs_refused() -> Iterator[None]:
+    """While files are read in threads: what Pillow merely warns of is too large, and said as that."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
 def _verdicts(paths: Sequence[str]) -> list[Verdict]:
     return [_verdict(path) for path in paths]
 
@@ -83,23 +89,27 @@ def _verdict(path: str) -> Verdict:
         content, stamp = read_file(path)
         image = opened(content)
         kind, images = KINDS[str(image.format)], count_images(image, content)
-        image = upright(image)
+        digest = hashlib.sha256(content).hexdigest()
+        with in_flight(image):
+            image = upright(image)
+            size = (image.height, image.width)
+            return Verdict("", digest, stamp, kind, size, images, thumbnail(image))
     except DataError as error:
-        return Verdict(reason=str(error))
-    return Verdict(
-        sha256=hashlib.sha256(content).hexdigest(),
-        stamp=stamp,
-        kind=kind,
-        size=(image.height, image.width),
-        images=images,
-        thumbnail=thumbnail(image),
-    )
+        return _refusal(str(error))
 
 
-def walk(folder: Path, issues: list[Issue], root: Path) -> Iterator[Path]:
-    """Every file below `folder` that may be an image, links followed, in the order of their names.
+@functools.lru_cache(1024)
+def _refusal(reason: str) -> Verdict:
+    """One for all files that cannot be used for that reason: a table may name millions that do not exist."""
+    return Verdict(reason)
 
-    Hidden files and folders and archive leftovers are skipped; those that look like images are added to `issues`.
+
+def walk(folder: Path, issues: list[Issue], root: Path, owners: Owners) -> Iterator[Path]:
+    """Every file below `folder` that may be an image, in the order of their names.
+
+    Links are followed, except to what `owners` say is of another class, and to folders around their own, which are
+    added to `issues`. Hidden files and folders and archive leftovers are skipped; those that look like images are added
+    too.
     """
 
     def report(error: OSError) -> None:
@@ -110,16 +120,25 @@ def walk(folder: Path, issues: list[Issue], root: Path) -> Iterator[Path]:
         if os.path.realpath(here) in seen:  # a link that leads back
             folders.clear()
             continue
+        stray = owners.stray(Path(here), folder)
+        if stray:
+            folders.clear()
+            issues.append(Issue(relative(Path(here), root), stray))
+            continue
         seen.add(os.path.realpath(here))
         for name in [name for name in folders if is_hidden(name)]:
             folders.remove(name)
             issues.append(Issue(relative(Path(here, name), root), "is a hidden folder"))
         folders.sort()
         for name in sorted(files):
-            if not is_hidden(name):
-                yield Path(here, name)
-            elif Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                issues.append(Issue(relative(Path(here, name), root), "is a hidden file"))
+            path = Path(here, name)
+            stray = owners.stray(path, folder) if path.is_symlink() else ""
+            if is_hidden(name):
+                stray = "is a hidden file" if path.suffix.lower() in IMAGE_SUFFIXES else ""
+            elif not stray:
+                yield path
+            if stray:
+                issues.append(Issue(relative(path, root), stray))
 
 
 def is_hidden(name: str) -> bool:

@@ -15,8 +15,10 @@ from kertl.data._image_data import ImageData
 from kertl.data._issues import Issue
 from kertl.data._kinds import IMAGE_SUFFIXES
 from kertl.data._labels import LabelColumns, Labelling, class_order
+from kertl.data._links import Owners
 from kertl.data._oddities import oddities
 from kertl.data._pixels import array_images
+from kertl.data._places import Places, none_usable
 from kertl.data._readers import ArrayReader, FileReader, KnownFile, fit_by, resized
 from kertl.data._scan import inspect, is_hidden, relative, walk
 from kertl.data._table import read_table
@@ -44,9 +46,10 @@ def from_directory(
 
     Every file is decoded once before the split, so that one that cannot be read is found now and not in the middle of
     an epoch; it is left out and listed in `issues`. The split is stratified by class and depends only on the files and
-    the seed; files with the same content are never on both sides. Links are followed. Oddities of images that are used
-    are listed in `issues` too: a name that does not match the content, several images in a file, an unusual size, the
-    same content in two files, a likeness to another image (a resized or re-encoded copy).
+    the seed; files with the same content are never on both sides. Links are followed, but not into the folder of
+    another class, nor to a folder around their own, which is listed in `issues`. So are oddities of images that are
+    used: a name that does not match the content, several images in a file, an unusual size, the same content in two
+    files, a likeness to another image (a resized or re-encoded copy).
 
     A directory whose folders are `train` and one or both of `validation` (or `val`, `valid`) and `test`, each with a
     folder per class, counts as already split; a missing part is drawn from `train` by its fraction.
@@ -99,20 +102,19 @@ def from_directory(
     fractions = options.fractions
     folders = _folders(root, issues)
     parts = {folder: _GIVEN.get(folder.name, "") for folder in folders}
-    entries: list[Entry] = []
-    found: set[str] = set()
+    classes = [("", folders)]
     if "train" in parts.values() and all(parts.values()) and all(map(_has_folders, folders)):
         missing = [part for part in ("validation", "test") if part not in parts.values() and fractions[part] > 0]
         fractions = {part: fractions[part] if part in missing else 0.0 for part in ("validation", "test")}
         fractions["train"] = 1 - sum(fractions.values())
-        for folder, part in parts.items():
-            classes = _folders(folder, issues, root)
-            found |= {name.name for name in classes}
-            entries += _entries(classes, "" if part == "train" and missing else part, issues, root)
-    else:
-        found = {folder.name for folder in folders}
-        entries = _entries(folders, "", issues, root)
+        classes = [
+            ("" if part == "train" and missing else part, _folders(folder, issues, root))
+            for folder, part in parts.items()
+        ]
+    found = {folder.name for _, here in classes for folder in here}
     _refuse_unwritable(found)
+    owners = Owners(folder for _, here in classes for folder in here)
+    entries = [entry for part, here in classes for entry in _entries(here, part, issues, root, owners)]
     if not entries:
         beside = [issue.path for issue in issues if Path(issue.path).suffix.lower() in IMAGE_SUFFIXES]
         there = f"{len(beside)} images, but none in a class folder," if beside and not folders else "No images"
@@ -122,7 +124,7 @@ def from_directory(
             + "".join(f" {issue}." for issue in issues[:3])
         )
     labelling = Labelling(task, tuple(class_order(found, class_names)))
-    return _from_files(entries, root, issues, options, labelling, fractions)
+    return _from_files(entries, Places(root), issues, options, labelling, fractions)
 
 
 def from_csv(
@@ -200,15 +202,15 @@ def from_csv(
     labels = LabelColumns(task_named(task).name, names, separator, tuple(class_names or ()))
     columns = (image_column, labels, tuple(stratify_columns), group_column, split_column)
     issues: list[Issue] = []
-    entries = read_table(Path(path), *columns, issues)
+    places = Places(Path(path).parent if root is None else root)
+    entries = read_table(Path(path), *columns, places, issues)
     if not entries:
         raise DataError(
             f"No images in {str(path)!r}: no row has both a file in column {image_column!r} and a class in column "
-            f"{label_column!r}."
+            f"{label_column!r}." + "".join(f" {issue}." for issue in issues[:3])
         )
-    folder = Path(path).parent if root is None else Path(root)
     labelling = labels.labelling([entry.label for entry in entries], class_names)
-    return _from_files(entries, folder, issues, options, labelling, options.fractions)
+    return _from_files(entries, places, issues, options, labelling, options.fractions, table=str(path))
 
 
 def from_arrays(
@@ -223,12 +225,13 @@ def from_arrays(
     image_size: tuple[int, int] | None = None,
     batch_size: int = 32,
     resize: str = "stretch",
+    value_range: tuple[float, float] | None = None,
     strict: bool = False,
 ) -> ImageData:
     """Images that are in memory.
 
     Args:
-        x: Images with values in 0..255, of shape `(n, height, width, 3)` or `(n, height, width, 1)`.
+        x: Images of shape `(n, height, width, 3)` or `(n, height, width, 1)`; floats are rounded.
         y: Class ids from 0 on, or class names, of shape `(n,)`. For "multi_label" 0 and 1, of shape `(n, classes)`;
             for "regression" numbers, of shape `(n,)` or `(n, targets)`.
         task: "single_label", "binary" (two classes, the second of which is the positive one), "multi_label" or
@@ -241,6 +244,9 @@ def from_arrays(
         image_size: `(height, width)` to resize to; None keeps the size.
         batch_size: Images per batch.
         resize: `"stretch"`, `"pad"` or `"crop"`.
+        value_range: What is black and what is white, such as (0, 1) or (-1, 1); no value may lie outside. None for
+            0..255, in which case an image of fractions none of which is above 2 is an error: it is of 0..1, or nearly
+            black, and only you know which.
         strict: Whether any issue is an error.
 
     Returns:
@@ -261,7 +267,7 @@ def from_arrays(
         ((14, 8, 8, 3), {0: 1.0, 1: 1.0})
     """
     options = Options(image_size, validation, test, seed, batch_size, resize, None, strict)
-    images = array_images(x)
+    images = array_images(x, value_range)
     labels, labelling = read_labels(y, len(images), task_named(task).name, class_names)
     digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     entries = [Entry(f"array:{k}", labels[k], digests[k]) for k in range(len(images))]
@@ -283,20 +289,33 @@ def from_arrays(
 
 def _from_files(
     entries: list[Entry],
-    root: Path,
+    places: Places,
     issues: list[Issue],
     options: Options,
     labelling: Labelling,
     fractions: dict[str, float],
+    table: str = "",
 ) -> ImageData:
-    """Leave out the entries whose file cannot be used, and assemble the rest."""
-    entries = sorted(entries, key=lambda entry: entry.file)
-    verdicts = list(zip(entries, inspect([str(root / entry.file) for entry in entries]), strict=True))
-    issues += [Issue(entry.file, verdict.reason) for entry, verdict in verdicts if verdict.reason]
-    found = [(entry, verdict) for entry, verdict in verdicts if not verdict.reason]
-    usable = [dataclasses.replace(entry, sha256=verdict.sha256) for entry, verdict in found]
-    files = [KnownFile(str(root / entry.file), verdict.sha256, verdict.stamp) for entry, verdict in found]
-    issues += oddities([(entry.file, verdict) for entry, verdict in found])
+    """Leave out the entries whose file cannot be used, and assemble the rest.
+
+    `table` is what names them, if they are not just in a folder.
+    """
+    entries.sort(key=lambda entry: entry.file)
+    paths = [places.path(entry.file) for entry in entries]
+    verdicts = inspect(paths)
+    if all(verdict.reason for verdict in verdicts):
+        first = [(entry.file, verdict.reason) for entry, verdict in zip(entries[:3], verdicts, strict=False)]
+        where = f"in {table or str(places.root)!r}"
+        raise none_usable(where, places, first, len(entries), by_root=bool(table))
+    issues += [Issue(entry.file, seen.reason) for entry, seen in zip(entries, verdicts, strict=True) if seen.reason]
+    found = [
+        (entry, path, verdict)
+        for entry, path, verdict in zip(entries, paths, verdicts, strict=True)
+        if not verdict.reason
+    ]
+    usable = [dataclasses.replace(entry, sha256=verdict.sha256) for entry, _, verdict in found]
+    files = [KnownFile(path, verdict.sha256, verdict.stamp) for _, path, verdict in found]
+    issues += oddities([(entry.file, verdict) for entry, _, verdict in found])
     image_size = options.image_size or (224, 224)
     return assemble(
         usable,
@@ -306,7 +325,7 @@ def _from_files(
         fractions=fractions,
         reader_of=lambda rows: FileReader([files[row] for row in rows], image_size, options.resize),
         name_of=lambda row: files[row].path,
-        thumbnails=[verdict.thumbnail for _, verdict in found],
+        thumbnails=[verdict.thumbnail for _, _, verdict in found],
     )
 
 
@@ -346,9 +365,9 @@ def _refuse_unwritable(names: Iterable[str]) -> None:
             raise DataError(f"The name of the class folder {name!r} is not valid UTF-8. Rename the folder.") from error
 
 
-def _entries(folders: Sequence[Path], split: str, issues: list[Issue], root: Path) -> list[Entry]:
+def _entries(folders: Sequence[Path], split: str, issues: list[Issue], root: Path, owners: Owners) -> list[Entry]:
     return [
         Entry(relative(path, root), folder.name, split=split)
         for folder in folders
-        for path in walk(folder, issues, root)
+        for path in walk(folder, issues, root, owners)
     ]

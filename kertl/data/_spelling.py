@@ -6,6 +6,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from kertl._checks import nearest
+
 _MISSING = {"", "nan", "none", "na", "n/a", "null", "<na>"}
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
 _WHOLE = re.compile(r"([+-]?\d+)\.0*")
@@ -49,6 +51,16 @@ def spellings(labels: Iterable[str], named: Sequence[str]) -> tuple[dict[str, st
     alike = [" and ".join(map(repr, sorted(found))) for found in by_case.values() if len(found) > 1]
     said += [f"has the classes {each}, which differ in case alone" for each in alike]
     return names, sorted(said)
+
+
+def near_twin(name: str, names: Iterable[str]) -> str:
+    """`Did you mean 'cat'?` for a class that is not among others, or nothing if none of them resembles it."""
+    others = [other for other in names if other != name]
+    same = [other for other in others if _key(other).casefold() == _key(name).casefold()]
+    if not same:
+        return nearest(name, others)
+    form = ascii if _visible(same[0]) == _visible(name) else repr  # what looks the same is told apart
+    return f"Did you mean {form(same[0])}? It is not {form(name)}."
 
 
 def listed(label: str) -> list[str] | None:

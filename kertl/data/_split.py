@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from kertl.data._spelling import near_twin
 from kertl.errors import DataError
 
 PARTS = ("train", "validation", "test")
@@ -194,10 +195,12 @@ def _refuse_missing(labels: Sequence[str], parts: Sequence[str], asked: Sequence
     for label, size in sorted(Counter(labels).items()):
         missing = [part for part in asked if (label, part) not in found]
         if missing:
+            here = {part for other, part in found if other == label}
+            twin = near_twin(label, {other for other, _ in found} - {other for other, part in found if part in here})
             raise DataError(
                 f"Class {label!r} needs an image in each of {', '.join(asked)}, and of its {size} none is left for "
-                f"{' and '.join(missing)}. Equal images and those of one group stay together. "
-                f"Add images of the class, remove it, or set `validation` or `test` to 0."
+                f"{' and '.join(missing)}. {twin}{' ' if twin else ''}Equal images and those of one group stay "
+                f"together. Add images of the class, remove it, or set `validation` or `test` to 0."
             )
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kertl.data._issues import printable
+from kertl._terminal import printable
 from kertl.data._split import PARTS
 from kertl.tasks import Task, task_named
 

@@ -1,12 +1,15 @@
 """Images without labels, to predict on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from kertl import _checks
 from kertl.data._dataset import ImageDataset
 from kertl.data._decode import RESIZE
 from kertl.data._issues import Issue
+from kertl.data._links import Owners
+from kertl.data._places import Places, none_usable
 from kertl.data._readers import FileReader, KnownFile
 from kertl.data._scan import inspect, walk
 from kertl.errors import DataError
@@ -50,15 +53,11 @@ def images(
     _checks.integer("batch_size", batch_size, at_least=1)
     issues: list[Issue] = []
     given = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    found = [str(file) for path in given for file in (walk(path, issues, Path()) if path.is_dir() else [path])]
+    found = files_in(given, issues)
     verdicts = list(zip(found, inspect(found), strict=True))
     usable = [KnownFile(path, verdict.sha256, verdict.stamp) for path, verdict in verdicts if not verdict.reason]
     issues += [Issue(path, verdict.reason) for path, verdict in verdicts if verdict.reason]
-    if not usable:
-        raise DataError(
-            f"`paths` must name at least one image that can be read. Received: {[str(path) for path in given]}."
-            + "".join(f" {issue}." for issue in issues[:3])
-        )
+    refuse_none(usable, given, issues)
     return ImageDataset(
         FileReader(usable, image_size, resize),
         None,
@@ -67,3 +66,28 @@ def images(
         issues=issues,
         digests=[verdict.sha256 for _, verdict in verdicts if not verdict.reason],
     )
+
+
+def files_in(given: Iterable[Path], issues: list[Issue]) -> list[str]:
+    """The files given, and those in the folders given; what is passed over in folders is added to `issues`."""
+    places, owners = Places(), Owners()
+    return [
+        str(file) if path.is_dir() else places.path(file)
+        for path in given
+        for file in (walk(path, issues, Path(), owners) if path.is_dir() else [path])
+    ]
+
+
+def refuse_none(usable: Sequence[Any], given: Sequence[Path], issues: Sequence[Issue]) -> None:
+    """Raise if no image can be used.
+
+    Raises:
+        DataError: If so; the message has the first reasons.
+    """
+    if usable:
+        return
+    if issues:
+        first = [(issue.path, issue.reason) for issue in issues[:3]]
+        raise none_usable("that `paths` names", Places(), first, len(issues))
+    named = ", ".join(repr(str(path)) for path in given[:3]) or "none"
+    raise DataError(f"`paths` must name at least one image that can be read. Received: {named}, without a file in it.")

@@ -27,6 +27,7 @@ def evaluate(
     data: Any,
     *,
     part: str = "test",
+    value_range: tuple[float, float] | None = None,
     predictions: np.ndarray | None = None,
     views: int = 0,
     augment: Any = "light",
@@ -45,6 +46,7 @@ def evaluate(
             the numbers of the model's outputs; so are those of a `tf.data.Dataset` without `class_names`, an attribute
             that `keras.utils.image_dataset_from_directory` sets and `map` loses.
         part: "train", "validation" or "test".
+        value_range: As in `kertl.predict`.
         predictions: The result of `kertl.predict` for the same images, if you have it already.
         views: As in `kertl.predict`.
         augment: As in `kertl.predict`.
@@ -84,7 +86,8 @@ def evaluate(
     if predictions is None:
         refuse_nan(model)
     images, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    pictures = labelled_folder(model, images) if isinstance(images, str | Path) else pictures_of(model, images, part)
+    in_folder = isinstance(images, str | Path)
+    pictures = labelled_folder(model, images) if in_folder else pictures_of(model, images, part, value_range)
     options: dict[str, Any] = {"views": views, "augment": augment, "seed": seed}
     if isinstance(pictures, ImageDataset) and y is None:
         labelled = matched(model, pictures)

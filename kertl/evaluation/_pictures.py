@@ -11,11 +11,11 @@ import keras
 import numpy as np
 from PIL import Image
 
-from kertl._checks import complain, one_of
-from kertl.data import ImageData, ImageDataset, from_directory, images, joined, read_image
-from kertl.data._pixels import array_images, refuse_other_range
+from kertl._checks import complain, integer, one_of
+from kertl.data import ImageData, ImageDataset, from_directory, joined, read_image
+from kertl.data._pixels import Levels
 from kertl.data._readers import ArrayReader, resized
-from kertl.errors import DataError
+from kertl.data._streamed import FileBatches
 from kertl.evaluation._batches import ForeignBatches
 from kertl.model import model_info, picture_shape
 
@@ -30,54 +30,56 @@ _FORMS = (
 _told: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
-def pictures_of(model: keras.Model, data: Any, part: str) -> ImageDataset | ForeignBatches:
+def pictures_of(
+    model: keras.Model, data: Any, part: str, value_range: tuple[float, float] | None = None
+) -> ImageDataset | ForeignBatches | FileBatches:
     """The images in data order, as the model takes them, with the labels that came with them.
 
     Args:
         model: The model.
         data: See `kertl.predict`.
         part: Of an `ImageData`.
+        value_range: What is black and what is white in arrays, see `kertl.predict`.
 
     Raises:
         DataError: If images cannot be read or converted to the form that the model takes.
         ValueError: If `data` has no known form, or the part is empty.
     """
+    levels = Levels("data", value_range)
     if isinstance(data, ImageData):
         data = _part(data, part)
+    if isinstance(data, FileBatches):
+        return data
     if isinstance(data, ImageDataset):
         return _as_taken(model, data.in_order())
     tensorflow = sys.modules.get("tensorflow")
     if isinstance(data, keras.utils.PyDataset) or (tensorflow and isinstance(data, tensorflow.data.Dataset)):
-        return ForeignBatches(data, lambda x: _fitted(model, x)[0])
+        return ForeignBatches(data, lambda x: _fitted(model, x, levels)[0])
     if isinstance(data, str | Path):
         return images_for(model, [data])
     if isinstance(data, bytes | bytearray | Image.Image):
-        return _decoded(model, [data])
+        return _decoded(model, [data], levels)
     if hasattr(data, "__array__"):
-        return _from_array(model, np.asarray(data))
+        return _from_array(model, np.asarray(data), levels)
     if isinstance(data, Sequence) and len(data):
-        return _from_list(model, data)
+        return _from_list(model, data, levels)
     raise complain("data", _FORMS, data)
 
 
-def images_for(model: keras.Model, paths: Iterable[str | Path], *, batch_size: int = 32) -> ImageDataset:
-    """Image files, or all those in folders, at the size of a model and resized in its way.
+def images_for(
+    model: keras.Model, paths: Iterable[str | Path], *, batch_size: int = 32, strict: bool = True
+) -> FileBatches:
+    """Image files, or all those in folders, at the size of a model and resized in its way, each read once.
 
     Args:
         model: The model they are for.
         paths: Files or folders; of a folder, files that cannot be read are left out and are listed in `issues`.
         batch_size: Images per batch; >= 1.
-
-    Raises:
-        DataError: If a file given by name cannot be read, or no file can.
+        strict: Whether each file given by name must be readable; if not, it is left out too.
     """
-    given = [Path(path) for path in paths]
-    found = images(given, image_size=_size_of(model), resize=resize_of(model), batch_size=batch_size)
-    named = {str(path) for path in given if not path.is_dir()}
-    unread = [issue for issue in found.issues if issue.path in named]
-    if unread:
-        raise DataError(f"Every image that is named must be readable. Received: {'; '.join(map(str, unread[:3]))}.")
-    return found
+    integer("batch_size", batch_size, at_least=1)
+    size, resize = _size_of(model), resize_of(model)
+    return FileBatches(paths, image_size=size, resize=resize, batch_size=batch_size, strict=strict)
 
 
 def labelled_folder(model: keras.Model, folder: str | Path) -> ImageDataset:
@@ -153,45 +155,50 @@ def _as_taken(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
     return changed
 
 
-def _from_list(model: keras.Model, data: Sequence[Any]) -> ImageDataset:
+def _from_list(model: keras.Model, data: Sequence[Any], levels: Levels) -> ImageDataset | FileBatches:
     items = list(data)
     if all(isinstance(item, str | Path) for item in items):
         return images_for(model, items)
     arrays = [item for item in items if hasattr(item, "__array__") and not isinstance(item, Image.Image)]
     if len(arrays) == len(items) and len({np.shape(item) for item in items}) == 1:
-        return _from_array(model, np.stack([np.asarray(item) for item in items]))
-    return _decoded(model, items)
+        return _from_array(model, np.stack([np.asarray(item) for item in items]), levels)
+    return _decoded(model, items, levels)
 
 
-def _decoded(model: keras.Model, items: Sequence[Any]) -> ImageDataset:
+def _decoded(model: keras.Model, items: Sequence[Any], levels: Levels) -> ImageDataset:
     """Images of any size, each decoded or resized."""
     size, resize = _size_of(model), resize_of(model)
 
-    def pixels(item: Any) -> np.ndarray:
+    def pixels(number: int, item: Any) -> np.ndarray:
         if isinstance(item, str | Path | bytes | bytearray | Image.Image):
             return read_image(item, size, resize)
         if hasattr(item, "__array__"):
-            return resized(array_images(np.asarray(item)[None]), size, resize)[0]
+            image = levels.as_bytes(np.asarray(item)[None], first=number)
+            levels.judge()
+            return resized(image, size, resize)[0]
         raise complain("data", _FORMS, item)
 
-    return _dataset(np.stack([pixels(item) for item in items]), resize)
+    return _dataset(np.stack([pixels(number, item) for number, item in enumerate(items)]), resize)
 
 
-def _from_array(model: keras.Model, x: np.ndarray) -> ImageDataset:
+def _from_array(model: keras.Model, x: np.ndarray, levels: Levels) -> ImageDataset:
     """One image or several."""
     if x.ndim == 2:
         x = x[..., None]
-    return _dataset(*_fitted(model, x[None] if x.ndim == 3 else x))
+    return _dataset(*_fitted(model, x[None] if x.ndim == 3 else x, levels))
 
 
-def _fitted(model: keras.Model, x: np.ndarray) -> tuple[np.ndarray, str | None]:
+def _fitted(model: keras.Model, x: np.ndarray, levels: Levels) -> tuple[np.ndarray, str | None]:
     """Images of shape `(n, height, width, channels)` as a model takes them, and how they were resized, if they were."""
     size, channels = picture_shape(model)
     if x.ndim == 4 and x.size and size in (None, x.shape[1:3]) and channels in (None, x.shape[-1]):
-        if model_info(model) is not None:  # a model from elsewhere may take another range
-            refuse_other_range(x)
-        return x, None
-    pixels = array_images(x)
+        if model_info(model) is None and levels.unknown:  # a model from elsewhere may take another range
+            return x, None
+        levels.check(x)
+        levels.judge()
+        return levels.scaled(x), None
+    pixels = levels.as_bytes(x)
+    levels.judge()
     if channels not in (None, 3):
         raise complain("data", f"images with {channels} channels, as {model.name!r} takes them", x.shape)
     resize = resize_of(model)

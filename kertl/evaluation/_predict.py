@@ -1,5 +1,7 @@
 """`predict`: a model's predictions for images."""
 
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -10,18 +12,27 @@ from kertl.backbones import refuse_nan
 from kertl.callbacks import EpochSeeds
 from kertl.data import ImageDataset, data_errors
 from kertl.data import augment as augmentation
+from kertl.data._scan import bombs_refused
+from kertl.data._streamed import FileBatches
 from kertl.evaluation._batches import ForeignBatches
 from kertl.evaluation._pictures import pictures_of
 
 
 def predict(
-    model: keras.Model, data: Any, *, part: str = "test", views: int = 0, augment: Any = "light", seed: int = 0
+    model: keras.Model,
+    data: Any,
+    *,
+    part: str = "test",
+    value_range: tuple[float, float] | None = None,
+    views: int = 0,
+    augment: Any = "light",
+    seed: int = 0,
 ) -> np.ndarray:
     """The model's predictions for every image, in data order.
 
     Files, bytes and Pillow images are decoded as in training: at the model's size, resized in the model's way
-    ("stretch" if it does not know one, which is logged). A dataset of kertl that was made in another way is made again
-    from its files, which is logged too.
+    ("stretch" if it does not know one, which is logged). Each file is read once, or once for each version of a dataset.
+    A dataset of kertl that was made in another way is made again from its files, which is logged too.
 
     Args:
         model: A model that takes pictures of 0..255.
@@ -30,6 +41,8 @@ def predict(
             `tf.data.Dataset` or `keras.utils.PyDataset` of batches of such pictures, whose labels are ignored. A file
             given by name must be readable; in a folder, files that cannot be read are left out.
         part: "train", "validation" or "test".
+        value_range: What is black and what is white in arrays and batches from elsewhere, as in
+            `kertl.data.from_arrays`; None for 0..255.
         views: Test-time augmentation: the predictions for this many augmented versions of each image are averaged with
             the one for the image itself, which takes that much longer; >= 0.
         augment: How these versions vary, as in `kertl.Stage`.
@@ -52,11 +65,12 @@ def predict(
         (1, 2)
     """
     refuse_nan(model)
-    return asked(model, pictures_of(model, data, part), views=views, augment=augment, seed=seed)[0]
+    pictures = pictures_of(model, data, part, value_range)
+    return asked(model, pictures, views=views, augment=augment, seed=seed)[0]
 
 
 def asked(
-    model: keras.Model, pictures: ImageDataset | ForeignBatches, *, views: int, augment: Any, seed: int
+    model: keras.Model, pictures: ImageDataset | ForeignBatches | FileBatches, *, views: int, augment: Any, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Predictions, and the labels that came with the images, from one pass."""
     integer("views", views, at_least=0)
@@ -65,6 +79,8 @@ def asked(
         raise complain("augment", "one that varies images, where `views` > 0", augment)
     if isinstance(pictures, ForeignBatches):
         return _ask_batches(model, pictures, views, augment, seed)
+    if isinstance(pictures, FileBatches):
+        return _ask_files(model, pictures, views, augment, seed), None
     versions = [pictures, *(_Varied(pictures, augment, seed, version) for version in range(views))]
     with data_errors(pictures):
         said = [model.predict(version, verbose=0) for version in versions]
@@ -86,19 +102,50 @@ def _ask_batches(
     return np.concatenate(said), np.concatenate(labels) if labels else None
 
 
+def _ask_files(model: keras.Model, batches: FileBatches, views: int, augment: Any, seed: int) -> np.ndarray:
+    """Every version of a batch follows it, so that no file is read for it again."""
+    sizes: list[int] = []
+
+    def versions() -> Iterator[tuple[np.ndarray]]:
+        vary = [_Variation(batches.image_size, augment, seed)] if views else []
+        for index, images in enumerate(batches):
+            sizes.append(len(images))
+            yield (images.astype(np.float32) if vary else images,)
+            yield from ((one(images, view * len(batches) + index),) for one in vary for view in range(views))
+
+    with data_errors(batches), bombs_refused():
+        # Keras takes the end of a generator for a surprise.
+        warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+        said = np.asarray(model.predict(versions(), verbose=0))
+    if not views:
+        return said
+    ends = np.cumsum(np.repeat(sizes, views + 1))[:-1]
+    parts = np.split(said, ends)
+    return np.concatenate([np.mean(parts[at : at + views + 1], axis=0) for at in range(0, len(parts), views + 1)])
+
+
+class _Variation:
+    """Augments batches; version number k of one is a function of (seed, k)."""
+
+    def __init__(self, image_size: tuple[int, int], augmented: Any, seed: int) -> None:
+        self._layers = keras.Sequential([keras.Input((*image_size, 3)), *augmentation.layers(augmented)])
+        self._seeds = EpochSeeds(seed, [self._layers])
+
+    def __call__(self, images: np.ndarray, number: int) -> np.ndarray:
+        self._seeds.on_epoch_begin(number)
+        return np.asarray(keras.ops.convert_to_numpy(self._layers(images.astype(np.float32), training=True)))
+
+
 class _Varied(keras.utils.PyDataset):
     """One augmented version of the images of a dataset; batch i is a function of (seed, version, i)."""
 
     def __init__(self, dataset: ImageDataset, augmented: Any, seed: int, version: int) -> None:
         super().__init__()
         self._dataset, self._first = dataset, version * len(dataset)
-        self._layers = keras.Sequential([keras.Input((*dataset.image_size, 3)), *augmentation.layers(augmented)])
-        self._seeds = EpochSeeds(seed, [self._layers])
+        self._vary = _Variation(dataset.image_size, augmented, seed)
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def __getitem__(self, index: int) -> tuple[Any]:
-        images = self._dataset.batch(0, index)[0].astype(np.float32)
-        self._seeds.on_epoch_begin(self._first + index)
-        return (keras.ops.convert_to_numpy(self._layers(images, training=True)),)
+        return (self._vary(self._dataset.batch(0, index)[0], self._first + index),)

@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import logging
+import sys
 
 import pytest
 
@@ -60,3 +62,40 @@ def test_of_a_divided_folder_the_test_part_is_evaluated_unless_another_is_named(
         loaded = kertl.load(model)
         assert kertl.evaluate(loaded, tmp_path)["images"] == 4
         assert kertl.evaluate(loaded, folder)["images"] == 12
+
+
+def test_no_control_character_of_a_name_reaches_the_terminal(padded, tmp_path, capsys, monkeypatch):
+    model, folder = padded
+    strange = "\x1b[31mred\x9b1m\u202e"
+    content = (folder / "wide" / "0.png").read_bytes()
+    (tmp_path / strange).mkdir()
+    (tmp_path / strange / f"{strange}.png").write_bytes(content)
+    (tmp_path / strange / f"{strange}.txt").write_text("words")
+    for arguments in (
+        ["predict", model, tmp_path],
+        ["predict", model, tmp_path, "--json"],
+        ["predict", model, tmp_path, "--csv"],
+        ["predict", model, tmp_path / strange / f"{strange}.txt"],
+        ["evaluate", model, tmp_path],
+        ["evaluate", model, tmp_path / strange],
+    ):
+        with monkeypatch.context() as patched:
+            if "--csv" in arguments:
+                patched.setattr(sys.stdout, "isatty", lambda: True)
+            run([*map(str, arguments)])
+        said = capsys.readouterr()
+        assert not [char for char in said.out + said.err if not char.isprintable() and char != "\n"]
+        assert "31mred" in (said.out + said.err).replace("\n", "")
+    found = json.loads(printed(["predict", model, tmp_path, "--json"], capsys))
+    assert found[0]["file"] == str(tmp_path / strange / f"{strange}.png")
+    (row,) = csv.DictReader(io.StringIO(printed(["predict", model, tmp_path, "--csv"], capsys)))
+    assert row["file"] == found[0]["file"], "what another program reads is the name itself"
+
+
+def test_messages_in_the_log_have_no_control_characters(capsys):
+    run(["predict", "nowhere"])
+    logging.getLogger("kertl").warning("No image is of class %s.\nSo.", "\x1b[31mred")
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert r"\x1b[31mred." in said
+    assert "\nSo." in said, "a line break of the message itself stays"

@@ -1,5 +1,6 @@
+from kertl._terminal import printable
 from kertl.data import Issue
-from kertl.data._issues import printable, summary_of
+from kertl.data._issues import summary_of
 
 
 def test_no_issues_are_said_to_be_none():

@@ -160,6 +160,26 @@ def test_links_are_followed_and_no_file_comes_twice(tmp_path):
     assert_each_names(reasons(data), expected)
 
 
+@pytest.mark.skipif(not os.path.lexists("/proc/version"), reason="the files are those of Linux")
+def test_what_may_block_for_ever_is_not_opened(tmp_path):
+    """A file of 0 bytes in /proc may wait for what is never written; reading this one would give text."""
+    (tmp_path / "a").mkdir()
+    scene().save(tmp_path / "a" / "0.png")
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    (tmp_path / "a" / "null.png").symlink_to("/dev/zero")
+    (tmp_path / "a" / "kernel.png").symlink_to("/proc/version")
+    with (tmp_path / "a" / "huge.png").open("wb") as file:
+        file.truncate(1 << 40)  # a hole of a terabyte, which takes no room
+    data = kertl.data.from_directory(tmp_path, **WHOLE)
+    expected = {
+        "a/pipe.png": ("not a regular file",),
+        "a/null.png": ("not a regular file",),
+        "a/kernel.png": ("0 bytes",),
+        "a/huge.png": ("too large", 1 << 40),
+    }
+    assert_each_names(reasons(data), expected)
+
+
 DROPPED = """
 import os
 import kertl.data

@@ -122,11 +122,46 @@ def test_folders_in_class_folders_and_links_are_followed_and_loops_end(photos, t
     save(photos / "cat" / "summer" / "deep.png", (201, 0, 0))
     save(tmp_path / "elsewhere" / "far.png", (202, 0, 0))
     (photos / "dog" / "linked").symlink_to(tmp_path / "elsewhere")
-    (photos / "dog" / "linked.png").symlink_to(photos / "cat" / "summer" / "deep.png")
+    (photos / "dog" / "linked.png").symlink_to(tmp_path / "elsewhere" / "one.png")
+    save(tmp_path / "elsewhere" / "one.png", (203, 0, 0))
     (photos / "cat" / "loop").symlink_to(photos / "cat")
     data = kertl.data.from_directory(photos, **TINY)
-    assert len(data.records) == 43
+    assert len(data.records) == 44
     assert {"cat/summer/deep.png", "dog/linked/far.png", "dog/linked.png"} <= set(splits(data))
+
+
+def test_what_lies_in_the_folder_of_another_class_is_not_taken_through_a_link(photos, tmp_path, save):
+    (photos / "cat" / "up").symlink_to("..")
+    (photos / "cat" / "dogs").symlink_to(photos / "dog")
+    (photos / "cat" / "dog.png").symlink_to(photos / "dog" / "0.png")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "dogs").symlink_to(photos / "dog")
+    (photos / "cat" / "outside").symlink_to(tmp_path / "outside")
+    (photos / "dog" / "own").symlink_to(photos / "dog")
+    data = kertl.data.from_directory(photos, **TINY)
+    assert set(splits(data)) == {f"{name}/{k}.png" for name in ("cat", "dog") for k in range(20)}
+    expected = {
+        "cat/up": ("around", "not followed"),
+        "cat/dogs": ("link", repr(str(photos / "dog"))),
+        "cat/dog.png": ("link", repr(str(photos / "dog"))),
+        "cat/outside/dogs": ("link", repr(str(photos / "dog"))),
+    }
+    assert_each_names(reasons(data), expected)
+    (photos / "bird").symlink_to(photos / "dog")
+    found = message(kertl.data.from_directory, photos, **TINY)
+    assert_names(found, "'bird'", "link", repr(str(photos / "dog")))
+
+
+def test_no_link_takes_an_image_from_the_test_set_into_training(photos, tmp_path):
+    (tmp_path / "split" / "test").mkdir(parents=True)
+    for name in ("cat", "dog"):
+        (tmp_path / "split" / "test" / name).mkdir()
+        (photos / name / "0.png").rename(tmp_path / "split" / "test" / name / "0.png")
+    photos.rename(tmp_path / "split" / "train")
+    (tmp_path / "split" / "train" / "cat" / "more").symlink_to(tmp_path / "split" / "test" / "cat")
+    data = kertl.data.from_directory(tmp_path / "split", validation=0, **TINY)
+    assert Counter(record.split for record in data.records) == {"train": 38, "test": 2}
+    assert list(reasons(data)) == ["train/cat/more"]
 
 
 def test_files_with_the_same_content_stay_on_one_side_and_are_reported(photos):
@@ -332,7 +367,7 @@ def test_arrays_that_do_not_fit_are_errors():
     def wrong(x, y, *named, **options):
         assert_names(message(kertl.data.from_arrays, x, y, **options), *named)
 
-    wrong(x / 255.0, [0] * 40, "`x`", "0 to 255", f"0 to {(x / 255.0).max():g}", "by 255")
+    wrong(x / 255.0, [0] * 40, "`x`", "0 to 255", f"0 to {(x / 255.0).max():g}", "by 255", "value_range=(0, 1)")
     wrong(x - 300.0, [0] * 40, "`x`", "0 to 255", "-300 to -45")
     wrong(x[0], [0] * 40, "`x`", "(n, height, width, 3)", "(n, height, width, 1)", "(4, 4, 3)")
     wrong(x, [0] * 39, "`y`", "(40,)", "(39,)")

@@ -197,3 +197,23 @@ def test_too_few_images_for_the_parts_are_an_error():
         deal_many([()] * 2)
     assert_names(raised.value, "train, validation, test", "2", "for validation and test")
     assert_names(raised.value, "`validation`", "`test`")
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "named"),
+    [
+        ("cats", "cat", ("'cat'", "Did you mean 'cats'")),
+        ("Cat", "cat", ("'cat'", "Did you mean 'Cat'", "not 'cat'")),
+        ("cat", "cat ", ("'cat '", "Did you mean 'cat'", "not 'cat '")),
+        ("caf\u00e9", "cafe\u0301", (r"Did you mean 'caf\xe9'", r"not 'cafe\u0301'")),
+    ],
+)
+def test_a_class_of_another_name_in_the_test_set_names_its_near_twin(train, test, named):
+    labels, given = [train, "dog", test, "dog"] * 3, ["train", "train", "test", "test"] * 3
+    with pytest.raises(DataError) as raised:
+        deal(labels, given=given)
+    assert_names(raised.value, "train", *named)
+    # a class that is in the same parts is no twin
+    with pytest.raises(DataError) as raised:
+        deal(["class_1"] * 9 + ["class_2"], fractions={"train": 0.5, "validation": 0, "test": 0.5})
+    assert "Did you mean" not in str(raised.value)

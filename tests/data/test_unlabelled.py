@@ -30,4 +30,4 @@ def test_predict_gives_one_row_per_file_in_order(photos):
 def test_no_usable_file_is_an_error(tmp_path):
     with pytest.raises(DataError) as raised:
         kertl.data.images(tmp_path / "a.png", image_size=(4, 4))
-    assert_names(raised.value, "`paths`", f"[{str(tmp_path / 'a.png')!r}]", "No such file or directory")
+    assert_names(raised.value, "`paths`", repr(str(tmp_path / "a.png")), "No such file or directory")

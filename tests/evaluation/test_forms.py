@@ -158,8 +158,18 @@ def test_floats_of_0_to_1_are_not_taken_for_pictures_of_0_to_255():
     for wrong in (pictures() - 300.0, pictures() * 2.0):
         with pytest.raises(DataError, match="values from"):
             kertl.predict(model, wrong)
+    # the range may be said
+    whole = kertl.predict(model, pictures())
+    for given in (x, list(x), Foreign(x), [x[0], *x[1:]]):
+        np.testing.assert_allclose(kertl.predict(model, given, value_range=(0, 1)), whole, rtol=1e-5)
+    np.testing.assert_allclose(kertl.predict(model, x[0], value_range=(0, 1)), whole[:1], rtol=1e-5)
+    assert kertl.evaluate(model, (x, [0, 1] * 3), value_range=(0, 1))["accuracy"] == 1.0
+    x[5, 0, 0, 0] = np.nan
+    for given in (x * 255, Foreign(x * 255)):
+        with pytest.raises(DataError, match="NaN in image 5"):
+            kertl.predict(model, given)
     # somebody's own model may take them
-    assert kertl.predict(brightness(known=False), x).shape == (6, 2)
+    assert kertl.predict(brightness(known=False), pictures() / 255.0).shape == (6, 2)
 
 
 def test_a_model_of_another_number_of_channels_is_asked_by_arrays():

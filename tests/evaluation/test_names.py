@@ -78,6 +78,9 @@ def test_a_test_set_that_lacks_a_class_is_judged_and_says_so(caplog):
     [
         ("single_label", ["cat", "fox"], None, r"among \['cat', 'dog', 'eel'\]\. Received: \['fox'\]"),
         ("multi_label", np.eye(2), ["cat", "fox"], r"among .*Received: \['fox'\]"),
+        ("single_label", ["cats", "dog"], None, r"Received: \['cats'\]\. Did you mean 'cat'\?"),
+        ("single_label", ["Cat", "dog"], None, r"Did you mean 'cat'\? It is not 'Cat'\."),
+        ("single_label", ["cat ", "dog"], None, r"Did you mean 'cat'\? It is not 'cat '\."),
         ("regression", np.eye(2), ["cat", "dog"], r"targets .* all of .*Received: \['cat', 'dog'\]"),
     ],
 )
