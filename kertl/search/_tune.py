@@ -194,11 +194,13 @@ def _same_search(folder: Path, settings: dict[str, Any]) -> None:
     """Write what is searched, or raise if the folder holds another search."""
     path = folder / SETTINGS
     try:
-        before = dict(read_json(path))
+        before = read_json(path)
+        if not isinstance(before, dict):
+            raise ValueError("JSON of another form")
     except FileNotFoundError:
         write_json(path, settings)
         return
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{str(path)!r} is damaged ({error}). Remove it to resume the search there.") from error
     other = [
         f"{name}: {before.get(name)!r} there, {value!r} here"

@@ -15,6 +15,7 @@ class Stub:
     """Answers as the table above says, recognising each image by its colour."""
 
     name = "stub"
+    weights = ()
 
     def __init__(self, outputs=3):
         self.output_shape = (None, outputs)
