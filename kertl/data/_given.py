@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kertl._memory import free_memory, readable
-from kertl.data._pixels import as_bytes, check_shape, refuse_fractions
+from kertl.data._pixels import as_bytes, check_channels, check_shape, refuse_fractions
 from kertl.data._readers import resized
 from kertl.errors import DataError
 
@@ -55,7 +55,7 @@ class Given:
     """A part as it was given, its images still in batches."""
 
     batches: Sequence[np.ndarray]
-    """Images of type `uint8`, each batch of shape `(n, height, width, 3)`."""
+    """Images of type `uint8`, each batch of shape `(n, height, width, channels)`."""
     labels: np.ndarray
     """Their labels as they were."""
     digests: Sequence[str]
@@ -68,7 +68,7 @@ class Given:
     """Whether each pass may have another order, so that an image is only known by its content."""
 
 
-def read(part: str, data: Any, room: Room, image_size: tuple[int, int] | None, resize: str) -> Given:
+def read(part: str, data: Any, room: Room, image_size: tuple[int, int] | None, resize: str, channels: int) -> Given:
     """All images and labels of a part, from one pass.
 
     Args:
@@ -77,6 +77,7 @@ def read(part: str, data: Any, room: Room, image_size: tuple[int, int] | None, r
         room: The memory that the images may take.
         image_size: `(height, width)` to resize to; None for their present size.
         resize: How images are resized.
+        channels: How many channels they are to have.
 
     Raises:
         TypeError: If `data` is none of these.
@@ -92,7 +93,8 @@ def read(part: str, data: Any, room: Room, image_size: tuple[int, int] | None, r
         pixels, span = as_bytes(x, part)
         spans += [] if span is None else [span]
         digests += [hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]
-        pixels = _sized(pixels, image_size, resize)
+        check_channels(pixels.shape, part, channels)
+        pixels = resized(pixels, image_size, resize, channels)
         if images and pixels.shape[1:] != images[0].shape[1:]:
             raise DataError(
                 f"`{part}` must hold images of one size, unless `image_size` is given. Received: "
@@ -181,12 +183,6 @@ def _pair(part: str, batch: Any) -> tuple[np.ndarray, np.ndarray]:
             f"{y.shape}."
         )
     return x, y
-
-
-def _sized(images: np.ndarray, image_size: tuple[int, int] | None, resize: str) -> np.ndarray:
-    if image_size is not None and images.shape[1:3] != image_size:
-        return resized(images, image_size, resize)
-    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
 
 
 def _stacked(part: str, labels: Sequence[np.ndarray]) -> np.ndarray:

@@ -30,6 +30,7 @@ def from_dataset(
     batch_size: int | None = None,
     seed: int = 0,
     resize: str = "stretch",
+    channels: int = 3,
     strict: bool = False,
 ) -> ImageData:
     """Images and labels that you already have as arrays or in batches, each part given separately.
@@ -42,9 +43,9 @@ def from_dataset(
     Args:
         train: The images to train on: arrays `(x, y)`, a finite and batched `tf.data.Dataset` of `(images, labels)`
             (what `keras.utils.image_dataset_from_directory` gives, for example), or a finite `keras.utils.PyDataset`.
-            Images are numbers from 0 to 255, of shape `(n, height, width, 3)` or `(n, height, width, 1)`; floats are
-            rounded. Labels are class ids from 0 on, one-hot rows, or class names; 0 and 1 for "binary"; rows of 0 and 1
-            for "multi_label"; numbers for "regression".
+            Images are numbers from 0 to 255, of shape `(n, height, width, channels)`; floats are rounded. Labels are
+            class ids from 0 on, one-hot rows, or class names; 0 and 1 for "binary"; rows of 0 and 1 for "multi_label";
+            numbers for "regression".
         validation: The validation set, in one of these forms; None for none.
         test: The test set, in one of these forms; None for none.
         class_names: Names of the class ids, or of the columns of the labels; by default the `class_names` of the
@@ -55,6 +56,7 @@ def from_dataset(
         batch_size: Images per batch, >= 1; None for as many as in the first batch of `train`, or 32 for arrays.
         seed: Seed of the order of training; >= 0.
         resize: `"stretch"`, `"pad"` or `"crop"`, see `read_image`.
+        channels: Channels of the images that the model is given, as in `from_arrays`; >= 1.
         strict: Whether any issue is an error, such as the same image in two parts.
 
     Returns:
@@ -75,11 +77,12 @@ def from_dataset(
         >>> data.train.num_examples, data.validation.num_examples, data.validation.labels.tolist()
         (16, 4, [0, 1, 0, 1])
     """
-    options = Options(image_size, 0, 0, seed, 32 if batch_size is None else batch_size, resize, None, strict)
+    per_batch = 32 if batch_size is None else batch_size
+    options = Options(image_size, 0, 0, seed, per_batch, resize, None, strict, channels)
     task = task_named(task).name
     room = Room()
     given = {
-        part: read(part, data, room, image_size, resize)
+        part: read(part, data, room, image_size, resize, channels)
         for part, data in (("train", train), ("validation", validation), ("test", test))
         if data is not None or part == "train"
     }

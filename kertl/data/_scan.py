@@ -6,6 +6,7 @@ an epoch.
 
 import concurrent.futures
 import dataclasses
+import functools
 import hashlib
 import os
 import re
@@ -13,11 +14,21 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from rich.progress import track
 
 from kertl._terminal import CONSOLE, shown
-from kertl.data._decode import Stamp, count_images, opened, read_file, upright
+from kertl.data._array_files import KIND, array_in, is_array_file, refuse_other_channels
+from kertl.data._decode import (
+    MAX_PIXELS,
+    Stamp,
+    count_images,
+    opened,
+    read_file,
+    refuse_missing_channels,
+    upright,
+)
 from kertl.data._issues import Issue
 from kertl.data._kinds import IMAGE_SUFFIXES, KINDS
 from kertl.data._look_alikes import thumbnail
@@ -52,14 +63,16 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def inspect(paths: Sequence[str]) -> list[Verdict]:
-    """A verdict on each file, from reading and decoding all of it; a bar shows progress on a terminal."""
+def inspect(paths: Sequence[str], channels: int = 3) -> list[Verdict]:
+    """A verdict on each file, from reading and decoding all of it in that many channels; a bar shows progress."""
     portions = (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE))
     pool = concurrent.futures.ThreadPoolExecutor(threads())
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            verdicts = (verdict for portion in pool.map(_verdicts, portions) for verdict in portion)
+            verdicts = (
+                verdict for portion in pool.map(functools.partial(_verdicts, channels), portions) for verdict in portion
+            )
             return list(
                 track(
                     verdicts,
@@ -74,16 +87,20 @@ def inspect(paths: Sequence[str]) -> list[Verdict]:
             pool.shutdown(cancel_futures=True)
 
 
-def _verdicts(paths: Sequence[str]) -> list[Verdict]:
-    return [_verdict(path) for path in paths]
+def _verdicts(channels: int, paths: Sequence[str]) -> list[Verdict]:
+    return [_verdict(path, channels) for path in paths]
 
 
-def _verdict(path: str) -> Verdict:
+def _verdict(path: str, channels: int) -> Verdict:
     try:
         content, stamp = read_file(path)
-        image = opened(content)
-        kind, images = KINDS[str(image.format)], count_images(image, content)
-        image = upright(image)
+        if is_array_file(content):
+            kind, images, image = KIND, 1, _as_gray(array_in(content, MAX_PIXELS), channels)
+        else:
+            image = opened(content)
+            refuse_missing_channels(image, channels)
+            kind, images = KINDS[str(image.format)], count_images(image, content)
+            image = upright(image)
     except DataError as error:
         return Verdict(reason=str(error))
     return Verdict(
@@ -94,6 +111,12 @@ def _verdict(path: str) -> Verdict:
         images=images,
         thumbnail=thumbnail(image),
     )
+
+
+def _as_gray(pixels: np.ndarray, channels: int) -> Image.Image:
+    """The mean of all channels, for the thumbnail."""
+    refuse_other_channels(pixels.shape, channels)
+    return Image.fromarray(pixels.mean(axis=-1, dtype=np.float32).astype(np.uint8))
 
 
 def walk(folder: Path, issues: list[Issue], root: Path) -> Iterator[Path]:

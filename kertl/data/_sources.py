@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kertl._checks import complain
 from kertl.data._array_labels import read_labels
 from kertl.data._assemble import Entry, Options, assemble
@@ -16,7 +14,7 @@ from kertl.data._issues import Issue
 from kertl.data._kinds import IMAGE_SUFFIXES
 from kertl.data._labels import LabelColumns, Labelling, class_order
 from kertl.data._oddities import oddities
-from kertl.data._pixels import array_images
+from kertl.data._pixels import array_images, check_channels
 from kertl.data._readers import ArrayReader, FileReader, KnownFile, fit_by, resized
 from kertl.data._scan import inspect, is_hidden, relative, walk
 from kertl.data._table import read_table
@@ -37,6 +35,7 @@ def from_directory(
     seed: int = 0,
     batch_size: int = 32,
     resize: str = "stretch",
+    channels: int = 3,
     cache: str | None = None,
     strict: bool = False,
 ) -> ImageData:
@@ -62,6 +61,8 @@ def from_directory(
         seed: Seed of the split and of the order of training; >= 0.
         batch_size: Images per batch; >= 1.
         resize: `"stretch"`, `"pad"` or `"crop"`, see `read_image`.
+        channels: Channels of the images that the model is given, see `read_image`: 1 for gray, 3 for colour, 4 for
+            colour and alpha, any other number for NumPy files; >= 1.
         cache: `"memory"` keeps the resized images in memory after their first use; None reads them again in each epoch.
         strict: Whether any issue is an error, except for a mere likeness.
 
@@ -85,7 +86,7 @@ def from_directory(
         >>> data.class_names, data.train.num_examples, data.validation.num_examples, data.test.num_examples
         (['day', 'night'], 14, 4, 2)
     """
-    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict)
+    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict, channels)
     if task_named(task).name not in ("single_label", "binary"):
         advice = "Use `from_csv` or `from_arrays` for the other tasks."
         raise complain("task", "'single_label' or 'binary' for a folder per class", task, advice)
@@ -143,6 +144,7 @@ def from_csv(
     seed: int = 0,
     batch_size: int = 32,
     resize: str = "stretch",
+    channels: int = 3,
     cache: str | None = None,
     strict: bool = False,
 ) -> ImageData:
@@ -171,6 +173,7 @@ def from_csv(
         seed: Seed of the split and of the order of training.
         batch_size: Images per batch.
         resize: `"stretch"`, `"pad"` or `"crop"`.
+        channels: Channels of the images that the model is given.
         cache: `"memory"` or None.
         strict: Whether any issue is an error.
 
@@ -195,7 +198,7 @@ def from_csv(
         >>> [(record.file, record.label) for record in data.records if record.split == "validation"]
         [('4.png', 'even'), ('5.png', 'odd')]
     """
-    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict)
+    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict, channels)
     names = (label_column,) if isinstance(label_column, str) else tuple(label_column)
     labels = LabelColumns(task_named(task).name, names, separator, tuple(class_names or ()))
     columns = (image_column, labels, tuple(stratify_columns), group_column, split_column)
@@ -223,12 +226,13 @@ def from_arrays(
     image_size: tuple[int, int] | None = None,
     batch_size: int = 32,
     resize: str = "stretch",
+    channels: int = 3,
     strict: bool = False,
 ) -> ImageData:
     """Images that are in memory.
 
     Args:
-        x: Images with values in 0..255, of shape `(n, height, width, 3)` or `(n, height, width, 1)`.
+        x: Images with values in 0..255, of shape `(n, height, width, channels)`.
         y: Class ids from 0 on, or class names, of shape `(n,)`. For "multi_label" 0 and 1, of shape `(n, classes)`;
             for "regression" numbers, of shape `(n,)` or `(n, targets)`.
         task: "single_label", "binary" (two classes, the second of which is the positive one), "multi_label" or
@@ -241,6 +245,8 @@ def from_arrays(
         image_size: `(height, width)` to resize to; None keeps the size.
         batch_size: Images per batch.
         resize: `"stretch"`, `"pad"` or `"crop"`.
+        channels: Channels of the images that the model is given; >= 1. `x` must have as many, except that one gray
+            channel becomes three equal ones, and three become one gray.
         strict: Whether any issue is an error.
 
     Returns:
@@ -260,16 +266,14 @@ def from_arrays(
         >>> images.shape, data.class_weights
         ((14, 8, 8, 3), {0: 1.0, 1: 1.0})
     """
-    options = Options(image_size, validation, test, seed, batch_size, resize, None, strict)
+    options = Options(image_size, validation, test, seed, batch_size, resize, None, strict, channels)
     images = array_images(x)
+    check_channels(images.shape, "x", channels)
     labels, labelling = read_labels(y, len(images), task_named(task).name, class_names)
     digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     entries = [Entry(f"array:{k}", labels[k], digests[k]) for k in range(len(images))]
     fitted = None if image_size is None else fit_by(images, image_size, resize)
-    if image_size is not None and image_size != images.shape[1:3]:
-        images = resized(images, image_size, resize)
-    elif images.shape[-1] == 1:
-        images = np.repeat(images, 3, axis=-1)
+    images = resized(images, image_size, resize, channels)
     return assemble(
         entries,
         [],
@@ -291,7 +295,8 @@ def _from_files(
 ) -> ImageData:
     """Leave out the entries whose file cannot be used, and assemble the rest."""
     entries = sorted(entries, key=lambda entry: entry.file)
-    verdicts = list(zip(entries, inspect([str(root / entry.file) for entry in entries]), strict=True))
+    seen = inspect([str(root / entry.file) for entry in entries], options.channels)
+    verdicts = list(zip(entries, seen, strict=True))
     issues += [Issue(entry.file, verdict.reason) for entry, verdict in verdicts if verdict.reason]
     found = [(entry, verdict) for entry, verdict in verdicts if not verdict.reason]
     usable = [dataclasses.replace(entry, sha256=verdict.sha256) for entry, verdict in found]
@@ -304,7 +309,7 @@ def _from_files(
         options,
         labelling=labelling,
         fractions=fractions,
-        reader_of=lambda rows: FileReader([files[row] for row in rows], image_size, options.resize),
+        reader_of=lambda rows: FileReader([files[row] for row in rows], image_size, options.resize, options.channels),
         name_of=lambda row: files[row].path,
         thumbnails=[verdict.thumbnail for _, verdict in found],
     )
