@@ -1,7 +1,7 @@
 """Pretrained backbones without their top, with their preprocessing inside: pictures of 0..255 in, features out."""
 
 from kertl.backbones._applications import APPLICATIONS, Application, recognise
-from kertl.backbones._files import MODEL_SUFFIXES
+from kertl.backbones._files import MODEL_SUFFIXES, load_model_file
 from kertl.backbones._load import load_backbone
 from kertl.backbones._packages import import_packages_of
 from kertl.backbones._preprocessing import KINDS
@@ -16,6 +16,7 @@ __all__ = [
     "Application",
     "import_packages_of",
     "load_backbone",
+    "load_model_file",
     "preset_names",
     "recognise",
     "refuse_bomb",

@@ -17,6 +17,7 @@ from kertl.backbones._hub import HUB, from_hub_object, from_hub_preset, is_from_
 from kertl.backbones._preprocessing import preprocess
 from kertl.backbones._truncate import truncate
 from kertl.backbones._trust import refuse_nan
+from kertl.groups import functional_of
 
 
 def load_backbone(
@@ -85,6 +86,7 @@ def _find(source: Any, *arguments: Any) -> Found:
     if is_from_cv(source):
         return from_cv_object(source, *arguments)
     if isinstance(source, keras.Model):
+        functional_of(source, "source")
         return from_trained(source, *arguments)
     name = str(source)
     if name in APPLICATIONS:
@@ -94,7 +96,9 @@ def _find(source: Any, *arguments: Any) -> Found:
     if name.startswith(CV):
         return from_cv_preset(name.removeprefix(CV), *arguments)
     if name.endswith(MODEL_SUFFIXES):
-        return from_trained(load_model_file(Path(source)), *arguments)
+        model = load_model_file(Path(source))
+        functional_of(model, "source")
+        return from_trained(model, *arguments)
     raise complain(
         "source",
         "the name of an image model of keras.applications, 'hub:' with a KerasHub preset, 'cv:' with a KerasCV preset, "

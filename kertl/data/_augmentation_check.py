@@ -105,8 +105,11 @@ def _check(model: keras.Model, dataset: ImageDataset) -> None:
     if dataset.labels is None or not task_named(dataset.task).one_class:
         raise complain("data", "of images with one class each", dataset.task)
     if model.input_shape[-1] not in (None, dataset.channels):
-        advice = f"Make it with `channels={model.input_shape[-1]}`."
-        raise complain("data", f"of images of {model.input_shape[-1]} channels", dataset, advice)
+        own = model.input_shape[-1]
+        raise ValueError(
+            f"`data` must have images of {own} channels, as {model.name!r} takes them. Received: "
+            f"channels={dataset.channels}. Make it with `channels={own}`."
+        )
     outputs = task_named(dataset.task).outputs(len(dataset.class_names))
     if model.output_shape[-1] != outputs:
         advice = f"It has {model.output_shape[-1]}."

@@ -13,7 +13,7 @@ from PIL import Image
 
 from kertl._checks import complain, one_of
 from kertl.data import ImageData, ImageDataset, from_directory, images, joined, read_image
-from kertl.data._pixels import array_images, refuse_other_range
+from kertl.data._pixels import array_images, check_channels, refuse_other_range
 from kertl.data._readers import ArrayReader, resized
 from kertl.errors import DataError
 from kertl.evaluation._batches import ForeignBatches
@@ -72,7 +72,7 @@ def images_for(model: keras.Model, paths: Iterable[str | Path], *, batch_size: i
         DataError: If a file given by name cannot be read, or no file can.
     """
     given = [Path(path) for path in paths]
-    found = images(given, image_size=_size_of(model), resize=resize_of(model), batch_size=batch_size)
+    found = images(given, **_form_of(model), batch_size=batch_size)
     named = {str(path) for path in given if not path.is_dir()}
     unread = [issue for issue in found.issues if issue.path in named]
     if unread:
@@ -88,7 +88,7 @@ def labelled_folder(model: keras.Model, folder: str | Path) -> ImageDataset:
     Raises:
         DataError: If there is no such folder, or it has no images in folders.
     """
-    options: dict[str, Any] = {"image_size": _size_of(model), "resize": resize_of(model), "validation": 0, "test": 0}
+    options: dict[str, Any] = {**_form_of(model), "validation": 0, "test": 0}
     return part_to_evaluate(from_directory(folder, **options))[0]
 
 
@@ -137,17 +137,20 @@ def _part(data: ImageData, part: str) -> ImageDataset:
 def _as_taken(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
     """A dataset of kertl with its images resized to the model's size in the model's way."""
     info, fitted = model_info(model), dataset.reader.fitted
-    size = picture_shape(model)[0] or dataset.image_size
+    size, channels = picture_shape(model)
+    size, channels = size or dataset.image_size, channels or dataset.channels
     resize = info.resize if info is not None and fitted is not None else None
-    if size == dataset.image_size and resize in (None, fitted):
+    if (size, channels) == (dataset.image_size, dataset.channels) and resize in (None, fitted):
         return dataset
-    changed = dataset.changed(image_size=size, resize=resize)
+    changed = dataset.changed(image_size=size, resize=resize, channels=channels)
     _logger.warning(
-        "The images are made again as %r takes them: size %s and resize=%r, instead of %s and %r.",
+        "The images are made again as %r takes them: size %s, channels=%s and resize=%r, instead of %s, %s and %r.",
         model.name,
         size,
+        channels,
         changed.reader.fitted,
         dataset.image_size,
+        dataset.channels,
         fitted,
     )
     return changed
@@ -165,16 +168,16 @@ def _from_list(model: keras.Model, data: Sequence[Any]) -> ImageDataset:
 
 def _decoded(model: keras.Model, items: Sequence[Any]) -> ImageDataset:
     """Images of any size, each decoded or resized."""
-    size, resize = _size_of(model), resize_of(model)
+    form = _form_of(model)
 
     def pixels(item: Any) -> np.ndarray:
         if isinstance(item, str | Path | bytes | bytearray | Image.Image):
-            return read_image(item, size, resize)
+            return read_image(item, **form)
         if hasattr(item, "__array__"):
-            return resized(array_images(np.asarray(item)[None]), size, resize)[0]
+            return _in_form(np.asarray(item)[None], **form)[0]
         raise complain("data", _FORMS, item)
 
-    return _dataset(np.stack([pixels(item) for item in items]), resize)
+    return _dataset(np.stack([pixels(item) for item in items]), form["resize"])
 
 
 def _from_array(model: keras.Model, x: np.ndarray) -> ImageDataset:
@@ -191,21 +194,25 @@ def _fitted(model: keras.Model, x: np.ndarray) -> tuple[np.ndarray, str | None]:
         if model_info(model) is not None:  # a model from elsewhere may take another range
             refuse_other_range(x)
         return x, None
-    pixels = array_images(x)
-    if channels not in (None, 3):
-        raise complain("data", f"images with {channels} channels, as {model.name!r} takes them", x.shape)
     resize = resize_of(model)
-    return resized(pixels, size or pixels.shape[1:3], resize), resize
+    return _in_form(x, size, resize, channels or x.shape[-1]), resize
+
+
+def _in_form(x: np.ndarray, image_size: tuple[int, int] | None, resize: str, channels: int) -> np.ndarray:
+    """Images in memory at that size and in that many channels."""
+    pixels = array_images(x, "data")
+    check_channels(pixels.shape, "data", channels)
+    return resized(pixels, image_size, resize, channels)
 
 
 def _dataset(x: np.ndarray, fitted: str | None) -> ImageDataset:
     return ImageDataset(ArrayReader(x, fitted=fitted), None, [f"array:{k}" for k in range(len(x))])
 
 
-def _size_of(model: keras.Model) -> tuple[int, int]:
-    """The size of the pictures that a model takes, which has to be known."""
-    size = picture_shape(model)[0]
+def _form_of(model: keras.Model) -> dict[str, Any]:
+    """What images are made for a model: its size, which has to be known, its channels, and how they are resized."""
+    size, channels = picture_shape(model)
     if size is None:
         advice = "Pass `kertl.data.images(paths, image_size=...)` or arrays, which have a size."
         raise complain("model", "one that takes pictures of one size, to decode images for it", model.name, advice)
-    return size
+    return {"image_size": size, "resize": resize_of(model), "channels": channels or 3}

@@ -11,10 +11,19 @@ from kertl.data import ImageDataset, data_errors
 from kertl.data import augment as augmentation
 from kertl.evaluation._batches import ForeignBatches
 from kertl.evaluation._pictures import pictures_of
+from kertl.groups import functional_of
+from kertl.model import describe, picture_shape
 
 
 def predict(
-    model: keras.Model, data: Any, *, part: str = "test", views: int = 0, augment: Any = "light", seed: int = 0
+    model: keras.Model,
+    data: Any,
+    *,
+    part: str = "test",
+    views: int = 0,
+    augment: Any = "light",
+    seed: int = 0,
+    preprocessing: str | keras.layers.Layer | None = None,
 ) -> np.ndarray:
     """The model's predictions for every image, in data order.
 
@@ -33,6 +42,7 @@ def predict(
             the one for the image itself, which takes that much longer; >= 0.
         augment: How these versions vary, as in `kertl.Stage`.
         seed: Seed of these versions; >= 0.
+        preprocessing: For a model from elsewhere that takes no pictures of 0..255, as in `kertl.model.describe`.
 
     Returns:
         Array of shape `(images, outputs)`: probabilities of the classes; for "binary" that of the second class; for
@@ -41,6 +51,7 @@ def predict(
     Raises:
         DataError: If an image cannot be read, arrays do not hold 0..255, or images in memory were resized in another
             way than the model's.
+        TypeError: If the model is subclassed or not built.
         ValueError: If an argument is outside its range, or the part is empty.
 
     Example:
@@ -49,7 +60,19 @@ def predict(
         >>> kertl.predict(model, np.zeros((32, 32, 3), "uint8")).shape
         (1, 2)
     """
+    model = preprocessed(model, preprocessing)
     return asked(model, pictures_of(model, data, part), views=views, augment=augment, seed=seed)[0]
+
+
+def preprocessed(model: keras.Model, preprocessing: str | keras.layers.Layer | None) -> keras.Model:
+    """A model that can be asked, with preprocessing in front if that is given.
+
+    Raises:
+        TypeError: If it is subclassed or not built.
+        ValueError: If it has several inputs or outputs, takes channels first, or has its preprocessing inside.
+    """
+    functional_of(model)
+    return model if preprocessing is None else describe(model, preprocessing=preprocessing)
 
 
 def asked(
@@ -58,7 +81,7 @@ def asked(
     """Predictions, and the labels that came with the images, from one pass."""
     integer("views", views, at_least=0)
     integer("seed", seed, at_least=0)
-    if views and not augmentation.layers(augment):
+    if views and not augmentation.layers(augment, picture_shape(model)[1] or 3):
         raise complain("augment", "one that varies images, where `views` > 0", augment)
     if isinstance(pictures, ForeignBatches):
         return _ask_batches(model, pictures, views, augment, seed)
@@ -89,7 +112,7 @@ class _Varied(keras.utils.PyDataset):
     def __init__(self, dataset: ImageDataset, augmented: Any, seed: int, version: int) -> None:
         super().__init__()
         self._dataset, self._first = dataset, version * len(dataset)
-        self._layers = keras.Sequential([keras.Input((*dataset.image_size, 3)), *augmentation.layers(augmented)])
+        self._layers = keras.Sequential([keras.Input(dataset.reader.shape), *augmentation.layers(augmented)])
         self._seeds = EpochSeeds(seed, [self._layers])
 
     def __len__(self) -> int:
