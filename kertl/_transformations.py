@@ -40,6 +40,9 @@ TRANSFORMATIONS: dict[str, Amount] = {
     "rand_augment": Amount(0.3),
 }
 
+COLOURS = ("saturation", "hue", "color_jitter", "rand_augment")
+"""Those that need red, green and blue; all others work on any number of channels."""
+
 STRENGTHS: dict[str, Transformations] = {
     "none": (),
     # Rotation and zoom interpolate, which blurs: on photos of solar cells at 160 pixels, rotating by up to 18 degrees
@@ -86,6 +89,24 @@ def transformations_of(augment: Any) -> Transformations:
     """
     chosen = checked_augment(augment)
     return STRENGTHS[chosen] if isinstance(chosen, str) else chosen
+
+
+def refuse_colours(augment: Any, channels: int) -> None:
+    """Raise if images without colour are to be varied in colour.
+
+    Args:
+        augment: As in `transformations_of`.
+        channels: Channels of the images.
+
+    Raises:
+        ValueError: If so; or as `checked_augment`.
+    """
+    wrong = [name for name, _ in transformations_of(augment) if name in COLOURS]
+    if wrong and channels != 3:
+        listed = " and ".join(map(repr, wrong))
+        advice = "Leave that out; 'brightness' and 'contrast' work on any number of channels."
+        accepted = f"without {listed} for images of {channels} channels, since only red, green and blue have colour"
+        raise complain("augment", accepted, augment, advice)
 
 
 def _pair(one: Any) -> tuple[str, float | str]:

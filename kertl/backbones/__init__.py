@@ -1,7 +1,8 @@
 """Pretrained backbones without their top, with their preprocessing inside: pictures of 0..255 in, features out."""
 
 from kertl.backbones._applications import APPLICATIONS, Application, recognise
-from kertl.backbones._files import MODEL_SUFFIXES, NOTE
+from kertl.backbones._files import MODEL_SUFFIXES, NOTE, load_model_file
+from kertl.backbones._from_trained import told_preprocessing
 from kertl.backbones._load import load_backbone
 from kertl.backbones._packages import import_packages_of
 from kertl.backbones._preprocessing import KINDS
@@ -17,9 +18,11 @@ __all__ = [
     "Application",
     "import_packages_of",
     "load_backbone",
+    "load_model_file",
     "preset_names",
     "recognise",
     "refuse_bomb",
     "refuse_nan",
     "store_positions",
+    "told_preprocessing",
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 
 from kertl._checks import complain
-from kertl.backbones._applications import recognise
+from kertl.backbones._applications import Application, recognise
 from kertl.backbones._found import Found, InputShape, let_all_train
 from kertl.backbones._input_range import assumed, kind_by_graph
 from kertl.groups import features_of
@@ -25,7 +25,7 @@ def from_trained(
         raise complain("weights", "left out where `source` is a trained model, which brings its own", weights)
     features = features_of(model, _new_shape(model, shape))
     application = recognise(features)
-    kind = preprocessing or ("none" if _takes_pixels(model) else told_preprocessing(features))
+    kind = preprocessing or ("none" if _takes_pixels(model) else told_preprocessing(model, application))
     if kind is None:
         raise ValueError(
             f"`preprocessing` must be given for {model.name!r}: its graph does not tell how pixels are preprocessed, "
@@ -40,18 +40,28 @@ def from_trained(
     return Found(features, kind, application.name if application else model.name, features.input_shape[1:])
 
 
-def told_preprocessing(model: keras.Model) -> str | None:
+def told_preprocessing(model: keras.Model, application: Application | None = None) -> str | None:
     """How the pixels of a trained model are preprocessed before it, which is logged; None if nothing tells.
 
-    Its graph may scale them itself, or be one of the Applications, whose own preprocessing is then assumed.
+    Args:
+        model: The model; its graph may scale pixels itself.
+        application: The one that it is known to be; None to look for it. Its own preprocessing is then assumed.
     """
     kind, why = kind_by_graph(model), "its graph begins with arithmetic that expects these"
-    application = recognise(model)
-    if kind is None and application is not None:
+    if kind is None:
+        application = application or _application(model)
+        if application is None:
+            return None
         kind, why = application.preprocessing, f"it is a {application.name} of keras.applications"
-    if kind is not None:
-        _logger.log(logging.INFO if kind == "none" else logging.WARNING, "%s", assumed(kind, model, why))
+    _logger.log(logging.INFO if kind == "none" else logging.WARNING, "%s", assumed(kind, model, why))
     return kind
+
+
+def _application(model: keras.Model) -> Application | None:
+    try:
+        return recognise(features_of(model))
+    except ValueError:  # it has no classifier that can be cut off
+        return None
 
 
 def _takes_pixels(model: keras.Model) -> bool:

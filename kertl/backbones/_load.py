@@ -17,6 +17,7 @@ from kertl.backbones._hub import HUB, from_hub_object, from_hub_preset, is_from_
 from kertl.backbones._preprocessing import preprocess
 from kertl.backbones._truncate import truncate
 from kertl.backbones._trust import refuse_nan
+from kertl.groups import functional_of
 
 
 def load_backbone(
@@ -87,6 +88,7 @@ def _find(source: Any, *arguments: Any) -> Found:
     if is_from_cv(source):
         return from_cv_object(source, *arguments)
     if isinstance(source, keras.Model):
+        functional_of(source, "source")
         return from_trained(source, *arguments)
     name = str(source)
     if name in APPLICATIONS:

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from kertl._terminal import CONSOLE, printable
+from kertl.cli import _foreign as foreign
 from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import keras
 
 ModelPath = Annotated[
-    Path, typer.Argument(metavar="RUN_OR_MODEL", exists=True, help="Run directory, or a .keras file.")
+    Path, typer.Argument(metavar="RUN_OR_MODEL", exists=True, help="Run directory, or a .keras or .h5 file.")
 ]
 
 
@@ -34,6 +35,13 @@ def evaluate(
     root: options.Root = None,
     views: options.Views = 0,
     augment: options.Augment = None,
+    image_size: foreign.ImageSize = None,
+    channels: foreign.Channels = None,
+    resize: foreign.Resize = None,
+    preprocessing: foreign.Preprocessing = None,
+    model_task: foreign.Task = None,
+    class_name: foreign.ClassName = None,
+    custom: foreign.Custom = None,
 ) -> None:
     """Evaluate a trained model on the images of a folder or a CSV table, with the metrics of its task."""
     start_keras()
@@ -42,13 +50,16 @@ def evaluate(
     from kertl.cli._tables import show_metrics
     from kertl.evaluation import part_to_evaluate, resize_of
 
-    loaded, task, names = read_model(model)
+    told = foreign.Told(image_size, channels, resize, preprocessing, model_task, class_name, custom)
+    loaded, task, names = read_model(model, told)
+    size, depth = told.form(loaded)
     # A column whose name the model does not know still holds its targets.
     renamed = task == "regression" and not set(label_column or ["label"]) <= set(names)
     images = options.read_data(
         data,
-        loaded.input_shape[1:3],
+        size,
         resize=resize_of(loaded),
+        channels=depth,
         validation=0,
         test=0,
         batch_size=batch_size,
@@ -80,6 +91,13 @@ def predict(
     batch_size: options.BatchSize = 32,
     views: options.Views = 0,
     augment: options.Augment = None,
+    image_size: foreign.ImageSize = None,
+    channels: foreign.Channels = None,
+    resize: foreign.Resize = None,
+    preprocessing: foreign.Preprocessing = None,
+    model_task: foreign.Task = None,
+    class_name: foreign.ClassName = None,
+    custom: foreign.Custom = None,
 ) -> None:
     """Predict what is in images: classes and their probabilities, or the values of targets."""
     start_keras()
@@ -87,8 +105,10 @@ def predict(
     from kertl.cli._answers import print_csv, print_json, print_table
     from kertl.evaluation import images_for
 
-    loaded, task, _ = read_model(model)
-    dataset = images_for(loaded, images, batch_size=batch_size, strict=False)
+    told = foreign.Told(image_size, channels, resize, preprocessing, model_task, class_name, custom)
+    loaded, task, _ = read_model(model, told)
+    size, depth = told.form(loaded)
+    dataset = images_for(loaded, images, image_size=size, channels=depth, batch_size=batch_size, strict=False)
     predictions = kertl.predict(loaded, dataset, views=views, augment=options.read_augment(augment) or "light")
     for issue in dataset.issues:
         CONSOLE.print(f"left out: {issue}", markup=False, highlight=False)
@@ -101,11 +121,10 @@ def predict(
         print_table(task, dataset.files, answers)
 
 
-def read_model(path: Path) -> tuple["keras.Model", str, list[str]]:
+def read_model(path: Path, told: foreign.Told) -> tuple["keras.Model", str, list[str]]:
     """The model of a run directory or file, its task, and the names of its classes or targets."""
-    import kertl
     from kertl.evaluation import output_names
     from kertl.model import task_of
 
-    model = kertl.load(path)
+    model = told.load(path)
     return model, task_of(model), output_names(model)

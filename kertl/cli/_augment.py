@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from kertl.cli import _foreign as foreign
 from kertl.cli import _options as options
 from kertl.cli._ask import ModelPath, read_model
 from kertl.cli._quiet import start_keras
@@ -17,6 +18,7 @@ def augment_preview(
     out: Annotated[Path, typer.Option(help="The picture file, such as a PNG.")],
     augment: options.Augment = None,
     image_size: Annotated[int, typer.Option(help="Side in pixels.")] = 224,
+    channels: options.Channels = None,
     images: Annotated[int, typer.Option(help="How many images at most; one of each class first.")] = 6,
     versions: Annotated[int, typer.Option(help="How many versions of each.")] = 6,
     seed: Seed = 0,
@@ -31,6 +33,7 @@ def augment_preview(
     found = options.read_data(
         data,
         (image_size, image_size),
+        channels=channels or 3,
         validation=0,
         test=0,
         image_column=image_column,
@@ -47,6 +50,13 @@ def check_augmentation(
     data: options.DataPath,
     augment: options.Augment = None,
     out: Annotated[Path | None, typer.Option(help="A picture of the table, such as a PNG.")] = None,
+    image_size: foreign.ImageSize = None,
+    channels: foreign.Channels = None,
+    resize: foreign.Resize = None,
+    preprocessing: foreign.Preprocessing = None,
+    model_task: foreign.Task = None,
+    class_name: foreign.ClassName = None,
+    custom: foreign.Custom = None,
     seed: Seed = 0,
     batch_size: options.BatchSize = 32,
     image_column: options.ImageColumn = "file",
@@ -63,11 +73,14 @@ def check_augmentation(
     import kertl
     from kertl.evaluation import resize_of
 
-    loaded, task, names = read_model(model)
+    told = foreign.Told(image_size, channels, resize, preprocessing, model_task, class_name, custom)
+    loaded, task, names = read_model(model, told)
+    size, depth = told.form(loaded)
     images = options.read_data(
         data,
-        loaded.input_shape[1:3],
+        size,
         resize=resize_of(loaded),
+        channels=depth,
         validation=0,
         test=0,
         batch_size=batch_size,

@@ -51,6 +51,10 @@ Resize = Annotated[
     str,
     typer.Option(help="How images become square: stretch, pad or crop; the model remembers it."),
 ]
+Channels = Annotated[
+    int | None,
+    typer.Option(help="Channels of the images: 1 gray, 3 colour, 4 with alpha, any for .npy; by default the model's."),
+]
 Views = Annotated[
     int,
     typer.Option(help="Average with predictions for this many augmented versions of each image (see --augment)."),
@@ -83,18 +87,25 @@ HeadFields = Annotated[
 Validation = Annotated[float, typer.Option(help="Share of the images in the validation set.")]
 
 
-def read_backbone(name: str, weights: str, image_size: int | None, seed: int) -> "keras.Model":
+def read_backbone(
+    name: str, weights: str, image_size: int | None, seed: int, channels: int | None = None
+) -> "keras.Model":
     """The backbone of that name or file; random weights follow the seed, and so do later draws."""
     import keras
 
     import kertl
+    from kertl.backbones import MODEL_SUFFIXES
 
-    keras.utils.set_random_seed(seed)
-    return kertl.load_backbone(
-        name,
-        weights=None if weights == "none" else weights,
-        input_shape=None if image_size is None else (image_size, image_size, 3),
-    )
+    def loaded(shape: tuple[int, int, int] | None) -> "keras.Model":
+        keras.utils.set_random_seed(seed)
+        return kertl.load_backbone(name, weights=None if weights == "none" else weights, input_shape=shape)
+
+    if image_size is not None and (channels is not None or not name.endswith(MODEL_SUFFIXES)):
+        return loaded((image_size, image_size, channels or 3))
+    own = loaded(None)
+    height, width, depth = own.input_shape[1:]
+    shape = (image_size or height, image_size or width, channels or depth)
+    return own if shape == own.input_shape[1:] else loaded(shape)
 
 
 def read_augment(given: list[str] | None) -> str | list[Any] | None:
@@ -133,6 +144,7 @@ def read_data(
     validation: float,
     test: float,
     resize: str = "stretch",
+    channels: int = 3,
     seed: int = 0,
     batch_size: int = 32,
     task: str = "single_label",
@@ -149,7 +161,7 @@ def read_data(
     from kertl import data
 
     common: dict[str, Any] = {"validation": validation, "test": test, "seed": seed, "batch_size": batch_size}
-    common.update(task=task, class_names=class_names, resize=resize)
+    common.update(task=task, class_names=class_names, resize=resize, channels=channels)
     columns = label_columns or ["label"]
     if path.is_dir():
         return data.from_directory(path, image_size=image_size, **common)

@@ -18,6 +18,7 @@ def lr_find(
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
     resize: options.Resize = "stretch",
+    channels: options.Channels = None,
     at: Annotated[str, typer.Option(help="Boundary: deep, mid, full, or the name of a layer group.")] = "deep",
     stage: options.StageFields = None,
     repeats: Annotated[int, typer.Option(help="How often the test is run.")] = 3,
@@ -49,11 +50,12 @@ def lr_find(
     from kertl.range_test import stage_range_test
     from kertl.training import usual_stage
 
-    loaded = options.read_backbone(backbone, weights, image_size, seed)
+    loaded = options.read_backbone(backbone, weights, image_size, seed, channels=channels)
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
         resize=resize,
+        channels=loaded.input_shape[3],
         validation=validation,
         test=test,
         seed=seed,

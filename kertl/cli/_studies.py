@@ -21,6 +21,7 @@ def baselines(
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
     resize: options.Resize = "stretch",
+    channels: options.Channels = None,
     boundary: Annotated[
         list[str] | None, typer.Option(help="Take features after this layer group; repeatable.")
     ] = None,
@@ -40,11 +41,12 @@ def baselines(
     start_keras()
     import kertl
 
-    loaded = options.read_backbone(backbone, weights, image_size, seed=0)
+    loaded = options.read_backbone(backbone, weights, image_size, seed=0, channels=channels)
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
         resize=resize,
+        channels=loaded.input_shape[3],
         validation=validation,
         test=test,
         seed=seed,
@@ -64,6 +66,7 @@ def cross_validate(
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
     resize: options.Resize = "stretch",
+    channels: options.Channels = None,
     folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
     at: Annotated[str, typer.Option(help="Boundary: deep, mid, or the name of a layer group.")] = "deep",
     epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 20,
@@ -92,11 +95,12 @@ def cross_validate(
     fields = read_fields("stage", stage, kertl.Stage)
     alone = {"epochs": epochs, "learning_rate": learning_rate, "augment": "none", **fields}
     plan = options.read_recipe(recipe, fields) if recipe else kertl.Stage(at, **alone)
-    loaded = options.read_backbone(backbone, weights, image_size, seed=0)
+    loaded = options.read_backbone(backbone, weights, image_size, seed=0, channels=channels)
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
         resize=resize,
+        channels=loaded.input_shape[3],
         validation=0,
         test=test,
         seed=seed,
@@ -118,6 +122,7 @@ def learning_curve(
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
     resize: options.Resize = "stretch",
+    channels: options.Channels = None,
     size: Annotated[list[int] | None, typer.Option(help="Number of training images; repeatable.")] = None,
     repeats: Annotated[int, typer.Option(help="How often each number of images is drawn.")] = 3,
     batch_size: options.BatchSize = 32,
@@ -136,11 +141,12 @@ def learning_curve(
     start_keras()
     import kertl
 
-    loaded = options.read_backbone(backbone, weights, image_size, seed=0)
+    loaded = options.read_backbone(backbone, weights, image_size, seed=0, channels=channels)
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
         resize=resize,
+        channels=loaded.input_shape[3],
         validation=validation,
         test=test,
         seed=seed,

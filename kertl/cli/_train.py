@@ -23,6 +23,7 @@ def train(
     ] = "gradual",
     image_size: options.ImageSize = None,
     resize: options.Resize = "stretch",
+    channels: options.Channels = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs per stage.")] = None,
     batch_size: options.BatchSize = 32,
     augment: options.Augment = None,
@@ -52,11 +53,12 @@ def train(
     changes.update(read_fields("stage", stage, kertl.Stage))
     chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, precision, seed)
     plan = kertl.Head(**{"dropout": dropout, **read_fields("head", head, kertl.Head)})
-    loaded = options.read_backbone(backbone, weights, image_size, seed)
+    loaded = options.read_backbone(backbone, weights, image_size, seed, channels=channels)
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
         resize=resize,
+        channels=loaded.input_shape[3],
         validation=validation,
         test=test,
         seed=seed,

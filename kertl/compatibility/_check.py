@@ -9,6 +9,7 @@ import keras
 from kertl.compatibility._case import Case
 from kertl.compatibility._rules import RULES
 from kertl.data import ImageData, check_image_data
+from kertl.groups import functional_of
 from kertl.recipe import Recipe, Stage, recipe_of
 
 
@@ -86,6 +87,7 @@ def check(
         ['flip-of-left-and-right', 'small-validation', 'size-far-from-pretraining']
     """
     check_image_data(data)
+    functional_of(model)
     case = Case(recipe_of(recipe), model, data, tuple(callbacks), range_test)
     found = [
         Finding(rule.name, rule.severity, what, rule.why, rule.advice, rule.source)

@@ -44,6 +44,7 @@ class Options:
     resize: str
     cache: str | None
     strict: bool
+    channels: int
 
     def __post_init__(self) -> None:
         if self.image_size is not None:
@@ -60,6 +61,7 @@ class Options:
         _checks.one_of("resize", self.resize, RESIZE)
         _checks.one_of("cache", self.cache, (None, "memory"))
         _checks.one_of("strict", self.strict, (False, True))
+        _checks.integer("channels", self.channels, at_least=1)
 
     @property
     def fractions(self) -> dict[str, float]:

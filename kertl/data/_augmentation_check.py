@@ -9,11 +9,12 @@ from rich.progress import track
 
 from kertl._checks import complain, integer, one_of
 from kertl._terminal import CONSOLE, shown
-from kertl._transformations import TRANSFORMATIONS, transformations_of
+from kertl._transformations import COLOURS, TRANSFORMATIONS, transformations_of
 from kertl.data._dataset import ImageDataset
 from kertl.data._effects import AugmentationCheck, Effect
 from kertl.data._image_data import ImageData
 from kertl.data.augment import layers, varied
+from kertl.groups import functional_of
 from kertl.tasks import task_named
 
 
@@ -39,7 +40,7 @@ def check_augmentation(
             dataset of `kertl.data` with images that it was not trained on. One class per image.
         transformations: Names, each of which is tried at half, once and twice the usual amount (a flip in both
             directions), and pairs of name and amount, as in `kertl.data.augment.layers`; or a strength, such as
-            "strong". All names by default.
+            "strong". All names by default, without those of colours where there are not three channels.
         seed: Seed of the random draws; >= 0.
         verbose: Whether to show progress on stderr; "auto" shows it on a terminal and in a notebook.
 
@@ -63,7 +64,8 @@ def check_augmentation(
     one_of("verbose", verbose, ("auto", True, False))
     part, dataset = _held_out(data)
     _check(model, dataset)
-    checks = [(name, amount, layers([(name, amount)])) for name, amount in _checks(transformations)]
+    depth = dataset.channels
+    checks = [(name, amount, layers([(name, amount)], depth)) for name, amount in _checks(transformations, depth)]
     numbers = track(
         range(len(dataset)),
         description="Checking augmentation",
@@ -99,20 +101,28 @@ def _held_out(data: Any) -> tuple[str, ImageDataset]:
 
 
 def _check(model: keras.Model, dataset: ImageDataset) -> None:
+    functional_of(model)
     if dataset.labels is None or not task_named(dataset.task).one_class:
         raise complain("data", "of images with one class each", dataset.task)
+    if model.input_shape[-1] not in (None, dataset.channels):
+        own = model.input_shape[-1]
+        raise ValueError(
+            f"`data` must have images of {own} channels, as {model.name!r} takes them. Received: "
+            f"channels={dataset.channels}. Make it with `channels={own}`."
+        )
     outputs = task_named(dataset.task).outputs(len(dataset.class_names))
     if model.output_shape[-1] != outputs:
         advice = f"It has {model.output_shape[-1]}."
         raise complain("model", f"one with {outputs} outputs for {dataset.class_names}", model.name, advice)
 
 
-def _checks(transformations: str | Sequence[Any] | None) -> list[tuple[str, float | str]]:
+def _checks(transformations: str | Sequence[Any] | None, channels: int) -> list[tuple[str, float | str]]:
     """Names and amounts; several amounts for each transformation that is given by name alone."""
     found: list[tuple[str, float | str]] = []
     if isinstance(transformations, str):
         transformations = transformations_of(transformations)
-    for one in TRANSFORMATIONS if transformations is None else transformations:
+    all_names = [name for name in TRANSFORMATIONS if channels == 3 or name not in COLOURS]
+    for one in all_names if transformations is None else transformations:
         ((name, amount),) = transformations_of([one])
         if not isinstance(one, str):
             found.append((name, amount))

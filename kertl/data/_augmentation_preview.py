@@ -42,7 +42,7 @@ def preview_augmentation(
     for name, value, least in (("images", images, 1), ("versions", versions, 1), ("seed", seed, 0)):
         integer(name, value, at_least=least)
     check_image_data(data)
-    made = layers(augment)
+    made = layers(augment, data.channels)
     rows, titles = _rows(data, images)
     plain = data.train.reader.take(rows)
     columns = [plain, *(varied(made, plain, (seed, number)) for number in range(versions))]
@@ -51,7 +51,8 @@ def preview_augmentation(
     for down, title in enumerate(titles):
         for across, pictures in enumerate(columns):
             axes = grid[down, across]
-            axes.imshow(np.clip(pictures[down], 0, 255).astype(np.uint8))
+            shown = np.clip(pictures[down], 0, 255).astype(np.uint8)
+            axes.imshow(shown[..., :3] if data.channels >= 3 else shown[..., 0], cmap="gray", vmin=0, vmax=255)
             axes.set_xticks([])
             axes.set_yticks([])
             axes.spines[:].set_visible(False)

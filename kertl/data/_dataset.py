@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 class ImageDataset(Epochs):
     """Images in batches, as `(images, labels)`, or as `(images,)` without labels.
 
-    Images are `uint8` arrays of shape `(batch, height, width, 3)`. Labels are `int32` class ids of shape `(batch,)`
-    for a single label; in the other tasks `float32` of the shape of a model's predictions: `(batch, 1)` with 1 for the
-    second of two classes, `(batch, classes)` of 0 and 1, or `(batch, targets)`. The last batch may be smaller. In
-    epoch `e` of a shuffled dataset the order is
+    Images are `uint8` arrays of shape `(batch, height, width, channels)`. Labels are `int32` class ids of shape
+    `(batch,)` for a single label; in the other tasks `float32` of the shape of a model's predictions: `(batch, 1)` with
+    1 for the second of two classes, `(batch, classes)` of 0 and 1, or `(batch, targets)`. The last batch may be
+    smaller. In epoch `e` of a shuffled dataset the order is
     `np.random.default_rng((seed, e)).permutation(num_examples)`.
 
     Every whole pass of `fit` or `evaluate` counts `epoch` up by one. `fit(shuffle=False)` hands the batches of an epoch
@@ -92,6 +92,11 @@ class ImageDataset(Epochs):
         """`(height, width)` of every image."""
         return self.reader.shape[:2]
 
+    @property
+    def channels(self) -> int:
+        """Channels of every image."""
+        return self.reader.shape[2]
+
     def batch(self, epoch: int, index: int) -> tuple[np.ndarray, ...]:
         """Batch `index` of an epoch."""
         rows = self.batch_rows(epoch, index)
@@ -123,21 +128,28 @@ class ImageDataset(Epochs):
         return self._unshuffled(renumbered(self.labels, self.task, self.class_names, task, names), names, task)
 
     def changed(
-        self, *, image_size: tuple[int, int] | None = None, batch_size: int | None = None, resize: str | None = None
+        self,
+        *,
+        image_size: tuple[int, int] | None = None,
+        batch_size: int | None = None,
+        resize: str | None = None,
+        channels: int | None = None,
     ) -> "ImageDataset":
-        """The same examples in the same order, at another size or batch size; None leaves either unchanged.
+        """The same examples in the same order, in another form; None leaves what it stands for unchanged.
 
         Args:
             image_size: `(height, width)`. Arrays are resized from their present size.
             batch_size: Images per batch; >= 1.
             resize: `"stretch"`, `"pad"` or `"crop"`; files are decoded anew for it.
+            channels: Channels of every image; files are decoded anew for them.
 
         Raises:
-            DataError: If the images are arrays that have already been resized in another way.
+            DataError: If the images are arrays that have already been resized in another way, or have another number
+                of channels (one and three become each other).
         """
         size = image_size or self.image_size
-        same = size == self.image_size and resize in (None, self.reader.fitted)
-        reader = self.reader if same else self.reader.at_size(size, resize)
+        same = size == self.image_size and resize in (None, self.reader.fitted) and channels in (None, self.channels)
+        reader = self.reader if same else self.reader.at_size(size, resize, channels)
         other = self._with(reader=reader, batch_size=batch_size or self.batch_size)
         return other if self.balance is None else other.oversampled(self.balance)
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from kertl import _checks
 from kertl._terminal import printable
+from kertl.data._array_files import array_in, from_sixteen_bits, is_array_file, refuse_other_channels
 from kertl.data._budget import Budget, threads
 from kertl.data._kinds import READ, kind_of
 from kertl.errors import DataError
@@ -29,6 +30,8 @@ MAX_BYTES = 8 * MAX_PIXELS  # the largest image with four channels of 16 bits, u
 RESIZE = ("stretch", "pad", "crop")
 IN_FLIGHT = Budget(max(MAX_PIXELS, threads() * 12_000_000))  # pixels: a photo for each thread, or one large image
 _ROWS = 256  # of an image that are converted at a time
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # Pillow's names, by the number of channels
+_SAMPLES_PER_PIXEL = 277  # a tag of TIFF
 
 # What Pillow's decoders raise on damaged files.
 _DAMAGED = (
@@ -47,13 +50,19 @@ _ODD_METADATA = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)
 
 
 def read_image(
-    source: str | Path | bytes | bytearray | Image.Image, image_size: tuple[int, int], resize: str = "stretch"
+    source: str | Path | bytes | bytearray | Image.Image,
+    image_size: tuple[int, int],
+    resize: str = "stretch",
+    *,
+    channels: int = 3,
 ) -> np.ndarray:
     """The pixels of an image as the models of kertl see them.
 
     JPEG, PNG, BMP, GIF, WebP and TIFF are recognised by content, not by name. The EXIF orientation is applied,
     transparency is composited on white, 16-bit gray is scaled to 8 bits (65535 becomes 255), CMYK becomes RGB, and of
-    an animation the first frame is read. Sizes change by bilinear interpolation with antialiasing.
+    an animation the first frame is read. Sizes change by bilinear interpolation with antialiasing, each channel by
+    itself. A NumPy file (`.npy`) holds an image of any number of channels, shape `(height, width, channels)`, of type
+    `uint8`, or `uint16`, which is scaled in the same way.
 
     Args:
         source: An image file of at most 89,478,485 pixels and 683 MiB, the content of one, or a Pillow image, which is
@@ -61,14 +70,17 @@ def read_image(
         image_size: `(height, width)` of the result.
         resize: `"stretch"` changes the aspect ratio, `"pad"` keeps it and adds black borders, `"crop"` keeps it and
             cuts off what does not fit, equally on both sides.
+        channels: What a pixel has; >= 1. 1: gray; 2: gray and alpha; 3: red, green, blue; 4: these and alpha, which is
+            255 where the image has none. A NumPy file must have this number itself, except that one channel and three
+            become each other; other files can have 1 to 4.
 
     Returns:
-        `uint8` array of shape `(height, width, 3)`.
+        `uint8` array of shape `(height, width, channels)`.
 
     Raises:
         DataError: If the source cannot be read as an image; the message names the file, if there is one, and the
             reason.
-        ValueError: If `image_size` or `resize` is not as described.
+        ValueError: If `image_size`, `resize` or `channels` is not as described.
 
     Example:
         >>> import kertl, tempfile
@@ -81,23 +93,29 @@ def read_image(
     """
     _checks.pair("image_size", image_size)
     _checks.one_of("resize", resize, RESIZE)
+    _checks.integer("channels", channels, at_least=1)
     try:
         if isinstance(source, Image.Image):
             _refuse_bombs(source)
+            refuse_missing_channels(source, channels)
             with in_flight(source):
-                return as_rgb(fit(upright(source, in_place=False), image_size, resize))
+                whole = upright(source, in_place=False, channels=channels)
+                return in_channels(fit(whole, image_size, resize), channels)
         content = bytes(source) if isinstance(source, bytes | bytearray) else read_file(source)[0]
-        return pixels_of(content, image_size, resize)
+        return pixels_of(content, image_size, resize, channels)
     except DataError as error:
         named = repr(str(source)) if isinstance(source, str | Path) else f"in the {type(source).__name__}"
         raise DataError(f"The image {named} {error}.") from error
 
 
-def pixels_of(content: bytes, image_size: tuple[int, int], resize: str) -> np.ndarray:
+def pixels_of(content: bytes, image_size: tuple[int, int], resize: str, channels: int = 3) -> np.ndarray:
     """`read_image` for the content of a file."""
+    if is_array_file(content):
+        return fit_array(array_in(content, MAX_PIXELS), image_size, resize, channels)
     image = opened(content)
+    refuse_missing_channels(image, channels)
     with in_flight(image):
-        return as_rgb(fit(upright(image), image_size, resize))
+        return in_channels(fit(upright(image, channels=channels), image_size, resize), channels)
 
 
 def in_flight(image: Image.Image) -> contextlib.AbstractContextManager[None]:
@@ -153,12 +171,13 @@ def opened(content: bytes) -> Image.Image:
         return image
 
 
-def upright(image: Image.Image, *, in_place: bool = True) -> Image.Image:
+def upright(image: Image.Image, *, in_place: bool = True, channels: int = 3) -> Image.Image:
     """What `opened` gave, decoded to its last row; in place saves a copy."""
     with _reasons(b""):
         image.load()
         turned = ImageOps.exif_transpose(image, in_place=True) if in_place else ImageOps.exif_transpose(image)
-        return _eight_bits(turned or image)
+        found = _eight_bits(turned or image, channels)
+        return found.convert("L") if channels == 1 and found.mode != "L" else found
 
 
 def count_images(image: Image.Image, content: bytes) -> int:
@@ -186,6 +205,9 @@ def _reasons(content: bytes) -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"is too large: more than {MAX_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
+        samples = _samples_of_tiff(content)
+        if samples > 4:
+            raise DataError(_only_as_array(samples)) from error
         raise DataError(_unidentified(kind_of(content))) from error
     except _DAMAGED as error:
         raise DataError(f"is truncated or damaged: {printable(str(error))}") from error
@@ -228,15 +250,52 @@ def _refuse_bombs(image: Image.Image) -> None:
         raise DataError(f"is too large: {height} x {width} are more than {MAX_PIXELS} pixels")
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def refuse_missing_channels(image: Image.Image, channels: int) -> None:
+    """Raise if an image from a file that is not NumPy's cannot give that many channels: 2 and 4 have alpha.
+
+    Raises:
+        DataError: If so.
+    """
+    own = max(len(image.getbands()), getattr(image, "tag_v2", {}).get(_SAMPLES_PER_PIXEL, 1))
+    if channels not in _MODES:
+        raise DataError(
+            f"has {own} channels, and channels={channels} is asked for, which only NumPy files (.npy) can have. "
+            f"Pass channels={own if own in _MODES else 3}"
+        )
+    if channels == 4 and own >= 4 and len(image.getbands()) < 4:
+        raise DataError(_only_as_array(own))
+
+
+def _only_as_array(channels: int) -> str:
+    return (
+        f"has {channels} channels in TIFF format, which cannot be read; save it as a NumPy file (.npy) of shape "
+        f"(height, width, {channels})"
+    )
+
+
+def _samples_of_tiff(content: bytes) -> int:
+    """How many channels a TIFF file says it has; 0 if that cannot be read."""
+    file = io.BytesIO(content)
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+        return int(tags.get(_SAMPLES_PER_PIXEL, 1))
+    except _DAMAGED:
+        return 0
+
+
+def _eight_bits(image: Image.Image, channels: int = 3) -> Image.Image:
     if image.mode.startswith("I;16"):
         values = np.asarray(image)
         gray = np.empty(values.shape, np.uint8)
         for rows in _portions(image):
-            gray[rows] = (values[rows].astype(np.uint32) + 128) // 257
+            gray[rows] = from_sixteen_bits(values[rows])
         return Image.fromarray(gray)
     if image.mode in ("I", "F"):
         raise DataError("has 32-bit pixels, whose range is not known; save it with 8 or 16 bits")
+    if channels in (2, 4) and image.has_transparency_data:
+        return image.convert("RGBA").convert(_MODES[channels])
     if image.has_transparency_data:
         opaque = Image.new("RGB", image.size)
         for rows in _portions(image):
@@ -256,6 +315,8 @@ def _portions(image: Image.Image) -> Iterator[slice]:
 
 def fit(image: Image.Image, image_size: tuple[int, int], resize: str) -> Image.Image:
     """`image` at `image_size`, bilinear with antialiasing."""
+    if image.mode in ("LA", "RGBA"):  # Pillow would forget the colour of what is transparent
+        return Image.merge(image.mode, [fit(band, image_size, resize) for band in image.split()])
     (height, width), (image_width, image_height) = image_size, image.size
     if resize == "crop":
         scale = max(height / image_height, width / image_width)
@@ -273,6 +334,24 @@ def fit(image: Image.Image, image_size: tuple[int, int], resize: str) -> Image.I
     return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def as_rgb(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def in_channels(image: Image.Image, channels: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The pixels, with gray repeated three times: resizing gray before this gives the same pixels faster."""
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    mode = _MODES[channels]
+    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def fit_array(
+    pixels: np.ndarray, image_size: tuple[int, int], resize: str, channels: int
+) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """An image in memory, `uint8` of shape `(height, width, channels)`, as `read_image` gives it.
+
+    Raises:
+        DataError: If it has another number of channels, unless one and three become each other.
+    """
+    refuse_other_channels(pixels.shape, channels)
+    if pixels.shape[-1] in (1, 3):
+        image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
+        return in_channels(fit(image.convert("L") if channels == 1 else image, image_size, resize), channels)
+    bands = [Image.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(pixels, -1, 0)]
+    return np.stack([np.asarray(fit(band, image_size, resize)) for band in bands], axis=-1)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kertl._memory import free_memory, readable
-from kertl.data._pixels import Levels, check_shape
+from kertl.data._pixels import Levels, check_channels, check_shape
 from kertl.data._readers import resized
 from kertl.errors import DataError
 
@@ -55,7 +55,7 @@ class Given:
     """A part as it was given, its images still in batches."""
 
     batches: Sequence[np.ndarray]
-    """Images of type `uint8`, each batch of shape `(n, height, width, 3)`."""
+    """Images of type `uint8`, each batch of shape `(n, height, width, channels)`."""
     labels: np.ndarray
     """Their labels as they were."""
     digests: Sequence[str]
@@ -74,6 +74,7 @@ def read(
     room: Room,
     image_size: tuple[int, int] | None,
     resize: str,
+    channels: int,
     value_range: tuple[float, float] | None = None,
 ) -> Given:
     """All images and labels of a part, from one pass.
@@ -84,6 +85,7 @@ def read(
         room: The memory that the images may take.
         image_size: `(height, width)` to resize to; None for their present size.
         resize: How images are resized.
+        channels: How many channels they are to have.
         value_range: What is black and what is white, see `Levels`.
 
     Raises:
@@ -99,7 +101,8 @@ def read(
     for x, y in (_pair(part, batch) for batch in batches):
         pixels = levels.as_bytes(x)
         digests += [hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]
-        pixels = _sized(pixels, image_size, resize)
+        check_channels(pixels.shape, part, channels)
+        pixels = resized(pixels, image_size, resize, channels)
         if images and pixels.shape[1:] != images[0].shape[1:]:
             raise DataError(
                 f"`{part}` must hold images of one size, unless `image_size` is given. Received: "
@@ -185,12 +188,6 @@ def _pair(part: str, batch: Any) -> tuple[np.ndarray, np.ndarray]:
             f"{y.shape}."
         )
     return x, y
-
-
-def _sized(images: np.ndarray, image_size: tuple[int, int] | None, resize: str) -> np.ndarray:
-    if image_size is not None and images.shape[1:3] != image_size:
-        return resized(images, image_size, resize)
-    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
 
 
 def _stacked(part: str, labels: Sequence[np.ndarray]) -> np.ndarray:

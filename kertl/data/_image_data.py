@@ -64,6 +64,11 @@ class ImageData:
     """A number for each of `records`; images with the same number (equal ones, or a group) are never separated."""
 
     @property
+    def channels(self) -> int:
+        """Channels of every image."""
+        return self.train.channels
+
+    @property
     def num_classes(self) -> int:
         """Number of classes, or of targets."""
         return len(self.class_names)
@@ -137,14 +142,22 @@ class ImageData:
                 )
         return tuple(values.mean(axis=0).tolist()), tuple(values.std(axis=0).tolist())
 
-    def changed(self, *, image_size: tuple[int, int] | None = None, batch_size: int | str | None = None) -> "ImageData":
-        """The same images in the same sets, at another size or batch size.
+    def changed(
+        self,
+        *,
+        image_size: tuple[int, int] | None = None,
+        batch_size: int | str | None = None,
+        channels: int | None = None,
+    ) -> "ImageData":
+        """The same images in the same sets, at another size or batch size, or in other channels.
 
         Args:
             image_size: `(height, width)`; None keeps the size. Arrays are resized from their present size.
             batch_size: Images per batch, "full" for all training images in one, or None for as many as before; >= 1.
+            channels: Channels of every image, >= 1, as in `from_directory`; None keeps them.
 
         Raises:
+            DataError: If the images are arrays of another number of channels.
             ValueError: If an argument is out of range.
 
         Example:
@@ -158,10 +171,11 @@ class ImageData:
         size = self.image_size if image_size is None else _checks.pair("image_size", image_size)
         count = self.train.num_examples if batch_size == "full" else batch_size or self.batch_size
         _checks.integer("batch_size", count, at_least=1)
-        if (size, count) == (tuple(self.image_size), self.batch_size):
+        depth = self.channels if channels is None else _checks.integer("channels", channels, at_least=1)
+        if (size, count, depth) == (tuple(self.image_size), self.batch_size, self.channels):
             return self
         parts = {
-            part: None if dataset is None else dataset.changed(image_size=size, batch_size=int(count))
+            part: None if dataset is None else dataset.changed(image_size=size, batch_size=int(count), channels=depth)
             for part, dataset in self._datasets.items()
         }
         changes: dict[str, Any] = {**parts, "image_size": size, "batch_size": int(count)}
@@ -174,8 +188,8 @@ class ImageData:
 
     def __repr__(self) -> str:
         sizes = "".join(f"{part}={data.num_examples if data else 0}, " for part, data in self._datasets.items())
-        more = f"image_size={self.image_size}, batch_size={self.batch_size}, issues={len(self.issues)}"
-        return f"ImageData({kind_of(self.task, self.class_names)}, {sizes}{more})"
+        form = f"image_size={self.image_size}, channels={self.channels}, batch_size={self.batch_size}"
+        return f"ImageData({kind_of(self.task, self.class_names)}, {sizes}{form}, issues={len(self.issues)})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the summary in monospaced type."""

@@ -16,7 +16,7 @@ def joined(parts: Sequence[ImageDataset]) -> ImageDataset:
     shuffled; batch size and seed are those of the first part.
 
     Args:
-        parts: At least one; all of the same classes, task and image size.
+        parts: At least one; all of the same classes, task, image size and channels.
 
     Raises:
         DataError: If the parts do not belong together.
@@ -34,7 +34,7 @@ def joined(parts: Sequence[ImageDataset]) -> ImageDataset:
         raise ValueError("`parts` must have at least one dataset. Received: parts=[].")
     first, *others = parts
     for number, other in enumerate(others, 1):
-        for name in ("class_names", "task", "image_size"):
+        for name in ("class_names", "task", "image_size", "channels"):
             ours, theirs = getattr(first, name), getattr(other, name)
             if ours != theirs:
                 raise DataError(

@@ -17,6 +17,7 @@ SUFFIXES = {
     "AVIF": (".avif",),
     "JPEG XL": (".jxl",),
     "JPEG 2000": (".jp2", ".j2k"),
+    "NumPy": (".npy",),
 }
 READ = ("JPEG", "PNG", "BMP", "GIF", "WebP", "TIFF")
 KINDS = {kind.upper(): kind for kind in READ} | {"MPO": "JPEG"}  # by the names that Pillow uses
@@ -33,6 +34,7 @@ _BEGINNINGS = {
     "AVIF": rb".{4}ftypavi",
     "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
     "JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    "NumPy": rb"\x93NUMPY",
 }
 _PATTERNS = {kind: re.compile(beginning, re.DOTALL) for kind, beginning in _BEGINNINGS.items()}
 

@@ -31,6 +31,7 @@ def from_dataset(
     seed: int = 0,
     resize: str = "stretch",
     value_range: tuple[float, float] | None = None,
+    channels: int = 3,
     strict: bool = False,
 ) -> ImageData:
     """Images and labels that you already have as arrays or in batches, each part given separately.
@@ -43,8 +44,8 @@ def from_dataset(
     Args:
         train: The images to train on: arrays `(x, y)`, a finite and batched `tf.data.Dataset` of `(images, labels)`
             (what `keras.utils.image_dataset_from_directory` gives, for example), or a finite `keras.utils.PyDataset`.
-            Images are of shape `(n, height, width, 3)` or `(n, height, width, 1)`; floats are rounded. Labels are class
-            ids from 0 on, one-hot rows, or class names; 0 and 1 for "binary"; rows of 0 and 1 for "multi_label";
+            Images are of shape `(n, height, width, channels)`; floats are rounded. Labels are class ids from 0 on,
+            one-hot rows, or class names; 0 and 1 for "binary"; rows of 0 and 1 for "multi_label";
             numbers for "regression".
         validation: The validation set, in one of these forms; None for none.
         test: The test set, in one of these forms; None for none.
@@ -57,6 +58,7 @@ def from_dataset(
         seed: Seed of the order of training; >= 0.
         resize: `"stretch"`, `"pad"` or `"crop"`, see `read_image`.
         value_range: What is black and what is white in the images, as in `from_arrays`.
+        channels: Channels of the images that the model is given, as in `from_arrays`; >= 1.
         strict: Whether any issue is an error, such as the same image in two parts.
 
     Returns:
@@ -77,11 +79,12 @@ def from_dataset(
         >>> data.train.num_examples, data.validation.num_examples, data.validation.labels.tolist()
         (16, 4, [0, 1, 0, 1])
     """
-    options = Options(image_size, 0, 0, seed, 32 if batch_size is None else batch_size, resize, None, strict)
+    per_batch = 32 if batch_size is None else batch_size
+    options = Options(image_size, 0, 0, seed, per_batch, resize, None, strict, channels)
     task = task_named(task).name
     room = Room()
     given = {
-        part: read(part, data, room, image_size, resize, value_range)
+        part: read(part, data, room, image_size, resize, channels, value_range)
         for part, data in (("train", train), ("validation", validation), ("test", test))
         if data is not None or part == "train"
     }

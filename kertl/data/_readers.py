@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
 from kertl.data._budget import threads
-from kertl.data._decode import Stamp, as_rgb, fit, pixels_of, read_file
+from kertl.data._decode import Stamp, fit_array, pixels_of, read_file
 from kertl.errors import DataError
 
 
@@ -23,18 +22,20 @@ class Reader(Protocol):
     """What an `ImageDataset` reads images from."""
 
     shape: tuple[int, int, int]
+    """`(height, width, channels)` of each."""
     file_resize: str | None
     fitted: str | None
     """How the images were resized, "stretch", "pad" or "crop"; None if they were not."""
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """The images `rows`, of shape `(len(rows), height, width, 3)`."""
+        """The images `rows`, of shape `(len(rows), height, width, channels)`."""
 
-    def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "Reader":
-        """A reader of the same images at another size, or resized in another way; None keeps the way.
+    def at_size(self, image_size: tuple[int, int], resize: str | None = None, channels: int | None = None) -> "Reader":
+        """A reader of the same images at another size, resized in another way, or in other channels; None keeps these.
 
         Raises:
-            DataError: If the images were resized in another way already, and the originals are not known.
+            DataError: If the images were resized in another way already, and the originals are not known; or if they
+                are in memory and have other channels than those, unless one and three become each other.
         """
 
     def subset(self, rows: np.ndarray) -> "Reader":
@@ -66,9 +67,9 @@ class KnownFile:
 class FileReader:
     """Images decoded from files at every use, several at once."""
 
-    def __init__(self, files: Sequence[KnownFile], image_size: tuple[int, int], resize: str) -> None:
+    def __init__(self, files: Sequence[KnownFile], image_size: tuple[int, int], resize: str, channels: int = 3) -> None:
         self.files = list(files)
-        self.shape = (*image_size, 3)
+        self.shape = (*image_size, channels)
         self.resize = resize
         self.file_resize: str | None = resize
         self.fitted: str | None = resize
@@ -86,17 +87,19 @@ class FileReader:
             pass
         return images
 
-    def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "FileReader":
-        """A reader of the same files at another size, or resized in another way."""
-        return FileReader(self.files, image_size, resize or self.resize)
+    def at_size(
+        self, image_size: tuple[int, int], resize: str | None = None, channels: int | None = None
+    ) -> "FileReader":
+        """A reader of the same files at another size, resized in another way, or in other channels."""
+        return FileReader(self.files, image_size, resize or self.resize, channels or self.shape[2])
 
     def subset(self, rows: np.ndarray) -> "FileReader":
         """A reader of the files `rows`."""
-        return FileReader([self.files[row] for row in rows], self.shape[:2], self.resize)
+        return FileReader([self.files[row] for row in rows], self.shape[:2], self.resize, self.shape[2])
 
     def _pixels(self, file: KnownFile) -> np.ndarray:
         try:
-            return pixels_of(file.read(), self.shape[:2], self.resize)
+            return pixels_of(file.read(), self.shape[:2], self.resize, self.shape[2])
         except DataError as error:
             raise DataError(f"The image {file.path!r} {error}.") from error
 
@@ -127,8 +130,10 @@ class ArrayReader:
         """The images `rows`."""
         return self.images[rows if self.chosen is None else self.chosen[rows]]
 
-    def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "ArrayReader":
-        """The same images at another size, or resized in another way if they were not resized before."""
+    def at_size(
+        self, image_size: tuple[int, int], resize: str | None = None, channels: int | None = None
+    ) -> "ArrayReader":
+        """The same images at another size, in other channels, or resized in another way if they were not before."""
         resize = resize or self.resize
         if self.fitted not in (None, resize):
             raise DataError(
@@ -137,7 +142,7 @@ class ArrayReader:
             )
         images = self.images if self.chosen is None else self.images[self.chosen]
         fitted = self.fitted or fit_by(images, image_size, resize)
-        return ArrayReader(resized(images, image_size, resize), resize, fitted=fitted)
+        return ArrayReader(resized(images, image_size, resize, channels or self.shape[2]), resize, fitted=fitted)
 
     def subset(self, rows: np.ndarray) -> "ArrayReader":
         """The images `rows` in the same memory."""
@@ -168,9 +173,11 @@ class MemoryReader:
             self.known[missing] = True
         return self.images[rows]
 
-    def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "MemoryReader":
-        """A reader of the same images at another size, or resized in another way, with a cache of its own."""
-        return MemoryReader(self.reader.at_size(image_size, resize), len(self.known))
+    def at_size(
+        self, image_size: tuple[int, int], resize: str | None = None, channels: int | None = None
+    ) -> "MemoryReader":
+        """A reader of the same images in another form, with a cache of its own."""
+        return MemoryReader(self.reader.at_size(image_size, resize, channels), len(self.known))
 
     def subset(self, rows: np.ndarray) -> "RowsReader":
         """The images `rows` in the same memory: what one of the two readers has read, the other does not read again."""
@@ -191,9 +198,11 @@ class RowsReader:
         """The images `rows` of the chosen ones."""
         return self.reader.take(self.rows[rows])
 
-    def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "RowsReader":
-        """The same images at another size, or resized in another way."""
-        return RowsReader(self.reader.at_size(image_size, resize), self.rows)
+    def at_size(
+        self, image_size: tuple[int, int], resize: str | None = None, channels: int | None = None
+    ) -> "RowsReader":
+        """The same images in another form."""
+        return RowsReader(self.reader.at_size(image_size, resize, channels), self.rows)
 
     def subset(self, rows: np.ndarray) -> "RowsReader":
         """The images `rows` of the chosen ones."""
@@ -222,9 +231,11 @@ class JoinedReader:
                 images[places] = reader.take(rows[places] - (self._ends[owner] - self.sizes[owner]))
         return images
 
-    def at_size(self, image_size: tuple[int, int], resize: str | None = None) -> "JoinedReader":
-        """The same images at another size, or resized in another way."""
-        return JoinedReader([reader.at_size(image_size, resize) for reader in self.readers], self.sizes)
+    def at_size(
+        self, image_size: tuple[int, int], resize: str | None = None, channels: int | None = None
+    ) -> "JoinedReader":
+        """The same images in another form."""
+        return JoinedReader([reader.at_size(image_size, resize, channels) for reader in self.readers], self.sizes)
 
     def subset(self, rows: np.ndarray) -> "RowsReader":
         """The images `rows`."""
@@ -240,17 +251,31 @@ def joined_reader(readers: Sequence[Reader], sizes: Sequence[int]) -> Reader:
     """
     files = [reader for reader in readers if isinstance(reader, FileReader)]
     if len(files) == len(readers) and len({reader.resize for reader in files}) == 1:
-        return FileReader([file for reader in files for file in reader.files], files[0].shape[:2], files[0].resize)
+        first = files[0]
+        return FileReader(
+            [file for reader in files for file in reader.files], first.shape[:2], first.resize, first.shape[2]
+        )
     return JoinedReader(readers, sizes)
 
 
-def resized(images: np.ndarray, image_size: tuple[int, int], resize: str) -> np.ndarray:
-    """Images in memory at another size; gray ones become three equal channels."""
+def resized(images: np.ndarray, image_size: tuple[int, int] | None, resize: str, channels: int) -> np.ndarray:
+    """Images in memory at another size, in that many channels: a gray one becomes three equal ones, three one gray.
 
-    def one(image: np.ndarray) -> np.ndarray:
-        return as_rgb(fit(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), image_size, resize))
+    Args:
+        images: Of type `uint8` and shape `(n, height, width, channels)`.
+        image_size: `(height, width)`; None keeps the size.
+        resize: How they are resized.
+        channels: How many channels they are to have.
 
-    return np.stack(list(decoders(threads()).map(one, images)))
+    Raises:
+        DataError: If they have another number of channels, unless one and three become each other.
+    """
+    size = image_size or images.shape[1:3]
+    if size == images.shape[1:3] and channels == images.shape[-1]:
+        return images
+    if size == images.shape[1:3] and (images.shape[-1], channels) == (1, 3):
+        return np.repeat(images, 3, axis=-1)
+    return np.stack(list(decoders(threads()).map(lambda image: fit_array(image, size, resize, channels), images)))
 
 
 def fit_by(images: np.ndarray, image_size: tuple[int, int], resize: str) -> str | None:

@@ -15,12 +15,23 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from rich.progress import track
 
 from kertl._terminal import CONSOLE, shown
+from kertl.data._array_files import KIND, array_in, is_array_file, refuse_other_channels
 from kertl.data._budget import threads
-from kertl.data._decode import Stamp, count_images, in_flight, opened, read_file, upright
+from kertl.data._decode import (
+    MAX_PIXELS,
+    Stamp,
+    count_images,
+    in_flight,
+    opened,
+    read_file,
+    refuse_missing_channels,
+    upright,
+)
 from kertl.data._issues import Issue
 from kertl.data._kinds import IMAGE_SUFFIXES, KINDS
 from kertl.data._links import Owners
@@ -51,13 +62,15 @@ class Verdict:
     """See `kertl.data._look_alikes`."""
 
 
-def inspect(paths: Sequence[str]) -> list[Verdict]:
-    """A verdict on each file, from reading and decoding all of it; a bar shows progress on a terminal."""
+def inspect(paths: Sequence[str], channels: int = 3) -> list[Verdict]:
+    """A verdict on each file, from reading and decoding all of it in that many channels; a bar shows progress."""
     portions = (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE))
     pool = concurrent.futures.ThreadPoolExecutor(threads())
     with bombs_refused():
         try:
-            verdicts = (verdict for portion in pool.map(_verdicts, portions) for verdict in portion)
+            verdicts = (
+                verdict for portion in pool.map(functools.partial(_verdicts, channels), portions) for verdict in portion
+            )
             return list(
                 track(
                     verdicts,
@@ -80,16 +93,20 @@ def bombs_refused() -> Iterator[None]:
         yield
 
 
-def _verdicts(paths: Sequence[str]) -> list[Verdict]:
-    return [_verdict(path) for path in paths]
+def _verdicts(channels: int, paths: Sequence[str]) -> list[Verdict]:
+    return [_verdict(path, channels) for path in paths]
 
 
-def _verdict(path: str) -> Verdict:
+def _verdict(path: str, channels: int) -> Verdict:
     try:
         content, stamp = read_file(path)
-        image = opened(content)
-        kind, images = KINDS[str(image.format)], count_images(image, content)
         digest = hashlib.sha256(content).hexdigest()
+        if is_array_file(content):
+            image = _as_gray(array_in(content, MAX_PIXELS), channels)
+            return Verdict("", digest, stamp, KIND, (image.height, image.width), 1, thumbnail(image))
+        image = opened(content)
+        refuse_missing_channels(image, channels)
+        kind, images = KINDS[str(image.format)], count_images(image, content)
         with in_flight(image):
             image = upright(image)
             size = (image.height, image.width)
@@ -102,6 +119,12 @@ def _verdict(path: str) -> Verdict:
 def _refusal(reason: str) -> Verdict:
     """One for all files that cannot be used for that reason: a table may name millions that do not exist."""
     return Verdict(reason)
+
+
+def _as_gray(pixels: np.ndarray, channels: int) -> Image.Image:
+    """The mean of all channels, for the thumbnail."""
+    refuse_other_channels(pixels.shape, channels)
+    return Image.fromarray(pixels.mean(axis=-1, dtype=np.float32).astype(np.uint8))
 
 
 def walk(folder: Path, issues: list[Issue], root: Path, owners: Owners) -> Iterator[Path]:

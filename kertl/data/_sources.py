@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kertl._checks import complain
 from kertl.data._array_labels import read_labels
 from kertl.data._assemble import Entry, Options, assemble
@@ -17,7 +15,7 @@ from kertl.data._kinds import IMAGE_SUFFIXES
 from kertl.data._labels import LabelColumns, Labelling, class_order
 from kertl.data._links import Owners
 from kertl.data._oddities import oddities
-from kertl.data._pixels import array_images
+from kertl.data._pixels import array_images, check_channels
 from kertl.data._places import Places, none_usable
 from kertl.data._readers import ArrayReader, FileReader, KnownFile, fit_by, resized
 from kertl.data._scan import inspect, is_hidden, relative, walk
@@ -39,6 +37,7 @@ def from_directory(
     seed: int = 0,
     batch_size: int = 32,
     resize: str = "stretch",
+    channels: int = 3,
     cache: str | None = None,
     strict: bool = False,
 ) -> ImageData:
@@ -65,6 +64,8 @@ def from_directory(
         seed: Seed of the split and of the order of training; >= 0.
         batch_size: Images per batch; >= 1.
         resize: `"stretch"`, `"pad"` or `"crop"`, see `read_image`.
+        channels: Channels of the images that the model is given, see `read_image`: 1 for gray, 3 for colour, 4 for
+            colour and alpha, any other number for NumPy files; >= 1.
         cache: `"memory"` keeps the resized images in memory after their first use; None reads them again in each epoch.
         strict: Whether any issue is an error, except for a mere likeness.
 
@@ -88,7 +89,7 @@ def from_directory(
         >>> data.class_names, data.train.num_examples, data.validation.num_examples, data.test.num_examples
         (['day', 'night'], 14, 4, 2)
     """
-    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict)
+    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict, channels)
     if task_named(task).name not in ("single_label", "binary"):
         advice = "Use `from_csv` or `from_arrays` for the other tasks."
         raise complain("task", "'single_label' or 'binary' for a folder per class", task, advice)
@@ -145,6 +146,7 @@ def from_csv(
     seed: int = 0,
     batch_size: int = 32,
     resize: str = "stretch",
+    channels: int = 3,
     cache: str | None = None,
     strict: bool = False,
 ) -> ImageData:
@@ -173,6 +175,7 @@ def from_csv(
         seed: Seed of the split and of the order of training.
         batch_size: Images per batch.
         resize: `"stretch"`, `"pad"` or `"crop"`.
+        channels: Channels of the images that the model is given.
         cache: `"memory"` or None.
         strict: Whether any issue is an error.
 
@@ -197,7 +200,7 @@ def from_csv(
         >>> [(record.file, record.label) for record in data.records if record.split == "validation"]
         [('4.png', 'even'), ('5.png', 'odd')]
     """
-    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict)
+    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict, channels)
     names = (label_column,) if isinstance(label_column, str) else tuple(label_column)
     labels = LabelColumns(task_named(task).name, names, separator, tuple(class_names or ()))
     columns = (image_column, labels, tuple(stratify_columns), group_column, split_column)
@@ -226,12 +229,13 @@ def from_arrays(
     batch_size: int = 32,
     resize: str = "stretch",
     value_range: tuple[float, float] | None = None,
+    channels: int = 3,
     strict: bool = False,
 ) -> ImageData:
     """Images that are in memory.
 
     Args:
-        x: Images of shape `(n, height, width, 3)` or `(n, height, width, 1)`; floats are rounded.
+        x: Images of shape `(n, height, width, channels)`; floats are rounded.
         y: Class ids from 0 on, or class names, of shape `(n,)`. For "multi_label" 0 and 1, of shape `(n, classes)`;
             for "regression" numbers, of shape `(n,)` or `(n, targets)`.
         task: "single_label", "binary" (two classes, the second of which is the positive one), "multi_label" or
@@ -247,6 +251,8 @@ def from_arrays(
         value_range: What is black and what is white, such as (0, 1) or (-1, 1); no value may lie outside. None for
             0..255, in which case an image of fractions none of which is above 2 is an error: it is of 0..1, or nearly
             black, and only you know which.
+        channels: Channels of the images that the model is given; >= 1. `x` must have as many, except that one gray
+            channel becomes three equal ones, and three become one gray.
         strict: Whether any issue is an error.
 
     Returns:
@@ -266,16 +272,14 @@ def from_arrays(
         >>> images.shape, data.class_weights
         ((14, 8, 8, 3), {0: 1.0, 1: 1.0})
     """
-    options = Options(image_size, validation, test, seed, batch_size, resize, None, strict)
+    options = Options(image_size, validation, test, seed, batch_size, resize, None, strict, channels)
     images = array_images(x, value_range)
+    check_channels(images.shape, "x", channels)
     labels, labelling = read_labels(y, len(images), task_named(task).name, class_names)
     digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     entries = [Entry(f"array:{k}", labels[k], digests[k]) for k in range(len(images))]
     fitted = None if image_size is None else fit_by(images, image_size, resize)
-    if image_size is not None and image_size != images.shape[1:3]:
-        images = resized(images, image_size, resize)
-    elif images.shape[-1] == 1:
-        images = np.repeat(images, 3, axis=-1)
+    images = resized(images, image_size, resize, channels)
     return assemble(
         entries,
         [],
@@ -323,7 +327,7 @@ def _from_files(
         options,
         labelling=labelling,
         fractions=fractions,
-        reader_of=lambda rows: FileReader([files[row] for row in rows], image_size, options.resize),
+        reader_of=lambda rows: FileReader([files[row] for row in rows], image_size, options.resize, options.channels),
         name_of=lambda row: files[row].path,
         thumbnails=[verdict.thumbnail for _, _, verdict in found],
     )

@@ -22,10 +22,12 @@ class FileBatches:
         paths: Files or folders.
         image_size: `(height, width)` every image is resized to.
         resize: How, see `read_image`.
+        channels: How many channels every image gets, see `read_image`.
         batch_size: Images per batch; the last one may be smaller.
         strict: Whether each file that is named, and not merely in a folder, must be readable.
 
     Attributes:
+        shape: `(height, width, channels)` of every image.
         files: The files that were read so far, in order.
         issues: Those that could not be, and what was passed over.
         failure: The error of the last pass, or None; see `data_errors`.
@@ -40,6 +42,7 @@ class FileBatches:
         *,
         image_size: tuple[int, int],
         resize: str = "stretch",
+        channels: int = 3,
         batch_size: int = 32,
         strict: bool = True,
     ) -> None:
@@ -48,7 +51,8 @@ class FileBatches:
         self._paths = files_in(self._given, self._passed_over)
         named = files_in([path for path in self._given if not path.is_dir()], [])
         self._named = set(named) if strict else set()
-        self.image_size, self._resize, self._batch_size = image_size, resize, batch_size
+        self.shape = (*image_size, channels)
+        self._resize, self._batch_size = resize, batch_size
         self.files: list[str] = []
         self.issues = self._passed_over.copy()
         self.failure: DataError | None = None
@@ -58,7 +62,7 @@ class FileBatches:
         return math.ceil(len(self._paths) / self._batch_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """The images, of shape `(batch, height, width, 3)` and type `uint8`.
+        """The images, of shape `(batch, height, width, channels)` and type `uint8`.
 
         Raises:
             DataError: If a file that is named cannot be read, or no file can.
@@ -109,7 +113,7 @@ class FileBatches:
 
     def _pixels(self, path: str) -> np.ndarray | DataError:
         try:
-            return pixels_of(read_file(path)[0], self.image_size, self._resize)
+            return pixels_of(read_file(path)[0], self.shape[:2], self._resize, self.shape[2])
         except DataError as error:
             return error
 

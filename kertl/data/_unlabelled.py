@@ -20,6 +20,7 @@ def images(
     *,
     image_size: tuple[int, int],
     resize: str = "stretch",
+    channels: int = 3,
     batch_size: int = 32,
 ) -> ImageDataset:
     """Image files, or all those in folders, in the order given, for `predict`.
@@ -28,6 +29,7 @@ def images(
         paths: One or several files or folders; the files of a folder are sorted by name.
         image_size: `(height, width)` every image is resized to; each >= 1.
         resize: `"stretch"`, `"pad"` or `"crop"`, see `read_image`.
+        channels: Channels of the images, see `read_image`; >= 1.
         batch_size: Images per batch; >= 1.
 
     Returns:
@@ -51,15 +53,16 @@ def images(
     _checks.pair("image_size", image_size)
     _checks.one_of("resize", resize, RESIZE)
     _checks.integer("batch_size", batch_size, at_least=1)
+    _checks.integer("channels", channels, at_least=1)
     issues: list[Issue] = []
     given = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     found = files_in(given, issues)
-    verdicts = list(zip(found, inspect(found), strict=True))
+    verdicts = list(zip(found, inspect(found, channels), strict=True))
     usable = [KnownFile(path, verdict.sha256, verdict.stamp) for path, verdict in verdicts if not verdict.reason]
     issues += [Issue(path, verdict.reason) for path, verdict in verdicts if verdict.reason]
     refuse_none(usable, given, issues)
     return ImageDataset(
-        FileReader(usable, image_size, resize),
+        FileReader(usable, image_size, resize, channels),
         None,
         [file.path for file in usable],
         batch_size=batch_size,

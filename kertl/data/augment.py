@@ -11,14 +11,14 @@ import keras
 import numpy as np
 
 from kertl._keras import layers_inside, seed_generators
-from kertl._transformations import STRENGTHS, TRANSFORMATIONS, transformations_of
+from kertl._transformations import STRENGTHS, TRANSFORMATIONS, refuse_colours, transformations_of
 
 __all__ = ["STRENGTHS", "TRANSFORMATIONS", "layers", "seed_states", "varied"]
 
 _VALUES = (0, 255)
 
 
-def layers(augment: str | Sequence[Any]) -> list[keras.layers.Layer]:
+def layers(augment: str | Sequence[Any], channels: int = 3) -> list[keras.layers.Layer]:
     """The layers of a strength, or of a list of transformations, in the order in which they run.
 
     Each picture is varied by its own amount, drawn uniformly up to the given one.
@@ -48,9 +48,10 @@ def layers(augment: str | Sequence[Any]) -> list[keras.layers.Layer]:
         augment: "none"; "light": mirrored, brightened or darkened by up to 10 %; "strong": mirrored, brightened or
             darkened and contrasted by up to 20 %, rotated by up to 18 degrees, zoomed and shifted by up to 10 %, and
             a part erased in every fourth picture. Or a list of the names above, or of pairs of name and amount.
+        channels: Channels of the pictures. Saturation, hue, color_jitter and rand_augment need three.
 
     Raises:
-        ValueError: If it is none of these.
+        ValueError: If it is none of these, or needs colour where there is none.
 
     Example:
         >>> from kertl.data import augment
@@ -68,6 +69,7 @@ def layers(augment: str | Sequence[Any]) -> list[keras.layers.Layer]:
         Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", 2020, appendix A, for the
         shares of colour jitter. https://arxiv.org/abs/2002.05709
     """
+    refuse_colours(augment, channels)
     return [_MAKERS[name](amount, f"augment_{name}") for name, amount in transformations_of(augment)]
 
 
@@ -82,7 +84,7 @@ def varied(parts: Sequence[keras.layers.Layer], images: np.ndarray, seed: int | 
 
     Args:
         parts: What `layers` gave.
-        images: Of shape `(batch, height, width, 3)`, 0..255.
+        images: Of shape `(batch, height, width, channels)`, 0..255.
         seed: One whole number >= 0, or several.
 
     Returns:

@@ -14,7 +14,7 @@ from kertl.data import ImageDataset
 from kertl.evaluation._batches import ForeignBatches
 from kertl.evaluation._labels import checked_predictions, matched, output_names, truth_of
 from kertl.evaluation._pictures import labelled_folder, pictures_of
-from kertl.evaluation._predict import asked
+from kertl.evaluation._predict import asked, preprocessed
 from kertl.evaluation._thresholds import thresholds_of
 from kertl.model import task_of
 from kertl.tasks import task_named
@@ -32,6 +32,7 @@ def evaluate(
     views: int = 0,
     augment: Any = "light",
     seed: int = 0,
+    preprocessing: str | keras.layers.Layer | None = None,
 ) -> dict[str, Any]:
     """How well a model does on images that it was not trained on.
 
@@ -51,6 +52,7 @@ def evaluate(
         views: As in `kertl.predict`.
         augment: As in `kertl.predict`.
         seed: As in `kertl.predict`.
+        preprocessing: As in `kertl.predict`.
 
     Returns:
         Always `images` (count), and if there are classes `missing_classes`, those of the model without an image. Means
@@ -71,6 +73,7 @@ def evaluate(
     Raises:
         DataError: If the data have a class that the model does not know, lack a target, or are of another task, or
             images cannot be converted to the form that the model takes.
+        TypeError: If the model is subclassed or not built.
         WeightsError: If a weight of the model is NaN or infinite.
         ValueError: If the part is empty, there are no labels, or the model knows no class names and has another number
             of outputs than the data have classes.
@@ -83,6 +86,7 @@ def evaluate(
         >>> sorted(kertl.evaluate(model, data, part="train"))[:3]
         ['accuracy', 'balanced_accuracy', 'classes']
     """
+    model = preprocessed(model, preprocessing, data)
     if predictions is None:
         refuse_nan(model)
     images, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from kertl._checks import complain, integer, one_of
 from kertl.data import ImageData, ImageDataset, from_directory, joined, read_image
-from kertl.data._pixels import Levels
+from kertl.data._pixels import Levels, check_channels
 from kertl.data._readers import ArrayReader, resized
 from kertl.data._streamed import FileBatches
 from kertl.evaluation._batches import ForeignBatches
@@ -67,19 +67,27 @@ def pictures_of(
 
 
 def images_for(
-    model: keras.Model, paths: Iterable[str | Path], *, batch_size: int = 32, strict: bool = True
+    model: keras.Model,
+    paths: Iterable[str | Path],
+    *,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    batch_size: int = 32,
+    strict: bool = True,
 ) -> FileBatches:
     """Image files, or all those in folders, at the size of a model and resized in its way, each read once.
 
     Args:
         model: The model they are for.
         paths: Files or folders; of a folder, files that cannot be read are left out and are listed in `issues`.
+        image_size: `(height, width)` for a model that takes any size.
+        channels: Channels for a model that takes any number; 3 by default.
         batch_size: Images per batch; >= 1.
         strict: Whether each file given by name must be readable; if not, it is left out too.
     """
     integer("batch_size", batch_size, at_least=1)
-    size, resize = _size_of(model), resize_of(model)
-    return FileBatches(paths, image_size=size, resize=resize, batch_size=batch_size, strict=strict)
+    form = _form_of(model, image_size, channels)
+    return FileBatches(paths, **form, batch_size=batch_size, strict=strict)
 
 
 def labelled_folder(model: keras.Model, folder: str | Path) -> ImageDataset:
@@ -90,7 +98,7 @@ def labelled_folder(model: keras.Model, folder: str | Path) -> ImageDataset:
     Raises:
         DataError: If there is no such folder, or it has no images in folders.
     """
-    options: dict[str, Any] = {"image_size": _size_of(model), "resize": resize_of(model), "validation": 0, "test": 0}
+    options: dict[str, Any] = {**_form_of(model), "validation": 0, "test": 0}
     return part_to_evaluate(from_directory(folder, **options))[0]
 
 
@@ -139,17 +147,20 @@ def _part(data: ImageData, part: str) -> ImageDataset:
 def _as_taken(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
     """A dataset of kertl with its images resized to the model's size in the model's way."""
     info, fitted = model_info(model), dataset.reader.fitted
-    size = picture_shape(model)[0] or dataset.image_size
+    size, channels = picture_shape(model)
+    size, channels = size or dataset.image_size, channels or dataset.channels
     resize = info.resize if info is not None and fitted is not None else None
-    if size == dataset.image_size and resize in (None, fitted):
+    if (size, channels) == (dataset.image_size, dataset.channels) and resize in (None, fitted):
         return dataset
-    changed = dataset.changed(image_size=size, resize=resize)
+    changed = dataset.changed(image_size=size, resize=resize, channels=channels)
     _logger.warning(
-        "The images are made again as %r takes them: size %s and resize=%r, instead of %s and %r.",
+        "The images are made again as %r takes them: size %s, channels=%s and resize=%r, instead of %s, %s and %r.",
         model.name,
         size,
+        channels,
         changed.reader.fitted,
         dataset.image_size,
+        dataset.channels,
         fitted,
     )
     return changed
@@ -167,18 +178,18 @@ def _from_list(model: keras.Model, data: Sequence[Any], levels: Levels) -> Image
 
 def _decoded(model: keras.Model, items: Sequence[Any], levels: Levels) -> ImageDataset:
     """Images of any size, each decoded or resized."""
-    size, resize = _size_of(model), resize_of(model)
+    form = _form_of(model)
 
     def pixels(number: int, item: Any) -> np.ndarray:
         if isinstance(item, str | Path | bytes | bytearray | Image.Image):
-            return read_image(item, size, resize)
+            return read_image(item, **form)
         if hasattr(item, "__array__"):
             image = levels.as_bytes(np.asarray(item)[None], first=number)
             levels.judge()
-            return resized(image, size, resize)[0]
+            return _in_form(image, **form)[0]
         raise complain("data", _FORMS, item)
 
-    return _dataset(np.stack([pixels(number, item) for number, item in enumerate(items)]), resize)
+    return _dataset(np.stack([pixels(number, item) for number, item in enumerate(items)]), form["resize"])
 
 
 def _from_array(model: keras.Model, x: np.ndarray, levels: Levels) -> ImageDataset:
@@ -199,20 +210,27 @@ def _fitted(model: keras.Model, x: np.ndarray, levels: Levels) -> tuple[np.ndarr
         return levels.scaled(x), None
     pixels = levels.as_bytes(x)
     levels.judge()
-    if channels not in (None, 3):
-        raise complain("data", f"images with {channels} channels, as {model.name!r} takes them", x.shape)
     resize = resize_of(model)
-    return resized(pixels, size or pixels.shape[1:3], resize), resize
+    return _in_form(pixels, size, resize, channels or x.shape[-1]), resize
+
+
+def _in_form(pixels: np.ndarray, image_size: tuple[int, int] | None, resize: str, channels: int) -> np.ndarray:
+    """Images in memory at that size and in that many channels."""
+    check_channels(pixels.shape, "data", channels)
+    return resized(pixels, image_size, resize, channels)
 
 
 def _dataset(x: np.ndarray, fitted: str | None) -> ImageDataset:
     return ImageDataset(ArrayReader(x, fitted=fitted), None, [f"array:{k}" for k in range(len(x))])
 
 
-def _size_of(model: keras.Model) -> tuple[int, int]:
-    """The size of the pictures that a model takes, which has to be known."""
-    size = picture_shape(model)[0]
+def _form_of(
+    model: keras.Model, image_size: tuple[int, int] | None = None, channels: int | None = None
+) -> dict[str, Any]:
+    """What images are made for a model: its size, or that one if it takes any, its channels, and how to resize."""
+    own_size, own_channels = picture_shape(model)
+    size = own_size or image_size
     if size is None:
         advice = "Pass `kertl.data.images(paths, image_size=...)` or arrays, which have a size."
         raise complain("model", "one that takes pictures of one size, to decode images for it", model.name, advice)
-    return size
+    return {"image_size": size, "resize": resize_of(model), "channels": own_channels or channels or 3}

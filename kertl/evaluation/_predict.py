@@ -1,21 +1,28 @@
 """`predict`: a model's predictions for images."""
 
+import logging
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from PIL import Image
 
 from kertl._checks import complain, integer
-from kertl.backbones import refuse_nan
+from kertl.backbones import refuse_nan, told_preprocessing
 from kertl.callbacks import EpochSeeds
-from kertl.data import ImageDataset, data_errors
+from kertl.data import ImageData, ImageDataset, data_errors
 from kertl.data import augment as augmentation
 from kertl.data._scan import bombs_refused
 from kertl.data._streamed import FileBatches
 from kertl.evaluation._batches import ForeignBatches
 from kertl.evaluation._pictures import pictures_of
+from kertl.groups import functional_of
+from kertl.model import model_info, picture_shape, with_preprocessing
+
+_logger = logging.getLogger(__name__)
 
 
 def predict(
@@ -27,6 +34,7 @@ def predict(
     views: int = 0,
     augment: Any = "light",
     seed: int = 0,
+    preprocessing: str | keras.layers.Layer | None = None,
 ) -> np.ndarray:
     """The model's predictions for every image, in data order.
 
@@ -47,6 +55,9 @@ def predict(
             the one for the image itself, which takes that much longer; >= 0.
         augment: How these versions vary, as in `kertl.Stage`.
         seed: Seed of these versions; >= 0.
+        preprocessing: For a model from elsewhere, what its pixels went through before it, as in `kertl.model.describe`.
+            None for what its graph or its architecture tells, which is logged. Floats, and batches that are not
+            kertl's, are taken to be in its form already.
 
     Returns:
         Array of shape `(images, outputs)`: probabilities of the classes; for "binary" that of the second class; for
@@ -55,6 +66,7 @@ def predict(
     Raises:
         DataError: If an image cannot be read, arrays do not hold 0..255, or images in memory were resized in another
             way than the model's.
+        TypeError: If the model is subclassed or not built.
         WeightsError: If a weight of the model is NaN or infinite.
         ValueError: If an argument is outside its range, or the part is empty.
 
@@ -64,9 +76,42 @@ def predict(
         >>> kertl.predict(model, np.zeros((32, 32, 3), "uint8")).shape
         (1, 2)
     """
+    model = preprocessed(model, preprocessing, data)
     refuse_nan(model)
     pictures = pictures_of(model, data, part, value_range)
     return asked(model, pictures, views=views, augment=augment, seed=seed)[0]
+
+
+def preprocessed(model: keras.Model, preprocessing: str | keras.layers.Layer | None, data: Any) -> keras.Model:
+    """A model that can be asked, with preprocessing in front where it is given or told by the model, which is logged.
+
+    Floats and batches that somebody else makes go to a model from elsewhere as they are.
+
+    Raises:
+        TypeError: If it is subclassed or not built.
+        ValueError: If it has several inputs or outputs, takes channels first, or has its preprocessing inside.
+    """
+    functional_of(model)
+    if preprocessing is None and model_info(model) is None and not _made_for_it(data):
+        preprocessing = told_preprocessing(model)
+        if preprocessing is None:
+            _logger.warning(
+                "%r is given pixels of 0..255 as they are: nothing tells how it was trained. "
+                "If it takes others, pass `preprocessing=`.",
+                model.name,
+            )
+    return with_preprocessing(model, preprocessing)
+
+
+def _made_for_it(data: Any) -> bool:
+    """Whether images were brought into a form that may be the model's own: floats, or batches made elsewhere."""
+    images = data[0] if isinstance(data, tuple) and len(data) == 2 else data
+    if isinstance(images, ImageDataset | ImageData | FileBatches):
+        return False
+    if isinstance(images, list) and images:
+        images = images[0]
+    pixels = isinstance(images, str | Path | bytes | bytearray | Image.Image)
+    return not pixels and getattr(images, "dtype", None) != np.uint8
 
 
 def asked(
@@ -75,7 +120,7 @@ def asked(
     """Predictions, and the labels that came with the images, from one pass."""
     integer("views", views, at_least=0)
     integer("seed", seed, at_least=0)
-    if views and not augmentation.layers(augment):
+    if views and not augmentation.layers(augment, picture_shape(model)[1] or 3):
         raise complain("augment", "one that varies images, where `views` > 0", augment)
     if isinstance(pictures, ForeignBatches):
         return _ask_batches(model, pictures, views, augment, seed)
@@ -107,7 +152,7 @@ def _ask_files(model: keras.Model, batches: FileBatches, views: int, augment: An
     sizes: list[int] = []
 
     def versions() -> Iterator[tuple[np.ndarray]]:
-        vary = [_Variation(batches.image_size, augment, seed)] if views else []
+        vary = [_Variation(batches.shape, augment, seed)] if views else []
         for index, images in enumerate(batches):
             sizes.append(len(images))
             yield (images.astype(np.float32) if vary else images,)
@@ -127,8 +172,8 @@ def _ask_files(model: keras.Model, batches: FileBatches, views: int, augment: An
 class _Variation:
     """Augments batches; version number k of one is a function of (seed, k)."""
 
-    def __init__(self, image_size: tuple[int, int], augmented: Any, seed: int) -> None:
-        self._layers = keras.Sequential([keras.Input((*image_size, 3)), *augmentation.layers(augmented)])
+    def __init__(self, shape: tuple[int, int, int], augmented: Any, seed: int) -> None:
+        self._layers = keras.Sequential([keras.Input(shape), *augmentation.layers(augmented)])
         self._seeds = EpochSeeds(seed, [self._layers])
 
     def __call__(self, images: np.ndarray, number: int) -> np.ndarray:
@@ -142,7 +187,7 @@ class _Varied(keras.utils.PyDataset):
     def __init__(self, dataset: ImageDataset, augmented: Any, seed: int, version: int) -> None:
         super().__init__()
         self._dataset, self._first = dataset, version * len(dataset)
-        self._vary = _Variation(dataset.image_size, augmented, seed)
+        self._vary = _Variation(dataset.reader.shape, augmented, seed)
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -21,7 +21,7 @@ class Augmenter:
     """
 
     def __init__(self, strength: str | Sequence[Any], seed: int, shape: tuple[int, ...]) -> None:
-        self._layers = augment.layers(strength)
+        self._layers = augment.layers(strength, shape[-1])
         self._seed = seed
         self.settings = [layer_settings(layer) for layer in self._layers]
         self._states = augment.seed_states(self._layers)

@@ -99,7 +99,7 @@ class _Dataset:
         self.shape: tuple[int, ...] = dataset.reader.shape
         self.identity = _pixels(self.shape, self.dtype)
         if resize is not None and self._known is not None:
-            self.identity = {"content": "file", "image_size": self.shape[:2], "resize": resize}
+            self.identity = {"content": "file", "shape": self.shape, "resize": resize}
 
     def digests(self) -> np.ndarray:
         if self._known is not None:

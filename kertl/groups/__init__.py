@@ -15,7 +15,7 @@ import keras
 from kertl.groups._chain import Chain, LayerGroup, features_of, find_chain
 from kertl.groups._classifier import activation_of
 from kertl.groups._copies import copied, drawing_from, with_other_head
-from kertl.groups._graph import replay
+from kertl.groups._graph import functional_of, replay
 
 __all__ = [
     "Chain",
@@ -25,6 +25,7 @@ __all__ = [
     "drawing_from",
     "features_of",
     "find_chain",
+    "functional_of",
     "layer_groups",
     "replay",
     "with_other_head",
@@ -44,7 +45,7 @@ def layer_groups(model: keras.Model) -> tuple[LayerGroup, ...]:
 
     Raises:
         TypeError: If `model` has no graph to look into (a subclassed model, or a sequential one not yet built).
-        ValueError: If `model` has several inputs or outputs.
+        ValueError: If `model` has several inputs or outputs, or computes with channels first.
 
     Example:
         >>> import keras, kertl

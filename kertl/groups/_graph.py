@@ -11,8 +11,15 @@ from typing import Any
 
 import keras
 
-from kertl._keras import call_of, functional_inside
+from kertl._keras import call_of, functional_inside, layers_inside
 from kertl.groups._unroll import BlockCall, block_calls
+
+_LEAST_SIDE = 16  # of a picture; fewer numbers at the end of a shape may be channels
+_LONGEST = 8  # times as long as tall, or the other way round
+_REBUILT = (
+    "To train or cut it, build its architecture with data_format='channels_last' (and axis=-1 in BatchNormalization), "
+    "and give that `model.get_weights()`: kernels have the same shape in both."
+)
 
 
 @dataclass(frozen=True)
@@ -64,24 +71,71 @@ def flatten(model: keras.Model, *, keep_whole: bool = False) -> Graph:
 
     Raises:
         TypeError: If `model` is not a functional or sequential model.
-        ValueError: If it has more than one input or output.
+        ValueError: If it has more than one input or output, or computes with channels first.
     """
-    functional = functional_inside(model)
-    if functional is None:
-        raise TypeError(
-            f"`model` must be a functional or sequential Keras model that has been built. Received: model={model!r}. "
-            "A subclassed model has no graph to look into: rebuild it with `keras.Model(inputs, outputs)`."
-        )
-    if len(functional.inputs) != 1 or len(functional.outputs) != 1:
+    functional = functional_of(model)
+    first = next((layer for layer in layers_inside(model) if _takes_channels_first(layer)), None)
+    if first is not None:
         raise ValueError(
-            f"`model` must have one input and one output. Received: model={model.name!r} with "
-            f"{len(functional.inputs)} inputs and {len(functional.outputs)} outputs."
+            f"`model` must have layers that take (height, width, channels). Received: model={model.name!r}, whose "
+            f"layer {first.name!r} has data_format='channels_first'. {_REBUILT}"
         )
     flattener = _Flattener(keep_whole)
     entry = functional.inputs[0]
     start = flattener.new_ref(entry)
     (end,) = flattener.open(functional, [start])
     return Graph(tuple(flattener.steps), start, end, entry.dtype, real_shapes(flattener.steps, flattener.shapes))
+
+
+def functional_of(model: Any, argument: str = "model", *, single: bool = True) -> Any:
+    """The functional model that a model is, if kertl can work with it: the check at every public door.
+
+    Args:
+        model: What was given.
+        argument: What the caller calls it.
+        single: Whether it must have one input and one output.
+
+    Raises:
+        TypeError: If it is not a functional or sequential model that has been built.
+        ValueError: If it has more than one input or output, or takes pictures with channels first.
+    """
+    functional = functional_inside(model)
+    if functional is None:
+        advice = "A subclassed model has no graph to look into: rebuild it with `keras.Model(inputs, outputs)`."
+        if isinstance(model, keras.Sequential):
+            advice = "Begin it with `keras.Input((height, width, channels))`, or call it on pictures once."
+        raise TypeError(
+            f"`{argument}` must be a functional or sequential Keras model that has been built. "
+            f"Received: {argument}={model!r}. {advice}"
+        )
+    if single and (len(functional.inputs) != 1 or len(functional.outputs) != 1):
+        raise ValueError(
+            f"`{argument}` must have one input and one output. Received: {argument}={model.name!r} with "
+            f"{len(functional.inputs)} inputs and {len(functional.outputs)} outputs. "
+            "Pass the part that leads from one to the other: `keras.Model(model.inputs[0], model.outputs[0])`."
+        )
+    shape = tuple(functional.inputs[0].shape[1:])
+    if _has_channels_first(shape):
+        taken = ", ".join(map(str, (*shape[1:], shape[0])))
+        raise ValueError(
+            f"`{argument}` must take pictures of shape (height, width, channels). Received: {argument}={model.name!r}, "
+            f"which takes {shape}, with channels first. To predict with it, put a layer in front: `inputs = "
+            f"keras.Input(({taken})); keras.Model(inputs, model(keras.layers.Permute((3, 1, 2))(inputs)))`. "
+            f"{_REBUILT}"
+        )
+    return functional
+
+
+def _has_channels_first(shape: tuple[int | None, ...]) -> bool:
+    """Whether the shape of an input is that of pictures with channels first: 1, 3 or 4 before two sides."""
+    if len(shape) != 3 or shape[0] not in (1, 3, 4):
+        return False
+    sides = [side or _LEAST_SIDE for side in shape[1:]]
+    return min(sides) >= _LEAST_SIDE and max(sides) <= _LONGEST * min(sides)  # feature maps have far more channels
+
+
+def _takes_channels_first(layer: Any) -> bool:
+    return getattr(layer, "data_format", None) == "channels_first"
 
 
 def replay(steps: Sequence[Step], values: Mapping[Ref, Any], wanted: Sequence[Ref]) -> list[Any]:

@@ -4,9 +4,18 @@ from kertl.model._architecture import architecture
 from kertl.model._at_size import at_size
 from kertl.model._boundary import cut, flags_kept, freeze, set_trainable, split, train_groups
 from kertl.model._build import build
+from kertl.model._describe import describe, with_preprocessing
 from kertl.model._extend import extend_classes
 from kertl.model._files import MODEL_FILE, load, save
-from kertl.model._info import DEFAULT_THRESHOLD, ModelInfo, keep_info, model_info, picture_shape, set_model_info
+from kertl.model._info import (
+    DEFAULT_THRESHOLD,
+    ModelInfo,
+    keep_info,
+    model_info,
+    picture_shape,
+    refuse_other_pictures,
+    set_model_info,
+)
 from kertl.model._note_data import note_data
 from kertl.model._outputs import UNITS_LAYER, output_layer, target_spreads, task_of
 from kertl.model._precision import computing_in
@@ -23,6 +32,7 @@ __all__ = [
     "build",
     "computing_in",
     "cut",
+    "describe",
     "extend_classes",
     "flags_kept",
     "freeze",
@@ -32,6 +42,7 @@ __all__ = [
     "note_data",
     "output_layer",
     "picture_shape",
+    "refuse_other_pictures",
     "save",
     "set_model_info",
     "set_trainable",
@@ -40,4 +51,5 @@ __all__ = [
     "target_spreads",
     "task_of",
     "train_groups",
+    "with_preprocessing",
 ]

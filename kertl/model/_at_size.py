@@ -3,7 +3,7 @@
 import keras
 
 from kertl._checks import complain, pair
-from kertl.groups import find_chain
+from kertl.groups import find_chain, functional_of
 from kertl.model._info import keep_info
 
 
@@ -29,6 +29,7 @@ def at_size(model: keras.Model, image_size: tuple[int, int]) -> keras.Model:
         (None, 64, 64, 3)
     """
     size = pair("image_size", image_size)
+    functional_of(model)
     own = tuple(model.input_shape[1:3])
     if own in (size, (None, None)):
         return model

@@ -8,7 +8,7 @@ import keras
 
 import kertl
 from kertl._checks import complain
-from kertl.groups import find_chain
+from kertl.groups import find_chain, functional_of
 from kertl.hardware import scope_of
 from kertl.model._info import DEFAULT_THRESHOLD, ModelInfo, keep_info, model_info, set_model_info
 from kertl.model._outputs import OutputLayer, graph_ends, output_layer, task_of
@@ -40,6 +40,7 @@ def extend_classes(
         A functional model with the same input and `len(names)` more outputs, not compiled.
 
     Raises:
+        TypeError: If the model is subclassed or not built.
         ValueError: If a name is there already or twice, the model is not such a classifier, or the names of its classes
             are missing or given twice.
 
@@ -50,6 +51,7 @@ def extend_classes(
         >>> more.output_shape, kertl.model.model_info(more).class_names
         ((None, 3), ('cat', 'dog', 'truck'))
     """
+    functional_of(model)
     last, task = _classifier(model)
     if last.dense not in model.layers:  # in a nested head, whose graph is not that of the model
         flat = find_chain(model).at_shape(model.input_shape[1:], name=model.name)

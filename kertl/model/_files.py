@@ -7,8 +7,17 @@ from pathlib import Path
 import keras
 
 from kertl._checks import complain
-from kertl.backbones import NOTE, import_packages_of, refuse_bomb, refuse_nan, store_positions
+from kertl.backbones import (
+    MODEL_SUFFIXES,
+    NOTE,
+    import_packages_of,
+    load_model_file,
+    refuse_bomb,
+    refuse_nan,
+    store_positions,
+)
 from kertl.errors import WeightsError
+from kertl.groups import functional_of
 from kertl.model._info import ModelInfo, model_info, set_model_info
 from kertl.model._outputs import graph_ends
 from kertl.run_files import replace_file
@@ -29,11 +38,13 @@ def save(model: keras.Model, path: str | Path) -> None:
         path: Ends in ".keras".
 
     Raises:
+        TypeError: If the model is subclassed or not built.
         ValueError: If `path` has another suffix.
     """
     path = Path(path)
     if path.suffix != ".keras":
         raise complain("path", "a file name that ends in '.keras'", str(path))
+    functional_of(model, single=False)
     info = model_info(model)
     store_positions(model)
     bare = keras.Model(*graph_ends(model), name=model.name)
@@ -48,10 +59,14 @@ def save(model: keras.Model, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> keras.Model:
-    """Load a model from a `.keras` file, not compiled, with what `kertl.save` noted about it.
+    """Load a model from a `.keras` or `.h5` file, not compiled, with what `kertl.save` noted about it.
+
+    What a model from elsewhere does not know about itself, `kertl.model.describe` tells. For layers of your own, import
+    their module first, and if they are not registered, load in a `keras.saving.custom_object_scope`.
 
     Args:
-        path: A `.keras` file, written by kertl or by plain Keras; or a run directory, whose model.keras is loaded.
+        path: A `.keras` file, written by kertl or by plain Keras; a `.h5` or `.hdf5` file of plain Keras; or a run
+            directory, whose model.keras is loaded.
 
     Raises:
         WeightsError: If there is no such file or Keras cannot load it; Keras' safe mode stays on. If it would become
@@ -71,6 +86,10 @@ def load(path: str | Path) -> keras.Model:
     path = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
     if not path.is_file():
         raise WeightsError(f"There is no model file {str(path)!r}.")
+    if path.suffix in MODEL_SUFFIXES and path.suffix != ".keras":
+        model = load_model_file(path)
+        refuse_nan(model)
+        return model
     refuse_bomb(path)
     import_packages_of(path)
     try:

@@ -1,13 +1,14 @@
 """What a model knows beyond its layers: its task, its classes, the pictures it takes, and its origin."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from kertl._checks import complain
-from kertl.data import RESIZE
+from kertl.data import RESIZE, ImageData, ImageDataset
 from kertl.tasks import TASKS
 
 DEFAULT_THRESHOLD = 0.5
@@ -112,6 +113,33 @@ def picture_shape(model: keras.Model) -> tuple[tuple[int, int] | None, int | Non
         return None, None
     _, height, width, channels = shape
     return (None if height is None or width is None else (height, width)), channels
+
+
+def refuse_other_pictures(name: str, shape: Sequence[int | None], data: ImageData | ImageDataset) -> None:
+    """Raise if a model cannot be trained on the images of a data set as they are.
+
+    Args:
+        name: Name of the model.
+        shape: `(height, width, channels)` of the pictures that it takes, None where open; other shapes are not checked.
+        data: The images.
+
+    Raises:
+        ValueError: If they have another size or other channels.
+    """
+    if len(shape) != 3:
+        return
+    size, channels = tuple(shape[:2]), shape[2]
+    if None not in size and size != tuple(data.image_size):
+        raise ValueError(
+            f"`data` must have images of the model's size, {size}. Received: image_size={tuple(data.image_size)}. "
+            f"Make it with `image_size={size}`."
+        )
+    if channels not in (None, data.channels):
+        raise ValueError(
+            f"`data` must have images of {channels} channels, as {name!r} takes them. Received: "
+            f"channels={data.channels}. Make it with `channels={channels}`, or build the model with "
+            f"`input_shape=({', '.join(map(str, (*data.image_size, data.channels)))})`."
+        )
 
 
 def _is_probability(value: Any) -> bool:

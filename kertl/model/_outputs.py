@@ -85,7 +85,8 @@ def task_of(model: keras.Model, expected: str | None = None) -> str:
     ends = "it ends in no activation" if activation is None else f"its last activation is {activation!r}"
     raise ValueError(
         f"The task of {model.name!r} cannot be told: kertl has not built it, and {ends}. "
-        f"A classifier must end in softmax (one class of several) or sigmoid."
+        f"A classifier must end in softmax (one class of several) or sigmoid. If it gives logits, or is a regression, "
+        f"say so: `kertl.model.describe(model, task='single_label')`, or `--task`."
     )
 
 

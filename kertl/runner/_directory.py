@@ -273,7 +273,7 @@ def _refuse_other(file: Path, now: str, what: str, differences: Callable[[str, s
 
 def _batches(data: ImageData) -> str:
     """What decides, besides the images themselves, what a batch holds, as JSON."""
-    names = ("task", "image_size", "resize", "batch_size", "seed")
+    names = ("task", "image_size", "channels", "resize", "batch_size", "seed")
     return json.dumps({name: getattr(data, name) for name in names}, indent=2) + "\n"
 
 

@@ -13,13 +13,23 @@ import numpy as np
 
 from kertl._checks import number, one_of
 from kertl._terminal import told
+from kertl._transformations import refuse_colours
 from kertl.backbones import refuse_nan
 from kertl.compatibility import Findings, check
 from kertl.data import ImageData, check_image_data
 from kertl.errors import DataError, DivergedError
 from kertl.evaluation import evaluate, predict, tune_thresholds
-from kertl.groups import find_chain
-from kertl.model import at_size, flags_kept, load, model_info, note_data, output_layer, set_model_info
+from kertl.groups import find_chain, functional_of
+from kertl.model import (
+    at_size,
+    flags_kept,
+    load,
+    model_info,
+    note_data,
+    output_layer,
+    refuse_other_pictures,
+    set_model_info,
+)
 from kertl.recipe import NAMED, PRECISIONS, Recipe, Stage, recipe_of
 from kertl.results import plain
 from kertl.runner._auto import AutoRecipe, choose_recipe
@@ -223,6 +233,7 @@ def _chosen_recipe(model: keras.Model, data: ImageData, directory: RunDirectory)
 def _check(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
     """Find at the start what would otherwise fail after hours."""
     check_image_data(data)
+    functional_of(model)
     refuse_nan(model)
     _check_task(model, data)
     stages = recipe.stages if recipe else ()
@@ -237,14 +248,10 @@ def _check(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
             "`cutmix` must be 0 in a regression: the area of a piece says nothing about a number. Received: "
             f"cutmix={max(stage.cutmix for stage in stages)}. `mixup` mixes targets."
         )
-    size = tuple(model.input_shape[1:3])
-    if None not in size and size != tuple(data.image_size):
-        raise ValueError(
-            f"`data` must have images of the model's size, {size}. Received: image_size={tuple(data.image_size)}. "
-            f"Make it with `image_size={size}`."
-        )
+    refuse_other_pictures(model.name, model.input_shape[1:], data)
     chain = find_chain(model)
     for stage in stages:
+        refuse_colours(stage.augment, data.channels)
         chain.first_trained(stage.at)
         loss_named(task_named(data.task), stage.loss)
         if stage.image_size is not None:

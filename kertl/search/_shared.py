@@ -89,7 +89,7 @@ class Shared:
         trained = isinstance(source, keras.Model) or source.endswith(MODEL_SUFFIXES)
         given: dict[str, Any] = {} if trained else {"weights": weights}
         with drawing_from(self._seed):  # random weights are the same in every process
-            return load_backbone(source, input_shape=(*self._data.image_size, 3), **given)
+            return load_backbone(source, input_shape=(*self._data.image_size, self._data.channels), **given)
 
 
 class PooledFeatures:

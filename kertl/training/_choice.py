@@ -6,6 +6,7 @@ from typing import Any
 
 from kertl.features import plan, plan_of
 from kertl.hardware import replicas
+from kertl.model import refuse_other_pictures
 from kertl.recipe import Stage
 from kertl.training._given import Given
 from kertl.training._learner import Learner
@@ -28,8 +29,11 @@ def choose(
         measured: Whether the cost of either way is logged, which takes some forward passes to measure.
 
     Raises:
-        ValueError: If the stage asks for cached features and cannot have them.
+        ValueError: If the images are not of the size and channels that the model takes, or the stage asks for cached
+            features and cannot have them.
     """
+    graph = learner.chain.graph
+    refuse_other_pictures(learner.chain.model_name, graph.shapes[graph.input], given.data)
     first = learner.first_trained(stage)
     if first == 0 or stage.cache is False or stage.cutmix or (replicas() > 1 and stage.cache == "auto"):
         return LIVE
@@ -46,7 +50,7 @@ def choose(
     if not measured and all(None not in shape for shape in shapes):
         sums = plan_of([tuple(map(int, shape)) for shape in shapes], images, **asked)  # type: ignore[arg-type]
     else:
-        sums = plan(learner.prefix(stage), learner.suffix(stage), images, (*given.data.image_size, 3), **asked)
+        sums = plan(learner.prefix(stage), learner.suffix(stage), images, given.data.train.reader.shape, **asked)
         for line in sums.lines():
             _logger.info(line)
     return {"features": sums.choice, "files": sums.fits_on_disk, "reason": sums.reason, "engine": "auto"}

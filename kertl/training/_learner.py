@@ -48,6 +48,11 @@ class Learner:
         graph = self.chain.graph
         return self._model or self.chain.at_shape(graph.shapes[graph.input], name=self.chain.model_name)
 
+    @property
+    def channels(self) -> int:
+        """Channels of the images that it takes."""
+        return int(self.chain.graph.shapes[self.chain.graph.input][-1] or 3)
+
     def at_size(self, image_size: tuple[int, int] | None) -> "Learner":
         """The same layers for images of another size; None keeps the size."""
         own = self.chain.graph.shapes[self.chain.graph.input][:2]

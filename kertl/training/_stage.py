@@ -56,7 +56,7 @@ class StageFit:
         learner.set_trainable(stage)
         with learner.computing_in(precision):
             suffix = learner.suffix(stage)
-            layers = [] if on_features else augment.layers(stage.augment)
+            layers = [] if on_features else augment.layers(stage.augment, learner.channels)
             self.model = suffix if on_features else learner.whole(stage, suffix, layers)
             self._own = compile_for(self.model, learner, stage, total_steps=total_steps, precision=precision)
         self.optimizer = self._own

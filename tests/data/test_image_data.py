@@ -92,7 +92,7 @@ def test_data_and_parts_are_shown_in_a_line(photos):
     data = kertl.data.from_directory(photos, image_size=(8, 8), validation=0.2, test=0)
     assert repr(data) == (
         "ImageData(single_label, 2 classes: ['cat', 'dog'], train=32, validation=8, test=0, image_size=(8, 8), "
-        "batch_size=32, issues=0)"
+        "channels=3, batch_size=32, issues=0)"
     )
     assert "32 images, single_label, 2 classes: ['cat', 'dog']" in repr(data.train)
     assert "no labels" in repr(kertl.data.images(photos, image_size=(8, 8)))

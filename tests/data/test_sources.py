@@ -369,7 +369,7 @@ def test_arrays_that_do_not_fit_are_errors():
 
     wrong(x / 255.0, [0] * 40, "`x`", "0 to 255", f"0 to {(x / 255.0).max():g}", "by 255", "value_range=(0, 1)")
     wrong(x - 300.0, [0] * 40, "`x`", "0 to 255", "-300 to -45")
-    wrong(x[0], [0] * 40, "`x`", "(n, height, width, 3)", "(n, height, width, 1)", "(4, 4, 3)")
+    wrong(x[0], [0] * 40, "`x`", "(n, height, width, channels)", "(4, 4, 3)")
     wrong(x, [0] * 39, "`y`", "(40,)", "(39,)")
     wrong(x, np.eye(40), "`y`", "(40,)", "(40, 40)", "y.argmax(axis=1)")
     wrong(x, [0, 2] * 20, "'1'", "no image")

@@ -8,6 +8,7 @@ from PIL import Image
 
 import kertl
 from kertl.errors import DataError
+from tests.messages import assert_names
 
 NAMES = ["dark", "light"]
 SIDE = 8
@@ -172,11 +173,44 @@ def test_floats_of_0_to_1_are_not_taken_for_pictures_of_0_to_255():
     assert kertl.predict(brightness(known=False), pictures() / 255.0).shape == (6, 2)
 
 
-def test_a_model_of_another_number_of_channels_is_asked_by_arrays():
-    model = brightness(channels=1)
-    assert kertl.predict(model, pictures()[..., :1]).argmax(axis=1).tolist() == [0, 1] * 3
-    with pytest.raises(ValueError, match="images with 1 channels"):
-        kertl.predict(model, pictures())
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_in_every_form_are_given_the_channels_of_the_model(channels, tmp_path):
+    model, x = brightness(channels=channels), pictures()
+    given = forms(x, tmp_path)
+    if channels == 1:
+        for name, one in given.items():
+            found = kertl.predict(model, one, **({"part": "train"} if isinstance(one, kertl.data.ImageData) else {}))
+            assert found.argmax(axis=1).tolist() == ([0, 1] * 3)[: len(found)], name
+        return
+    opaque = np.concatenate([x, np.full((*x.shape[:3], 1), 255, "uint8")], axis=-1)
+    expected = kertl.predict(model, opaque)
+    files = [tmp_path / f"{number}.png" for number in range(len(x))]
+    for one in (files, [file.read_bytes() for file in files], [Image.open(file) for file in files]):
+        np.testing.assert_array_equal(kertl.predict(model, one), expected)
+    np.testing.assert_array_equal(kertl.predict(model, kertl.data.images(files, image_size=(SIDE, SIDE))), expected)
+    for one in (given["a part"], x):
+        with pytest.raises(DataError) as caught:
+            kertl.predict(model, one)
+        assert_names(caught.value, "4", "channels")
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_an_augmented_version_has_the_channels_too_and_colours_are_left_alone(channels):
+    model = brightness(channels=channels)
+    x = np.repeat(pictures()[..., :1], channels, axis=-1)
+    assert kertl.predict(model, x, views=1).argmax(axis=1).tolist() == [0, 1] * 3
+    with pytest.raises(ValueError, match="'hue'"):
+        kertl.predict(model, x, views=1, augment=["hue"])
+
+
+def test_a_folder_is_evaluated_in_the_channels_of_the_model(tmp_path):
+    for number, image in enumerate(pictures()):
+        folder = tmp_path / NAMES[number % 2]
+        folder.mkdir(exist_ok=True)
+        np.save(folder / f"{number}.npy", image[..., :1])
+        (folder / f"{number}.png").write_bytes(encoded(image))
+    found = kertl.evaluate(brightness(channels=1), tmp_path)
+    assert (found["accuracy"], found["images"]) == (1.0, 12)
 
 
 def test_files_want_a_model_of_one_size(tmp_path):

@@ -1,0 +1,114 @@
+"""`describe`: what a model from elsewhere does not say about itself, told once for everything that asks it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import keras
+
+import kertl
+from kertl._checks import complain, one_of
+from kertl.backbones._preprocessing import preprocess
+from kertl.data import RESIZE
+from kertl.groups import functional_of
+from kertl.model._info import ModelInfo, model_info, set_model_info
+from kertl.model._outputs import graph_ends, output_layer, task_of
+from kertl.tasks import task_named
+
+_logger = logging.getLogger(__name__)
+
+
+def describe(
+    model: keras.Model,
+    *,
+    task: str | None = None,
+    class_names: Sequence[str] | None = None,
+    resize: str | None = None,
+    preprocessing: str | keras.layers.Layer | None = None,
+) -> keras.Model:
+    """A model from elsewhere as kertl's own: `kertl.evaluate`, `kertl.predict` and `kertl.answers` know what it is.
+
+    Args:
+        model: A functional or sequential model with one input and one output. Its layers are shared, not copied.
+        task: "single_label", "binary", "multi_label" or "regression"; None for what its last activation tells. Where a
+            model gives logits (its last Dense layer is linear), the activation of the task is put after it.
+        class_names: Its classes or targets, in the order of its outputs; for "binary" two, the second being the one
+            whose probability it gives.
+        resize: How its images were resized: "stretch", "pad" or "crop".
+        preprocessing: What its pixels went through before it, if that was not 0..255: "unit" (0..1), "tf" (-1..1),
+            "torch" (0..1, then ImageNet mean and standard deviation), "caffe" (BGR minus ImageNet mean), or a layer. It
+            is put in front, so that the result takes pictures of 0..255. "none" and None change nothing.
+
+    Returns:
+        A functional model, not compiled, that knows all this; `kertl.save` writes it down.
+
+    Raises:
+        TypeError: If the model is subclassed or not built.
+        ValueError: If it contradicts the model: another number of names, a task with another activation, or something
+            that the model says itself.
+
+    Example:
+        >>> import keras, kertl, numpy as np
+        >>> from kertl.model import describe
+        >>> theirs = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> known = describe(theirs, task="single_label", class_names=["cat", "dog"], preprocessing="unit")
+        >>> sorted(place["class"] for place in kertl.answers(known, np.array([[0.9, 0.1]]))[0]["classes"])
+        ['cat', 'dog']
+    """
+    functional_of(model)
+    one_of("resize", resize, (None, *RESIZE))
+    known = model_info(model)
+    inputs, outputs = graph_ends(with_preprocessing(model, preprocessing))
+    found, activation = _task(model, task)
+    if activation is not None:
+        _logger.info("%r gives logits; its predictions go through a %s.", model.name, activation)
+        outputs = keras.layers.Activation(activation, dtype="float32", name="predictions_of_logits")(outputs)
+    info = known or ModelInfo(found, (), model.name, kertl.__version__)
+    names = _names(model, found, info.class_names, class_names)
+    described = keras.Model(inputs, outputs, name=model.name)
+    return set_model_info(described, replace(info, class_names=names, resize=resize or info.resize))
+
+
+def with_preprocessing(model: keras.Model, preprocessing: str | keras.layers.Layer | None) -> keras.Model:
+    """A model with preprocessing in front of it; the model itself for None and "none".
+
+    Raises:
+        ValueError: If kertl has built the model, so that it is inside.
+    """
+    if preprocessing is None or preprocessing == "none":
+        return model
+    if model_info(model) is not None:
+        raise complain("preprocessing", f"left out, since {model.name!r} has it inside", preprocessing)
+    inputs = keras.Input(model.inputs[0].shape[1:], name="images")
+    images = preprocess(inputs, preprocessing)
+    outputs = model(dict.fromkeys(model.input, images) if isinstance(model.input, dict) else images)
+    return keras.Model(inputs, outputs, name=model.name)
+
+
+def _task(model: keras.Model, given: str | None) -> tuple[str, str | None]:
+    """The task, and the activation that has to follow the model."""
+    if given is None:
+        return task_of(model), None
+    task, info, last = task_named(given), model_info(model), output_layer(model)
+    if info is not None and info.task != task.name:
+        raise complain("task", f"{info.task!r}, which {model.name!r} was built for", given)
+    if info is None and last is not None and last.activation != task.activation:
+        if last.activation == "linear":
+            return task.name, task.activation
+        told = task_of(model)
+        raise complain("task", f"{told!r}, since {model.name!r} ends in {last.activation}", given)
+    return task_of(model, task.name), None
+
+
+def _names(model: keras.Model, task: str, known: tuple[str, ...], given: Sequence[str] | None) -> tuple[str, ...]:
+    if given is None:
+        return known
+    if known and list(given) != list(known):
+        raise complain("class_names", f"left out, since {model.name!r} has {list(known)}", list(given))
+    outputs, asked = model.output_shape[-1], task_named(task)
+    count = asked.most or outputs
+    different = not isinstance(given, str) and len(set(given)) == len(given)
+    if not different or len(given) != count or asked.outputs(count) != outputs:
+        accepted = f"{count} different names, in the order of the outputs of {model.name!r}"
+        raise complain("class_names", accepted, given if isinstance(given, str) else list(given))
+    return tuple(given)
