@@ -10,8 +10,7 @@ from kertl.callbacks import EpochSeeds
 from kertl.data import ImageDataset, data_errors
 from kertl.data import augment as augmentation
 from kertl.evaluation._batches import ForeignBatches
-from kertl.evaluation._pictures import pictures_of
-from kertl.groups import functional_of
+from kertl.evaluation._pictures import check_asked, pictures_of
 from kertl.model import describe, picture_shape
 
 
@@ -71,7 +70,7 @@ def preprocessed(model: keras.Model, preprocessing: str | keras.layers.Layer | N
         TypeError: If it is subclassed or not built.
         ValueError: If it has several inputs or outputs, takes channels first, or has its preprocessing inside.
     """
-    functional_of(model)
+    check_asked(model)
     return model if preprocessing is None else describe(model, preprocessing=preprocessing)
 
 
