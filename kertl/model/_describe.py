@@ -55,7 +55,7 @@ def describe(
         >>> sorted(place["class"] for place in kertl.answers(known, np.array([[0.9, 0.1]]))[0]["classes"])
         ['cat', 'dog']
     """
-    functional_of(model)
+    taken = functional_of(model).input
     one_of("resize", resize, (None, *RESIZE))
     known = model_info(model)
     inputs, outputs = graph_ends(model)
@@ -64,7 +64,7 @@ def describe(
             raise complain("preprocessing", f"left out, since {model.name!r} has it inside", preprocessing)
         inputs = keras.Input(model.inputs[0].shape[1:], name="images")
         images = preprocess(inputs, preprocessing)
-        outputs = model(dict.fromkeys(model.input, images) if isinstance(model.input, dict) else images)
+        outputs = model(dict.fromkeys(taken, images) if isinstance(taken, dict) else images)
     found, activation = _task(model, task)
     if activation is not None:
         _logger.info("%r gives logits; its predictions go through a %s.", model.name, activation)
