@@ -231,6 +231,8 @@ PRIVATE_NAMES: tuple[PrivateName, ...] = (
     PrivateName("_project_dir", _tuner("Oracle"), "the folder of a search"),
     PrivateName("_get_oracle_fname", _tuner("Oracle"), "the file of an oracle"),
     PrivateName("_get_trial_dir", _tuner("Oracle"), "the folder of a trial"),
+    PrivateName("_build_hypermodel", _tuner("Hyperband"), "overridden so that a checkpoint is checked first"),
+    PrivateName("_get_checkpoint_fname", _tuner("Hyperband"), "the file of a trial's weights"),
     PrivateName("_save_trial", _tuner("Oracle"), "overridden so that files are replaced as a whole"),
     PrivateName("_random_values", _tuner("Oracle"), "overridden so that the seed decides"),
     PrivateName("_check_consecutive_failures", _tuner("Oracle"), "overridden so that it does not raise"),

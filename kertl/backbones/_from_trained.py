@@ -47,21 +47,17 @@ def told_preprocessing(model: keras.Model, application: Application | None = Non
         model: The model; its graph may scale pixels itself.
         application: The one that it is known to be; None to look for it. Its own preprocessing is then assumed.
     """
-    kind, why = kind_by_graph(model), "its graph begins with arithmetic that expects these"
-    if kind is None:
-        application = application or _application(model)
-        if application is None:
-            return None
-        kind, why = application.preprocessing, f"it is a {application.name} of keras.applications"
-    _logger.log(logging.INFO if kind == "none" else logging.WARNING, "%s", assumed(kind, model, why))
-    return kind
-
-
-def _application(model: keras.Model) -> Application | None:
     try:
-        return recognise(features_of(model))
-    except ValueError:  # it has no classifier that can be cut off
+        kind = kind_by_graph(model)
+        application = application if kind or application else recognise(features_of(model))
+    except ValueError:  # a graph that cannot be cut tells nothing
         return None
+    why = "its graph begins with arithmetic that expects these"
+    if kind is None and application is not None:
+        kind, why = application.preprocessing, f"it is a {application.name} of keras.applications"
+    if kind is not None:
+        _logger.log(logging.INFO if kind == "none" else logging.WARNING, "%s", assumed(kind, model, why))
+    return kind
 
 
 def _takes_pixels(model: keras.Model) -> bool:

@@ -306,7 +306,7 @@ def _from_files(
     """
     entries.sort(key=lambda entry: entry.file)
     paths = [places.path(entry.file) for entry in entries]
-    verdicts = inspect(paths)
+    verdicts = inspect(paths, options.channels)
     if all(verdict.reason for verdict in verdicts):
         first = [(entry.file, verdict.reason) for entry, verdict in zip(entries[:3], verdicts, strict=False)]
         where = f"in {table or str(places.root)!r}"

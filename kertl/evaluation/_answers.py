@@ -7,8 +7,8 @@ import numpy as np
 
 from kertl._checks import integer
 from kertl.evaluation._labels import checked_predictions, output_names
+from kertl.evaluation._pictures import check_asked
 from kertl.evaluation._thresholds import thresholds_of
-from kertl.groups import functional_of
 from kertl.model import task_of
 from kertl.tasks import task_named
 
@@ -41,7 +41,7 @@ def answers(model: keras.Model, predictions: np.ndarray, *, top: int = 3) -> lis
         [{'label': 'yes', 'positive': 'yes', 'probability': 0.75}]
     """
     integer("top", top, at_least=1)
-    functional_of(model)
+    check_asked(model)
     task, names = task_named(task_of(model)), output_names(model)
     predictions = checked_predictions(model, predictions)
     thresholds = thresholds_of(model, predictions.shape[1])

@@ -17,6 +17,7 @@ from kertl.data._pixels import Levels, check_channels
 from kertl.data._readers import ArrayReader, resized
 from kertl.data._streamed import FileBatches
 from kertl.evaluation._batches import ForeignBatches
+from kertl.groups import functional_of
 from kertl.model import model_info, picture_shape
 
 _logger = logging.getLogger(__name__)
@@ -28,6 +29,17 @@ _FORMS = (
 
 # Models for which it was logged that nobody knows how their images were resized.
 _told: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+def check_asked(model: Any) -> None:
+    """Raise if a Keras model cannot be asked; anything else only has to behave like one.
+
+    Raises:
+        TypeError: If it is subclassed or not built.
+        ValueError: If it has several inputs or outputs, or takes channels first.
+    """
+    if isinstance(model, keras.Model):
+        functional_of(model)
 
 
 def pictures_of(

@@ -18,8 +18,7 @@ from kertl.data import augment as augmentation
 from kertl.data._scan import bombs_refused
 from kertl.data._streamed import FileBatches
 from kertl.evaluation._batches import ForeignBatches
-from kertl.evaluation._pictures import pictures_of
-from kertl.groups import functional_of
+from kertl.evaluation._pictures import check_asked, pictures_of
 from kertl.model import model_info, picture_shape, with_preprocessing
 
 _logger = logging.getLogger(__name__)
@@ -91,8 +90,9 @@ def preprocessed(model: keras.Model, preprocessing: str | keras.layers.Layer | N
         TypeError: If it is subclassed or not built.
         ValueError: If it has several inputs or outputs, takes channels first, or has its preprocessing inside.
     """
-    functional_of(model)
-    if preprocessing is None and model_info(model) is None and not _made_for_it(data):
+    check_asked(model)
+    is_foreign = isinstance(model, keras.Model) and model_info(model) is None
+    if preprocessing is None and is_foreign and not _made_for_it(data):
         preprocessing = told_preprocessing(model)
         if preprocessing is None:
             _logger.warning(

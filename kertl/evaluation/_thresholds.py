@@ -9,8 +9,8 @@ import kertl
 from kertl._checks import complain
 from kertl.data import ImageData
 from kertl.evaluation._labels import checked_predictions, matched
+from kertl.evaluation._pictures import check_asked
 from kertl.evaluation._predict import predict
-from kertl.groups import functional_of
 from kertl.model import DEFAULT_THRESHOLD, ModelInfo, model_info, set_model_info, task_of
 from kertl.tasks import task_named
 
@@ -42,7 +42,7 @@ def tune_thresholds(model: keras.Model, data: ImageData, *, predictions: np.ndar
         Lipton, Elkan & Naryanaswamy, "Optimal Thresholding of Classifiers to Maximize F1 Measure", 2014.
         https://arxiv.org/abs/1402.1892
     """
-    functional_of(model)
+    check_asked(model)
     task = task_named(task_of(model, data.task))
     if not task.has_thresholds:
         advice = f"Its task is {task.name!r}."

@@ -81,7 +81,8 @@ def with_preprocessing(model: keras.Model, preprocessing: str | keras.layers.Lay
         raise complain("preprocessing", f"left out, since {model.name!r} has it inside", preprocessing)
     inputs = keras.Input(model.inputs[0].shape[1:], name="images")
     images = preprocess(inputs, preprocessing)
-    outputs = model(dict.fromkeys(model.input, images) if isinstance(model.input, dict) else images)
+    taken = functional_of(model).input
+    outputs = model(dict.fromkeys(taken, images) if isinstance(taken, dict) else images)
     return keras.Model(inputs, outputs, name=model.name)
 
 

@@ -19,7 +19,9 @@ def test_test_time_augmentation_averages_with_versions_that_the_seed_decides(mon
     np.testing.assert_allclose(averaged.sum(axis=1), 1, rtol=1e-5)
 
     # mirrored by hand: every version of an image is the image itself or its mirror image
-    monkeypatch.setattr(kertl.data.augment, "layers", lambda strength: [keras.layers.RandomFlip("horizontal")])
+    monkeypatch.setattr(
+        kertl.data.augment, "layers", lambda strength, channels=3: [keras.layers.RandomFlip("horizontal")]
+    )
     mirrored = kertl.predict(
         model, kertl.data.from_arrays(pictures[:, :, ::-1], [0, 1] * 5, validation=0, test=0).train
     )

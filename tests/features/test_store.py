@@ -338,7 +338,7 @@ def test_augmented_versions_are_kept_apart_by_strength_seed_and_settings(model, 
     others += [kept(augment=["rand_augment", "color_jitter"]), kept(augment=["rand_augment", ("color_jitter", 0.2)])]
     layers = kertl.data.augment.layers
 
-    def brighter(strength):
+    def brighter(strength, channels):
         found = layers(strength)
         return [found[0], keras.layers.RandomBrightness(0.9, value_range=(0, 255), name=found[1].name), *found[2:]]
 
