@@ -46,6 +46,13 @@ Backbone = Annotated[
     ),
 ]
 Weights = Annotated[str, typer.Option(help="imagenet, none, or a file; a trained model has its own.")]
+Preprocessing = Annotated[
+    str | None,
+    typer.Option(
+        help="What pixels of 0..255 go through before the backbone: none, unit (0..1), tf (-1..1), torch or caffe; by "
+        "default what it says itself."
+    ),
+]
 ImageSize = Annotated[int | None, typer.Option(help="Side in pixels; by default the backbone's own.")]
 Resize = Annotated[
     str,
@@ -88,7 +95,13 @@ Validation = Annotated[float, typer.Option(help="Share of the images in the vali
 
 
 def read_backbone(
-    name: str, weights: str, image_size: int | None, seed: int, channels: int | None = None
+    name: str,
+    weights: str,
+    image_size: int | None,
+    seed: int,
+    *,
+    channels: int | None = None,
+    preprocessing: str | None = None,
 ) -> "keras.Model":
     """The backbone of that name or file; random weights follow the seed, and so do later draws."""
     import keras
@@ -96,9 +109,11 @@ def read_backbone(
     import kertl
     from kertl.backbones import MODEL_SUFFIXES
 
+    options = {"weights": None if weights == "none" else weights, "preprocessing": preprocessing}
+
     def loaded(shape: tuple[int, int, int] | None) -> "keras.Model":
         keras.utils.set_random_seed(seed)
-        return kertl.load_backbone(name, weights=None if weights == "none" else weights, input_shape=shape)
+        return kertl.load_backbone(name, **options, input_shape=shape)
 
     if image_size is not None and (channels is not None or not name.endswith(MODEL_SUFFIXES)):
         return loaded((image_size, image_size, channels or 3))

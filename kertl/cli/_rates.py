@@ -16,6 +16,7 @@ def lr_find(
     backbone: options.Backbone = "EfficientNetV2B0",
     task: options.Task = "single_label",
     weights: options.Weights = "imagenet",
+    preprocessing: options.Preprocessing = None,
     image_size: options.ImageSize = None,
     resize: options.Resize = "stretch",
     channels: options.Channels = None,
@@ -50,7 +51,7 @@ def lr_find(
     from kertl.range_test import stage_range_test
     from kertl.training import usual_stage
 
-    loaded = options.read_backbone(backbone, weights, image_size, seed, channels=channels)
+    loaded = options.read_backbone(backbone, weights, image_size, seed, channels=channels, preprocessing=preprocessing)
     images = options.read_data(
         data,
         loaded.input_shape[1:3],

@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -39,6 +39,7 @@ def search(
     ] = None,
     task: options.Task = "single_label",
     weights: options.Weights = "imagenet",
+    preprocessing: options.Preprocessing = None,
     image_size: Annotated[int, typer.Option(help="Side in pixels.")] = 224,
     resize: options.Resize = "stretch",
     channels: options.Channels = None,
@@ -104,9 +105,13 @@ def search(
         split_column=split_column,
         root=root,
     )
+    backbones: list[Any] = backbone or ["EfficientNetV2B0"]
+    if preprocessing is not None:
+        told: dict[str, Any] = {"channels": channels, "preprocessing": preprocessing}
+        backbones = [options.read_backbone(name, weights, image_size, seed, **told) for name in backbones]
     found = kertl.search.tune(
         images,
-        backbones=backbone or ["EfficientNetV2B0"],
+        backbones=backbones,
         weights=None if weights == "none" else weights,
         out=out,
         strategy=strategy,

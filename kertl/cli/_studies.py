@@ -19,6 +19,7 @@ def baselines(
     data: options.DataPath,
     backbone: options.Backbone = "EfficientNetV2B0",
     weights: options.Weights = "imagenet",
+    preprocessing: options.Preprocessing = None,
     image_size: options.ImageSize = None,
     resize: options.Resize = "stretch",
     channels: options.Channels = None,
@@ -41,7 +42,9 @@ def baselines(
     start_keras()
     import kertl
 
-    loaded = options.read_backbone(backbone, weights, image_size, seed=0, channels=channels)
+    loaded = options.read_backbone(
+        backbone, weights, image_size, seed=0, channels=channels, preprocessing=preprocessing
+    )
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
@@ -64,6 +67,7 @@ def cross_validate(
     data: options.DataPath,
     backbone: options.Backbone = "EfficientNetV2B0",
     weights: options.Weights = "imagenet",
+    preprocessing: options.Preprocessing = None,
     image_size: options.ImageSize = None,
     resize: options.Resize = "stretch",
     channels: options.Channels = None,
@@ -95,7 +99,9 @@ def cross_validate(
     fields = read_fields("stage", stage, kertl.Stage)
     alone = {"epochs": epochs, "learning_rate": learning_rate, "augment": "none", **fields}
     plan = options.read_recipe(recipe, fields) if recipe else kertl.Stage(at, **alone)
-    loaded = options.read_backbone(backbone, weights, image_size, seed=0, channels=channels)
+    loaded = options.read_backbone(
+        backbone, weights, image_size, seed=0, channels=channels, preprocessing=preprocessing
+    )
     images = options.read_data(
         data,
         loaded.input_shape[1:3],
@@ -120,6 +126,7 @@ def learning_curve(
     data: options.DataPath,
     backbone: options.Backbone = "EfficientNetV2B0",
     weights: options.Weights = "imagenet",
+    preprocessing: options.Preprocessing = None,
     image_size: options.ImageSize = None,
     resize: options.Resize = "stretch",
     channels: options.Channels = None,
@@ -141,7 +148,9 @@ def learning_curve(
     start_keras()
     import kertl
 
-    loaded = options.read_backbone(backbone, weights, image_size, seed=0, channels=channels)
+    loaded = options.read_backbone(
+        backbone, weights, image_size, seed=0, channels=channels, preprocessing=preprocessing
+    )
     images = options.read_data(
         data,
         loaded.input_shape[1:3],

@@ -18,6 +18,7 @@ def train(
     backbone: options.Backbone = "EfficientNetV2B0",
     task: options.Task = "single_label",
     weights: options.Weights = "imagenet",
+    preprocessing: options.Preprocessing = None,
     recipe: Annotated[
         str, typer.Option(help="auto, deep, mid, full, gradual, unfreezing, or a recipe.json.")
     ] = "gradual",
@@ -53,7 +54,7 @@ def train(
     changes.update(read_fields("stage", stage, kertl.Stage))
     chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, precision, seed)
     plan = kertl.Head(**{"dropout": dropout, **read_fields("head", head, kertl.Head)})
-    loaded = options.read_backbone(backbone, weights, image_size, seed, channels=channels)
+    loaded = options.read_backbone(backbone, weights, image_size, seed, channels=channels, preprocessing=preprocessing)
     images = options.read_data(
         data,
         loaded.input_shape[1:3],

@@ -261,3 +261,14 @@ def test_check_augmentation_takes_them_too(pictures, tmp_path, capsys):
     brightness("linear", span=1.0, channels=1).save(tmp_path / "m.keras")
     told = ["--task", "single_label", "--preprocessing", "unit", *named()]
     assert "flip" in printed(["check-augmentation", tmp_path / "m.keras", pictures, "--augment", "flip", *told], capsys)
+
+
+def test_a_backbone_is_told_what_its_pixels_go_through(tmp_path):
+    inputs = keras.Input((SIDE, SIDE, 3))
+    features = keras.layers.Conv2D(4, 3, activation="relu")(inputs)
+    answers = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(features))
+    keras.Model(inputs, answers).save(tmp_path / "theirs.keras")
+    with pytest.raises(ValueError, match="`preprocessing` must be given"):
+        read_backbone(str(tmp_path / "theirs.keras"), "imagenet", None, 0)
+    told = read_backbone(str(tmp_path / "theirs.keras"), "imagenet", None, 0, preprocessing="unit")
+    assert any(isinstance(layer, keras.layers.Rescaling) for layer in told.layers)

@@ -258,3 +258,32 @@ def test_an_empty_part_is_an_error_that_names_those_that_are_not():
 def test_somebodys_batches_without_labels_cannot_be_judged():
     with pytest.raises(ValueError, match="images with their labels"):
         kertl.evaluate(brightness(), Foreign(pictures()))
+
+
+def of_fractions(before):
+    """A model from elsewhere that takes other pixels than 0..255."""
+    inputs = keras.Input((8, 8, 3))
+    x = before(inputs) if before else inputs
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, activation="relu")(x))
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x), name="theirs")
+
+
+def test_a_model_from_elsewhere_is_given_the_pixels_that_its_graph_expects(caplog):
+    model = of_fractions(keras.layers.Rescaling(2.0, offset=-1.0))
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype="uint8")
+    expected = keras.ops.convert_to_numpy(model(pixels / 255))
+    np.testing.assert_allclose(kertl.predict(model, pixels), expected, rtol=1e-5, atol=1e-6)
+    assert_names(caplog.records[-1].message, "'theirs'", "0..1", "`preprocessing=`")
+    accuracy = (expected.argmax(axis=1) == np.array([0, 1, 2, 0])).mean()
+    assert kertl.evaluate(model, (pixels, np.array([0, 1, 2, 0])))["accuracy"] == accuracy
+    np.testing.assert_allclose(kertl.predict(model, pixels / 255), expected, rtol=1e-5, atol=1e-6)  # floats as they are
+
+
+def test_pixels_that_nothing_tells_go_in_as_they_are_and_that_is_said(caplog):
+    model = of_fractions(None)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype="uint8")
+    found = kertl.predict(model, pixels)
+    np.testing.assert_allclose(found, keras.ops.convert_to_numpy(model(pixels)), rtol=1e-5, atol=1e-6)
+    assert any("`preprocessing=`" in record.message for record in caplog.records)
+    told = kertl.predict(model, pixels, preprocessing="unit")
+    np.testing.assert_allclose(told, keras.ops.convert_to_numpy(model(pixels / 255)), rtol=1e-5, atol=1e-6)
