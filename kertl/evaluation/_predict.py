@@ -1,6 +1,5 @@
 """`predict`: a model's predictions for images."""
 
-import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from kertl._checks import complain, integer
-from kertl.backbones import refuse_nan, told_preprocessing
+from kertl.backbones import refuse_nan
 from kertl.callbacks import EpochSeeds
 from kertl.data import ImageData, ImageDataset, data_errors
 from kertl.data import augment as augmentation
@@ -19,9 +18,7 @@ from kertl.data._scan import bombs_refused
 from kertl.data._streamed import FileBatches
 from kertl.evaluation._batches import ForeignBatches
 from kertl.evaluation._pictures import check_asked, pictures_of
-from kertl.model import model_info, picture_shape, with_preprocessing
-
-_logger = logging.getLogger(__name__)
+from kertl.model import picture_shape, with_preprocessing
 
 
 def predict(
@@ -91,15 +88,8 @@ def preprocessed(model: keras.Model, preprocessing: str | keras.layers.Layer | N
         ValueError: If it has several inputs or outputs, takes channels first, or has its preprocessing inside.
     """
     check_asked(model)
-    is_foreign = isinstance(model, keras.Model) and model_info(model) is None
-    if preprocessing is None and is_foreign and not _made_for_it(data):
-        preprocessing = told_preprocessing(model)
-        if preprocessing is None:
-            _logger.warning(
-                "%r is given pixels of 0..255 as they are: nothing tells how it was trained. "
-                "If it takes others, pass `preprocessing=`.",
-                model.name,
-            )
+    if not isinstance(model, keras.Model) or (preprocessing is None and _made_for_it(data)):
+        return model
     return with_preprocessing(model, preprocessing)
 
 

@@ -8,6 +8,7 @@ import keras
 
 import kertl
 from kertl._checks import complain, one_of
+from kertl.backbones import told_preprocessing
 from kertl.backbones._preprocessing import preprocess
 from kertl.data import RESIZE
 from kertl.groups import functional_of
@@ -35,9 +36,10 @@ def describe(
         class_names: Its classes or targets, in the order of its outputs; for "binary" two, the second being the one
             whose probability it gives.
         resize: How its images were resized: "stretch", "pad" or "crop".
-        preprocessing: What its pixels went through before it, if that was not 0..255: "unit" (0..1), "tf" (-1..1),
-            "torch" (0..1, then ImageNet mean and standard deviation), "caffe" (BGR minus ImageNet mean), or a layer. It
-            is put in front, so that the result takes pictures of 0..255. "none" and None change nothing.
+        preprocessing: What its pixels went through before it: "none" (0..255), "unit" (0..1), "tf" (-1..1), "torch"
+            (0..1, then ImageNet mean and standard deviation), "caffe" (BGR minus ImageNet mean), or a layer. It is put
+            in front, so that the result takes pictures of 0..255. None for what its graph or its architecture tells,
+            which is logged.
 
     Returns:
         A functional model, not compiled, that knows all this; `kertl.save` writes it down.
@@ -70,15 +72,29 @@ def describe(
 
 
 def with_preprocessing(model: keras.Model, preprocessing: str | keras.layers.Layer | None) -> keras.Model:
-    """A model with preprocessing in front of it; the model itself for None and "none".
+    """A model with preprocessing in front of it, so that it takes pictures of 0..255.
+
+    Args:
+        model: Any model; one that kertl has built takes such pictures already.
+        preprocessing: As in `describe`.
 
     Raises:
-        ValueError: If kertl has built the model, so that it is inside.
+        ValueError: If preprocessing is given for a model that has it inside.
     """
-    if preprocessing is None or preprocessing == "none":
-        return model
     if model_info(model) is not None:
-        raise complain("preprocessing", f"left out, since {model.name!r} has it inside", preprocessing)
+        if preprocessing not in (None, "none"):
+            raise complain("preprocessing", f"left out, since {model.name!r} has it inside", preprocessing)
+        return model
+    if preprocessing is None:
+        preprocessing = told_preprocessing(model)
+        if preprocessing is None:
+            _logger.warning(
+                "%r is given pixels of 0..255 as they are: nothing tells how it was trained. "
+                "If it takes others, pass `preprocessing=`.",
+                model.name,
+            )
+    if preprocessing in (None, "none"):
+        return model
     inputs = keras.Input(model.inputs[0].shape[1:], name="images")
     images = preprocess(inputs, preprocessing)
     taken = functional_of(model).input

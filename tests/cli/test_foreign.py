@@ -189,12 +189,12 @@ def test_a_backbone_is_read_in_the_channels_asked_for_or_its_own(tmp_path):
     convolution = keras.layers.Conv2D(4, 3, strides=2, name="first")
     keras.Model(inputs, convolution(keras.layers.Rescaling(1 / 255)(inputs))).save(tmp_path / "one.keras")
 
-    def shape(name, *arguments):
-        return read_backbone(str(tmp_path / name), "imagenet", *arguments).input_shape[1:]
+    def shape(name, *arguments, **options):
+        return read_backbone(str(tmp_path / name), "imagenet", *arguments, **options).input_shape[1:]
 
     assert shape("three.keras", None, 0) == (32, 32, 3)
-    assert shape("three.keras", None, 0, 1) == (32, 32, 1)
-    assert shape("three.keras", 64, 0, 4) == (64, 64, 4)
+    assert shape("three.keras", None, 0, channels=1) == (32, 32, 1)
+    assert shape("three.keras", 64, 0, channels=4) == (64, 64, 4)
     assert shape("one.keras", 64, 0) == (64, 64, 1)
 
 
