@@ -14,6 +14,7 @@ from kertl.groups import find_chain, replay
 
 # How wide the inputs of a network's first kernel are, from black to white.
 _NARROWEST, _WIDEST = 0.4, 10.0
+_SLIGHT = 0.01
 
 
 def kind_by_graph(model: keras.Model) -> str | None:
@@ -30,7 +31,7 @@ def kind_by_graph(model: keras.Model) -> str | None:
     span = white - black  # what one step of the pixels' own unit becomes
     with np.errstate(divide="ignore", invalid="ignore"):
         middle = -black / span  # the pixel that becomes 0
-    if black == 0 and span == 1:
+    if abs(black) < _SLIGHT and abs(span - 1) < _SLIGHT:  # nothing happens, or a BatchNorm that has seen nothing
         return None
     if _NARROWEST <= 255 * abs(span) <= _WIDEST or 20 < middle < 235:
         return "none"

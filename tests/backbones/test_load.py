@@ -211,7 +211,9 @@ def test_an_application_that_is_assumed_is_said(caplog):
 
 
 @pytest.mark.parametrize(
-    "before", [(), (keras.layers.Lambda(lambda x: x[..., ::-1]),)], ids=["nothing", "another order of channels"]
+    "before",
+    [(), (keras.layers.Lambda(lambda x: x[..., ::-1]),), (keras.layers.BatchNormalization(),)],
+    ids=["nothing", "another order of channels", "a BatchNorm that has seen nothing"],
 )
 def test_a_foreign_model_without_preprocessing_needs_to_be_told(before):
     with pytest.raises(ValueError, match="Received") as caught:
