@@ -173,7 +173,7 @@ def flowers():
 def guide(x):
     """Keras' guide to transfer learning: augmentation, rescaling, a nested network called for inference, a head."""
     inner = keras.Input((32, 32, 3))
-    backbone = keras.Model(inner, stem(inner), name="features")
+    backbone = keras.Model(inner, stem(inner))
     x = layers.RandomRotation(0.1)(layers.RandomFlip("horizontal")(x))
     x = backbone(layers.Rescaling(1 / 127.5, offset=-1)(x), training=False)
     return pooled(x)
@@ -396,7 +396,7 @@ GRAPHS = {
     "three pooled branches": Graph(lambda: functional(branches)),
     "U-Net": Graph(lambda: functional(mask)),
     "TensorFlow's tutorial": Graph(flowers),
-    "Keras' guide": Graph(lambda: functional(guide)),
+    "Keras' guide": Graph(lambda: functional(guide), None),
     "residual, AveragePooling2D": Graph(lambda: functional(residual)),
     "small Xception, one logit": Graph(lambda: functional(separable)),
     "vision transformer": Graph(lambda: functional(tokens)),
@@ -544,10 +544,9 @@ class Walk:
         if tuple(self.source.output_shape[1:]) == (CLASSES,):
             pixels = FORMULAS[self.graph.pixels](self.x.astype("float32"))
             accuracy = float((out(self.source, pixels).argmax(axis=-1) == self.y).mean())
-            told = {"task": "single_label"} if self._is_logits() else {}
-            self._same_accuracy(
-                kertl.evaluate(self.source, (self.x, self.y), **self.told, **told), accuracy, "the original"
-            )
+            task = "single_label" if self._is_logits() else None
+            known = kertl.model.describe(self.source, task=task, **self.told)
+            self._same_accuracy(kertl.evaluate(known, (self.x, self.y)), accuracy, "the original")
 
     def _is_logits(self):
         return not np.allclose(out(self.source, self.x).sum(axis=-1), 1, atol=1e-3)
