@@ -195,7 +195,8 @@ def _other_pixels(case: Case) -> Iterator[str]:
     images = case.data.train.reader.take(np.arange(min(_SAMPLE, case.data.train.num_examples)))
     times = times_as_wide(case.chain, images)
     if times is not None and not 1 / _FAR <= times <= _FAR:
-        yield f"values in front of the first BatchNorm of {case.model.name!r} are {times:.2g} times as wide as then"
+        name = case.model.name
+        yield f"values in front of the first BatchNorm of {name!r} are {times:.2g} times as wide as in its training"
 
 
 def _other_last_size(case: Case) -> Iterator[str]:
