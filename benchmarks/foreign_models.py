@@ -446,7 +446,7 @@ class WrongError(Exception):
 
 
 def out(model, x):
-    return np.asarray(keras.ops.convert_to_numpy(model(x.astype("float32"))))
+    return np.asarray(keras.ops.convert_to_numpy(model(x.astype("float32"), training=False)))
 
 
 def same(found, expected, what, within=1e-4):
@@ -461,7 +461,7 @@ class Walk:
 
     def __init__(self, graph, folder):
         self.graph, self.folder = graph, folder
-        self.x, self.y = images(graph.shape)
+        self.x, self.y = self._pair = images(graph.shape)
         source = graph.make()
         self.path = source if isinstance(source, Path) else None
         self.source = keras.saving.load_model(source, compile=False) if self.path else source
@@ -540,13 +540,15 @@ class Walk:
     def evaluate(self):
         """Accuracies are those of plain Keras."""
         accuracy = float((out(self.again, self.x).argmax(axis=-1) == self.y).mean())
-        self._same_accuracy(kertl.evaluate(self.again, (self.x, self.y)), accuracy, "the new model")
+        self._same_accuracy(kertl.evaluate(self.again, self._pair), accuracy, "the new model")
         if tuple(self.source.output_shape[1:]) == (CLASSES,):
             pixels = FORMULAS[self.graph.pixels](self.x.astype("float32"))
             accuracy = float((out(self.source, pixels).argmax(axis=-1) == self.y).mean())
-            task = "single_label" if self._is_logits() else None
-            known = kertl.model.describe(self.source, task=task, **self.told)
-            self._same_accuracy(kertl.evaluate(known, (self.x, self.y)), accuracy, "the original")
+            if self._is_logits():
+                found = kertl.evaluate(kertl.model.describe(self.source, task="single_label", **self.told), self._pair)
+            else:
+                found = kertl.evaluate(self.source, self._pair, **self.told)
+            self._same_accuracy(found, accuracy, "the original")
 
     def _is_logits(self):
         return not np.allclose(out(self.source, self.x).sum(axis=-1), 1, atol=1e-3)

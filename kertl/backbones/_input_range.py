@@ -53,8 +53,9 @@ def _entry(model: keras.Model) -> tuple[float, float] | None:
         return None
     height, width, channels = (side or 32 for side in graph.shapes[graph.input])
     pixels = np.stack([np.zeros((height, width, channels)), np.ones((height, width, channels))]).astype("float32")
-    (values,) = replay(steps, {graph.input: keras.ops.convert_to_tensor(pixels)}, [first.inputs[0]])
-    centre = keras.ops.convert_to_numpy(values)
+    inputs = keras.Input(graph.shapes[graph.input], dtype=graph.input_dtype)
+    entry = keras.Model(inputs, replay(steps, {graph.input: inputs}, [first.inputs[0]])[0])
+    centre = keras.ops.convert_to_numpy(entry(pixels, training=False))  # augmentation is random unless told
     while centre.ndim > 2:
         centre = centre[:, centre.shape[1] // 2]
     black, white = centre.mean(axis=-1)

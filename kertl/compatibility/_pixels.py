@@ -27,7 +27,7 @@ def times_as_wide(chain: Chain, images: np.ndarray) -> float | None:
     if np.ptp(learnt) == 0:
         return None
     (ref,) = steps[first].inputs
-    given = keras.ops.convert_to_tensor(images.astype("float32"))
-    (values,) = replay(steps[:first], {chain.graph.input: given}, [ref])
-    values = keras.ops.convert_to_numpy(values).reshape(-1, len(learnt))
+    inputs = keras.Input(images.shape[1:], dtype=chain.graph.input_dtype)
+    entry = keras.Model(inputs, replay(steps[:first], {chain.graph.input: inputs}, [ref])[0])
+    values = keras.ops.convert_to_numpy(entry(images.astype("float32"), training=False)).reshape(-1, len(learnt))
     return float(np.sqrt(np.median(values.var(axis=0) / (learnt + norm.epsilon))))
