@@ -14,7 +14,7 @@ import keras
 from kertl._checks import complain, nearest
 from kertl.backbones._files import check_weights_file, load_weights_file
 from kertl.backbones._found import Found, InputShape, let_all_train
-from kertl.backbones._input_range import kind_by_graph
+from kertl.backbones._input_range import entry_of
 from kertl.backbones._packages import import_package
 from kertl.backbones._resize import at_size, picture_shape
 from kertl.errors import WeightsError
@@ -96,7 +96,7 @@ def _from_preset(family: Any, preset: str, load_weights: bool) -> Any:
 
 
 def _found(backbone: Any, name: str, shape: InputShape | None, preprocessing: str | keras.layers.Layer | None) -> Found:
-    if preprocessing is None and kind_by_graph(backbone) != "none":
+    if preprocessing is None and entry_of(backbone).kind != "none":
         raise ValueError(
             f"`preprocessing` must be given for {name!r}, which was built with include_rescaling=False. Received: "
             "preprocessing=None. Say how pixels are preprocessed: 'none' (0..255), 'unit' (0..1, what KerasCV's own "

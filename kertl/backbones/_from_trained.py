@@ -8,7 +8,7 @@ import keras
 from kertl._checks import complain
 from kertl.backbones._applications import Application, recognise
 from kertl.backbones._found import Found, InputShape, let_all_train
-from kertl.backbones._input_range import assumed, kind_by_graph
+from kertl.backbones._input_range import assumed, entry_of
 from kertl.groups import features_of
 
 _logger = logging.getLogger(__name__)
@@ -48,12 +48,14 @@ def told_preprocessing(model: keras.Model, application: Application | None = Non
         application: The one that it is known to be; None to look for it. Its own preprocessing is then assumed.
     """
     try:
-        kind = kind_by_graph(model)
-        application = application if kind or application else recognise(features_of(model))
+        entry = entry_of(model)
+        if not entry.arithmetic:
+            application = application or recognise(features_of(model))
     except ValueError:  # a graph that cannot be cut tells nothing
         return None
+    kind = entry.kind
     why = "its graph begins with arithmetic that expects these"
-    if kind is None and application is not None:
+    if not entry.arithmetic and application is not None:
         kind, why = application.preprocessing, f"it is a {application.name} of keras.applications"
     if kind is not None:
         _logger.log(logging.INFO if kind == "none" else logging.WARNING, "%s", assumed(kind, model, why))

@@ -4,6 +4,7 @@ That arithmetic is run on pictures of one colour. If pictures of 0..255 come out
 on, the model scales them itself; if only those of 0..1 or -1..1 do, they were scaled before the model.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -12,36 +13,60 @@ import numpy as np
 from kertl.backbones._channels import makes_three_channels
 from kertl.groups import find_chain, replay
 
-# How wide the inputs of a network's first kernel are, from black to white.
+# How wide the inputs of a network's first kernel are, from black to white: scaled, or in the unit of pixels.
 _NARROWEST, _WIDEST = 0.4, 10.0
+_IN_PIXELS = (100.0, 300.0)
 _SLIGHT = 0.01
+_LEVELS = (0.0, 1.0, 64.0, 128.0, 255.0)
 
 
-def kind_by_graph(model: keras.Model) -> str | None:
-    """The preprocessing that the graph of a model leaves to others: "none", "unit" or "tf"; None if it does not tell.
+@dataclass(frozen=True)
+class Entry:
+    """What happens to pixels at the start of a model.
+
+    Attributes:
+        arithmetic: Whether anything happens to them; a change in the order of channels is nothing.
+        kind: The preprocessing that is left to others, "none", "unit" or "tf"; None if the arithmetic does not tell.
+    """
+
+    arithmetic: bool
+    kind: str | None = None
+
+
+def entry_of(model: keras.Model) -> Entry:
+    """What a model does to its pixels before its first layer with a kernel.
 
     Args:
-        model: A functional or sequential model with one input; a rescaling, `Normalization`, BatchNorm or arithmetic
-            at its start tells, a change in the order of channels does not.
+        model: A functional or sequential model with one input; rescaling, normalisation, BatchNorm and operations are
+            arithmetic.
     """
-    entry = _entry(model)
-    if entry is None:
-        return None
-    black, white = entry
-    span = white - black  # what one step of the pixels' own unit becomes
-    with np.errstate(divide="ignore", invalid="ignore"):
-        middle = -black / span  # the pixel that becomes 0
+    levels = _at_first_kernel(model)
+    if levels is None:
+        return Entry(False)
+    black, span = levels[0], levels[1] - levels[0]
+    affine = np.isfinite(levels).all() and np.allclose(levels, black + span * np.array(_LEVELS), rtol=1e-3, atol=1e-4)
+    if not affine or abs(span) < 1e-9:
+        return Entry(True)
     if abs(black) < _SLIGHT and abs(span - 1) < _SLIGHT:  # nothing happens, or a BatchNorm that has seen nothing
-        return None
-    if _NARROWEST <= 255 * abs(span) <= _WIDEST or 20 < middle < 235:
+        return Entry(False)
+    return Entry(True, _kind(black, abs(span), -black / span))
+
+
+def _kind(black: float, span: float, middle: float) -> str | None:
+    """The kind by what black becomes, what one step of the pixels' unit becomes, and the pixel that becomes 0."""
+    if _NARROWEST <= 255 * span <= _WIDEST:
+        scaled = black == 0 and 255 * span <= 2 + _SLIGHT  # to 0..1 or 0..2
+        return "none" if scaled or 5 < middle < 250 else None
+    if 20 < middle < 235:
         return "none"
-    if _NARROWEST <= abs(span) <= _WIDEST:
-        return "unit" if 0.1 < middle < 0.9 else "tf" if abs(middle) <= 0.1 else None
-    return None
+    narrow = _NARROWEST <= span <= _WIDEST or _IN_PIXELS[0] <= span <= _IN_PIXELS[1]
+    if narrow and 0.02 < middle < 0.95:
+        return "unit"
+    return "tf" if _NARROWEST <= span <= _WIDEST and -0.95 < middle < -0.02 else None
 
 
-def _entry(model: keras.Model) -> tuple[float, float] | None:
-    """What pixels of 0 and of 1 are where the first layer with a kernel begins, as means over the channels."""
+def _at_first_kernel(model: keras.Model) -> np.ndarray | None:
+    """What pixels of `_LEVELS` are where the first layer with a kernel begins, as means over the channels."""
     graph = find_chain(model).graph
     steps, first = [], None
     for step in graph.steps:
@@ -52,14 +77,15 @@ def _entry(model: keras.Model) -> tuple[float, float] | None:
     if first is None or not steps or first.inputs == (graph.input,):
         return None
     height, width, channels = (side or 32 for side in graph.shapes[graph.input])
-    pixels = np.stack([np.zeros((height, width, channels)), np.ones((height, width, channels))]).astype("float32")
+    pixels = (
+        np.ones((len(_LEVELS), height, width, channels), "float32") * np.array(_LEVELS, "float32")[:, None, None, None]
+    )
     inputs = keras.Input(graph.shapes[graph.input], dtype=graph.input_dtype)
     entry = keras.Model(inputs, replay(steps, {graph.input: inputs}, [first.inputs[0]])[0])
     centre = keras.ops.convert_to_numpy(entry(pixels, training=False))  # augmentation is random unless told
     while centre.ndim > 2:
         centre = centre[:, centre.shape[1] // 2]
-    black, white = centre.mean(axis=-1)
-    return float(black), float(white)
+    return np.asarray(centre.reshape(len(_LEVELS), -1).mean(axis=-1), "float64")
 
 
 def assumed(kind: str, model: Any, why: str) -> str:

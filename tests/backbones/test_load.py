@@ -176,7 +176,8 @@ RANGES = {
     "0..1 by Rescaling": (keras.layers.Rescaling(2.0, offset=-1.0), "unit"),
     "0..1 by Normalization": (normalised(0.45, 0.22), "unit"),
     "0..1 in another order": (keras.layers.Lambda(lambda x: (x[..., ::-1] - 0.45) / 0.22), "unit"),
-    "-1..1 by Normalization": (normalised(0.0, 0.5), "tf"),
+    "-1..1 by Normalization": (normalised(-0.1, 0.5), "tf"),
+    "0..1 in pixels": (keras.layers.Rescaling(255.0, offset=-117.0), "unit"),
 }
 
 
@@ -195,6 +196,24 @@ def test_the_arithmetic_at_the_start_tells_what_pixels_a_model_takes_and_that_is
     assert_names(said.message, "'foreign'")
 
 
+@pytest.mark.parametrize("name", ["a curve", "steps"])
+def test_an_application_behind_arithmetic_that_tells_nothing_needs_to_be_told(name):
+    model, _ = trained(before=UNTOLD[name][0])
+    with pytest.raises(ValueError, match="`preprocessing` must be given"):
+        kertl.load_backbone(model)
+
+
+def test_augmentation_at_the_start_does_not_change_what_is_told():
+    model = foreign(
+        [keras.layers.RandomBrightness(0.9), keras.layers.RandomInvert(1.0), keras.layers.Rescaling(1 / 255)]
+    )
+    x = images(32)
+    features = keras.Model(model.inputs[0], model.get_layer("second").output)
+    expected = keras.ops.convert_to_numpy(features(x, training=False))
+    found = keras.ops.convert_to_numpy(kertl.load_backbone(model)(x, training=False))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_batch_norm_at_the_start_tells_the_range_too():
     first = keras.layers.BatchNormalization(name="first_norm")
     model = foreign([first])
@@ -210,11 +229,22 @@ def test_an_application_that_is_assumed_is_said(caplog):
     assert_names(caplog.records[0].message, "'breeds'", "MobileNetV2", "-1..1", "`preprocessing=`")
 
 
-@pytest.mark.parametrize(
-    "before",
-    [(), (keras.layers.Lambda(lambda x: x[..., ::-1]),), (keras.layers.BatchNormalization(),)],
-    ids=["nothing", "another order of channels", "a BatchNorm that has seen nothing"],
-)
+# What does not tell the range of pixels, or is no arithmetic at all.
+UNTOLD = {
+    "nothing": (),
+    "another order of channels": (keras.layers.Lambda(lambda x: x[..., ::-1]),),
+    "a BatchNorm that has seen nothing": (keras.layers.BatchNormalization(),),
+    "gray": (keras.layers.Lambda(lambda x: keras.ops.sum(x * [0.2989, 0.587, 0.114], axis=-1, keepdims=True)),),
+    "no centre": (normalised(0.0, 0.5),),
+    "a centre that is no pixel": (normalised(1200.0, 500.0),),
+    "centred pixels": (normalised(0.0, 60.0),),
+    "a curve": (keras.layers.Lambda(lambda x: (x / 255) ** 2.2 * 2 - 1),),
+    "standardised by picture": (keras.layers.LayerNormalization(axis=(1, 2, 3)),),
+    "steps": (keras.layers.Lambda(lambda x: keras.ops.floor(x / 300)),),
+}
+
+
+@pytest.mark.parametrize("before", UNTOLD.values(), ids=UNTOLD)
 def test_a_foreign_model_without_preprocessing_needs_to_be_told(before):
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.load_backbone(foreign(before))
