@@ -3,6 +3,7 @@
 Keras' safe mode is never switched off. Whatever does not fit exactly is refused: no layer is skipped in silence.
 """
 
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import keras
 
 from kertl._checks import nearest
 from kertl.backbones._packages import import_packages_of
-from kertl.backbones._trust import refuse_bomb
+from kertl.backbones._trust import DAMAGED, refuse_bomb
 from kertl.errors import WeightsError
 from kertl.groups import features_of, find_chain
 
@@ -39,12 +40,26 @@ def load_model_file(path: Path) -> keras.Model:
         import_packages_of(path)
     try:
         model = keras.saving.load_model(path, compile=False)
-    except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
-        raise WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}") from error
+    except DAMAGED as error:
+        raise not_loaded(path, error) from error
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
             model.made_by_kertl = NOTE in archive.namelist()
     return model
+
+
+def not_loaded(path: Path, error: Exception) -> WeightsError:
+    """The error for a model that Keras cannot load, without the model's whole description that Keras adds."""
+    unknown = re.search(r"Could not locate (?:class|function|object) '?([\w.>]+)", str(error))
+    if unknown is None:
+        return WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}")
+    name = unknown.group(1).rpartition(">")[2]
+    module = re.search(rf"'module': '([\w.]+)', 'class_name': '{re.escape(name)}'", str(error))
+    return WeightsError(
+        f"The model in {str(path)!r} holds {name!r}, which is not Keras' own. Load it in "
+        f"`keras.saving.custom_object_scope({{{name!r}: ...}})`, or on the command line with "
+        f"`--custom {module.group(1) if module else 'MODULE'}:{name}`."
+    )
 
 
 def holds_model(path: Path) -> bool:
@@ -56,7 +71,7 @@ def holds_model(path: Path) -> bool:
     try:
         with h5py.File(path) as file:
             return "model_config" in file.attrs
-    except OSError as error:
+    except DAMAGED as error:
         raise WeightsError(f"{str(path)!r} is not an HDF5 file: {error}") from error
 
 
@@ -84,7 +99,7 @@ def load_weights_file(model: keras.Model, path: Path) -> None:
     refuse_bomb(path)
     try:
         model.load_weights(path)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except DAMAGED as error:
         raise WeightsError(
             f"The weights in {str(path)!r} do not fit {model.name!r} without its top: {error}. "
             "Of the files that keras.applications publishes, the one whose name ends in 'notop' or 'no_top' fits."

@@ -1,5 +1,6 @@
 """What is checked of somebody's file before it is read, and of the weights in it."""
 
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from kertl.errors import WeightsError
 _LARGE = 64 * 2**20  # bytes from which on the ratio counts: weights of a single number compress well
 _RATIO = 100  # how many times as large as in the file something may become
 _LARGEST_JSON = 16 * 2**20
+# What h5py, zipfile and Keras raise on damaged files.
+DAMAGED = (OSError, zipfile.BadZipFile, RuntimeError, ValueError, TypeError, KeyError, EOFError, RecursionError)
 
 
 def refuse_bomb(path: Path) -> None:
@@ -25,7 +28,7 @@ def refuse_bomb(path: Path) -> None:
     """
     try:
         declared = list(_declared(path))
-    except (OSError, zipfile.BadZipFile, RuntimeError):
+    except DAMAGED:
         return  # whoever reads the file says what is wrong with it
     for name, size, stored in declared:
         if size > _LARGE and size > _RATIO * stored:
@@ -78,7 +81,7 @@ def _arrays(file: h5py.File) -> list[tuple[str, int, int]]:
 
     def visit(name: str, one: Any) -> None:
         if isinstance(one, h5py.Dataset):
-            found.append((name, int(one.size or 0) * one.dtype.itemsize, one.id.get_storage_size()))
+            found.append((os.fsdecode(name), int(one.size or 0) * one.dtype.itemsize, one.id.get_storage_size()))
 
     file.visititems(visit)
     return found

@@ -5,6 +5,8 @@ import numpy as np
 
 from kertl.groups import Chain, replay
 
+_FAINT = 10  # times the epsilon of a BatchNorm; a channel with less variance was constant in training
+
 
 def times_as_wide(chain: Chain, images: np.ndarray) -> float | None:
     """How many times as wide as in its training the values in front of a network's first BatchNorm are.
@@ -30,4 +32,7 @@ def times_as_wide(chain: Chain, images: np.ndarray) -> float | None:
     inputs = keras.Input(images.shape[1:], dtype=chain.graph.input_dtype)
     entry = keras.Model(inputs, replay(steps[:first], {chain.graph.input: inputs}, [ref])[0])
     values = keras.ops.convert_to_numpy(entry(images.astype("float32"), training=False)).reshape(-1, len(learnt))
-    return float(np.sqrt(np.median(values.var(axis=0) / (learnt + norm.epsilon))))
+    alive = learnt > _FAINT * norm.epsilon
+    if not alive.any():
+        return None
+    return float(np.sqrt(np.median(values.var(axis=0)[alive] / learnt[alive])))

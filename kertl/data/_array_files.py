@@ -13,6 +13,7 @@ from kertl.data._kinds import kind_of
 from kertl.errors import DataError
 
 KIND = "NumPy"
+_DAMAGED = (ValueError, TypeError, KeyError, EOFError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError)
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -34,11 +35,11 @@ def array_in(content: bytes, most_pixels: int) -> np.ndarray:
     file = io.BytesIO(content)
     try:
         shape, fortran, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
-    except (ValueError, KeyError, EOFError, SyntaxError, tokenize.TokenError) as error:
+    except _DAMAGED as error:
         raise DataError("is truncated or damaged: the header of the NumPy file cannot be read") from error
     if dtype.kind != "u" or dtype.itemsize > 2:
         raise DataError(f"has {dtype} pixels, whose range is not known; save it as uint8 or uint16")
-    if len(shape) not in (2, 3) or not math.prod(shape):
+    if len(shape) not in (2, 3) or not all(type(side) is int and side > 0 for side in shape):
         raise DataError(f"is an array of shape {shape}; an image has (height, width, channels), or (height, width)")
     if shape[0] * shape[1] > most_pixels:
         raise DataError(f"is too large: {shape[0]} x {shape[1]} are more than {most_pixels} pixels")

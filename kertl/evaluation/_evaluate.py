@@ -86,7 +86,7 @@ def evaluate(
         >>> sorted(kertl.evaluate(model, data, part="train"))[:3]
         ['accuracy', 'balanced_accuracy', 'classes']
     """
-    model = preprocessed(model, preprocessing, data)
+    model = preprocessed(model, preprocessing, data, value_range, views)
     if predictions is None:
         refuse_nan(model)
     images, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)

@@ -16,6 +16,7 @@ from kertl.data import ImageData, ImageDataset, from_directory, joined, read_ima
 from kertl.data._pixels import Levels, check_channels
 from kertl.data._readers import ArrayReader, resized
 from kertl.data._streamed import FileBatches
+from kertl.errors import DataError
 from kertl.evaluation._batches import ForeignBatches
 from kertl.groups import functional_of
 from kertl.model import model_info, picture_shape
@@ -215,7 +216,9 @@ def _fitted(model: keras.Model, x: np.ndarray, levels: Levels) -> tuple[np.ndarr
     """Images of shape `(n, height, width, channels)` as a model takes them, and how they were resized, if they were."""
     size, channels = picture_shape(model)
     if x.ndim == 4 and x.size and size in (None, x.shape[1:3]) and channels in (None, x.shape[-1]):
-        if model_info(model) is None and levels.unknown:  # a model from elsewhere may take another range
+        takes_pixels = model_info(model) is not None or getattr(model, "takes_pixels", False)
+        if not takes_pixels and levels.unknown:  # a model from elsewhere may take another range
+            _refuse_no_numbers(x)
             return x, None
         levels.check(x)
         levels.judge()
@@ -224,6 +227,14 @@ def _fitted(model: keras.Model, x: np.ndarray, levels: Levels) -> tuple[np.ndarr
     levels.judge()
     resize = resize_of(model)
     return _in_form(pixels, size, resize, channels or x.shape[-1]), resize
+
+
+def _refuse_no_numbers(x: np.ndarray) -> None:
+    if x.dtype.kind not in "fiu":
+        raise DataError(f"`data` must hold numbers. Received: dtype {x.dtype}.")
+    broken = np.flatnonzero(~np.isfinite(x).all(axis=(1, 2, 3)))
+    if len(broken):
+        raise DataError(f"`data` must hold numbers. Received: NaN or infinity in image {broken[0]}.")
 
 
 def _in_form(pixels: np.ndarray, image_size: tuple[int, int] | None, resize: str, channels: int) -> np.ndarray:

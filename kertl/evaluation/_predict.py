@@ -18,7 +18,7 @@ from kertl.data._scan import bombs_refused
 from kertl.data._streamed import FileBatches
 from kertl.evaluation._batches import ForeignBatches
 from kertl.evaluation._pictures import check_asked, pictures_of
-from kertl.model import picture_shape, with_preprocessing
+from kertl.model import model_info, picture_shape, with_preprocessing
 
 
 def predict(
@@ -72,13 +72,19 @@ def predict(
         >>> kertl.predict(model, np.zeros((32, 32, 3), "uint8")).shape
         (1, 2)
     """
-    model = preprocessed(model, preprocessing, data)
+    model = preprocessed(model, preprocessing, data, value_range, views)
     refuse_nan(model)
     pictures = pictures_of(model, data, part, value_range)
     return asked(model, pictures, views=views, augment=augment, seed=seed)[0]
 
 
-def preprocessed(model: keras.Model, preprocessing: str | keras.layers.Layer | None, data: Any) -> keras.Model:
+def preprocessed(
+    model: keras.Model,
+    preprocessing: str | keras.layers.Layer | None,
+    data: Any,
+    value_range: tuple[float, float] | None,
+    views: int,
+) -> keras.Model:
     """A model that can be asked, with preprocessing in front where it is given or told by the model, which is logged.
 
     Floats and batches that somebody else makes go to a model from elsewhere as they are.
@@ -88,20 +94,29 @@ def preprocessed(model: keras.Model, preprocessing: str | keras.layers.Layer | N
         ValueError: If it has several inputs or outputs, takes channels first, or has its preprocessing inside.
     """
     check_asked(model)
-    if not isinstance(model, keras.Model) or (preprocessing is None and _made_for_it(data)):
+    if not isinstance(model, keras.Model):
+        return model
+    if preprocessing is None and value_range is None and model_info(model) is None and _made_for_it(model, data):
+        if views:
+            advice = "Pass their `value_range`, or `preprocessing`."
+            raise complain("views", "0 for floats that may be in the form that the model takes", views, advice)
         return model
     return with_preprocessing(model, preprocessing)
 
 
-def _made_for_it(data: Any) -> bool:
-    """Whether images were brought into a form that may be the model's own: floats, or batches made elsewhere."""
+def _made_for_it(model: keras.Model, data: Any) -> bool:
+    """Whether images may be in the model's own form: floats of its size and channels, or batches made elsewhere."""
     images = data[0] if isinstance(data, tuple) and len(data) == 2 else data
-    if isinstance(images, ImageDataset | ImageData | FileBatches):
+    if isinstance(images, ImageDataset | ImageData | FileBatches | str | Path | bytes | bytearray | Image.Image):
         return False
-    if isinstance(images, list) and images:
-        images = images[0]
-    pixels = isinstance(images, str | Path | bytes | bytearray | Image.Image)
-    return not pixels and getattr(images, "dtype", None) != np.uint8
+    if isinstance(images, list):
+        return bool(images) and all(_made_for_it(model, image) for image in images)
+    shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
+    if shape is None or dtype is None:
+        return True  # batches
+    size, channels = picture_shape(model)
+    fits = len(shape) >= 3 and size in (None, tuple(shape[-3:-1])) and channels in (None, shape[-1])
+    return fits and "float" in str(dtype)
 
 
 def asked(

@@ -4,6 +4,7 @@ layer_groups     the groups of a model, from the input to the features (and the 
 find_chain       the same with the graph they were found in, for code that cuts it
 features_of      a trained classifier without its classifier
 activation_of    the name of the activation of a layer or operation
+ends_in          whether a model gives probabilities or scores
 replay           steps of a flat graph called again on other tensors
 copied           a chain with new layers from a group on, which train apart from the original
 with_other_head  a chain with another head on the same backbone
@@ -13,7 +14,7 @@ drawing_from     layers made inside it draw their weights from a seed
 import keras
 
 from kertl.groups._chain import Chain, LayerGroup, features_of, find_chain
-from kertl.groups._classifier import activation_of
+from kertl.groups._classifier import activation_of, ends_in
 from kertl.groups._copies import copied, drawing_from, with_other_head
 from kertl.groups._graph import functional_of, replay
 
@@ -23,6 +24,7 @@ __all__ = [
     "activation_of",
     "copied",
     "drawing_from",
+    "ends_in",
     "features_of",
     "find_chain",
     "functional_of",

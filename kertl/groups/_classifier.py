@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from kertl.groups._cuts import Cut, has_kernel
-from kertl.groups._graph import Graph, Ref, Step
+from kertl.groups._graph import Graph, Ref, Step, flatten
 
 POOLING_LAYERS = (
     keras.layers.GlobalAveragePooling1D,
@@ -29,11 +29,15 @@ _DROPOUT = (
     keras.layers.GaussianNoise,
     keras.layers.Identity,
 )
+_ENLARGES = (keras.layers.UpSampling2D, keras.layers.Resizing)
 # What may come after the scores of a classifier that gives no probabilities: layers, and names of operations.
 _KEEPS_SCORES = (
     *POOLING_LAYERS,
     *_DROPOUT,
     keras.layers.AveragePooling2D,
+    *_ENLARGES,
+    keras.layers.Cropping2D,
+    keras.layers.ZeroPadding2D,
     keras.layers.Reshape,
     keras.layers.Rescaling,
     keras.layers.Activation,
@@ -41,6 +45,8 @@ _KEEPS_SCORES = (
     keras.layers.Concatenate,
 )
 _OPERATIONS = ("Mean", "Squeeze", "Reshape", "Cast")
+_LINEAR = (None, "linear")
+_RECTIFIED = ("relu", "softplus")  # what a map of depths may end in
 
 
 def features_end(graph: Graph, places: Sequence[Cut]) -> Cut | None:
@@ -85,19 +91,29 @@ def find_classifier(graph: Graph) -> int | None:
     """The number of the first step whose units are the model's outputs; None where the model ends in features.
 
     Such steps are the last with a kernel. Either the outputs are probabilities, or they are the steps' own scores:
-    nothing but pooling and reshaping comes after them, and the outputs are a vector, or a map of one channel.
+    nothing but pooling and reshaping comes after them, and the outputs are a vector, a map of one channel, or one that
+    is enlarged in the end, as in a segmentation. Another map of several scores cannot be told from features.
     """
-    outputs = graph.shapes[graph.output]
-    found = _Ends(graph).found()
+    outputs, ends = graph.shapes[graph.output], _Ends(graph)
+    found = ends.found()
     if not found:
         return None
-    if not all(probabilities for _, probabilities in found) and len(outputs) > 1 and outputs[-1] != 1:
+    is_score = len(outputs) == 1 or outputs[-1] == 1 or ends.enlarged
+    if not is_score and not all(probabilities for _, probabilities in found):
         return None
     units = [graph.shapes[graph.steps[number].outputs[0]][-1] or 0 for number, _ in found]
     accepted = {outputs[-1], None if None in outputs else math.prod(side or 1 for side in outputs)}
     if set(units) <= accepted or sum(units) in accepted:
         return min(number for number, _ in found)
     return None
+
+
+def ends_in(model: keras.Model) -> str | None:
+    """What a model's outputs are: "probabilities", "scores" of its last layer, or None for something else."""
+    kinds = {probabilities for _, probabilities in _Ends(flatten(model)).found()}
+    if len(kinds) != 1:
+        return None
+    return "probabilities" if kinds == {True} else "scores"
 
 
 def activation_of(operation: Any) -> str | None:
@@ -130,6 +146,8 @@ class _Ends:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.producers = {ref: at for at, step in enumerate(graph.steps) for ref in step.outputs}
+        self.enlarged = False
+        self._depth = graph.shapes[graph.output][1:] and graph.shapes[graph.output][-1] == 1
 
     def found(self) -> set[tuple[int, bool]]:
         """Number of each such step; nothing where something other than their scores or probabilities comes out."""
@@ -144,7 +162,9 @@ class _Ends:
             step = self.graph.steps[number]
             activation = activation_of(step.operation)
             probabilities = probabilities or activation in ("softmax", "sigmoid")
-            if not probabilities and (activation not in (None, "linear") or not _keeps_scores(step)):
+            self.enlarged = self.enlarged or isinstance(step.operation, _ENLARGES)
+            rectified = self._depth and (isinstance(step.operation, keras.layers.ReLU) or activation in _RECTIFIED)
+            if not probabilities and not rectified and (activation not in _LINEAR or not _keeps_scores(step)):
                 return set()
             if has_kernel([step]):
                 ends.add((number, probabilities))

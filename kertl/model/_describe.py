@@ -11,10 +11,10 @@ from kertl._checks import complain, one_of
 from kertl.backbones import told_preprocessing
 from kertl.backbones._preprocessing import preprocess
 from kertl.data import RESIZE
-from kertl.groups import functional_of
+from kertl.groups import ends_in, functional_of
 from kertl.model._info import ModelInfo, model_info, set_model_info
 from kertl.model._outputs import graph_ends, output_layer, task_of
-from kertl.tasks import task_named
+from kertl.tasks import Task, task_named
 
 _logger = logging.getLogger(__name__)
 
@@ -96,10 +96,19 @@ def with_preprocessing(model: keras.Model, preprocessing: str | keras.layers.Lay
     if preprocessing in (None, "none"):
         return model
     inputs = keras.Input(model.inputs[0].shape[1:], name="images")
+    if preprocessing in ("torch", "caffe") and inputs.shape[-1] != 3:
+        raise complain(
+            "preprocessing", f"for {inputs.shape[-1]} channels 'none', 'unit', 'tf' or a layer", preprocessing
+        )
     images = preprocess(inputs, preprocessing)
+    if tuple(images.shape) != tuple(inputs.shape):
+        accepted = f"a layer that keeps the shape of pictures, {tuple(inputs.shape[1:])}"
+        raise complain("preprocessing", accepted, tuple(images.shape[1:]))
     taken = functional_of(model).input
     outputs = model(dict.fromkeys(taken, images) if isinstance(taken, dict) else images)
-    return keras.Model(inputs, outputs, name=model.name)
+    wrapped = keras.Model(inputs, outputs, name=model.name)
+    wrapped.takes_pixels = True
+    return wrapped
 
 
 def _task(model: keras.Model, given: str | None) -> tuple[str, str | None]:
@@ -109,12 +118,30 @@ def _task(model: keras.Model, given: str | None) -> tuple[str, str | None]:
     task, info, last = task_named(given), model_info(model), output_layer(model)
     if info is not None and info.task != task.name:
         raise complain("task", f"{info.task!r}, which {model.name!r} was built for", given)
+    _check_outputs(model, task)
     if info is None and last is not None and last.activation != task.activation:
         if last.activation == "linear":
             return task.name, task.activation
         told = task_of(model)
         raise complain("task", f"{told!r}, since {model.name!r} ends in {last.activation}", given)
+    if info is None and last is None and task.activation != "linear":
+        ends = ends_in(model)
+        if ends == "scores":
+            return task.name, task.activation
+        if ends is None:
+            accepted = f"left out, since {model.name!r} ends in neither probabilities nor the scores of a layer"
+            raise complain("task", accepted, given)
     return task_of(model, task.name), None
+
+
+def _check_outputs(model: keras.Model, task: Task) -> None:
+    """Raise if the outputs of a model cannot be those of a task."""
+    shape, least = tuple(model.output_shape[1:]), task.outputs(task.most or task.fewest)
+    if len(shape) != 1 or shape[0] < least or (task.most and shape[0] > least):
+        count = f"{least}" if task.most else f"{least} or more"
+        raise complain(
+            "task", f"one that {model.name!r} can have: {task.name!r} needs a vector of {count} outputs", shape
+        )
 
 
 def _names(model: keras.Model, task: str, known: tuple[str, ...], given: Sequence[str] | None) -> tuple[str, ...]:
@@ -124,8 +151,8 @@ def _names(model: keras.Model, task: str, known: tuple[str, ...], given: Sequenc
         raise complain("class_names", f"left out, since {model.name!r} has {list(known)}", list(given))
     outputs, asked = model.output_shape[-1], task_named(task)
     count = asked.most or outputs
-    different = not isinstance(given, str) and len(set(given)) == len(given)
-    if not different or len(given) != count or asked.outputs(count) != outputs:
-        accepted = f"{count} different names, in the order of the outputs of {model.name!r}"
-        raise complain("class_names", accepted, given if isinstance(given, str) else list(given))
+    texts = isinstance(given, list | tuple) and all(isinstance(name, str) for name in given)
+    if not texts or len(set(given)) != len(given) or len(given) != count or asked.outputs(count) != outputs:
+        accepted = f"a list of {count} different names, in the order of the outputs of {model.name!r}"
+        raise complain("class_names", accepted, given)
     return tuple(given)

@@ -8,10 +8,12 @@ import keras
 
 from kertl._checks import complain
 from kertl.backbones import (
+    DAMAGED,
     MODEL_SUFFIXES,
     NOTE,
     import_packages_of,
     load_model_file,
+    not_loaded,
     refuse_bomb,
     refuse_nan,
     store_positions,
@@ -97,8 +99,8 @@ def load(path: str | Path) -> keras.Model:
             noted = json.loads(archive.read(NOTE)) if NOTE in archive.namelist() else None
         info = None if noted is None else ModelInfo.from_json(noted)
         model = keras.saving.load_model(path, compile=False)
-    except (zipfile.BadZipFile, ValueError, TypeError, KeyError, OSError, RecursionError) as error:
-        raise WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}") from error
+    except DAMAGED as error:
+        raise not_loaded(path, error) from error
     refuse_nan(model)
     if info is not None:
         _check_outputs(path, model, info)
