@@ -49,9 +49,9 @@ def print_table(task: str, files: Sequence[str], answers: Sequence[Answer]) -> N
     for file, row in zip(files, rows, strict=True):
         table.add_row(*(Text(printable(cell)) for cell in (file, *row.values())))
     console = Console()
-    # A file name that is broken in two cannot be copied, so the table is as wide as it needs.
+    # A name that is broken in two cannot be copied, and names that are cut may look alike: it is as wide as it needs.
     whole = console.measure(table, options=console.options.update(width=10_000)).maximum
-    console.print(table, width=max(console.width, whole), crop=False, no_wrap=True)
+    Console(width=max(console.width, whole)).print(table, crop=False, no_wrap=True)
 
 
 def _is_number(text: str) -> bool:

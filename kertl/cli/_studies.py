@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kertl._checks import complain
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields
 from kertl.cli._quiet import start_keras
@@ -72,12 +73,17 @@ def cross_validate(
     resize: options.Resize = "stretch",
     channels: options.Channels = None,
     folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
-    at: Annotated[str, typer.Option(help="Boundary: deep, mid, or the name of a layer group.")] = "deep",
-    epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 20,
-    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 3e-3,
+    at: Annotated[
+        str | None, typer.Option(help="Boundary: deep (by default), mid, or the name of a layer group.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each training, 20 by default.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate, 0.003 by default.")] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="deep, mid, full, gradual, or a recipe.json: all its stages, instead of --at and the like."),
+        typer.Option(
+            help="deep, mid, full, gradual, or a recipe.json: all its stages, instead of --at, --epochs and "
+            "--learning-rate; --stage changes them."
+        ),
     ] = None,
     stage: options.StageFields = None,
     dropout: Annotated[float, typer.Option(help="Share of units dropped in the head.")] = 0.3,
@@ -97,8 +103,16 @@ def cross_validate(
     import kertl
 
     fields = read_fields("stage", stage, kertl.Stage)
-    alone = {"epochs": epochs, "learning_rate": learning_rate, "augment": "none", **fields}
-    plan = options.read_recipe(recipe, fields) if recipe else kertl.Stage(at, **alone)
+    for option, value in (("--at", at), ("--epochs", epochs), ("--learning-rate", learning_rate)):
+        if recipe and value is not None:
+            raise complain(option, "left out with --recipe; change its stages with --stage", value)
+    alone = {
+        "epochs": 20 if epochs is None else epochs,
+        "learning_rate": 3e-3 if learning_rate is None else learning_rate,
+        "augment": "none",
+        **fields,
+    }
+    plan = options.read_recipe(recipe, fields) if recipe else kertl.Stage("deep" if at is None else at, **alone)
     loaded = options.read_backbone(
         backbone, weights, image_size, seed=0, channels=channels, preprocessing=preprocessing
     )

@@ -19,6 +19,7 @@ from kertl.data._pixels import array_images, check_channels
 from kertl.data._places import Places, none_usable
 from kertl.data._readers import ArrayReader, FileReader, KnownFile, fit_by, resized
 from kertl.data._scan import inspect, is_hidden, relative, walk
+from kertl.data._spelling import differ_in_case
 from kertl.data._table import read_table
 from kertl.errors import DataError
 from kertl.tasks import task_named
@@ -124,6 +125,7 @@ def from_directory(
             f"{(root / 'cat' / '1.jpg').as_posix()!r} and {(root / 'dog' / '2.jpg').as_posix()!r}."
             + "".join(f" {issue}." for issue in issues[:3])
         )
+    issues += [Issue(str(directory), said) for said in differ_in_case(found)]
     labelling = Labelling(task, tuple(class_order(found, class_names)))
     return _from_files(entries, Places(root), issues, options, labelling, fractions)
 

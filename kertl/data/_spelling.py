@@ -45,12 +45,16 @@ def spellings(labels: Iterable[str], named: Sequence[str]) -> tuple[dict[str, st
         if len(set(here.values())) < len(here):
             ways = ", ".join(map(repr, sorted(written)))
             said.append(f"has the labels {ways}, which are taken as one class, {name!r}")
+    return names, sorted([*said, *differ_in_case(names.values())])
+
+
+def differ_in_case(names: Iterable[str]) -> list[str]:
+    """A sentence without subject for classes whose names differ in case alone."""
     by_case: dict[str, set[str]] = defaultdict(set)
-    for name in names.values():
+    for name in names:
         by_case[name.casefold()].add(name)
     alike = [" and ".join(map(repr, sorted(found))) for found in by_case.values() if len(found) > 1]
-    said += [f"has the classes {each}, which differ in case alone" for each in alike]
-    return names, sorted(said)
+    return [f"has the classes {each}, which differ in case alone" for each in alike]
 
 
 def near_twin(name: str, names: Iterable[str]) -> str:

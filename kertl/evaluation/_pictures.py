@@ -37,8 +37,10 @@ def check_asked(model: Any) -> None:
 
     Raises:
         TypeError: If it is subclassed or not built.
-        ValueError: If it has several inputs or outputs, or takes channels first.
+        ValueError: If it is a path, has several inputs or outputs, or takes channels first.
     """
+    if isinstance(model, str | Path):
+        raise complain("model", "a Keras model, such as `kertl.load(...)` gives of a file or run directory", str(model))
     if isinstance(model, keras.Model):
         functional_of(model)
 

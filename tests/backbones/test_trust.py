@@ -1,5 +1,6 @@
 """Files that become huge when they are read, and weights that are no numbers."""
 
+import contextlib
 import json
 import zipfile
 
@@ -147,3 +148,16 @@ def test_weights_that_are_no_numbers_are_refused_at_every_door(tmp_path, number,
     ):
         with pytest.raises(WeightsError, match=rf"Received: {told} in '.*block2_conv"):
             call()
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_damaged_file_is_named_whatever_is_damaged(tmp_path, suffix):
+    path = tmp_path / f"theirs{suffix}"
+    keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]).save(path)
+    content = path.read_bytes()
+    for place in range(0, len(content), len(content) // 12):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF] * 3) + content[place + 3 :])
+        for read in (kertl.load, lambda path: kertl.load_backbone(path, preprocessing="none")):
+            with contextlib.suppress(WeightsError, ValueError):  # or the damage is in nothing that is read
+                read(path)

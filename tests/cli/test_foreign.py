@@ -272,3 +272,11 @@ def test_a_backbone_is_told_what_its_pixels_go_through(tmp_path):
         read_backbone(str(tmp_path / "theirs.keras"), "imagenet", None, 0)
     told = read_backbone(str(tmp_path / "theirs.keras"), "imagenet", None, 0, preprocessing="unit")
     assert any(isinstance(layer, keras.layers.Rescaling) for layer in told.layers)
+
+
+def test_names_are_shown_whole_however_narrow_the_terminal(pictures, tmp_path, capsys, monkeypatch):
+    brightness().save(tmp_path / "theirs.keras")
+    names = [f"{'a long name of a kind of picture, ' * 3}{end}" for end in ("of dark", "of light")]
+    monkeypatch.setenv("COLUMNS", "60")
+    out = printed(["predict", tmp_path / "theirs.keras", pictures, *named(names)], capsys)
+    assert all(name in out for name in names)

@@ -7,6 +7,8 @@ from PIL import Image
 
 from kertl.cli import run
 from tests.families import lively, small_classifier
+from tests.messages import assert_names
+from tests.runs import unwrapped
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,11 @@ def test_learning_curve_prints_its_advice_and_writes_json_and_picture(arguments,
     assert [point["size"] for point in values["points"]] == [12, 24, 48]
     assert values["reasons"] in " ".join(printed.split())
     assert (tmp_path / "learning_curve.png").stat().st_size > 10_000
+
+
+def test_what_a_recipe_says_is_not_said_beside_it(arguments, capsys):
+    assert run(["cross-validate", *arguments, "--recipe", "deep", "--at", "mid"]) == 1
+    assert_names(unwrapped(capsys.readouterr().err), "`--at`", "--recipe", "--stage")
 
 
 def test_a_wrong_boundary_is_one_readable_block(arguments, capsys):

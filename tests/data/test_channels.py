@@ -239,3 +239,13 @@ def test_an_augmentation_of_grey_images_is_drawn(tmp_path):
         data = kertl.data.from_arrays(noise(channels, 16, 16, 8), [0, 1] * 4, channels=channels, validation=0, test=0)
         kertl.data.preview_augmentation(data, "light", tmp_path / f"{channels}.png", images=2, versions=1)
         assert (tmp_path / f"{channels}.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "shape", ["(-4, -4, 3)", "(True, 4, 3)", "-" * 9000 + "1", "(0, 4, 3)"], ids=lambda text: text[:9]
+)
+def test_a_numpy_file_of_an_impossible_shape_is_refused(shape):
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    content = b"\x93NUMPY\x02\x00" + len(header).to_bytes(4, "little") + header + bytes(48)
+    with pytest.raises(DataError):
+        read(content, 3)

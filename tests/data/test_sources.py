@@ -3,6 +3,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import kertl.data
 from kertl.errors import DataError
@@ -378,3 +379,15 @@ def test_arrays_that_do_not_fit_are_errors():
         x, ["cat", "dgo"] * 20, "`y`", "`class_names`", "['cat', 'dog']", "'dgo'", "'dog'?", class_names=["cat", "dog"]
     )
     wrong(x, [0.5] * 40, "`y`", "float64", "0.5")
+
+
+def test_class_folders_that_differ_in_case_alone_are_said(tmp_path):
+    random = np.random.default_rng(0)
+    for name in ("Cat", "cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            pixels = random.integers(0, 256, (8, 8, 3), "uint8")
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    data = kertl.data.from_directory(tmp_path, image_size=(8, 8), validation=0.25, test=0)
+    (issue,) = [issue for issue in data.issues if "case alone" in str(issue)]
+    assert_names(issue, "'Cat'", "'cat'")

@@ -287,3 +287,10 @@ def test_pixels_that_nothing_tells_go_in_as_they_are_and_that_is_said(caplog):
     assert any("`preprocessing=`" in record.message for record in caplog.records)
     told = kertl.predict(model, pixels, preprocessing="unit")
     np.testing.assert_allclose(told, keras.ops.convert_to_numpy(model(pixels / 255)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("ask", [kertl.predict, kertl.evaluate], ids=lambda ask: ask.__name__)
+def test_a_path_is_no_model(ask):
+    with pytest.raises(ValueError, match="Received") as caught:
+        ask("runs/1", pictures())
+    assert_names(caught.value, "`model`", "`kertl.load(...)`", "'runs/1'")

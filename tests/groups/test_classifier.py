@@ -65,6 +65,14 @@ def of_one_class_each(images):
     return layers.Concatenate()([layers.Dense(1, activation="sigmoid")(vector) for _ in range(5)])
 
 
+def segmented(images):
+    return layers.UpSampling2D(4)(layers.Conv2D(5, 1)(maps(images)))
+
+
+def measured(images):
+    return layers.ReLU()(layers.Resizing(16, 16)(layers.Conv2D(1, 1)(maps(images))))
+
+
 MODELS = [
     (squeezed, (4, 4, 8)),
     (scored, (4, 4, 8)),
@@ -73,6 +81,8 @@ MODELS = [
     (branched, (24,)),
     (masked, (16, 16, 6)),
     (masked_by_scores, (16, 16, 6)),
+    (segmented, (4, 4, 8)),
+    (measured, (4, 4, 8)),
     (averaged, (4, 4, 8)),
     (of_one_class_each, (4, 4, 8)),
 ]
