@@ -486,9 +486,11 @@ class Walk:
         if not names:
             return model
         pooling = model.get_layer(names[-1] if isinstance(model.layers[-1], layers.Dense) else names[0])
-        before = [layer for layer in model.layers if layer.output is pooling.input]
-        is_classifier = isinstance(before[0], layers.Conv2D) and before[0].filters == model.output_shape[-1]
-        return keras.Model(model.inputs[0], before[0].input if is_classifier else pooling.input)
+        convolutions = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
+        classifier = [layer for layer in convolutions if layer.output is pooling.input]
+        if classifier and classifier[0].filters == model.output_shape[-1]:
+            return keras.Model(model.inputs[0], classifier[0].input)
+        return keras.Model(model.inputs[0], pooling.input)
 
     def split(self):
         """The two parts together are the backbone."""
