@@ -497,8 +497,12 @@ class Walk:
         whole = out(self.backbone, self.x[:4])
         for count in range(len(kertl.layer_groups(self.backbone)) + 1):
             prefix, suffix = kertl.split(self.backbone, count)
-            crossing = prefix(self.x[:4].astype("float32"))
-            same(np.asarray(keras.ops.convert_to_numpy(suffix(crossing))), whole, f"the last {count} groups")
+            crossing = prefix(self.x[:4].astype("float32"), training=False)
+            same(
+                np.asarray(keras.ops.convert_to_numpy(suffix(crossing, training=False))),
+                whole,
+                f"the last {count} groups",
+            )
 
     def build(self):
         """A new classifier."""
@@ -548,7 +552,7 @@ class Walk:
         if tuple(self.source.output_shape[1:]) == (CLASSES,):
             pixels = FORMULAS[self.graph.pixels](self.x.astype("float32"))
             accuracy = float((out(self.source, pixels).argmax(axis=-1) == self.y).mean())
-            if self._is_logits():
+            if self._is_logits() or isinstance(self.source.layers[-1], layers.Average):
                 found = kertl.evaluate(kertl.model.describe(self.source, task="single_label", **self.told), self._pair)
             else:
                 found = kertl.evaluate(self.source, self._pair, **self.told)
