@@ -4,7 +4,6 @@ from kertl.backbones._applications import APPLICATIONS, Application, recognise
 from kertl.backbones._files import MODEL_SUFFIXES, NOTE, load_model_file, not_loaded
 from kertl.backbones._from_trained import told_preprocessing
 from kertl.backbones._load import load_backbone
-from kertl.backbones._packages import import_packages_of
 from kertl.backbones._preprocessing import KINDS
 from kertl.backbones._presets import preset_names
 from kertl.backbones._resize import store_positions
@@ -17,7 +16,6 @@ __all__ = [
     "MODEL_SUFFIXES",
     "NOTE",
     "Application",
-    "import_packages_of",
     "load_backbone",
     "load_model_file",
     "not_loaded",

@@ -91,7 +91,8 @@ def preprocessed(
 
     Raises:
         TypeError: If it is subclassed or not built.
-        ValueError: If it has several inputs or outputs, takes channels first, or has its preprocessing inside.
+        ValueError: If it has several inputs or outputs, takes channels first, or has its preprocessing inside; or if
+            versions are asked for of floats that go as they are.
     """
     check_asked(model)
     if not isinstance(model, keras.Model):

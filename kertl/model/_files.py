@@ -3,18 +3,16 @@
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from kertl._checks import complain
 from kertl.backbones import (
     DAMAGED,
-    MODEL_SUFFIXES,
     NOTE,
-    import_packages_of,
     load_model_file,
     not_loaded,
-    refuse_bomb,
     refuse_nan,
     store_positions,
 )
@@ -86,28 +84,28 @@ def load(path: str | Path) -> keras.Model:
         ('cat', 'dog')
     """
     path = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
-    if not path.is_file():
-        raise WeightsError(f"There is no model file {str(path)!r}.")
-    if path.suffix in MODEL_SUFFIXES and path.suffix != ".keras":
-        model = load_model_file(path)
-        refuse_nan(model)
-        return model
-    refuse_bomb(path)
-    import_packages_of(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            noted = json.loads(archive.read(NOTE)) if NOTE in archive.namelist() else None
-        info = None if noted is None else ModelInfo.from_json(noted)
-        model = keras.saving.load_model(path, compile=False)
-    except DAMAGED as error:
-        raise not_loaded(path, error) from error
+    model = load_model_file(path)
     refuse_nan(model)
+    noted = _noted(path) if getattr(model, "made_by_kertl", False) else None
+    try:
+        info = None if noted is None else ModelInfo.from_json(noted)
+    except (ValueError, TypeError, KeyError) as error:
+        raise not_loaded(path, error) from error
     if info is not None:
         _check_outputs(path, model, info)
     if info is None or noted is None:
         return model
     # Older files did not say what pictures the model takes; those of models that take features say null.
     return set_model_info(model, info, takes_pictures=noted.get("channels", "unknown") is not None)
+
+
+def _noted(path: Path) -> Any:
+    """What `kertl.save` noted in a file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read(NOTE))
+    except DAMAGED as error:
+        raise not_loaded(path, error) from error
 
 
 def _check_outputs(path: Path, model: keras.Model, info: ModelInfo) -> None:
