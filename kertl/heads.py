@@ -1,11 +1,13 @@
 """The head: what turns feature maps into predictions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from kertl._checks import complain, integer, number, one_of
+from kertl.groups import depths_of, find_chain, with_tensors
 from kertl.hardware import replicas
 from kertl.tasks import Task
 
@@ -13,6 +15,11 @@ __all__ = ["Head", "initializer_for", "initializer_reason"]
 
 _RECTIFIERS = ("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "swish", "mish", "hard_silu", "softplus")
 _SATURATING = ("tanh", "sigmoid", "hard_sigmoid", "hard_tanh", "softsign", "linear", "softmax")
+STATISTICS = ("mean", "max", "std")
+_MOST_NUMBERS = 20_000
+"""The most features that a head takes whose depths are chosen by rule: 80 KB for each image."""
+_LEAST_VARIANCE = 1e-6
+"""Added before the square root, whose slope at 0, where a channel is constant, is infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +35,12 @@ class Head:
         pooling: "avg", "max", "both" (average and maximum side by side) or "flatten". Of a transformer, whose features
             are tokens, the average and maximum are over all of them; "token" takes the first, which is the class token
             of ViT, DeiT and DINO.
+        depths: What the head sees. "last": the end of the backbone. "auto": at most nine layer groups over all depths,
+            as `kertl.groups.depths_of` chooses them, with at most 20,000 features. Or a list of names of layer groups.
+            Of each the widest activation is pooled, and all vectors are joined. The backbone is then not nested in the
+            model, whose layers lie flat.
+        statistics: How maps, or tokens, are pooled where `depths` is not "last": "mean", "max" and "std", the standard
+            deviation over all places of a channel, or some of them.
         activation: Activation of the hidden layers, by Keras name.
         initializer: A Keras initialiser's name, or "auto": He for relu and its relatives, LeCun for selu, Glorot for
             tanh and sigmoid.
@@ -53,6 +66,8 @@ class Head:
     batch_norm: bool = True
     dropout: float = 0.3
     pooling: str = "avg"
+    depths: str | Sequence[str] = "last"
+    statistics: Sequence[str] = STATISTICS
     activation: str = "relu"
     initializer: str = "auto"
     l1: float = 0.0
@@ -68,12 +83,50 @@ class Head:
         one_of("batch_norm", self.batch_norm, (True, False))
         number("dropout", self.dropout, at_least=0, below=1)
         one_of("pooling", self.pooling, ("avg", "max", "both", "flatten", "token"))
+        self._check_depths()
         number("l1", self.l1, at_least=0)
         number("l2", self.l2, at_least=0)
         number("batch_norm_momentum", self.batch_norm_momentum, at_least=0, below=1)
         one_of("activation", self.activation, (*_RECTIFIERS, *_SATURATING, "selu"))
         if self.initializer != "auto":
             _known_initializer(self.initializer)
+
+    def _check_depths(self) -> None:
+        if not isinstance(self.depths, str):
+            object.__setattr__(self, "depths", tuple(self.depths))
+        if isinstance(self.depths, str):
+            one_of("depths", self.depths, ("last", "auto"))
+        given = self.statistics
+        if isinstance(given, str) or not given or not set(given) <= set(STATISTICS) or len(set(given)) < len(given):
+            raise complain("statistics", f"a list of some of {', '.join(map(repr, STATISTICS))}", given)
+        object.__setattr__(self, "statistics", tuple(given))
+        if self.depths != "last" and self.pooling != "avg":
+            advice = "Pass `statistics=`, which says how each depth is pooled."
+            raise complain("pooling", f"left out with depths={self.depths!r}", self.pooling, advice)
+
+    @property
+    def only_pooling(self) -> "Head":
+        """A head that pools in the same way, and is otherwise the default; equal for all that share features."""
+        return Head(pooling=self.pooling, depths=self.depths, statistics=self.statistics)
+
+    def on(self, backbone: keras.Model, outputs: int, task: Task) -> tuple[Any, Any]:
+        """The input of a backbone and the predictions, both symbolic, with the layers of the backbone shared.
+
+        Raises:
+            ValueError: If the backbone has no layer group of a name in `depths`.
+        """
+        if self.depths == "last":
+            return backbone.input, self(backbone.output, outputs, task)
+        chain = find_chain(backbone)
+        refs = depths_of(chain, self.depths, _MOST_NUMBERS // len(self.statistics))
+        inputs, tensors = with_tensors(chain, list(refs.values()))
+        vectors = [
+            _statistic(statistic, tensor, f"{statistic}_of_{name}")
+            for name, tensor in zip(refs, tensors, strict=True)
+            for statistic in (self.statistics if len(tensor.shape) > 2 else ("mean",))
+        ]
+        joined = vectors[0] if len(vectors) == 1 else keras.layers.Concatenate(name="depths")(vectors)
+        return inputs, self(joined, outputs, task)
 
     def __call__(self, features: Any, outputs: int, task: Task) -> Any:
         """The predictions, symbolic, shape `(batch, outputs)`, from symbolic features of any rank; float32.
@@ -160,6 +213,23 @@ def _known_initializer(name: str) -> None:
         keras.initializers.get(name)
     except ValueError as error:
         raise complain("initializer", "'auto' or the name of a Keras initialiser", name) from error
+
+
+def _statistic(statistic: str, features: Any, name: str) -> Any:
+    """One number for each channel of maps of rank 4 or tokens of rank 3; vectors unchanged."""
+    rank, layers = len(features.shape), keras.layers
+    if rank == 2:
+        return features
+    if statistic == "std":
+        variance = keras.ops.var(features, axis=tuple(range(1, rank - 1)))
+        return keras.ops.sqrt(variance + _LEAST_VARIANCE)
+    pooling = {
+        ("mean", 4): layers.GlobalAveragePooling2D,
+        ("max", 4): layers.GlobalMaxPooling2D,
+        ("mean", 3): layers.GlobalAveragePooling1D,
+        ("max", 3): layers.GlobalMaxPooling1D,
+    }
+    return pooling[statistic, rank](name=name)(features)
 
 
 def _pool(features: Any, pooling: str) -> Any:

@@ -9,6 +9,13 @@ from rich.logging import RichHandler
 
 import kertl
 
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Let random weights be the same whichever tests have run before, also those that fixtures draw."""
+    keras.utils.set_random_seed(0)
+
+
 # Before pytest collects the examples in docstrings: it would import a second time what nobody has imported.
 for _name in kertl.__all__:
     getattr(kertl, _name)

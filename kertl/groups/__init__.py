@@ -6,6 +6,8 @@ features_of      a trained classifier without its classifier
 activation_of    the name of the activation of a layer or operation
 ends_in          whether a model gives probabilities or scores
 replay           steps of a flat graph called again on other tensors
+depths_of        the widest activation of some groups, for a head that sees several depths
+with_tensors     an input, and tensors of a chain computed from it
 copied           a chain with new layers from a group on, which train apart from the original
 with_other_head  a chain with another head on the same backbone
 drawing_from     layers made inside it draw their weights from a seed
@@ -16,6 +18,7 @@ import keras
 from kertl.groups._chain import Chain, LayerGroup, features_of, find_chain
 from kertl.groups._classifier import activation_of, ends_in
 from kertl.groups._copies import copied, drawing_from, with_other_head
+from kertl.groups._depths import depths_of, with_tensors
 from kertl.groups._graph import functional_of, replay
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "LayerGroup",
     "activation_of",
     "copied",
+    "depths_of",
     "drawing_from",
     "ends_in",
     "features_of",
@@ -31,6 +35,7 @@ __all__ = [
     "layer_groups",
     "replay",
     "with_other_head",
+    "with_tensors",
 ]
 
 

@@ -6,7 +6,7 @@ before it makes, gives what the whole model gives.
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from kertl._checks import complain, nearest
 from kertl.groups._classifier import POOLING_LAYERS, features_end, find_classifier, head_start
 from kertl.groups._cuts import Cut, block_name, blocks, cuts
 from kertl.groups._graph import Graph, Ref, Step, flatten, replay
+from kertl.groups._taps import Tapped, separated
 
 # Sides of the square at which a model without a fixed input size is measured.
 _NOMINAL_SIZE = 224
@@ -28,8 +29,8 @@ class LayerGroup:
     Attributes:
         name: What `at=` calls the group; the last group of a classifier is "head".
         layers: The layers and operations, in the order in which they run.
-        output_shape: Shape of what crosses the boundary after the group, without the batch dimension; where two
-            tensors cross, both shapes.
+        output_shape: Shape of what crosses the boundary after the group, without the batch dimension; where several
+            tensors cross, all their shapes.
         stride: Input pixels per pixel of the group's last feature map along one side, as a power of two (borders
             that a convolution cuts off do not count); 0 where the group makes tokens, or vectors only.
         parameters: Number of weights, statistics of normalisation among them.
@@ -137,13 +138,18 @@ def find_chain(model: keras.Model) -> Chain:
     if None not in graph.shapes[graph.input]:
         graph = measured
     sizes = {ref: tuple(side or 1 for side in shape) for ref, shape in measured.shapes.items()}
+    tapped = separated(graph)
     for width in (1, 2):
-        ends, has_head = _block_ends(graph, cuts(graph, width))
-        strides = _strides(graph, ends, sizes)
+        found, has_head = _block_ends(tapped.main, cuts(tapped.main, width))
+        strides = _strides(tapped.main, found, sizes)
         features = strides[:-1] if has_head else strides
         if all(after <= 4 * before for before, after in itertools.pairwise(features)):
             break
-    return Chain(model.name, graph, tuple(ends), _groups(graph, ends, strides, sizes, has_head), has_head)
+    values = [sum(math.prod(sizes[ref]) for ref in end.crossing) for end in found]
+    main = _main_boundaries(features, values[: len(features)])
+    names = _names(tapped, found, has_head)
+    ends = tuple(map(tapped.placed, found))
+    return Chain(model.name, tapped.graph, ends, _groups(tapped.graph, ends, names, strides, main), has_head)
 
 
 def features_of(model: keras.Model, input_shape: tuple[int | None, ...] | None = None) -> keras.Model:
@@ -156,7 +162,7 @@ def features_of(model: keras.Model, input_shape: tuple[int | None, ...] | None =
     Raises:
         ValueError: If no layer with weights comes before the classifier, or no single tensor leads to it.
     """
-    graph = flatten(model, keep_whole=True)
+    graph = separated(flatten(model, keep_whole=True)).main
     place = features_end(graph, cuts(graph, width=1))
     if place is None:
         _check_ends_in_features(graph, model.name)
@@ -217,23 +223,29 @@ def _strides(graph: Graph, ends: Sequence[Cut], sizes: Mapping[Ref, tuple[int, .
     return strides
 
 
-def _groups(
-    graph: Graph, ends: Sequence[Cut], strides: Sequence[int], sizes: Mapping[Ref, tuple[int, ...]], has_head: bool
-) -> tuple[LayerGroup, ...]:
-    values = [sum(math.prod(sizes[ref]) for ref in end.crossing) for end in ends]
-    main = _main_boundaries(strides[:-1] if has_head else strides, values)
-    groups: list[LayerGroup] = []
+def _names(tapped: Tapped, ends: Sequence[Cut], has_head: bool) -> list[str]:
+    """The names of the groups, each another one; heads that see several depths do not change them."""
+    names: list[str] = []
     start = 0
     for number, end in enumerate(ends):
+        steps = [tapped.main.steps[place] for place in range(start, end.end) if place != tapped.join]
+        name = "head" if has_head and number == len(ends) - 1 else block_name(steps)
+        names.append(f"{name}_{number}" if name in names else name)
+        start = end.end
+    return names
+
+
+def _groups(
+    graph: Graph, ends: Sequence[Cut], names: Sequence[str], strides: Sequence[int], main: Set[int]
+) -> tuple[LayerGroup, ...]:
+    groups: list[LayerGroup] = []
+    start = 0
+    for number, (name, end) in enumerate(zip(names, ends, strict=True)):
         steps = graph.steps[start : end.end]
-        is_head = has_head and number == len(ends) - 1
-        name = "head" if is_head else block_name(steps)
-        taken = [group.name for group in groups]
-        name = name if name not in taken else f"{name}_{number}"
         shapes = [graph.shapes[ref] for ref in end.crossing]
         layers = tuple({id(step.operation): step.operation for step in steps}.values())
         parameters = sum(math.prod(v.shape) for v in _variables(layers) if "float" in str(v.dtype))
-        boundary = "main" if is_head or number in main else "block"
+        boundary = "main" if number in main or number >= len(ends) - 1 else "block"
         groups.append(LayerGroup(name, layers, _alone(shapes), strides[number], parameters, boundary))
         start = end.end
     return tuple(groups)

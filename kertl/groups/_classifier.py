@@ -80,7 +80,7 @@ def head_start(graph: Graph, places: Sequence[Cut]) -> Cut | None:
     start = features
     for place in places:
         between = graph.steps[features.end : place.end]
-        if between and not all(is_pooling(graph, step) or len(step.inputs) > 1 for step in between):
+        if between and not all(is_pooling(graph, step) or _joins(step) for step in between):
             break
         if between and all(len(graph.shapes[ref]) == 1 for ref in place.crossing):
             start = place
@@ -130,6 +130,12 @@ def is_pooling(graph: Graph, step: Step) -> bool:
         return True
     ranks = [len(graph.shapes[ref]) for ref in (*step.inputs, *step.outputs)]
     return not step.variables and len(ranks) == 2 and ranks[0] > 1 == ranks[1]
+
+
+def _joins(step: Step) -> bool:
+    """Whether a step joins pooled vectors, or is arithmetic that makes them, such as of a standard deviation."""
+    merges = len(step.inputs) > 1 or isinstance(step.operation, keras.layers.Concatenate)
+    return merges or not isinstance(step.operation, keras.layers.Layer)
 
 
 def _readers(graph: Graph) -> dict[Ref, list[Step]]:

@@ -73,11 +73,11 @@ def build(
     if target_scaling is not None:
         _check_scaling(target_scaling, classes, chosen_task)
     loaded = _loaded(backbone, weights, input_shape)
-    answers = _answers(head or Head(), loaded.output, chosen_task.outputs(classes), chosen_task)
+    inputs, answers = _answers(head or Head(), loaded, chosen_task.outputs(classes), chosen_task)
     if target_scaling is not None:
         means, spreads = ([float(value) for value in values] for values in target_scaling)
         answers = keras.layers.Rescaling(spreads, means, dtype="float32", name=UNITS_LAYER)(answers)
-    model = keras.Model(loaded.input, answers, name=f"{loaded.backbone_name}_{task}")
+    model = keras.Model(inputs, answers, name=f"{loaded.backbone_name}_{task}")
     if not isinstance(head, Head | None):
         _check_activation(model, chosen_task)
     refuse_nan(model)
@@ -85,10 +85,11 @@ def build(
     return set_model_info(model, info)
 
 
-def _answers(head: Any, features: Any, outputs: int, task: Task) -> Any:
-    """The predictions, symbolic."""
+def _answers(head: Any, backbone: keras.Model, outputs: int, task: Task) -> tuple[Any, Any]:
+    """The input and the predictions, symbolic."""
     if isinstance(head, Head):
-        return head(features, outputs, task)
+        return head.on(backbone, outputs, task)
+    features = backbone.output
     if not isinstance(head, keras.layers.Layer):
         raise complain("head", "a kertl.Head, or a Keras layer or model", head)
     answers = head(features)
@@ -96,7 +97,7 @@ def _answers(head: Any, features: Any, outputs: int, task: Task) -> Any:
         advice = "Pool the features first: `keras.Sequential([keras.layers.GlobalAveragePooling2D(), ...])`."
         accepted = f"one that makes predictions of shape (batch, {outputs}) of features {tuple(features.shape)}"
         raise complain("head", accepted, tuple(answers.shape), advice if len(answers.shape) > 2 else "")
-    return answers
+    return backbone.input, answers
 
 
 def _check_activation(model: keras.Model, task: Task) -> None:

@@ -158,11 +158,11 @@ class TransferHyperModel(keras_tuner.HyperModel):
         trainee = Trainee(
             shared.learner(candidate.backbone, head, self.seed),
             recipe,
-            PooledFeatures(shared, candidate.backbone, head.pooling, recipe.precision),
+            PooledFeatures(shared, candidate.backbone, head.only_pooling, recipe.precision),
             head_seed=None,
             find_rate=suggested_rate,
         )
-        source = shared.pooled(candidate.backbone, head.pooling).model
+        source = shared.pooled(candidate.backbone, head.only_pooling).model
         with flags_kept(source), drawing_from(self.seed):
             return Trial(trainee, source, self._givens[0])
 

@@ -49,35 +49,35 @@ class Shared:
             name: source if hasattr(source, "backbone_name") else self._loaded(source, weights)
             for name, source in zip(self.names, backbones, strict=True)
         }
-        self._learners: dict[tuple[str, str], Learner] = {}
-        self._pools: dict[tuple[str, str, str], FeaturePool] = {}
+        self._learners: dict[tuple[str, Head], Learner] = {}
+        self._pools: dict[tuple[str, Head, str], FeaturePool] = {}
 
-    def pooled(self, name: str, pooling: str) -> Learner:
+    def pooled(self, name: str, pooling: Head) -> Learner:
         """A backbone with a pooling after it, and with a head that only marks the boundary."""
         if (name, pooling) not in self._learners:
             if name not in self._backbones:
                 raise complain("backbone", f"one of {list(self.names)}", name)
             backbone = at_size(self._backbones[name], self._data.image_size)
-            model = with_head(backbone, self._data, Head(pooling=pooling))
+            model = with_head(backbone, self._data, pooling)
             self._learners[name, pooling] = Learner.of(model, self._data.task)
         return self._learners[name, pooling]
 
     def learner(self, name: str, head: Head, seed: int) -> Learner:
         """A backbone with a newly drawn head; the layers of the backbone are the shared ones."""
-        pooled = self.pooled(name, head.pooling)
+        pooled = self.pooled(name, head.only_pooling)
         with drawing_from(seed):
-            inputs = keras.Input((self.width(name, head.pooling),), name="pooled_features")
+            inputs = keras.Input((self.width(name, head.only_pooling),), name="pooled_features")
             model = keras.Model(inputs, head_for(inputs, self._data, head), name="head")
         scaling = self._data.target_scaling
         return Learner(with_other_head(pooled.chain, model), pooled.task, None if scaling is None else scaling[1])
 
-    def width(self, name: str, pooling: str) -> int:
+    def width(self, name: str, pooling: Head) -> int:
         """How many numbers a head is given."""
         chain = self.pooled(name, pooling).chain
         (crossing,) = chain.crossing(len(chain.backbone_groups))
         return int(chain.graph.shapes[crossing][-1] or 0)
 
-    def pool(self, name: str, pooling: str, precision: str) -> FeaturePool:
+    def pool(self, name: str, pooling: Head, precision: str) -> FeaturePool:
         """The features of a backbone with a pooling after it."""
         key = (name, pooling, precision)
         if key not in self._pools:
@@ -95,16 +95,17 @@ class Shared:
 class PooledFeatures:
     """The features that the trials with one backbone and one pooling need; one extraction serves as many as possible.
 
-    Before the pooling they are the same for all kinds of pooling. After it, averages and maxima are extracted together.
+    Of the last depth alone they are the same for all kinds of pooling before it, and after it averages and maxima are
+    extracted together.
 
     Args:
         shared: The backbones.
         name: The backbone.
-        pooling: The head's pooling.
+        pooling: A head with nothing but the pooling.
         precision: The precision that features are computed in.
     """
 
-    def __init__(self, shared: Shared, name: str, pooling: str, precision: str) -> None:
+    def __init__(self, shared: Shared, name: str, pooling: Head, precision: str) -> None:
         self._shared, self._key, self.cache_dir = shared, (name, pooling, precision), shared.cache_dir
 
     def values(self, stage: Stage, part: ImageDataset, *, views: int = 0, in_memory: bool | None = None) -> Any:
@@ -112,11 +113,12 @@ class PooledFeatures:
         name, pooling, precision = self._key
         learner = self._shared.pooled(name, pooling)
         alone = learner.first_trained(stage) == len(learner.chain.backbone_groups)
-        if alone and (pooling not in ("avg", "max") or in_memory is not True):
+        several = pooling.depths != "last" or (alone and pooling.pooling not in ("avg", "max"))
+        if several or (alone and in_memory is not True):
             return self._shared.pool(name, pooling, precision).values(stage, part, views=views, in_memory=in_memory)
-        both = self._shared.pool(name, "both" if alone else "avg", precision)
+        both = self._shared.pool(name, Head(pooling="both" if alone else "avg"), precision)
         values = both.values(stage, part, views=views, in_memory=in_memory)
         if not alone:
             return values
         width = self._shared.width(name, pooling)
-        return both.columns(values, slice(0, width) if pooling == "avg" else slice(width, 2 * width))
+        return both.columns(values, slice(0, width) if pooling.pooling == "avg" else slice(width, 2 * width))

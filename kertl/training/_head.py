@@ -15,11 +15,7 @@ from kertl.tasks import task_named
 def head_for(features: Any, data: ImageData, head: Head) -> Any:
     """The predictions, symbolic, of a head for the data, in the units of its targets."""
     task = task_named(data.task)
-    answers = head(features, task.outputs(data.num_classes), task)
-    if data.target_scaling is None:
-        return answers
-    means, spreads = (list(values) for values in data.target_scaling)
-    return keras.layers.Rescaling(spreads, means, dtype="float32", name=UNITS_LAYER)(answers)
+    return _in_units(head(features, task.outputs(data.num_classes), task), data)
 
 
 def with_head(model: keras.Model, data: ImageData, head: Head | None) -> keras.Model:
@@ -43,7 +39,14 @@ def with_head(model: keras.Model, data: ImageData, head: Head | None) -> keras.M
                 f"It has {model.output_shape[-1]} for {task_of(model)!r}. Pass `head=kertl.Head()` for a new one.",
             )
         return model
-    features = features_of(model)
+    task = task_named(data.task)
     with drawing_from(0):
-        answers = head_for(features.output, data, head or Head())
-    return keras.Model(features.input, answers, name=model.name)
+        inputs, answers = (head or Head()).on(features_of(model), task.outputs(data.num_classes), task)
+    return keras.Model(inputs, _in_units(answers, data), name=model.name)
+
+
+def _in_units(answers: Any, data: ImageData) -> Any:
+    if data.target_scaling is None:
+        return answers
+    means, spreads = (list(values) for values in data.target_scaling)
+    return keras.layers.Rescaling(spreads, means, dtype="float32", name=UNITS_LAYER)(answers)
