@@ -31,7 +31,9 @@ class Head:
     Attributes:
         hidden_units: Width of each hidden Dense layer; none by default.
         batch_norm: Whether each block normalises what goes into its activation.
-        dropout: Share of units dropped after each block, or of the features if there is none; 0 <= dropout < 1.
+        dropout: Share of units dropped after each block, or of the features if there is none; 0 <= dropout < 1. By
+            default 0.3, and 0 if features of several depths go straight to the output layer, where a penalty serves
+            better.
         pooling: "avg", "max", "both" (average and maximum side by side) or "flatten". Of a transformer, whose features
             are tokens, the average and maximum are over all of them; "token" takes the first, which is the class token
             of ViT, DeiT and DINO.
@@ -64,7 +66,7 @@ class Head:
 
     hidden_units: tuple[int, ...] = ()
     batch_norm: bool = True
-    dropout: float = 0.3
+    dropout: float = None  # type: ignore[assignment]
     pooling: str = "avg"
     depths: str | Sequence[str] = "last"
     statistics: Sequence[str] = STATISTICS
@@ -81,6 +83,8 @@ class Head:
         for units in self.hidden_units:
             integer("hidden_units", units, at_least=1)
         one_of("batch_norm", self.batch_norm, (True, False))
+        if self.dropout is None:
+            object.__setattr__(self, "dropout", 0.3 if self.depths == "last" or self.hidden_units else 0.0)
         number("dropout", self.dropout, at_least=0, below=1)
         one_of("pooling", self.pooling, ("avg", "max", "both", "flatten", "token"))
         self._check_depths()

@@ -36,6 +36,23 @@ SCHEDULES = (
 )
 LOSSES = ("auto", "focal", "mse", "mae", "huber")
 OPTIMIZERS = ("adamw", "adam", "sgd", "sgd_nesterov", "rmsprop", "lion", "muon")
+SOLVERS = ("gradient", "exact")
+# Fields that have no meaning where no steps are taken.
+_OF_STEPS = (
+    "learning_rate",
+    "layer_decay",
+    "schedule",
+    "optimizer",
+    "weight_decay",
+    "loss",
+    "mixup",
+    "cutmix",
+    "batch_norm",
+    "patience_epochs",
+    "until_below_validation",
+    "ema",
+    "l2_sp",
+)
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -77,7 +94,12 @@ class Stage:
     Attributes:
         at: The boundary from which on the model trains: "deep", "mid", "full", the name of a layer group, or a number
             of groups.
-        epochs: How often training goes through the images; >= 1.
+        solver: "gradient": by steps of an optimizer. "exact": the head, which must be a single Dense layer after the
+            boundary "deep", becomes the minimum of its loss on cached features, with an L2 penalty that is chosen on
+            the validation set, or by leaving out a fifth of the images at a time. The features are standardised, which
+            the layer takes in. Of the fields below, those of images, classes and `label_smoothing` count, and `augment`
+            only with `views`.
+        epochs: How often training goes through the images; >= 1. By default 5, and 1 if the solver is "exact".
         learning_rate: The highest learning rate, > 0; or `(low, high)` for the first layer group that trains and for
             the head, with a geometric progression between them; or "auto": what a range test at the start of the stage
             suggests, or the rate of the named recipes where that test suggests nothing.
@@ -94,8 +116,8 @@ class Stage:
             already predicted well counts less, by `(1 - p) ** 2`; "mse", "mae" or "huber" for a regression, each target
             in units of its standard deviation; or a function of truth and predictions that is registered with Keras
             (`@keras.saving.register_keras_serializable`), or its name there.
-        label_smoothing: Share of the target that is distributed over all classes; 0 <= smoothing < 1. Without effect in
-            a regression.
+        label_smoothing: Share of the target that is distributed over all classes; 0 <= smoothing < 1. By default 0.1,
+            and 0 if the solver is "exact". Without effect in a regression.
         class_weights: True: every class counts equally in the loss, however many images it has, which is better for the
             rare classes and worse for the accuracy over all images. "effective": by `kertl.data.effective_weights`,
             which raises rare classes less. False: every image counts equally.
@@ -136,14 +158,15 @@ class Stage:
 
     at: str | int
     _: dataclasses.KW_ONLY
-    epochs: int = 5
+    solver: str = "gradient"
+    epochs: int = None  # type: ignore[assignment]
     learning_rate: float | tuple[float, float] | str = 1e-3
     layer_decay: float = 1.0
     schedule: str = "one_cycle"
     optimizer: str = "adamw"
     weight_decay: float = 1e-4
     loss: str | Callable[..., Any] = "auto"
-    label_smoothing: float = 0.1
+    label_smoothing: float = None  # type: ignore[assignment]
     class_weights: bool | str = False
     oversample: bool = False
     augment: str | Sequence[Any] = "light"
@@ -162,6 +185,7 @@ class Stage:
     def __post_init__(self) -> None:
         if not isinstance(self.at, (str, int)) or isinstance(self.at, bool):
             raise complain("at", "'deep', 'mid', 'full', the name of a layer group, or a number of groups", self.at)
+        self._check_solver()
         integer("epochs", self.epochs, at_least=1)
         self._check_rates()
         one_of("schedule", self.schedule, SCHEDULES)
@@ -198,6 +222,26 @@ class Stage:
         elif self.batch_size is not None:
             integer("batch_size", self.batch_size, at_least=1)
 
+    def _check_solver(self) -> None:
+        exact = one_of("solver", self.solver, SOLVERS) == "exact"
+        for field, (by_gradient, solved) in {"epochs": (5, 1), "label_smoothing": (0.1, 0.0)}.items():
+            if getattr(self, field) is None:
+                object.__setattr__(self, field, solved if exact else by_gradient)
+        if not exact:
+            return
+        if self.at in ("mid", "full"):
+            raise complain("at", "'deep' with solver='exact', which solves the head alone", self.at)
+        for field in _OF_STEPS:
+            if getattr(self, field) != getattr(Stage, field):
+                advice = "No steps are taken."
+                raise complain(
+                    field, f"left out with solver='exact', {getattr(Stage, field)!r}", getattr(self, field), advice
+                )
+        if self.cache is False:
+            raise complain("cache", "'auto' or True with solver='exact', which needs all features at once", self.cache)
+        if not self.views:
+            object.__setattr__(self, "augment", "none")
+
     def _check_rates(self) -> None:
         number("layer_decay", self.layer_decay, above=0, at_most=1)
         rate = self.learning_rate
@@ -226,6 +270,9 @@ class Recipe:
         stages: What is trained, in order; at least one `Stage`.
         precision: What the layers compute in while they train: "float32", "mixed_bfloat16" or "mixed_float16".
         seed: Seed of augmentation and dropout; >= 0.
+        refit: Whether a head that was solved exactly, if its stage is the best in the end, is solved once more on the
+            training and the validation images together, at the strength that was chosen. The metrics of the validation
+            set are those from before.
 
     Raises:
         ValueError: If there is no stage, or a value is outside its range.
@@ -240,6 +287,7 @@ class Recipe:
     stages: Sequence[Stage]
     precision: str = "float32"
     seed: int = 0
+    refit: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
@@ -247,6 +295,7 @@ class Recipe:
             raise complain("stages", "a list of at least one kertl.Stage", self.stages)
         one_of("precision", self.precision, PRECISIONS)
         integer("seed", self.seed, at_least=0)
+        one_of("refit", self.refit, (True, False))
 
     def to_json(self) -> str:
         """The recipe as JSON text."""

@@ -57,7 +57,8 @@ def training_batches(values: Any, data: ImageData, stage: Stage, rows: np.ndarra
     labels = np.asarray(data.train.labels)
     if stage.mixup and data.task == "single_label":
         labels = one_hot(labels, data.num_classes)
-    batches = _batches(values, data.train, labels, _weights(data, stage), stage.views, stage.mixup, rows)
+    weights = class_weights(data, stage, np.asarray(data.train.labels))
+    batches = _batches(values, data.train, labels, weights, stage.views, stage.mixup, rows)
     balance = data.train.balance
     return batches if balance is None else batches.oversampled(balance)
 
@@ -104,10 +105,9 @@ def _joined(*parts: Any) -> np.ndarray:
     return np.concatenate([np.asarray(part) for part in parts])
 
 
-def _weights(data: ImageData, stage: Stage) -> np.ndarray | None:
-    """The weight of each training image in the loss, which is the weight of its class."""
+def class_weights(data: ImageData, stage: Stage, labels: np.ndarray) -> np.ndarray | None:
+    """The weight in the loss of images with these labels, which is the weight of their class; None if all are equal."""
     if not stage.class_weights:
         return None
     by_class = data.weights_by_class(stage.class_weights)
-    labels = np.asarray(data.train.labels).astype(np.int64).ravel().tolist()
-    return np.array([by_class[label] for label in labels], np.float32)
+    return np.array([by_class[label] for label in labels.astype(np.int64).ravel().tolist()], np.float32)

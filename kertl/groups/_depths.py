@@ -12,10 +12,8 @@ from kertl.groups._classifier import activation_of
 from kertl.groups._graph import Ref, Step, replay
 
 MOST_DEPTHS = 9
-# Layers, functions and operations that are activations; a gate, such as a sigmoid, is none.
-_ACTIVATIONS = frozenset(
-    "celu elu gelu hardsilu hardswish leakyrelu mish prelu relu relu6 selu silu softplus swish".split()
-)
+# Layers, functions and operations that are activations; a gate, such as a sigmoid, is not among them.
+_RECTIFIERS = "celu elu gelu hardsilu hardswish leakyrelu mish prelu relu relu6 selu silu softplus swish"
 
 
 def depths_of(chain: Chain, wanted: str | Sequence[str], most_channels: int) -> Mapping[str, Ref]:
@@ -68,13 +66,17 @@ def _widest(chain: Chain, group: int) -> Ref:
     shapes = chain.graph.shapes
     (leaving, *_) = chain.crossing(group + 1)
     active = [step.outputs[0] for step in chain.steps(group, group + 1) if _is_activation(step)]
-    maps = [ref for ref in active if len(shapes[ref]) == len(shapes[leaving]) and _area(shapes[ref]) >= _area(shapes[leaving])]
+    maps = [
+        ref
+        for ref in active
+        if len(shapes[ref]) == len(shapes[leaving]) and _area(shapes[ref]) >= _area(shapes[leaving])
+    ]
     return max([leaving, *maps], key=lambda ref: (shapes[ref][-1] or 0, ref.number))
 
 
 def _is_activation(step: Step) -> bool:
     name = activation_of(step.operation) or type(step.operation).__name__
-    return name.replace("_", "").lower() in _ACTIVATIONS
+    return name.replace("_", "").lower() in _RECTIFIERS.split()
 
 
 def _area(shape: Sequence[int | None]) -> int:

@@ -3,15 +3,20 @@
 from kertl.probes._baselines import Baseline, Baselines, baselines
 from kertl.probes._classifiers import RIDGE_STRENGTHS, Ridge, Standardiser, classes_of
 from kertl.probes._depths import Depth, Depths
+from kertl.probes._exact import LINKS, STRENGTHS, Solution, solve
 
 __all__ = [
+    "LINKS",
     "RIDGE_STRENGTHS",
+    "STRENGTHS",
     "Baseline",
     "Baselines",
     "Depth",
     "Depths",
     "Ridge",
+    "Solution",
     "Standardiser",
     "baselines",
     "classes_of",
+    "solve",
 ]

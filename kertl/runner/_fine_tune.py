@@ -42,7 +42,7 @@ from kertl.runner._signals import Stop, stopping
 from kertl.runner._stage import StageRunner
 from kertl.runner._unfreezing import gradual_unfreezing
 from kertl.tasks import loss_named, task_named
-from kertl.training import WITHOUT_VALIDATION, Learner, refuse_unsupported
+from kertl.training import WITHOUT_VALIDATION, Learner, refuse_other_heads, refuse_unsupported
 
 _logger = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ def fine_tune(
         with stopping(files.hint) if files else nullcontext(Stop()) as stop, flags_kept(model):
             journal = Journal(directory, snapshot, stop, checkpoint_seconds)
             learner = Learner.of(model, data.task)
-            stages, predictions = _train(learner, data, recipe, journal, snapshot, callbacks, verbose)
+            stages, predictions, refit = _train(learner, data, recipe, journal, snapshot, callbacks, verbose)
             if task_named(data.task).has_thresholds and data.validation is not None:
                 tune_thresholds(model, data, predictions=predictions["validation"])
             metrics = {
@@ -155,8 +155,9 @@ def fine_tune(
             ends = tuple(stages.values)
             directory.write_history(journal.rows)
             directory.write_model(model)
-            directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends)})
-    return Run(model, recipe, tuple(journal.rows), metrics, directory.path, stages.best or 0, ends)
+            told_of_refit = {"refit": refit} if refit else {}
+            directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends), **told_of_refit})
+    return Run(model, recipe, tuple(journal.rows), metrics, directory.path, stages.best or 0, ends, refit)
 
 
 def _train(
@@ -167,8 +168,13 @@ def _train(
     snapshot: Snapshot | None,
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: str | int,
-) -> tuple[BestStage, dict[str, np.ndarray]]:
-    """Train the remaining stages; returns how they ended, and the predictions of the best one for each part."""
+) -> tuple[BestStage, dict[str, np.ndarray], dict[str, Any] | None]:
+    """Train the remaining stages.
+
+    Returns:
+        How they ended, the predictions of the best one for each part, and what to say of a head that was solved once
+        more.
+    """
     model = learner.model
     best_stage = BestStage(model, recipe, data)
     pulled = any(stage.l2_sp for stage in recipe.stages)
@@ -202,9 +208,16 @@ def _train(
         best_stage.offer(place, stage, end.monitored, end.predict)
         _logger.info("%s.", best_stage.values[-1])
     best_stage.restore()
-    said = predicting.get(best_stage.best or 0) or runner.predictions(best_stage.best or 0)
-    parts = {name: part for name in ("validation", "test") if (part := getattr(data, name)) is not None}
-    return best_stage, {name: said(part) for name, part in parts.items()}
+    best = best_stage.best or 0
+    said = predicting.get(best) or runner.predictions(best)
+    predictions = {} if data.validation is None else {"validation": said(data.validation)}
+    refit = None
+    if recipe.refit and recipe.stages[best].solver == "exact" and data.validation is not None:
+        refit = runner.refit(best)
+        said = runner.predictions(best)
+    if data.test is not None:
+        predictions["test"] = said(data.test)
+    return best_stage, predictions, refit
 
 
 def _report(findings: Findings) -> None:
@@ -253,6 +266,7 @@ def _check(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
     for stage in stages:
         refuse_colours(stage.augment, data.channels)
         chain.first_trained(stage.at)
+        refuse_other_heads(chain, stage)
         loss_named(task_named(data.task), stage.loss)
         if stage.image_size is not None:
             at_size(model, stage.image_size)
@@ -304,4 +318,4 @@ def _finished_run(model: keras.Model, recipe: Recipe, directory: RunDirectory) -
     parts: dict[str, Any] = {name: metrics[name] for name in ("validation", "test") if name in metrics}
     rows = directory.read_history(recipe)
     ends = tuple(StageValue(**one) for one in metrics.get("stages", ()))
-    return Run(model, recipe, rows, parts, path, metrics.get("best_stage") or 0, ends)
+    return Run(model, recipe, rows, parts, path, metrics.get("best_stage") or 0, ends, metrics.get("refit"))

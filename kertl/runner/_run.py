@@ -53,6 +53,8 @@ class Run(Result):
             stages monitor different losses, it is the loss of the task without smoothing and penalties; without a
             validation set it is the last stage.
         stages: How each stage ended.
+        refit: If its head was solved once more on the training and the validation images: the `stage`, how many
+            `images` that were, and the `strength` of the penalty. The metrics of the validation set are from before.
     """
 
     model: keras.Model = dataclasses.field(metadata=LEFT_OUT)
@@ -62,6 +64,7 @@ class Run(Result):
     run_dir: Path | None
     best_stage: int = 0
     stages: Sequence[StageValue] = ()
+    refit: Mapping[str, Any] | None = None
 
     @property
     def history(self) -> dict[str, list[Any]]:
@@ -86,6 +89,8 @@ class Run(Result):
         for part, metrics in self.metrics.items():
             told = [f"{name} {metrics[name]:.4f}" for name in _TOLD if isinstance(metrics.get(name), float)]
             lines.append(f"{part.capitalize()}: {', '.join(told)}; {metrics['images']} images.\n")
+        if self.refit:
+            lines.append(f"The head was then solved on all {self.refit['images']} training and validation images.\n")
         return table_text(table) + "".join(lines)
 
     def plot(self, path: str | Path | None = None) -> Any:

@@ -16,6 +16,7 @@ from kertl.errors import RunError
 from kertl.evaluation import predict
 from kertl.features import Features, judged_batches
 from kertl.hardware import scope_of
+from kertl.probes import Solution
 from kertl.range_test import suggested_rate
 from kertl.recipe import Recipe, Stage
 from kertl.runner._best_stage import BestStage
@@ -34,6 +35,8 @@ from kertl.training import (
     Trained,
     choose,
     found_rate,
+    give_head,
+    solve_head,
 )
 
 _logger = logging.getLogger(__name__)
@@ -117,7 +120,15 @@ class StageRunner:
             stage, fit, material, answered = self._prepared(number)
             fit.begin(before)
             monitor = Given(self._data).monitor
-            attempt = Attempt(fit, material, monitor=monitor, seed=self._recipe.seed, start=self._start)
+            attempt = Attempt(
+                fit,
+                material,
+                monitor=monitor,
+                seed=self._recipe.seed,
+                start=self._start,
+                strength=journal.choices.get(str(number), {}).get("strength"),
+                note=partial(self._note_strength, number),
+            )
             keeping = [self._best_stage, attempt.best, *self._callbacks]
             checkpoints = Checkpoints(number, model, keeping, journal, material.steps, snapshot)
             along = [
@@ -148,6 +159,27 @@ class StageRunner:
         """What predicts as stage `number` does, with the model's present weights."""
         with scope_of(self._learner.model):
             return self._prepared(number)[-1]
+
+    def refit(self, number: int) -> dict[str, Any]:
+        """Solve the head of stage `number` once more on the training and the validation images; what to say of it."""
+        strength = float(self._journal.choices[str(number)]["strength"])
+        with scope_of(self._learner.model):
+            stage, fit, material, _ = self._prepared(number)
+            assert isinstance(material, OnFeatures)
+            parts = [part for part in (material.train, material.validation) if part is not None]
+            solution = solve_head(fit.learner, stage, parts, None, strength=strength)
+            give_head(fit.learner, stage, solution)
+        images = sum(part.num_examples for part in parts)
+        _logger.info("The head was solved once more on all %d training and validation images.", images)
+        return {"stage": number, "images": images, "strength": strength}
+
+    def _note_strength(self, number: int, solution: Solution) -> None:
+        """Write the strength of a penalty before the head that it leads to; a run that resumes keeps to it."""
+        journal, known = self._journal, self._journal.choices.get(str(number), {})
+        if "strength" not in known:
+            losses = {f"{strength:g}": loss for strength, loss in solution.losses.items()}
+            journal.choose(number, {**known, "strength": solution.strength, "loss_by_strength": losses})
+            _logger.info("Penalty of stage %d: %g, of %d that were tried.", number + 1, solution.strength, len(losses))
 
     def _prepared(self, number: int) -> tuple[Stage, StageFit, Material, Callable[[ImageDataset], np.ndarray]]:
         """The stage with a known rate, compiled, the data it is fitted on, and what predicts.

@@ -21,7 +21,7 @@ from kertl.range_test import suggested_rate
 from kertl.recipe import Recipe, Stage, recipe_of
 from kertl.studies._cross_validation import CrossValidation, Fold
 from kertl.studies._folds import folds_of
-from kertl.training import FeaturePool, Given, Learner, Trainee, refuse_unsupported, with_head
+from kertl.training import FeaturePool, Given, Learner, Trainee, refuse_other_heads, refuse_unsupported, with_head
 
 _logger = logging.getLogger(__name__)
 
@@ -81,6 +81,8 @@ def cross_validate(
     images = joined([part for part in (data.train, data.validation) if part is not None])
     labels, fold_of = folds_of(data, folds, seed)
     learner = Learner.of(with_head(model, data, head), data.task)
+    for stage in recipe.stages:
+        refuse_other_heads(learner.chain, stage)
     start = time.perf_counter()
     pool = FeaturePool(learner, seed=seed, precision=recipe.precision, cache_dir=cache_dir)
     with told(), scope_of(model), flags_kept(learner.model), drawing_from(seed):

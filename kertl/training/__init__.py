@@ -12,6 +12,7 @@ found_rate   the learning rate of a stage whose rate is "auto"
 
 from kertl.training._choice import LIVE, choose
 from kertl.training._compile import compile_for, compile_with, loss_of, rates_by_group, schedule_of, usual_stage
+from kertl.training._exact import give_head, refuse_other_heads, solvable_head, solve_head
 from kertl.training._given import Given
 from kertl.training._head import head_for, with_head
 from kertl.training._learner import Learner, put_back, values_of
@@ -52,13 +53,17 @@ __all__ = [
     "compile_for",
     "compile_with",
     "found_rate",
+    "give_head",
     "head_for",
     "loss_of",
     "pulled",
     "put_back",
     "rates_by_group",
+    "refuse_other_heads",
     "refuse_unsupported",
     "schedule_of",
+    "solvable_head",
+    "solve_head",
     "support_table",
     "trial_fit",
     "unsupported",

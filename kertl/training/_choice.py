@@ -35,7 +35,8 @@ def choose(
     graph = learner.chain.graph
     refuse_other_pictures(learner.chain.model_name, graph.shapes[graph.input], given.data)
     first = learner.first_trained(stage)
-    if first == 0 or stage.cache is False or stage.cutmix or (replicas() > 1 and stage.cache == "auto"):
+    cache = True if stage.solver == "exact" else stage.cache
+    if first == 0 or cache is False or stage.cutmix or (replicas() > 1 and cache == "auto"):
         return LIVE
     parts = [given.pool] if given.pool else [given.data.train, given.data.validation]
     images = sum(part.num_examples for part in parts if part is not None)
@@ -43,7 +44,7 @@ def choose(
         "epochs": stage.epochs,
         "views": stage.views,
         "augmented": stage.augment != "none",
-        "cache": stage.cache,
+        "cache": cache,
         "cache_dir": cache_dir,
     }
     shapes = [learner.chain.graph.shapes[ref] for ref in learner.chain.crossing(first)]

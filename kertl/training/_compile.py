@@ -54,7 +54,9 @@ def loss_of(task: Task, stage: Stage, spreads: Sequence[float] | None) -> Any:
 
 
 def schedule_of(stage: Stage, total_steps: int) -> Any:
-    """The learning rate of a stage by step."""
+    """The learning rate of a stage by step; 0 where the head is solved and no step may move it."""
+    if stage.solver == "exact":
+        return 0.0
     return schedule_named(stage.schedule, stage.peak, total_steps=total_steps)
 
 

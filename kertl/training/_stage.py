@@ -1,7 +1,7 @@
 """One stage, compiled: fitted from its beginning as often as needed, on any images."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,10 +13,12 @@ from kertl.data import augment
 from kertl.errors import DivergedError
 from kertl.features import EpochFitter
 from kertl.optimizers import begin_schedule_again, carry_moments
+from kertl.probes import Solution
 from kertl.recipe import Stage
 from kertl.training._compile import compile_for, rates_by_group, schedule_of
+from kertl.training._exact import give_head, solve_head
 from kertl.training._learner import Learner, put_back, values_of
-from kertl.training._material import Material
+from kertl.training._material import Material, OnFeatures
 from kertl.training._pull import pulled
 
 
@@ -140,12 +142,24 @@ class Attempt:
         monitor: What chooses the best weights: "val_loss", or "loss" without a validation set.
         seed: Seed of dropout and augmentation; >= 0.
         start: The value that each variable of the run began with, by the variable's `id`, for L2-SP.
+        strength: Of the penalty of a head that is solved, where it is known.
+        note: Called with the strength that was chosen, before the head is solved with it.
     """
 
     def __init__(
-        self, fit: StageFit, material: Material, *, monitor: str, seed: int, start: Mapping[int, np.ndarray]
+        self,
+        fit: StageFit,
+        material: Material,
+        *,
+        monitor: str,
+        seed: int,
+        start: Mapping[int, np.ndarray],
+        strength: float | None = None,
+        note: Callable[[Solution], None] = lambda _: None,
     ) -> None:
         stage = fit.stage
+        self._chooses = monitor == "val_loss"
+        self._strength, self._note = strength, note
         self._fit, self._material, self._start = fit, material, start
         self._seeds, self._divergence = EpochSeeds(seed, fit.drawing), StopOnDivergence()
         self.best: BestWeights = (BestAverage if stage.ema else BestWeights)(monitor, stage.patience_epochs)
@@ -172,6 +186,8 @@ class Attempt:
             verbose: As in `fit`.
         """
         with self._fit.training(self._start):
+            if self._fit.stage.solver == "exact" and begin < end and not first_batch:
+                self._solve()
             self._material.fit(
                 first_batch,
                 initial_epoch=begin,
@@ -179,6 +195,16 @@ class Attempt:
                 callbacks=[*self._callbacks, *callbacks],
                 verbose=verbose,
             )
+
+    def _solve(self) -> None:
+        """Give the head its solution; one epoch without steps then makes its metrics and its checkpoint."""
+        material = self._material
+        assert isinstance(material, OnFeatures)
+        validation = material.validation if self._chooses else None
+        learner, stage = self._fit.learner, self._fit.stage
+        solution = solve_head(learner, stage, [material.train], validation, strength=self._strength)
+        self._note(solution)
+        give_head(learner, stage, solution)
 
     def check(self, number: int) -> None:
         """Raise if the loss became NaN or infinite; the model then has the best weights from before.
