@@ -66,7 +66,7 @@ class Head:
 
     hidden_units: tuple[int, ...] = ()
     batch_norm: bool = True
-    dropout: float = None  # type: ignore[assignment]
+    dropout: float | None = None
     pooling: str = "avg"
     depths: str | Sequence[str] = "last"
     statistics: Sequence[str] = STATISTICS

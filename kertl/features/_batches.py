@@ -30,7 +30,7 @@ class FeatureBatches(Epochs):
     `shuffle=False`.
 
     Attributes:
-        values: The features, an array with one row per example, or a list of such arrays.
+        values: The features, an array with one row per example, or a tuple of such arrays.
         labels: The labels of all rows of `values`.
         weights: The weight of each row of `values` in the loss, or None.
         rows: Which rows of the first version the examples are.
@@ -55,7 +55,7 @@ class FeatureBatches(Epochs):
         versions: int = 1,
     ) -> None:
         super().__init__(batch_size, seed, shuffle=shuffle)
-        self.values = values
+        self.values = tuple(values) if isinstance(values, list) else values  # tf.data would make a list one tensor
         self.labels = labels
         self.weights = weights
         self.rows = rows

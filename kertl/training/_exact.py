@@ -11,7 +11,7 @@ from kertl._checks import complain
 from kertl.features import FeatureBatches
 from kertl.groups import Chain
 from kertl.model import UNITS_LAYER
-from kertl.probes import STRENGTHS, Solution, solve
+from kertl.probes import LINKS, STRENGTHS, Solution, solve
 from kertl.recipe import Stage
 from kertl.tasks import Task
 from kertl.training._learner import Learner
@@ -31,9 +31,10 @@ def solvable_head(chain: Chain, at: str | int) -> keras.layers.Dense | None:
     rest = operations[1:]
     alone = len(entering) == 1 and len(chain.graph.shapes[entering[0]]) == 1 and bool(operations)
     plain = all(one.name == UNITS_LAYER or isinstance(one, keras.layers.Identity) for one in rest)
-    dense = operations[0] if alone and plain else None
-    fits = type(dense) is keras.layers.Dense and dense.use_bias and dense.activation.__name__ in _LINKS
-    return dense if fits else None
+    if not alone or not plain or type(operations[0]) is not keras.layers.Dense:
+        return None
+    dense = operations[0]
+    return dense if dense.use_bias and dense.activation.__name__ in LINKS else None
 
 
 def refuse_other_heads(chain: Chain, stage: Stage) -> None:

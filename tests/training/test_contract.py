@@ -15,6 +15,7 @@ from tests.runs import NAMES, squares
 from tests.search.spaces import backbone
 
 HEAD = kertl.Head(hidden_units=(8,), dropout=0.2)
+ALL_DEPTHS = kertl.Head(depths="auto")
 SEED = 3
 
 
@@ -23,6 +24,10 @@ def stage(at, **options):
 
 
 CASES = {
+    "solved at all depths, then mid": [
+        kertl.Stage("deep", solver="exact"),
+        stage("mid", cache=True, learning_rate=1e-4, label_smoothing=0.0),
+    ],
     "deep, as it comes": [stage("deep", epochs=1), stage("deep", epochs=2, views=4, augment="light")],
     "deep, cached, mixed, weighted": [stage("deep", cache=True, mixup=0.2, class_weights=True, epochs=3)],
     "deep, live, varied, averaged": [stage("deep", cache=False, augment="light", ema=0.9, epochs=3)],
@@ -60,11 +65,16 @@ def recipe(request):
     return kertl.Recipe(stages=CASES[request.param], seed=SEED)
 
 
+def head_of(recipe):
+    """What the recipe trains: what is solved must be one layer."""
+    return ALL_DEPTHS if recipe.stages[0].solver == "exact" else HEAD
+
+
 def trained(recipe, data, **options):
     """The rows of a run."""
     loaded = backbone()
     with drawing_from(SEED):
-        model = kertl.build(loaded, class_names=NAMES, head=HEAD)
+        model = kertl.build(loaded, class_names=NAMES, head=head_of(recipe))
     return kertl.fine_tune(model, data, recipe=recipe, verbose=0, **options).rows
 
 
@@ -72,7 +82,7 @@ def trained(recipe, data, **options):
 def test_a_trial_of_a_search_trains_what_fine_tune_trains(recipe, data):
     rows = trained(recipe, data)
     hypermodel = TransferHyperModel(
-        [backbone()], data, space=lambda hp, names: Candidate(names[0], recipe, HEAD), seed=SEED
+        [backbone()], data, space=lambda hp, names: Candidate(names[0], recipe, head_of(recipe)), seed=SEED
     )
     hp = keras_tuner.HyperParameters()
     model = hypermodel.build(hp)
@@ -94,6 +104,6 @@ def test_a_fold_trains_what_fine_tune_trains_of_the_same_images(recipe, data, nu
     images = joined([data.train, data.validation])
     _, fold_of = folds_of(data, 3, seed)
     given = Given.fold(data, images, fold_of, number, SEED).data
-    found = kertl.cross_validate(backbone(), data, folds=3, recipe=recipe, head=HEAD, seed=seed, **cache)
+    found = kertl.cross_validate(backbone(), data, folds=3, recipe=recipe, head=head_of(recipe), seed=seed, **cache)
     rows = trained(recipe, dataclasses.replace(given, validation=None), **cache)
     assert [row["loss"] for row in found.folds[number].history] == [row["loss"] for row in rows]

@@ -1,0 +1,219 @@
+"""Stages whose head is solved: what they train, what they refuse, and solving once more on all images."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+import kertl
+from tests.families import tiny_backbone
+from tests.messages import assert_names
+from tests.runs import NAMES, classifier, quick, recipe, same, squares, tiny, weights
+
+EXACT = kertl.Stage("deep", solver="exact")
+
+
+def wide(**head):
+    keras.utils.set_random_seed(1)
+    return kertl.build(tiny_backbone(), class_names=NAMES, head=kertl.Head(depths="auto", **head))
+
+
+def noisy(**options):
+    """Squares, a sixth of them with another class's label, so that the best penalty is not the weakest."""
+    data = squares(per_class=24, **options)
+    labels = np.concatenate([np.asarray(part.labels) for part in (data.train, data.validation, data.test)])
+    pictures = np.concatenate(
+        [
+            part.in_order()[i][0]
+            for part in (data.train, data.validation, data.test)
+            for i in range(len(part.in_order()))
+        ]
+    )
+    labels[::6] = (labels[::6] + 1) % 3
+    return kertl.data.from_arrays(
+        pictures, labels, **{"validation": 0.25, "test": 0.25, "batch_size": 8, "class_names": NAMES, **options}
+    )
+
+
+@pytest.fixture(scope="module")
+def data():
+    return noisy()
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return kertl.fine_tune(wide(), data, recipe=recipe(EXACT), run_dir=folder, verbose=0)
+
+
+def features(model, part):
+    return np.asarray(kertl.extract(model, part, at="deep", engine="keras").values, np.float64)
+
+
+def test_the_head_is_the_one_that_scikit_learn_finds_at_the_strength_that_was_chosen(run, data):
+    strength = json.loads((run.run_dir / "choices.json").read_text())["0"]["strength"]
+    scaler = StandardScaler().fit(features(run.model, data.train))
+    model = LogisticRegression(C=1 / (strength * data.train.num_examples), tol=1e-8, max_iter=10_000)
+    model.fit(scaler.transform(features(run.model, data.train)), data.train.labels)
+    expected = model.predict_proba(scaler.transform(features(run.model, data.test)))
+    np.testing.assert_allclose(kertl.predict(run.model, data.test), expected, atol=0.02)
+    assert np.ptp(expected, axis=0).min() > 0.5
+
+
+def test_nothing_else_changes_and_the_history_has_one_epoch_without_steps(run):
+    kept = same(weights(wide()), weights(run.model))
+    assert {path for path, alike in kept.items() if not alike} == {"predictions/kernel", "predictions/bias"}
+    assert len(run.rows) == 1
+    assert run.rows[0]["learning_rate"] == 0
+    assert run.rows[0]["val_loss"] == pytest.approx(run.stages[0].value)
+    assert run.refit is None
+
+
+def test_a_finished_run_is_read_with_its_head(run, data):
+    again = kertl.fine_tune(wide(), data, recipe=recipe(EXACT), run_dir=run.run_dir, verbose=0)
+    assert all(same(weights(run.model), weights(again.model)).values())
+
+
+def test_it_is_solved_once_more_on_all_images_and_the_validation_metrics_are_from_before(run, data, tmp_path):
+    again = kertl.fine_tune(wide(), data, recipe=recipe(EXACT, refit=True), run_dir=tmp_path, verbose=0)
+    images = data.train.num_examples + data.validation.num_examples
+    told = json.loads((tmp_path / "metrics.json").read_text())
+    strength = json.loads((tmp_path / "choices.json").read_text())["0"]["strength"]
+    assert dict(again.refit) == told["refit"] == {"stage": 0, "images": images, "strength": strength}
+    assert again.metrics["validation"] == run.metrics["validation"]
+    both = np.concatenate([features(run.model, part) for part in (data.train, data.validation)])
+    labels = np.concatenate([data.train.labels, data.validation.labels])
+    scaler = StandardScaler().fit(both)
+    model = LogisticRegression(C=1 / (strength * images), tol=1e-8, max_iter=10_000).fit(scaler.transform(both), labels)
+    expected = model.predict_proba(scaler.transform(features(run.model, data.test)))
+    np.testing.assert_allclose(kertl.predict(again.model, data.test), expected, atol=0.02)
+    judged = kertl.evaluate(again.model, data)
+    for metric in ("accuracy", "crossentropy"):
+        assert again.metrics["test"][metric] == pytest.approx(judged[metric], abs=1e-4)
+    assert str(images) in again.table()
+    read = kertl.fine_tune(wide(), data, recipe=recipe(EXACT, refit=True), run_dir=tmp_path, verbose=0)
+    assert read.refit == told["refit"]
+
+
+def test_a_head_that_is_not_of_the_best_stage_is_not_solved_again(data):
+    plan = recipe(EXACT, quick("deep", epochs=1, learning_rate=1e-6, label_smoothing=0.0), refit=True)
+    worse = dataclasses.replace(plan, stages=[quick("deep", epochs=1, label_smoothing=0.0), plan.stages[0]])
+    assert kertl.fine_tune(tiny(dropout=0.0), data, recipe=worse, verbose=0).refit["stage"] == 1
+    best = kertl.fine_tune(tiny(dropout=0.0), data, recipe=plan, verbose=0)
+    assert (best.refit is None) == (best.best_stage == 1)
+
+
+def test_versions_class_weights_and_smoothing_count(data):
+    plain = kertl.fine_tune(wide(), data, recipe=recipe(EXACT), verbose=0)
+    varied = {
+        "views": dataclasses.replace(EXACT, views=2, augment="light"),
+        "class_weights": dataclasses.replace(EXACT, class_weights=True),
+        "label_smoothing": dataclasses.replace(EXACT, label_smoothing=0.2),
+    }
+    few = kertl.data.from_arrays(
+        *arrays(data, [0] * 4 + [1] * 20 + [2] * 30), validation=0.25, test=0.0, batch_size=8, class_names=NAMES
+    )
+    for name, stage in varied.items():
+        given = few if name == "class_weights" else data
+        before = plain if given is data else kertl.fine_tune(wide(), given, recipe=recipe(EXACT), verbose=0)
+        after = kertl.fine_tune(wide(), given, recipe=recipe(stage), verbose=0)
+        ends = [kertl.predict(one.model, data.test) for one in (before, after)]
+        assert np.abs(ends[0] - ends[1]).max() > 1e-3, name
+
+
+def arrays(data, wanted):
+    """Pictures with these labels."""
+    part = data.train.in_order()
+    pictures = np.concatenate([part[i][0] for i in range(len(part))])
+    labels = np.asarray(data.train.labels)
+    taken = {label: iter(np.flatnonzero(labels == label).tolist() * 9) for label in set(wanted)}
+    random = np.random.default_rng(0)
+    rows = [next(taken[label]) for label in wanted]
+    return np.clip(pictures[rows].astype(int) + random.integers(-9, 9, pictures[rows].shape), 0, 255).astype(
+        "uint8"
+    ), wanted
+
+
+@pytest.mark.parametrize("task", ["binary", "multi_label", "regression"])
+def test_every_task_is_solved(task):
+    random = np.random.default_rng(0)
+    x = random.integers(0, 255, (60, 32, 32, 3)).astype("uint8")
+    light = random.integers(20, 235, (60, 2))
+    x[:, :16], x[:, 16:] = light[:, :1, None, None], light[:, 1:, None, None]
+    targets = light * [10.0, 0.01] + 500
+    labels = {"binary": light[:, 0] > 128, "multi_label": light > 128, "regression": targets}[task]
+    names = {"binary": ["dark", "light"], "multi_label": ["top", "bottom"], "regression": ["large", "small"]}[task]
+    given = kertl.data.from_arrays(
+        x,
+        labels.astype("float32" if task == "regression" else "int32"),
+        task=task,
+        class_names=names,
+        validation=0.25,
+        test=0.25,
+        batch_size=8,
+    )
+    model = kertl.build(
+        tiny_backbone(),
+        task=task,
+        class_names=names,
+        target_scaling=given.target_scaling,
+        head=kertl.Head(depths="auto"),
+    )
+    found = kertl.fine_tune(model, given, recipe=recipe(EXACT, refit=True), verbose=0).metrics["test"]
+    assert {"binary": found.get("accuracy"), "multi_label": found.get("macro_f1"), "regression": found.get("r2")}[
+        task
+    ] > 0.8
+
+
+def test_without_a_validation_set_the_strength_is_chosen_by_leaving_out_images():
+    given = squares(validation=0.0)
+    found = kertl.fine_tune(wide(), given, recipe=recipe(EXACT, refit=True), verbose=0)
+    assert found.refit is None
+    assert found.metrics["test"]["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("head", "at", "names"),
+    [
+        ({"hidden_units": (4,)}, "deep", ["head_dense_1", "predictions"]),
+        ({}, 2, ["block2_conv", "predictions"]),
+    ],
+)
+def test_what_is_not_one_dense_layer_is_refused(data, head, at, names):
+    with pytest.raises(ValueError) as error:
+        kertl.fine_tune(tiny(**head), data, recipe=recipe(kertl.Stage(at, solver="exact")))
+    assert_names(error.value, "solver", "exact", *names)
+    with pytest.raises(ValueError, match="solver"):
+        kertl.cross_validate(classifier(**head), data, recipe=kertl.Stage(at, solver="exact"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"at": "mid"},
+        {"learning_rate": "auto"},
+        {"ema": 0.9},
+        {"mixup": 0.2},
+        {"optimizer": "sgd"},
+        {"cache": False},
+        {"patience_epochs": 2},
+        {"solver": "newton"},
+    ],
+)
+def test_fields_without_a_meaning_are_refused(options):
+    with pytest.raises(ValueError) as error:
+        kertl.Stage(**{"at": "deep", "solver": "exact", **options})
+    assert_names(error.value, *(list(options)))
+
+
+def test_defaults_follow_the_solver_and_survive_json():
+    assert (EXACT.epochs, EXACT.label_smoothing, EXACT.augment) == (1, 0.0, "none")
+    plain = kertl.Stage("deep")
+    assert (plain.epochs, plain.label_smoothing, plain.augment) == (5, 0.1, "light")
+    for stage in (EXACT, plain, dataclasses.replace(EXACT, views=2, augment="strong")):
+        made = kertl.Recipe(stages=[stage], refit=True)
+        assert kertl.Recipe.from_json(made.to_json()) == made
