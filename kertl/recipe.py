@@ -99,7 +99,7 @@ class Stage:
             the validation set, or by leaving out a fifth of the images at a time. The features are standardised, which
             the layer takes in. Of the fields below, those of images, classes and `label_smoothing` count, and `augment`
             only with `views`.
-        epochs: How often training goes through the images; >= 1. By default 5, and 1 if the solver is "exact".
+        epochs: How often training goes through the images; >= 1. By default 5; always 1 if the solver is "exact".
         learning_rate: The highest learning rate, > 0; or `(low, high)` for the first layer group that trains and for
             the head, with a geometric progression between them; or "auto": what a range test at the start of the stage
             suggests, or the rate of the named recipes where that test suggests nothing.
@@ -224,9 +224,10 @@ class Stage:
 
     def _check_solver(self) -> None:
         exact = one_of("solver", self.solver, SOLVERS) == "exact"
-        for field, (by_gradient, solved) in {"epochs": (5, 1), "label_smoothing": (0.1, 0.0)}.items():
-            if getattr(self, field) is None:
-                object.__setattr__(self, field, solved if exact else by_gradient)
+        if exact or self.epochs is None:
+            object.__setattr__(self, "epochs", 1 if exact else 5)
+        if self.label_smoothing is None:
+            object.__setattr__(self, "label_smoothing", 0.0 if exact else 0.1)
         if not exact:
             return
         if self.at in ("mid", "full"):

@@ -13,6 +13,7 @@ def other(field):
     """A value of a field of `Stage` that is not its default."""
     return {
         "at": 3,
+        "solver": "exact",
         "epochs": 7,
         "learning_rate": 0.25,
         "schedule": "cosine",
@@ -197,7 +198,7 @@ def test_text_that_is_no_recipe_is_a_value_error(text):
 def test_names_that_no_recipe_has_are_refused_with_those_that_it_has():
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.Recipe.from_json('{"stages": [{"at": "deep"}], "sed": 3}')
-    assert_names(caught.value, "`recipe`", "'stages'", "precision, seed, stages")
+    assert_names(caught.value, "`recipe`", "'stages'", "precision, refit, seed, stages")
     assert_names(caught.value, "recipe={'stages': [{'at': 'deep'}], 'sed': 3}")
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.Recipe.from_json('{"stages": [{"at": "deep", "epoch": 3}]}')

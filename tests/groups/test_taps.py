@@ -107,7 +107,7 @@ def test_by_rule_there_are_at_most_so_many_channels_and_always_the_end():
 
 
 def test_groups_that_do_not_exist_are_named():
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="`depths` must be") as error:
         wide(depths=["block7"])
     assert_names(error.value, "depths", "block7", "block4", "auto", "last")
 

@@ -184,7 +184,7 @@ def test_without_a_validation_set_the_strength_is_chosen_by_leaving_out_images()
     ],
 )
 def test_what_is_not_one_dense_layer_is_refused(data, head, at, names):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="`solver` must be") as error:
         kertl.fine_tune(tiny(**head), data, recipe=recipe(kertl.Stage(at, solver="exact")))
     assert_names(error.value, "solver", "exact", *names)
     with pytest.raises(ValueError, match="solver"):
@@ -205,7 +205,7 @@ def test_what_is_not_one_dense_layer_is_refused(data, head, at, names):
     ],
 )
 def test_fields_without_a_meaning_are_refused(options):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="must be") as error:
         kertl.Stage(**{"at": "deep", "solver": "exact", **options})
     assert_names(error.value, *(list(options)))
 
