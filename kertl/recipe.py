@@ -226,7 +226,8 @@ class Stage:
         exact = one_of("solver", self.solver, SOLVERS) == "exact"
         if exact or self.epochs is None:
             object.__setattr__(self, "epochs", 1 if exact else 5)
-        if self.label_smoothing is None:
+        smoothing: Any = self.label_smoothing
+        if smoothing is None:
             object.__setattr__(self, "label_smoothing", 0.0 if exact else 0.1)
         if not exact:
             return

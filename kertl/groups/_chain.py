@@ -66,6 +66,12 @@ class Chain:
         """The groups without the head."""
         return self.groups[:-1] if self.has_head else self.groups
 
+    @property
+    def sees_depths(self) -> bool:
+        """Whether vectors of earlier depths pass later boundaries, for a head that sees several depths."""
+        ranks = ({len(self.graph.shapes[ref]) for ref in end.crossing} for end in self.ends[:-1])
+        return any(1 in found and len(found) > 1 for found in ranks)
+
     def first_trained(self, at: str | int) -> int:
         """The number of the first group that trains when the boundary is `at`; the number of groups if none does.
 

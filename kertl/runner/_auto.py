@@ -11,11 +11,14 @@ import keras
 import numpy as np
 
 from kertl.data import ImageData
+from kertl.groups import Chain, find_chain
 from kertl.probes import Baselines, baselines
 from kertl.recipe import Recipe, Stage
+from kertl.training import solvable_head
 
 _logger = logging.getLogger(__name__)
 
+PRESETS = ("auto", "quick", "good")
 _HEAD_STEPS = 800
 """Steps that train the head alone; on cached features they take seconds."""
 # Steps of fine-tuning by the number of training images, as in BiT's rule.
@@ -49,17 +52,21 @@ class AutoRecipe:
         return cls(recipe, tuple(values["reasons"]), values["by_depth"])
 
 
-def choose_recipe(model: keras.Model, data: ImageData, cache_dir: Path | None = None) -> AutoRecipe:
+def choose_recipe(
+    model: keras.Model, data: ImageData, cache_dir: Path | None = None, preset: str = "auto"
+) -> AutoRecipe:
     """Choose stages for a model and data; the reasons are logged.
 
-    The head alone comes first, on cached features, so that later stages start from a good one. Whether and from where
-    on the backbone is then trained follows from the number of images, the smallest class, and the accuracies that
-    `kertl.baselines` finds by depth; how long, from the number of images.
+    The head alone comes first, on cached features, so that later stages start from a good one; a head that is one Dense
+    layer without dropout is solved exactly. Whether and from where on the backbone is then trained follows from the
+    number of images, the smallest class, and the accuracies that `kertl.baselines` finds by depth, which are not asked
+    for if the head sees several depths itself; how long, from the number of images.
 
     Args:
         model: The model to train.
         data: The images.
         cache_dir: Where the features of the baselines are cached.
+        preset: "auto" or "good"; or "quick", which trains the head alone.
 
     Reference:
         Kolesnikov et al., "Big Transfer (BiT): General Visual Representation Learning", 2020, section 3.3, for steps
@@ -67,7 +74,9 @@ def choose_recipe(model: keras.Model, data: ImageData, cache_dir: Path | None = 
         Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", 2022, for the
         head first. https://arxiv.org/abs/2202.10054
     """
-    found, why_not = _found(model, data, cache_dir)
+    chain = find_chain(model)
+    solved = solvable_head(chain, "deep") is not None and not _has_dropout(chain)
+    found, why_not = _found(model, data, cache_dir, chain) if preset != "quick" else (None, "")
     smallest = _smallest_class(data)
     recipe, reasons = decide(
         images=data.train.num_examples,
@@ -76,6 +85,8 @@ def choose_recipe(model: keras.Model, data: ImageData, cache_dir: Path | None = 
         by_depth=found.by_depth() if found else {},
         standard_error=found.standard_error if found else 0.0,
         seed=data.train.seed,
+        solved=solved,
+        head_alone=preset == "quick",
     )
     reasons = [why_not, *reasons] if why_not else reasons
     for line in reasons:
@@ -91,6 +102,8 @@ def decide(
     by_depth: dict[str, float],
     standard_error: float,
     seed: int,
+    solved: bool = False,
+    head_alone: bool = False,
 ) -> tuple[Recipe, list[str]]:
     """The rule itself.
 
@@ -101,27 +114,35 @@ def decide(
         by_depth: Validation accuracy by the `at` of the stage that begins there, as `Baselines.by_depth` gives it.
         standard_error: Standard error of the best of these accuracies.
         seed: Seed of the recipe.
+        solved: Whether the head can be solved exactly.
+        head_alone: Whether nothing but the head is to be trained.
 
     Returns:
         The recipe, and the reasons, one sentence each.
     """
     per_epoch = math.ceil(images / batch_size)
     head_epochs = _epochs(_HEAD_STEPS, per_epoch, most=40)
-    stages = [Stage("deep", epochs=head_epochs, learning_rate=3e-3, augment="none")]
-    reasons = [f"the head alone first, {head_epochs} epochs, so that later stages start from a good one."]
+    if solved:
+        stages = [Stage("deep", solver="exact")]
+        reasons = ["the head alone first, solved exactly; if no later stage is better, once more on all images."]
+    else:
+        stages = [Stage("deep", epochs=head_epochs, learning_rate=3e-3, augment="none")]
+        reasons = [f"the head alone first, {head_epochs} epochs, so that later stages start from a good one."]
+    if head_alone:
+        return Recipe(stages=stages, seed=seed, refit=solved), reasons
     end = by_depth.get("deep")
     if smallest_class is not None and smallest_class < _FEW_PER_CLASS:
         reasons.append(
             f"nothing else is trained: the smallest class has {smallest_class} images to train on, fewer than "
             f"{_FEW_PER_CLASS}."
         )
-        return Recipe(stages=stages, seed=seed), reasons
+        return Recipe(stages=stages, seed=seed, refit=solved), reasons
     if end is not None and 1 - end <= standard_error:
         reasons.append(
             f"nothing else is trained: frozen features reach {end:.4f} on the validation set, which leaves less than "
             f"its standard error of {standard_error:.4f} to gain."
         )
-        return Recipe(stages=stages, seed=seed), reasons
+        return Recipe(stages=stages, seed=seed, refit=solved), reasons
     at, why = _boundary(by_depth, standard_error)
     reasons.append(why)
     steps = next(steps for limit, steps in _STEPS if images < limit)
@@ -135,7 +156,7 @@ def decide(
     if at != "mid" and images >= _EVERYTHING_FROM:
         stages.append(Stage("full", epochs=epochs, learning_rate=3e-5, augment="light", mixup=mixup))
         reasons.append(f"finally everything: {images} images are enough, since at least {_EVERYTHING_FROM} are needed.")
-    return Recipe(stages=stages, seed=seed), reasons
+    return Recipe(stages=stages, seed=seed, refit=solved), reasons
 
 
 def _boundary(by_depth: dict[str, float], standard_error: float) -> tuple[str, str]:
@@ -160,14 +181,21 @@ def _epochs(steps: int, per_epoch: int, *, most: int) -> int:
     return min(max(round(steps / per_epoch), 3), most)
 
 
-def _found(model: keras.Model, data: ImageData, cache_dir: Path | None) -> tuple[Baselines | None, str]:
+def _found(model: keras.Model, data: ImageData, cache_dir: Path | None, chain: Chain) -> tuple[Baselines | None, str]:
     """The baselines, or why there are none."""
+    if chain.sees_depths:
+        return None, "depths are not compared, because the head sees several of them."
     if data.task not in ("single_label", "binary"):
         return None, f"depths are not compared, because images do not have one class each (task {data.task!r})."
     if data.validation is None:
         return None, "depths are not compared, because there is no validation set to compare them on."
     # The test set has no influence on the choice.
     return baselines(model, dataclasses.replace(data, test=None), cache_dir=cache_dir), ""
+
+
+def _has_dropout(chain: Chain) -> bool:
+    head = chain.layers(len(chain.backbone_groups), len(chain.groups))
+    return any(isinstance(layer, keras.layers.Dropout) and layer.rate for layer in head)
 
 
 def _smallest_class(data: ImageData) -> int | None:

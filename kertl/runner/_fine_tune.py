@@ -32,7 +32,7 @@ from kertl.model import (
 )
 from kertl.recipe import NAMED, PRECISIONS, Recipe, Stage, recipe_of
 from kertl.results import plain
-from kertl.runner._auto import AutoRecipe, choose_recipe
+from kertl.runner._auto import PRESETS, AutoRecipe, choose_recipe
 from kertl.runner._best_stage import BestStage
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import RunDirectory
@@ -73,9 +73,9 @@ def fine_tune(
             the validation set.
         data: The images; `kertl.data` makes them. Without a validation set the training loss chooses the weights.
         recipe: "deep", "mid", "full", "gradual" (deep, mid, full), "unfreezing" (what `kertl.gradual_unfreezing` makes
-            of the model), a `kertl.Recipe`, one `kertl.Stage`, or "auto": stages chosen from the number of images, the
-            classes, and what `kertl.baselines` finds by depth. The reasons are shown, and written to choices.json
-            before anything is trained.
+            of the model), a `kertl.Recipe`, one `kertl.Stage`, or "auto", the same as "good": stages chosen from the
+            head, the number of images, the classes, and what `kertl.baselines` finds by depth; "quick" is the first of
+            them, the head alone. The reasons are shown, and written to choices.json before anything is trained.
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,
             history.csv, metrics.json, model.keras, SHA256SUMS, checkpoints/, features/ and tensorboard/. A run that was
             interrupted there resumes from its last checkpoint, and ends with the weights, bit for bit, that it would
@@ -119,9 +119,9 @@ def fine_tune(
         https://arxiv.org/abs/1801.06146
     """
     if isinstance(recipe, str):
-        one_of("recipe", recipe, ("auto", "unfreezing", *NAMED))
-    wanted = None
-    if recipe != "auto":
+        one_of("recipe", recipe, (*PRESETS, "unfreezing", *NAMED))
+    wanted, preset = None, recipe if recipe in PRESETS else None
+    if preset is None:
         wanted = gradual_unfreezing(model) if recipe == "unfreezing" else recipe_of(recipe)
     _check(model, data, wanted)
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
@@ -129,7 +129,7 @@ def fine_tune(
     note_data(model, data)
     directory = RunDirectory(run_dir, cache_dir)
     with told(verbose), directory.in_use():
-        recipe = wanted or _chosen_recipe(model, data, directory)
+        recipe = wanted or _chosen_recipe(model, data, directory, str(preset))
         recipe = recipe if precision is None else dataclasses.replace(recipe, precision=precision)
         check_callbacks(callbacks)
         if directory.finished:
@@ -233,12 +233,12 @@ def _report(findings: Findings) -> None:
         raise ValueError(f"`recipe`, `model`, `data` and `callbacks` must go together. Received:\n{listed}")
 
 
-def _chosen_recipe(model: keras.Model, data: ImageData, directory: RunDirectory) -> Recipe:
-    """The recipe for "auto": the one that the run in the directory has, or a new choice."""
+def _chosen_recipe(model: keras.Model, data: ImageData, directory: RunDirectory, preset: str) -> Recipe:
+    """The recipe for a preset: the one that the run in the directory has, or a new choice."""
     choices = directory.read_choices()
     if "recipe" in choices:
         return AutoRecipe.from_values(choices["recipe"]).recipe
-    chosen = choose_recipe(model, data, directory.features)
+    chosen = choose_recipe(model, data, directory.features, preset)
     directory.write_choices({"recipe": chosen.to_values()})
     return chosen.recipe
 
