@@ -17,7 +17,9 @@ __all__ = [
     "NAMED",
     "OPTIMIZERS",
     "PRECISIONS",
+    "PRESETS",
     "SCHEDULES",
+    "SOLVERS",
     "Recipe",
     "Stage",
     "named_recipe",
@@ -36,6 +38,8 @@ SCHEDULES = (
 )
 LOSSES = ("auto", "focal", "mse", "mae", "huber")
 OPTIMIZERS = ("adamw", "adam", "sgd", "sgd_nesterov", "rmsprop", "lion", "muon")
+PRESETS = ("auto", "quick", "good")
+"""Names of recipes that are chosen for a model and data."""
 SOLVERS = ("gradient", "exact")
 # Fields that have no meaning where no steps are taken.
 _OF_STEPS = (

@@ -10,6 +10,7 @@ from rich.console import Console
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields
 from kertl.cli._quiet import start_keras
+from kertl.recipe import PRESETS
 
 
 def train(
@@ -20,7 +21,7 @@ def train(
     weights: options.Weights = "imagenet",
     preprocessing: options.Preprocessing = None,
     recipe: Annotated[
-        str, typer.Option(help="auto, deep, mid, full, gradual, unfreezing, or a recipe.json.")
+        str, typer.Option(help="auto, quick, good, deep, mid, full, gradual, unfreezing, or a recipe.json.")
     ] = "gradual",
     image_size: options.ImageSize = None,
     resize: options.Resize = "stretch",
@@ -30,7 +31,9 @@ def train(
     augment: options.Augment = None,
     stage: options.StageFields = None,
     head: options.HeadFields = None,
-    dropout: Annotated[float, typer.Option(help="Share of units dropped in the head.")] = 0.3,
+    dropout: Annotated[
+        float | None, typer.Option(help="Share of units dropped in the head; 0.3 unless the head sees all depths.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
     validation: options.Validation = 0.15,
@@ -53,7 +56,7 @@ def train(
     changes = {name: value for name, value in chosen_here.items() if value is not None}
     changes.update(read_fields("stage", stage, kertl.Stage))
     chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, precision, seed)
-    plan = kertl.Head(**{"dropout": dropout, **read_fields("head", head, kertl.Head)})
+    plan = _head(recipe, dropout, read_fields("head", head, kertl.Head))
     loaded = options.read_backbone(backbone, weights, image_size, seed, channels=channels, preprocessing=preprocessing)
     images = options.read_data(
         data,
@@ -80,7 +83,7 @@ def train(
     )
     if chosen is None:
         chosen = dataclasses.replace(kertl.gradual_unfreezing(model, **changes), precision=precision, seed=seed)
-    run = kertl.fine_tune(model, images, recipe=chosen, run_dir=out, precision=precision if recipe == "auto" else None)
+    run = kertl.fine_tune(model, images, recipe=chosen, run_dir=out, precision=precision if recipe in PRESETS else None)
     if run.metrics:
         from kertl.cli._tables import show_metrics
 
@@ -88,14 +91,25 @@ def train(
     typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
 
 
+def _head(recipe: str, dropout: float | None, fields: dict[str, Any]) -> Any:
+    """The requested head; with a preset it sees all depths unless something asked for does not go with that."""
+    import kertl
+
+    if dropout is not None:
+        fields = {"dropout": dropout, **fields}
+    if recipe in PRESETS and not fields.keys() & {"depths", "pooling", "hidden_units", "dropout"}:
+        fields = {"depths": "auto", **fields}
+    return kertl.Head(**fields)
+
+
 def _recipe(name: str, given: dict[str, Any], precision: str, seed: int) -> Any:
-    """The recipe of that name or file, with the requested changes; "auto" unchanged."""
-    if name != "auto":
+    """The recipe of that name or file, with the requested changes; a preset unchanged."""
+    if name not in PRESETS:
         found = options.read_recipe(name, given)
         return found if name.endswith(".json") else dataclasses.replace(found, precision=precision, seed=seed)
     if given:
         raise ValueError(
-            f"`--recipe auto` chooses {' and '.join(given)} itself. Received: "
+            f"`--recipe {name}` chooses {' and '.join(given)} itself. Received: "
             f"{', '.join(f'--{field} {value}' for field, value in given.items())}. Leave it out, or name a recipe."
         )
-    return "auto"
+    return name

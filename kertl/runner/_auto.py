@@ -18,7 +18,6 @@ from kertl.training import solvable_head
 
 _logger = logging.getLogger(__name__)
 
-PRESETS = ("auto", "quick", "good")
 _HEAD_STEPS = 800
 """Steps that train the head alone; on cached features they take seconds."""
 # Steps of fine-tuning by the number of training images, as in BiT's rule.

@@ -30,9 +30,9 @@ from kertl.model import (
     refuse_other_pictures,
     set_model_info,
 )
-from kertl.recipe import NAMED, PRECISIONS, Recipe, Stage, recipe_of
+from kertl.recipe import NAMED, PRECISIONS, PRESETS, Recipe, Stage, recipe_of
 from kertl.results import plain
-from kertl.runner._auto import PRESETS, AutoRecipe, choose_recipe
+from kertl.runner._auto import AutoRecipe, choose_recipe
 from kertl.runner._best_stage import BestStage
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import RunDirectory
