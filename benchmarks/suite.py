@@ -1,9 +1,9 @@
 """Which recipe is best, on which data, and what does it cost?
 
 Data sets (`suite_data.py`) at 10 and 50 images a class and with all, three splits each, and two networks
-(`suite_backbones.py`) against the recipes, the classical baselines and the presets. Seconds are those of a whole run from
-image files, extraction included, on two cores. The test set is read once, by the run that is recorded; nothing is chosen
-by it. Each training is recorded as it ends, and not repeated later.
+(`suite_backbones.py`) against the recipes, the classical baselines and the presets. Seconds are those of a whole run
+from image files, extraction included, on two cores. The test set is read once, by the run that is recorded; nothing is
+chosen by it. Each training is recorded as it ends, and not repeated later.
 
     python benchmarks/suite.py run FOLDER [--data cells ...] [--sizes 10 50 all] [--arms auto ...] [--splits 0 1 2]
     python benchmarks/suite.py table FOLDER
@@ -142,8 +142,8 @@ def table(arguments):
         print(f"| {arm} | {statistics.mean(ranks[arm]):.2f} |")
     for preset, found in gains.items():
         print(
-            f"\n{preset} against the best of {', '.join(NAMED)} in each cell: {statistics.mean(found):+.4f} on average, "
-            f"{min(found):+.4f} at worst, {len(found)} cells."
+            f"\n{preset} against the best of {', '.join(NAMED)} in each cell: {statistics.mean(found):+.4f} on "
+            f"average, {min(found):+.4f} at worst, {len(found)} cells."
         )
 
 
