@@ -10,6 +10,7 @@ prints what EfficientNet-Lite1 sees in a photo of the Summer Palace in Beijing, 
 """
 
 import collections
+import itertools
 import os
 import pickle
 
@@ -122,7 +123,8 @@ def _set_weights(model, state):
     for layer in model.layers:
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
         axes = {4: (2, 3, 0, 1) if depthwise else (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
-        layer.set_weights([tensor.transpose(axes[tensor.ndim]) for _, tensor in zip(layer.weights, tensors)])  # noqa: B905
+        own = itertools.islice(tensors, len(layer.weights))
+        layer.set_weights([tensor.transpose(axes[tensor.ndim]) for tensor in own])
 
 
 def _place(storage, offset, shape, strides, *_):

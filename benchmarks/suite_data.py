@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -169,21 +170,25 @@ def _write(found: Found, folder):
 
 
 def _fetched(wanted):
-    """The package's file, fetched by apt-get if it is not there, and checked."""
+    """The package's file, fetched by apt-get if it is not in the cache."""
     cache = _cache()
     cache.mkdir(parents=True, exist_ok=True)
-    done = None
-    for _ in range(2):
-        for path in cache.glob(f"{wanted.package}_*.deb"):
-            if _sha256(path) == wanted.sha256:
-                return path
-        if done is None:
-            command = ["apt-get", "download", wanted.package]
-            done = subprocess.run(command, cwd=cache, capture_output=True, text=True, check=False)
-    raise RuntimeError(
-        f"apt-get has not fetched the {wanted.package} that has the SHA-256 {wanted.sha256}: "
-        f"{done.stderr.strip() or 'it is another version'}. Put that file into {str(cache)!r}."
-    )
+    path = _found(wanted, cache)
+    if path is None:
+        command = ["apt-get", "download", wanted.package]
+        done = subprocess.run(command, cwd=cache, capture_output=True, text=True, check=False)
+        path = _found(wanted, cache)
+        if path is None:
+            raise RuntimeError(
+                f"apt-get cannot fetch the file of {wanted.package} that has the SHA-256 {wanted.sha256}: "
+                f"{done.stderr.strip() if done.returncode else 'it has another version'}. Put that file into {str(cache)!r}."
+            )
+    return path
+
+
+def _found(wanted, cache):
+    paths = cache.glob(f"{wanted.package}_*.deb")
+    return next((path for path in paths if _sha256(path) == wanted.sha256), None)
 
 
 def _drawn(labels, count, random):
@@ -203,20 +208,20 @@ def _clip_art(package) -> Found:
 
 
 def _on_white(path):
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # only the header is read before this is checked
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > limit:
-                return None
-            drawing = image.convert("RGBA")
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        return None
+    with image:
+        drawing = image.convert("RGBA")
     drawing.thumbnail((_LONGER_SIDE, _LONGER_SIDE))
     return Image.alpha_composite(Image.new("RGBA", drawing.size, "white"), drawing).convert("RGB")
 
 
 def _scripts(package) -> Found:
-    """The first 60 letters of each script in four faces; the group is the letter."""
+    """The first 60 letters of each script in four faces; the group is the letter. Three are wider than the picture."""
     for script, (first, last) in _BLOCKS.items():
         fonts = {face: _font(package, script, face) for face in _FACES}
         letters = [
