@@ -179,9 +179,10 @@ def _fetched(wanted):
         done = subprocess.run(command, cwd=cache, capture_output=True, text=True, check=False)
         path = _found(wanted, cache)
         if path is None:
+            reason = done.stderr.strip() if done.returncode else "it has another version"
             raise RuntimeError(
-                f"apt-get cannot fetch the file of {wanted.package} that has the SHA-256 {wanted.sha256}: "
-                f"{done.stderr.strip() if done.returncode else 'it has another version'}. Put that file into {str(cache)!r}."
+                f"apt-get cannot fetch the file of {wanted.package} that has the SHA-256 {wanted.sha256}: {reason}. "
+                f"Put that file into {str(cache)!r}."
             )
     return path
 
