@@ -64,7 +64,7 @@ _BLOCKS = {
 }
 _FACES = ("Sans-Regular", "Sans-Bold", "Serif-Regular", "Serif-Bold")
 _LETTERS = 60  # of a script at most: Ethiopic alone has 326
-_SIDE, _FONT_SIZE = 96, 48
+_SIDE, _FONT_SIZE, _WIDEST = 96, 72, 88
 
 _CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 _POOL = 4000
@@ -222,7 +222,7 @@ def _on_white(path):
 
 
 def _scripts(package) -> Found:
-    """The first 60 letters of each script in four faces; the group is the letter. Three are wider than the picture."""
+    """The first 60 letters of each script in four faces; the group is the letter."""
     for script, (first, last) in _BLOCKS.items():
         fonts = {face: _font(package, script, face) for face in _FACES}
         letters = [
@@ -231,11 +231,20 @@ def _scripts(package) -> Found:
         known = [letter for letter in letters if all(_has(font, letter) for font in fonts.values())]
         for letter in known[:_LETTERS]:
             for face, font in fonts.items():
-                image = Image.new("L", (_SIDE, _SIDE), "white")
-                left, top, right, bottom = font.getbbox(letter)
-                place = ((_SIDE - left - right) / 2, (_SIDE - top - bottom) / 2)
-                ImageDraw.Draw(image).text(place, letter, fill="black", font=font)
+                image = _drawn_letter(letter, font)
                 yield script, f"U+{ord(letter):04X}", f"U+{ord(letter):04X}_{face}", image
+
+
+def _drawn_letter(letter, font):
+    """Black on white in the middle; a wide or high one smaller, so that it fits."""
+    left, top, right, bottom = font.getbbox(letter)
+    if (longer := max(right - left, bottom - top)) > _WIDEST:
+        font = font.font_variant(size=int(_FONT_SIZE * _WIDEST / longer))
+        left, top, right, bottom = font.getbbox(letter)
+    image = Image.new("L", (_SIDE, _SIDE), "white")
+    place = ((_SIDE - left - right) / 2, (_SIDE - top - bottom) / 2)
+    ImageDraw.Draw(image).text(place, letter, fill="black", font=font)
+    return image
 
 
 def _font(package, script, face):
