@@ -9,7 +9,7 @@ import kertl
 from kertl.runner import _auto, _fine_tune
 from tests.messages import assert_names
 from tests.runner.test_resume import Kill, Killed
-from tests.runs import classifier, digest, squares
+from tests.runs import classifier, digest, squares, tiny
 
 GIVEN = {
     "images": 1600,
@@ -71,6 +71,31 @@ def test_without_baselines_the_usual_boundary_is_taken():
     assert_names(reasons, "usually")
 
 
+def test_a_head_that_can_be_solved_is_solved_first_and_once_more_in_the_end():
+    (head, later), reasons = stages(solved=True)
+    assert (head.solver, later.at, later.solver) == ("exact", "mid", "gradient")
+    assert_names(reasons, "exactly")
+    found, _ = stages(solved=True, head_alone=True)
+    assert [stage.solver for stage in found] == ["exact"]
+    assert _auto.decide(**GIVEN, solved=True)[0].refit
+    assert not _auto.decide(**GIVEN)[0].refit
+
+
+@pytest.mark.parametrize(
+    ("head", "solver"),
+    [({"depths": "auto", "dropout": None}, "exact"), ({"dropout": 0.0}, "exact"), ({}, "gradient")],
+)
+def test_the_preset_quick_is_the_head_alone_solved_where_it_can_be(head, solver):
+    chosen = _auto.choose_recipe(tiny(**head), squares(), preset="quick")
+    assert [(stage.at, stage.solver) for stage in chosen.recipe.stages] == [("deep", solver)]
+
+
+def test_depths_are_not_compared_where_the_head_sees_them():
+    chosen = _auto.choose_recipe(tiny(depths="auto", dropout=None), squares())
+    assert not chosen.by_depth
+    assert_names(" ".join(chosen.reasons), "several", "exactly")
+
+
 @pytest.mark.promise
 @pytest.mark.slow
 def test_a_run_keeps_to_the_recipe_that_was_chosen(tmp_path, monkeypatch):
@@ -107,7 +132,7 @@ def test_other_tasks_get_a_recipe_without_baselines(task):
         validation=0.2,
         test=0.2,
     )
-    chosen = _auto.choose_recipe(None, data)
+    chosen = _auto.choose_recipe(tiny(), data)
     assert [stage.at for stage in chosen.recipe.stages] in (["deep", "mid"], ["deep"])
     assert f"(task {task!r})" in chosen.reasons[0]
     assert not chosen.by_depth
