@@ -22,6 +22,7 @@ from kertl._checks import parse_json
 from kertl.errors import RunError
 
 __all__ = [
+    "SUMS",
     "read_arrays",
     "read_json",
     "read_text",
@@ -33,6 +34,8 @@ __all__ = [
     "write_text",
 ]
 
+SUMS = "SHA256SUMS"
+"""A run directory's file with the checksums of what a finished run gives, as `sha256sum --check` reads them."""
 _PARTIAL = ".partial-"
 _LARGEST_TEXT = 16 * 2**20
 """Bytes of the longest text that is read, unless more is to be expected; as JSON it may take 20 times as much."""

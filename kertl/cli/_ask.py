@@ -100,6 +100,8 @@ def predict(
     custom: foreign.Custom = None,
 ) -> None:
     """Predict what is in images: classes and their probabilities, or the values of targets."""
+    if as_json and as_csv:
+        raise ValueError("`--json` and `--csv` cannot both be given. Received: both. Leave out one of them.")
     start_keras()
     import kertl
     from kertl.cli._answers import print_csv, print_json, print_table

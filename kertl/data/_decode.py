@@ -80,7 +80,7 @@ def read_image(
     Raises:
         DataError: If the source cannot be read as an image; the message names the file, if there is one, and the
             reason.
-        ValueError: If `image_size`, `resize` or `channels` is not as described.
+        ValueError: If an argument is not as described.
 
     Example:
         >>> import kertl, tempfile
@@ -94,6 +94,10 @@ def read_image(
     _checks.pair("image_size", image_size)
     _checks.one_of("resize", resize, RESIZE)
     _checks.integer("channels", channels, at_least=1)
+    given: object = source
+    if not isinstance(given, str | Path | bytes | bytearray | Image.Image):
+        advice = "`kertl.predict` takes arrays."
+        raise _checks.complain("source", "the path of an image, its content, or a Pillow image", given, advice)
     try:
         if isinstance(source, Image.Image):
             _refuse_bombs(source)

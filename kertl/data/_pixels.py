@@ -198,4 +198,4 @@ class Levels:
 def _is_range(value: Any) -> bool:
     pair = isinstance(value, tuple | list) and len(value) == 2
     numbers = pair and all(isinstance(each, int | float) and not isinstance(each, bool) for each in value)
-    return bool(numbers and np.isfinite(value).all() and value[0] < value[1])
+    return bool(numbers and max(map(abs, value)) <= float(np.finfo(np.float32).max) and value[0] < value[1])

@@ -20,7 +20,7 @@ from kertl.errors import WeightsError
 from kertl.groups import functional_of
 from kertl.model._info import ModelInfo, model_info, set_model_info
 from kertl.model._outputs import graph_ends
-from kertl.run_files import replace_file
+from kertl.run_files import SUMS, read_text, replace_file, sha256_of
 from kertl.tasks import task_named
 
 MODEL_FILE = "model.keras"
@@ -70,7 +70,8 @@ def load(path: str | Path) -> keras.Model:
 
     Raises:
         WeightsError: If there is no such file or Keras cannot load it; Keras' safe mode stays on. If it would become
-            huge when it is read, a weight is NaN or infinite, or what is noted does not go with the model's outputs.
+            huge when it is read, a weight is NaN or infinite, or what is noted does not go with the model's outputs. If
+            a run directory has another checksum for it.
         ImportError: If the model holds layers of KerasHub or KerasCV, and that package is missing; the message names
             the command that installs it.
 
@@ -83,7 +84,10 @@ def load(path: str | Path) -> keras.Model:
         ...     kertl.model.model_info(kertl.load(Path(folder) / "m.keras")).class_names
         ('cat', 'dog')
     """
-    path = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
+    if Path(path).is_dir():
+        path = Path(path) / MODEL_FILE
+        _check_sum(path)
+    path = Path(path)
     model = load_model_file(path)
     refuse_nan(model)
     noted = _noted(path) if getattr(model, "made_by_kertl", False) else None
@@ -97,6 +101,23 @@ def load(path: str | Path) -> keras.Model:
         return model
     # Older files did not say what pictures the model takes; those of models that take features say null.
     return set_model_info(model, info, takes_pictures=noted.get("channels", "unknown") is not None)
+
+
+def _check_sum(path: Path) -> None:
+    """Check that the model of a run directory is the one that the run wrote, where the run says which.
+
+    Raises:
+        WeightsError: If it is not.
+    """
+    sums = path.with_name(SUMS)
+    if not (path.is_file() and sums.is_file()):
+        return
+    told = [line.split("  ")[0] for line in read_text(sums).splitlines() if line.endswith(f"  {path.name}")]
+    if told and told[0] != (found := sha256_of(path)):
+        raise WeightsError(
+            f"The model in {str(path)!r} must be the one that the run wrote. Received: a file with the SHA-256 "
+            f"{found}, which is not the one in {SUMS}. Restore it, or pass the file itself to load it all the same."
+        )
 
 
 def _noted(path: Path) -> Any:

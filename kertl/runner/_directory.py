@@ -21,7 +21,7 @@ from kertl.errors import RunError
 from kertl.groups import find_chain
 from kertl.model import MODEL_FILE, architecture, save
 from kertl.recipe import Recipe
-from kertl.run_files import read_arrays, read_json, read_text, replace_file, sha256_of, write_json, write_text
+from kertl.run_files import SUMS, read_arrays, read_json, read_text, replace_file, sha256_of, write_json, write_text
 from kertl.runner._checkpoint_files import CheckpointFiles
 from kertl.runner._lock import locked
 
@@ -29,8 +29,6 @@ _logger = logging.getLogger(__name__)
 
 RECIPE, DATA, BATCHES, ARCHITECTURE = "recipe.json", "data.csv", "data.json", "model.json"
 HISTORY, METRICS, CHOICES, START = "history.csv", "metrics.json", "choices.json", "start.npz"
-SUMS = "SHA256SUMS"
-"""Written last: the checksums of what a finished run gives, as `sha256sum --check` reads them."""
 _LARGEST_METRICS = 16 * 2**20
 _LONGEST_SHOWN = 2**20
 _RESULTS = (HISTORY, METRICS, MODEL_FILE)

@@ -9,6 +9,7 @@ import pytest
 import kertl
 from kertl.cli import run
 from tests.evaluation.pictures import by_padding, files
+from tests.messages import assert_names
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +100,11 @@ def test_messages_in_the_log_have_no_control_characters(capsys):
     assert "\x1b" not in said
     assert r"\x1b[31mred." in said
     assert "\nSo." in said, "a line break of the message itself stays"
+
+
+def test_one_form_of_output_can_be_asked_for(padded, capsys):
+    model, folder = padded
+    assert run(["predict", str(model), str(folder), "--json", "--csv"]) != 0
+    said = capsys.readouterr()
+    assert_names(said.err, "`--json`", "`--csv`")
+    assert not said.out

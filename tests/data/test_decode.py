@@ -39,6 +39,12 @@ def test_lossless_formats_give_the_pixels_that_were_saved(tmp_path, name):
     np.testing.assert_array_equal(kertl.data.read_image(tmp_path / name, (40, 60)), pixels)
 
 
+@pytest.mark.parametrize("source", [None, 3, np.zeros((4, 4, 3), "uint8")])
+def test_what_is_no_image_at_all_is_refused(source):
+    with pytest.raises(ValueError, match="`source` must be the path of an image"):
+        kertl.data.read_image(source, (4, 4))
+
+
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
 def test_jpeg_files_give_what_pillow_gives(tmp_path, options):
     path = photo(tmp_path / "a.jpg", **options)

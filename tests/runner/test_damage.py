@@ -197,3 +197,14 @@ def test_the_model_of_a_damaged_run_is_not_loaded(tmp_path, whole):
         with pytest.raises(WeightsError) as caught:
             kertl.load(copy)
         assert_names(caught.value, repr(str(copy / "model.keras")))
+
+
+def test_the_model_of_a_run_is_loaded_only_if_it_is_the_one_that_was_written(whole, tmp_path):
+    copied = shutil.copytree(whole.run_dir, tmp_path / "run")
+    kertl.load(copied)
+    other = kertl.load(copied)
+    other.set_weights([weight + 1 for weight in other.get_weights()])
+    kertl.save(other, copied / "model.keras")
+    with pytest.raises(WeightsError, match="SHA256SUMS"):
+        kertl.load(copied)
+    assert kertl.load(copied / "model.keras").name == other.name
