@@ -21,8 +21,15 @@ def train(
     weights: options.Weights = "imagenet",
     preprocessing: options.Preprocessing = None,
     recipe: Annotated[
-        str, typer.Option(help="auto, quick, good, deep, mid, full, gradual, unfreezing, or a recipe.json.")
-    ] = "gradual",
+        str | None,
+        typer.Option(
+            help="auto, quick, good, deep, mid, full, gradual, unfreezing, or a recipe.json; gradual by default, and "
+            "auto with --minutes."
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="A time for the run to keep to, with a recipe that is chosen.")
+    ] = None,
     image_size: options.ImageSize = None,
     resize: options.Resize = "stretch",
     channels: options.Channels = None,
@@ -52,6 +59,7 @@ def train(
     import kertl
 
     console = Console()
+    recipe = recipe or ("gradual" if minutes is None else "auto")
     chosen_here: dict[str, Any] = {"epochs": epochs, "augment": options.read_augment(augment)}
     changes = {name: value for name, value in chosen_here.items() if value is not None}
     changes.update(read_fields("stage", stage, kertl.Stage))
@@ -83,7 +91,8 @@ def train(
     )
     if chosen is None:
         chosen = dataclasses.replace(kertl.gradual_unfreezing(model, **changes), precision=precision, seed=seed)
-    run = kertl.fine_tune(model, images, recipe=chosen, run_dir=out, precision=precision if recipe in PRESETS else None)
+    own = precision if recipe in PRESETS else None
+    run = kertl.fine_tune(model, images, recipe=chosen, minutes=minutes, run_dir=out, precision=own)
     if run.metrics:
         from kertl.cli._tables import show_metrics
 

@@ -14,6 +14,7 @@ from kertl.data import ImageData
 from kertl.groups import Chain, find_chain
 from kertl.probes import Baselines, baselines
 from kertl.recipe import Recipe, Stage
+from kertl.runner._budget import costs, within
 from kertl.training import solvable_head
 
 _logger = logging.getLogger(__name__)
@@ -52,7 +53,11 @@ class AutoRecipe:
 
 
 def choose_recipe(
-    model: keras.Model, data: ImageData, cache_dir: Path | None = None, preset: str = "auto"
+    model: keras.Model,
+    data: ImageData,
+    cache_dir: Path | None = None,
+    preset: str = "auto",
+    minutes: float | None = None,
 ) -> AutoRecipe:
     """Choose stages for a model and data; the reasons are logged.
 
@@ -66,6 +71,7 @@ def choose_recipe(
         data: The images.
         cache_dir: Where the features of the baselines are cached.
         preset: "auto" or "good"; or "quick", which trains the head alone.
+        minutes: The time that the run may take, by a short measurement; > 0. None sets no limit.
 
     Reference:
         Kolesnikov et al., "Big Transfer (BiT): General Visual Representation Learning", 2020, section 3.3, for steps
@@ -88,6 +94,9 @@ def choose_recipe(
         head_alone=preset == "quick",
     )
     reasons = [why_not, *reasons] if why_not else reasons
+    if minutes is not None:
+        recipe, sums = within(recipe, minutes, [costs(chain, data, stage) for stage in recipe.stages])
+        reasons = [*reasons, f"for {minutes:g} minutes:", *sums]
     for line in reasons:
         _logger.info("Recipe: %s", line)
     return AutoRecipe(recipe, tuple(reasons), found.by_depth() if found else {})

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import number, one_of
+from kertl._checks import complain, number, one_of
 from kertl._terminal import told
 from kertl._transformations import refuse_colours
 from kertl.backbones import refuse_nan
@@ -51,7 +51,8 @@ def fine_tune(
     model: keras.Model,
     data: ImageData,
     *,
-    recipe: str | Recipe | Stage = "gradual",
+    recipe: str | Recipe | Stage | None = None,
+    minutes: float | None = None,
     run_dir: str | Path | None = None,
     cache_dir: str | Path | None = None,
     precision: str | None = None,
@@ -72,10 +73,13 @@ def fine_tune(
             are noted in it, and for "binary" and "multi_label" the thresholds that `kertl.tune_thresholds` chooses on
             the validation set.
         data: The images; `kertl.data` makes them. Without a validation set the training loss chooses the weights.
-        recipe: "deep", "mid", "full", "gradual" (deep, mid, full), "unfreezing" (what `kertl.gradual_unfreezing` makes
-            of the model), a `kertl.Recipe`, one `kertl.Stage`, or "auto", the same as "good": stages chosen from the
-            head, the number of images, the classes, and what `kertl.baselines` finds by depth; "quick" is the first of
-            them, the head alone. The reasons are shown, and written to choices.json before anything is trained.
+        recipe: "deep", "mid", "full", "gradual" (deep, mid, full; the default), "unfreezing" (what
+            `kertl.gradual_unfreezing` makes of the model), a `kertl.Recipe`, one `kertl.Stage`, or "auto", the same as
+            "good": stages chosen from the head, the number of images, the classes, and what `kertl.baselines` finds by
+            depth; "quick" is the first of them, the head alone. The reasons are shown, and written to choices.json
+            before anything is trained.
+        minutes: A time for the run to keep to, > 0, with a recipe that is chosen; "auto" by default then. What each
+            stage takes is estimated from a few forward passes, and the plan with its sums is part of the reasons.
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,
             history.csv, metrics.json, model.keras, SHA256SUMS, checkpoints/, features/ and tensorboard/. A run that was
             interrupted there resumes from its last checkpoint, and ends with the weights, bit for bit, that it would
@@ -118,9 +122,15 @@ def fine_tune(
         Howard & Ruder, "Universal Language Model Fine-tuning", 2018, section 3.2, for unfreezing in stages.
         https://arxiv.org/abs/1801.06146
     """
+    if recipe is None:
+        recipe = "gradual" if minutes is None else "auto"
     if isinstance(recipe, str):
         one_of("recipe", recipe, (*PRESETS, "unfreezing", *NAMED))
     wanted, preset = None, recipe if recipe in PRESETS else None
+    if minutes is not None:
+        number("minutes", minutes, above=0)
+        if preset is None:
+            raise complain("minutes", f"left out unless the recipe is one of {', '.join(PRESETS)}", minutes)
     if preset is None:
         wanted = gradual_unfreezing(model) if recipe == "unfreezing" else recipe_of(recipe)
     _check(model, data, wanted)
@@ -129,7 +139,7 @@ def fine_tune(
     note_data(model, data)
     directory = RunDirectory(run_dir, cache_dir)
     with told(verbose), directory.in_use():
-        recipe = wanted or _chosen_recipe(model, data, directory, str(preset))
+        recipe = wanted or _chosen_recipe(model, data, directory, str(preset), minutes)
         recipe = recipe if precision is None else dataclasses.replace(recipe, precision=precision)
         check_callbacks(callbacks)
         if directory.finished:
@@ -233,12 +243,14 @@ def _report(findings: Findings) -> None:
         raise ValueError(f"`recipe`, `model`, `data` and `callbacks` must go together. Received:\n{listed}")
 
 
-def _chosen_recipe(model: keras.Model, data: ImageData, directory: RunDirectory, preset: str) -> Recipe:
+def _chosen_recipe(
+    model: keras.Model, data: ImageData, directory: RunDirectory, preset: str, minutes: float | None
+) -> Recipe:
     """The recipe for a preset: the one that the run in the directory has, or a new choice."""
     choices = directory.read_choices()
     if "recipe" in choices:
         return AutoRecipe.from_values(choices["recipe"]).recipe
-    chosen = choose_recipe(model, data, directory.features, preset)
+    chosen = choose_recipe(model, data, directory.features, preset, minutes)
     directory.write_choices({"recipe": chosen.to_values()})
     return chosen.recipe
 
