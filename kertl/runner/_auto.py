@@ -29,6 +29,8 @@ _FEW_PER_CLASS = 10
 """Images of the smallest class below which only the head is trained."""
 _EVERYTHING_FROM = 5_000
 """Training images from which on everything is trained in the end, if the late features are not the best."""
+_MORE_THAN_SOLVED_FROM = 5_000
+"""Training images from which on a backbone is fine-tuned after a head that was solved on several depths."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +93,7 @@ def choose_recipe(
         standard_error=found.standard_error if found else 0.0,
         seed=data.train.seed,
         solved=solved,
+        sees_depths=chain.sees_depths,
         head_alone=preset == "quick",
     )
     reasons = [why_not, *reasons] if why_not else reasons
@@ -111,6 +114,7 @@ def decide(
     standard_error: float,
     seed: int,
     solved: bool = False,
+    sees_depths: bool = False,
     head_alone: bool = False,
 ) -> tuple[Recipe, list[str]]:
     """The rule itself.
@@ -123,6 +127,7 @@ def decide(
         standard_error: Standard error of the best of these accuracies.
         seed: Seed of the recipe.
         solved: Whether the head can be solved exactly.
+        sees_depths: Whether it sees several depths.
         head_alone: Whether nothing but the head is to be trained.
 
     Returns:
@@ -151,18 +156,27 @@ def decide(
             f"its standard error of {standard_error:.4f} to gain."
         )
         return Recipe(stages=stages, seed=seed, refit=solved), reasons
+    if solved and sees_depths and images < _MORE_THAN_SOLVED_FROM:
+        reasons.append(
+            f"nothing else is trained: of {images} images, fewer than {_MORE_THAN_SOLVED_FROM}, a head that is "
+            f"solved on all depths has usually learnt what there is; a recipe with a stage at 'mid' fine-tunes too."
+        )
+        return Recipe(stages=stages, seed=seed, refit=solved), reasons
     at, why = _boundary(by_depth, standard_error)
     reasons.append(why)
     steps = next(steps for limit, steps in _STEPS if images < limit)
     epochs = _epochs(steps, per_epoch, most=30)
     mixup = 0.1 if images >= _MIXED_FROM else 0.0
-    stages.append(Stage(at, epochs=epochs, learning_rate=3e-5, augment="light", views=4, mixup=mixup))
+    later: dict[str, Any] = {"epochs": epochs, "learning_rate": 3e-5, "augment": "light", "mixup": mixup}
+    if solved:
+        later["label_smoothing"] = 0.0  # as in the stage before, so that they are compared by one loss
+    stages.append(Stage(at, views=4, **later))
     reasons.append(f"{epochs} epochs of it: about {steps} steps for {images} images, as in BiT's rule.")
     reasons.append(
         f"MixUp {'0.1' if mixup else 'off'}: BiT's rule uses it from {_MIXED_FROM} images on, and there are {images}."
     )
     if at != "mid" and images >= _EVERYTHING_FROM:
-        stages.append(Stage("full", epochs=epochs, learning_rate=3e-5, augment="light", mixup=mixup))
+        stages.append(Stage("full", **later))
         reasons.append(f"finally everything: {images} images are enough, since at least {_EVERYTHING_FROM} are needed.")
     return Recipe(stages=stages, seed=seed, refit=solved), reasons
 

@@ -72,9 +72,14 @@ def test_without_baselines_the_usual_boundary_is_taken():
 
 
 def test_a_head_that_can_be_solved_is_solved_first_and_once_more_in_the_end():
-    (head, later), reasons = stages(solved=True)
-    assert (head.solver, later.at, later.solver) == ("exact", "mid", "gradient")
+    (head, later, _), reasons = stages(solved=True, images=5_000, by_depth={**GIVEN["by_depth"], "block_6": 0.9})
+    assert (head.solver, later.at, later.solver) == ("exact", "block_6", "gradient")
     assert_names(reasons, "exactly")
+    assert [stage.label_smoothing for stage in (head, later)] == [0, 0]
+    assert len(stages(solved=True, images=4_999)[0]) == 2
+    (alone,), reasons = stages(solved=True, sees_depths=True, images=4_999)
+    assert alone.solver == "exact"
+    assert_names(reasons, "4999 images", "5000")
     found, _ = stages(solved=True, head_alone=True)
     assert [stage.solver for stage in found] == ["exact"]
     assert _auto.decide(**GIVEN, solved=True)[0].refit

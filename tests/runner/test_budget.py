@@ -51,6 +51,7 @@ def test_every_stage_has_a_cost(stage):
 
 def test_a_run_plans_before_it_acts_and_keeps_to_the_plan(tmp_path, monkeypatch):
     monkeypatch.setattr(_auto, "_FEW_PER_CLASS", 1)
+    monkeypatch.setattr(_auto, "_MORE_THAN_SOLVED_FROM", 1)
     start = time.monotonic()
     run = kertl.fine_tune(tiny(depths="auto", dropout=None), squares(), minutes=0.3, run_dir=tmp_path, verbose=0)
     assert time.monotonic() - start < 0.3 * 60 * 1.15
