@@ -118,7 +118,7 @@ def run_on_folder(
     loaded = load_backbone(backbone, weights=weights)
     data = from_directory(folder, image_size=loaded.input_shape[1:3], seed=seed, cache="memory")
     console.print(data.summary(), markup=False, highlight=False)
-    auto = _auto(loaded, data, out, seed)
+    auto = _auto(load_backbone(backbone, weights=weights), data, out, seed)  # its own, since it may be trained
     deep, mid = _stages(loaded, data, out, seed, ["deep", "mid"])
     scores = {
         "majority class": mid.metrics["test"]["majority"],
