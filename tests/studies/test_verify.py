@@ -11,7 +11,7 @@ from tests.families import lively
 from tests.runs import classifier, squares
 
 BACKBONES = {
-    "MobileNetV2": lambda: kertl.load_backbone("MobileNetV2", weights=None, input_shape=(64, 64, 3)),
+    "MobileNet": lambda: kertl.load_backbone("MobileNet", weights=None, input_shape=(64, 64, 3)),
     "hub ResNet34": lambda: QUICK["hub ResNet34"].load(),
     "trained": lambda: QUICK["trained"].load(),
 }

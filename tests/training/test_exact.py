@@ -107,6 +107,8 @@ def test_a_head_that_is_not_of_the_best_stage_is_not_solved_again(data):
     assert (best.refit is None) == (best.best_stage == 1)
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_versions_class_weights_and_smoothing_count(data):
     plain = kertl.fine_tune(wide(), data, recipe=recipe(EXACT), verbose=0)
     varied = {
