@@ -1,6 +1,6 @@
 """The head: what turns feature maps into predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,13 +96,16 @@ class Head:
             _known_initializer(self.initializer)
 
     def _check_depths(self) -> None:
-        if not isinstance(self.depths, str):
-            object.__setattr__(self, "depths", tuple(self.depths))
-        if isinstance(self.depths, str):
-            one_of("depths", self.depths, ("last", "auto"))
-        given = self.statistics
-        if isinstance(given, str) or not given or not set(given) <= set(STATISTICS) or len(set(given)) < len(given):
-            raise complain("statistics", f"a list of some of {', '.join(map(repr, STATISTICS))}", given)
+        if self.depths not in ("last", "auto"):
+            accepted = "'last', 'auto', or a list of different names of layer groups"
+            object.__setattr__(self, "depths", _different_names("depths", self.depths, accepted))
+        accepted = f"a list of some of {', '.join(map(repr, STATISTICS))}"
+        given = _different_names("statistics", self.statistics, accepted)
+        if not set(given) <= set(STATISTICS):
+            raise complain("statistics", accepted, self.statistics)
+        if self.depths == "last" and given != STATISTICS:
+            advice = "Pass `depths=` too, or `pooling=`, which says how the last depth is pooled."
+            raise complain("statistics", "left out with depths='last'", self.statistics, advice)
         object.__setattr__(self, "statistics", tuple(given))
         if self.depths != "last" and self.pooling != "avg":
             advice = "Pass `statistics=`, which says how each depth is pooled."
@@ -124,16 +127,19 @@ class Head:
         chain = find_chain(backbone)
         refs = depths_of(chain, self.depths, _MOST_NUMBERS // len(self.statistics))
         inputs, tensors = with_tensors(chain, list(refs.values()))
+        taken = {step.operation.name for step in chain.graph.steps}
         vectors = [
-            _statistic(statistic, tensor, f"{statistic}_of_{name}")
+            _statistic(statistic, tensor, _free(f"{statistic}_of_{name}", taken))
             for name, tensor in zip(refs, tensors, strict=True)
             for statistic in (self.statistics if len(tensor.shape) > 2 else ("mean",))
         ]
-        joined = vectors[0] if len(vectors) == 1 else keras.layers.Concatenate(name="depths")(vectors)
-        return inputs, self(joined, outputs, task)
+        joined = vectors[0] if len(vectors) == 1 else keras.layers.Concatenate(name=_free("depths", taken))(vectors)
+        return inputs, self(joined, outputs, task, taken)
 
-    def __call__(self, features: Any, outputs: int, task: Task) -> Any:
+    def __call__(self, features: Any, outputs: int, task: Task, taken: Collection[str] = ()) -> Any:
         """The predictions, symbolic, shape `(batch, outputs)`, from symbolic features of any rank; float32.
+
+        Names in `taken` are not given to layers.
 
         Raises:
             ValueError: If the pooling is "token" and the features are not tokens.
@@ -145,21 +151,21 @@ class Head:
                 use_bias=not self.batch_norm,
                 kernel_initializer=initializer_for(self.activation) if self.initializer == "auto" else self.initializer,
                 kernel_regularizer=self._regularizer(),
-                name=f"head_dense_{index}",
+                name=_free(f"head_dense_{index}", taken),
             )(x)
             if self.batch_norm:
-                x = self._batch_norm(f"head_batch_norm_{index}")(x)
-            x = keras.layers.Activation(self.activation, name=f"head_activation_{index}")(x)
+                x = self._batch_norm(_free(f"head_batch_norm_{index}", taken))(x)
+            x = keras.layers.Activation(self.activation, name=_free(f"head_activation_{index}", taken))(x)
             if self.dropout:
-                x = keras.layers.Dropout(self.dropout, name=f"head_dropout_{index}")(x)
+                x = keras.layers.Dropout(self.dropout, name=_free(f"head_dropout_{index}", taken))(x)
         if not self.hidden_units and self.dropout:
-            x = keras.layers.Dropout(self.dropout, name="head_dropout")(x)
+            x = keras.layers.Dropout(self.dropout, name=_free("head_dropout", taken))(x)
         return keras.layers.Dense(
             outputs,
             activation=task.activation,
             kernel_regularizer=self._regularizer(),
             dtype="float32",
-            name="predictions",
+            name=_free("predictions", taken),
         )(x)
 
     def _batch_norm(self, name: str) -> keras.layers.Layer:
@@ -217,6 +223,20 @@ def _known_initializer(name: str) -> None:
         keras.initializers.get(name)
     except ValueError as error:
         raise complain("initializer", "'auto' or the name of a Keras initialiser", name) from error
+
+
+def _different_names(argument: str, given: Any, accepted: str) -> tuple[str, ...]:
+    listed = isinstance(given, list | tuple) and all(isinstance(name, str) for name in given)
+    if not listed or not given or len(set(given)) < len(given):
+        raise complain(argument, accepted, given)
+    return tuple(given)
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, or one like it that no layer has."""
+    while name in taken:
+        name = f"{name}_of_head"
+    return name
 
 
 def _statistic(statistic: str, features: Any, name: str) -> Any:

@@ -43,6 +43,7 @@ PRESETS = ("auto", "quick", "good")
 SOLVERS = ("gradient", "exact")
 # Fields that have no meaning where no steps are taken.
 _OF_STEPS = (
+    "oversample",
     "learning_rate",
     "layer_decay",
     "schedule",
@@ -239,10 +240,9 @@ class Stage:
             raise complain("at", "'deep' with solver='exact', which solves the head alone", self.at)
         for field in _OF_STEPS:
             if getattr(self, field) != getattr(Stage, field):
-                advice = "No steps are taken."
-                raise complain(
-                    field, f"left out with solver='exact', {getattr(Stage, field)!r}", getattr(self, field), advice
-                )
+                advice = "Pass `class_weights`." if field == "oversample" else "No steps are taken."
+                accepted = f"left out, or {getattr(Stage, field)!r}, with solver='exact'"
+                raise complain(field, accepted, getattr(self, field), advice)
         if self.cache is False:
             raise complain("cache", "'auto' or True with solver='exact', which needs all features at once", self.cache)
         if not self.views:

@@ -170,3 +170,27 @@ def test_the_reason_names_the_initialiser_that_is_chosen(activation):
     assert initializer_reason(activation).startswith(f"{initializer_for(activation)}: {activation} ")
     with pytest.raises(ValueError, match="`activation` must be"):
         initializer_reason("rel")
+
+
+@pytest.mark.parametrize("depths", [5, None, [], [["a"]], ["a", "a"], [1], "all"])
+def test_depths_that_are_no_names_are_refused(depths):
+    with pytest.raises(ValueError, match="`depths` must be 'last', 'auto', or a list"):
+        kertl.Head(depths=depths)
+
+
+@pytest.mark.parametrize("statistics", [5, [], ["mean", "mean"], ["median"], [["mean"]], "mean"])
+def test_statistics_that_do_not_exist_are_refused(statistics):
+    with pytest.raises(ValueError, match="`statistics` must be"):
+        kertl.Head(depths="auto", statistics=statistics)
+
+
+def test_what_has_no_effect_on_a_head_is_refused():
+    with pytest.raises(ValueError, match="`statistics` must be left out"):
+        kertl.Head(statistics=("max",))
+    with pytest.raises(ValueError, match="`pooling` must be left out"):
+        kertl.Head(depths="auto", pooling="max")
+
+
+def test_dropout_is_for_hidden_units_and_the_last_depth():
+    assert kertl.Head().dropout == kertl.Head(depths="auto", hidden_units=(8,)).dropout == 0.3
+    assert kertl.Head(depths="auto").dropout == 0

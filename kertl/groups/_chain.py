@@ -168,7 +168,9 @@ def features_of(model: keras.Model, input_shape: tuple[int | None, ...] | None =
     Raises:
         ValueError: If no layer with weights comes before the classifier, or no single tensor leads to it.
     """
-    graph = separated(flatten(model, keep_whole=True)).main
+    graph = flatten(model, keep_whole=True)
+    if find_classifier(graph) is not None:  # of a classifier that joins several depths, the last map
+        graph = separated(graph).main
     place = features_end(graph, cuts(graph, width=1))
     if place is None:
         _check_ends_in_features(graph, model.name)

@@ -53,7 +53,7 @@ def depths_of(chain: Chain, wanted: str | Sequence[str], most_channels: int) -> 
 def with_tensors(chain: Chain, refs: Sequence[Ref]) -> tuple[Any, list[Any]]:
     """A new input, and tensors of the chain computed from it through the same layers."""
     shape = chain.graph.shapes[chain.graph.input]
-    inputs = keras.Input(shape, dtype=chain.graph.input_dtype, name="images")
+    inputs = keras.Input(shape, dtype=chain.graph.input_dtype)
     end = chain.ends[len(chain.backbone_groups) - 1].end
     return inputs, replay(chain.graph.steps[:end], {chain.graph.input: inputs}, refs)
 

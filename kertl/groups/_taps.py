@@ -87,7 +87,9 @@ def _taps(graph: Graph) -> tuple[Step, Mapping[Ref, Sequence[Step]], Ref] | None
         paths.setdefault(source, []).extend(reversed(path))
     made = {ref: number for number, step in enumerate(graph.steps) for ref in step.outputs}
     last = max(paths, key=lambda ref: made.get(ref, -1))
-    if len(paths) < 2 or not paths.keys() <= _before(producers, last) | {last}:
+    after = graph.steps[made[join.outputs[0]] + 1 :]
+    maps_later = any(len(graph.shapes[ref]) > 1 for step in after for ref in step.outputs if made[ref] > made[last])
+    if len(paths) < 2 or not paths.keys() <= _before(producers, last) | {last} or maps_later:
         return None
     return join, paths, last
 

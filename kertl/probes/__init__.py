@@ -3,12 +3,13 @@
 from kertl.probes._baselines import Baseline, Baselines, baselines
 from kertl.probes._classifiers import RIDGE_STRENGTHS, Ridge, Standardiser, classes_of
 from kertl.probes._depths import Depth, Depths
-from kertl.probes._exact import LINKS, STRENGTHS, Solution, solve
+from kertl.probes._exact import FOLDS, STRENGTHS, USUAL_STRENGTH, Solution, solve
 
 __all__ = [
-    "LINKS",
+    "FOLDS",
     "RIDGE_STRENGTHS",
     "STRENGTHS",
+    "USUAL_STRENGTH",
     "Baseline",
     "Baselines",
     "Depth",

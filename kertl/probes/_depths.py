@@ -77,7 +77,7 @@ def _pooled(chain: Chain, model: keras.Model, numbers: Sequence[int]) -> tuple[k
         parts = tensors if isinstance(tensors, list) else [tensors]
         vectors[number] = [_mean(part) for part in parts]
     flat = [vector for parts in vectors.values() for vector in parts]
-    joined = keras.layers.Concatenate(name="depths")(flat) if len(flat) > 1 else flat[0]
+    joined = keras.layers.Concatenate(name="features_by_depth")(flat) if len(flat) > 1 else flat[0]
     sizes = {number: sum(vector.shape[-1] for vector in parts) for number, parts in vectors.items()}
     return keras.Model(inputs, joined, name=f"{chain.model_name}_depths"), sizes
 

@@ -18,7 +18,7 @@ from kertl._checks import complain, one_of
 
 STRENGTHS = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
 """Strengths of the penalty that are tried, the strongest first."""
-LINKS = ("softmax", "sigmoid", "linear")
+_LINKS = ("softmax", "sigmoid", "linear")
 _PATIENCE = 2
 """How many strengths in a row may be worse than the best before weaker ones are not tried."""
 _MOST_REDUCED = 3_000
@@ -30,7 +30,13 @@ _LEAST_SCALE = 0.01
 fires in training would otherwise decide alone where it does."""
 _BLOCK = 1 << 27
 """Bytes of rows that are computed with at once."""
-_FOLDS = 5
+FOLDS = 5
+USUAL_STRENGTH = 1.0
+"""The strength where there is nothing to choose it by, such as one image of each class."""
+_NOT_FINITE = (
+    "`rows` must be finite. Received: features that are NaN or infinite. Look for unsuitable images with "
+    "`data.issues`, or for weights that overflow."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +69,8 @@ def solve(
 ) -> Solution:
     """Solve a linear head, at the strength of the penalty that is best for rows that were not fitted.
 
-    Each strength begins where the stronger one ended; the list ends where two in a row did not improve.
+    Each strength begins where the stronger one ended; the list ends where two in a row did not improve. The head is
+    then solved anew at the best one.
 
     Args:
         rows: Features, shape `(n, features)`: an array, or something like one whose rows are in files.
@@ -73,7 +80,8 @@ def solve(
         weights: Weight of each row in the loss; all equal by default.
         held_out: Rows and targets by which the strength is chosen. Without them a squared error is left out row by row,
             and other losses fold by fold.
-        folds: The fold of each row, for rows that must be left out together; by default row i is in fold i % 5.
+        folds: The fold of each row, for rows that must be left out together; -1 for rows that are always fitted, such
+            as those of a class with a single image. By default five folds are drawn.
         strengths: The strengths to try, the strongest first; one alone is taken as it is.
 
     Raises:
@@ -83,32 +91,36 @@ def solve(
         Friedman, Hastie & Tibshirani, "Regularization Paths for Generalized Linear Models via Coordinate Descent",
         2010, for paths with warm starts. https://doi.org/10.18637/jss.v033.i01
     """
-    one_of("link", link, LINKS)
+    one_of("link", link, _LINKS)
     targets = np.asarray(targets, np.float64).reshape(len(targets), -1)
     weights = np.ones(len(targets)) if weights is None else np.asarray(weights, np.float64)
     if not weights.sum() > 0:
         raise complain("weights", "at least one above 0", weights)
+    units = np.ones(targets.shape[1])
+    if link == "linear":  # in units of their own, so that convergence does not depend on them
+        spread = targets.std(axis=0)
+        units = np.where(spread > 0, spread, 1.0)
+        targets = targets / units
     rotated = _rotation(rows)
-    if held_out is not None and len(strengths) > 1:
-        return _best_on_others(rotated, targets, weights, link, strengths, *held_out)
     if len(strengths) == 1:
         losses = {}
-    elif link == "linear" and isinstance(rotated, _Reduced) and np.ptp(weights) == 0:
+    elif held_out is not None:
+        truth = np.asarray(held_out[1], np.float64).reshape(len(held_out[1]), -1) / units
+        losses = _on_others(rotated, targets, weights, link, strengths, held_out[0], truth)
+    elif link == "linear" and folds is None and isinstance(rotated, _Reduced) and np.ptp(weights) == 0:
         losses = rotated.left_out(targets, strengths)
     else:
-        chosen = np.arange(len(targets)) % _FOLDS if folds is None else folds
-        losses = _by_folds(rotated, targets, weights, link, strengths, chosen)
-    strength = min(losses, key=lambda one: losses[one]) if losses else strengths[0]
-    stronger = [one for one in strengths if one >= strength]
-    *_, (_, kernel, bias) = _path(rotated, targets, weights, link, stronger)
-    return _solution(rotated, kernel, bias, strength, losses)
-
-
-def _solution(
-    rotated: "_Rotation", inner: np.ndarray, bias: np.ndarray, strength: float, losses: Mapping[float, float]
-) -> Solution:
+        if folds is None:
+            folds = np.random.default_rng(0).permutation(len(targets)) % FOLDS
+        losses = _by_folds(rotated, targets, weights, link, strengths, folds)
+    if len(strengths) == 1:
+        (strength,) = strengths
+    else:
+        strength = min(losses, key=lambda one: losses[one]) if losses else USUAL_STRENGTH
+    # From the beginning, so that a strength that is known leads to the same numbers as one that was chosen.
+    ((_, inner, bias),) = _path(rotated, targets, weights, link, [strength])
     kernel, bias = rotated.raw(inner, bias)
-    return Solution(kernel.astype(np.float32), bias.astype(np.float32), strength, losses)
+    return Solution((kernel * units).astype(np.float32), (bias * units).astype(np.float32), strength, losses)
 
 
 def loss_of_scores(scores: np.ndarray, targets: np.ndarray, link: str) -> np.ndarray:
@@ -156,11 +168,8 @@ class _Standardised:
         squares = np.sum([((block - self.mean) ** 2).sum(axis=0) for block in _blocks(rows)], axis=0)
         deviation = np.asarray(np.sqrt(squares / len(rows)))
         if not np.all(np.isfinite(deviation)):
-            raise ValueError(
-                "`rows` must be finite. Received: features that are NaN or infinite. "
-                "Look for unsuitable images with `data.issues`, or for weights that overflow."
-            )
-        varies = deviation > 1e-6 * (1 + np.abs(self.mean))
+            raise ValueError(_NOT_FINITE)
+        varies = deviation > 1e-6 * np.abs(self.mean)
         usual = np.median(deviation[varies]) if varies.any() else 1.0
         self.scale = np.where(varies, np.maximum(deviation, _LEAST_SCALE * usual), np.inf)
         self.width = len(self.mean)
@@ -289,7 +298,7 @@ def _bias_alone(mean: np.ndarray, link: str) -> np.ndarray:
     return np.log(shares) if link == "softmax" else np.log(shares / (1 - shares))
 
 
-def _best_on_others(
+def _on_others(
     rotated: _Rotation,
     targets: np.ndarray,
     weights: np.ndarray,
@@ -297,19 +306,18 @@ def _best_on_others(
     strengths: Sequence[float],
     others: Any,
     truth: np.ndarray,
-) -> Solution:
-    """The solution with the lowest mean loss on other rows."""
-    truth = np.asarray(truth, np.float64).reshape(len(truth), -1)
+) -> dict[float, float]:
+    """The mean loss on other rows by strength."""
     losses: dict[float, float] = {}
-    best = np.zeros(0), np.zeros(0), math.inf
     for strength, inner, bias in _path(rotated, targets, weights, link, strengths):
-        found = _solution(rotated, inner, bias, strength, {})
-        losses[strength] = float(loss_of_scores(found.scores(others), truth, link).mean())
-        if losses[strength] == min(losses.values()):
-            best = inner, bias, strength
+        kernel, offset = rotated.raw(inner, bias)
+        scores = np.concatenate([block @ kernel for block in _blocks(others)]) + offset
+        losses[strength] = float(loss_of_scores(scores, truth, link).mean())
+        if not math.isfinite(losses[strength]):
+            raise ValueError(_NOT_FINITE)
         if _worse(losses):
             break
-    return _solution(rotated, *best, losses)
+    return losses
 
 
 def _by_folds(
@@ -323,8 +331,10 @@ def _by_folds(
     """The mean loss of rows by the fit to the rows of the other folds, by strength."""
     found = dict.fromkeys(strengths, 0.0)
     counted = dict.fromkeys(strengths, 0)
-    for fold in np.unique(folds):
+    for fold in np.unique(folds[folds >= 0]):
         out = folds == fold
+        if not weights[~out].sum() > 0:
+            continue
         losses: dict[float, float] = {}
         for strength, inner, bias in _path(rotated, targets, np.where(out, 0.0, weights), link, strengths):
             each = loss_of_scores(rotated.product(inner) + bias, targets, link)
@@ -334,7 +344,7 @@ def _by_folds(
             if _worse(losses):
                 break
     whole = max(counted.values())
-    return {strength: loss for strength, loss in found.items() if counted[strength] == whole}
+    return {strength: loss for strength, loss in found.items() if whole and counted[strength] == whole}
 
 
 def _worse(losses: Mapping[float, float]) -> bool:

@@ -15,6 +15,7 @@ from kertl.groups import Chain, find_chain
 from kertl.probes import Baselines, baselines
 from kertl.recipe import Recipe, Stage
 from kertl.runner._budget import costs, within
+from kertl.tasks import task_named
 from kertl.training import solvable_head
 
 _logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def choose_recipe(
         head first. https://arxiv.org/abs/2202.10054
     """
     chain = find_chain(model)
-    solved = solvable_head(chain, "deep") is not None and not _has_dropout(chain)
+    solved = solvable_head(chain, "deep", task_named(data.task)) is not None and not _has_dropout(chain)
     found, why_not = _found(model, data, cache_dir, chain) if preset != "quick" else (None, "")
     smallest = _smallest_class(data)
     recipe, reasons = decide(
@@ -137,7 +138,8 @@ def decide(
     head_epochs = _epochs(_HEAD_STEPS, per_epoch, most=40)
     if solved:
         stages = [Stage("deep", solver="exact")]
-        reasons = ["the head alone first, solved exactly; if no later stage is better, once more on all images."]
+        again = "in the end, if it is the best, once more on training and validation images together"
+        reasons = [f"the head alone first, solved exactly; {again}."]
     else:
         stages = [Stage("deep", epochs=head_epochs, learning_rate=3e-3, augment="none")]
         reasons = [f"the head alone first, {head_epochs} epochs, so that later stages start from a good one."]

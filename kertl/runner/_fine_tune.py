@@ -278,7 +278,7 @@ def _check(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
     for stage in stages:
         refuse_colours(stage.augment, data.channels)
         chain.first_trained(stage.at)
-        refuse_other_heads(chain, stage)
+        refuse_other_heads(chain, stage, task_named(data.task))
         loss_named(task_named(data.task), stage.loss)
         if stage.image_size is not None:
             at_size(model, stage.image_size)

@@ -16,7 +16,7 @@ from kertl.errors import RunError
 from kertl.evaluation import predict
 from kertl.features import Features, judged_batches
 from kertl.hardware import scope_of
-from kertl.probes import Solution
+from kertl.probes import STRENGTHS, USUAL_STRENGTH, Solution
 from kertl.range_test import suggested_rate
 from kertl.recipe import Recipe, Stage
 from kertl.runner._best_stage import BestStage
@@ -126,7 +126,7 @@ class StageRunner:
                 monitor=monitor,
                 seed=self._recipe.seed,
                 start=self._start,
-                strength=journal.choices.get(str(number), {}).get("strength"),
+                strength=self._strength(number),
                 note=partial(self._note_strength, number),
             )
             keeping = [self._best_stage, attempt.best, *self._callbacks]
@@ -162,7 +162,7 @@ class StageRunner:
 
     def refit(self, number: int) -> dict[str, Any]:
         """Solve the head of stage `number` once more on the training and the validation images; what to say of it."""
-        strength = float(self._journal.choices[str(number)]["strength"])
+        strength = self._strength(number)
         with scope_of(self._learner.model):
             stage, fit, material, _ = self._prepared(number)
             assert isinstance(material, OnFeatures)
@@ -172,6 +172,20 @@ class StageRunner:
         images = sum(part.num_examples for part in parts)
         _logger.info("The head was solved once more on all %d training and validation images.", images)
         return {"stage": number, "images": images, "strength": strength}
+
+    def _strength(self, number: int) -> float | None:
+        """The strength of a penalty that was chosen before; None if none was.
+
+        Raises:
+            RunError: If choices.json has another value than those that are tried.
+        """
+        strength = self._journal.choices.get(str(number), {}).get("strength")
+        if strength not in (None, *STRENGTHS, USUAL_STRENGTH):
+            raise RunError(
+                f"choices.json must have one of the strengths of a penalty that are tried, or none. Received: strength="
+                f"{strength!r} for stage {number + 1}. Restore the file, or remove the directory to begin again."
+            )
+        return strength
 
     def _note_strength(self, number: int, solution: Solution) -> None:
         """Write the strength of a penalty before the head that it leads to; a run that resumes keeps to it."""

@@ -82,7 +82,7 @@ def cross_validate(
     labels, fold_of = folds_of(data, folds, seed)
     learner = Learner.of(with_head(model, data, head), data.task)
     for stage in recipe.stages:
-        refuse_other_heads(learner.chain, stage)
+        refuse_other_heads(learner.chain, stage, learner.task)
     start = time.perf_counter()
     pool = FeaturePool(learner, seed=seed, precision=recipe.precision, cache_dir=cache_dir)
     with told(), scope_of(model), flags_kept(learner.model), drawing_from(seed):

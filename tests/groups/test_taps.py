@@ -9,7 +9,7 @@ from kertl.groups import depths_of, find_chain
 from tests.families import FAMILIES, lively, small_backbone, tiny_backbone
 from tests.marks import some_of
 from tests.messages import assert_names
-from tests.runs import python
+from tests.runs import python, squares
 
 
 def pictures(model, count=3):
@@ -164,3 +164,47 @@ def test_plain_keras_loads_the_model_without_kertl(tmp_path):
         assert not any(name.startswith("kertl") for name in sys.modules)
     """)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model.predict(pictures(model), verbose=0), atol=1e-6)
+
+
+def gated():
+    """Pooled depths that decide about a later map, and are no head."""
+    inputs = keras.Input((16, 16, 3))
+    first = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="block1_conv")(inputs)
+    second = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="block2_conv")(first)
+    third = keras.layers.Conv2D(16, 3, padding="same", activation="relu", name="block3_conv")(second)
+    joined = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling2D()(one) for one in (first, second)])
+    gate = keras.layers.Reshape((1, 1, 16))(keras.layers.Dense(16, activation="sigmoid")(joined))
+    x = keras.layers.Conv2D(12, 3, activation="relu", name="block4_conv")(keras.layers.Multiply()([third, gate]))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+
+
+def test_pooled_depths_that_are_no_head_are_part_of_the_backbone():
+    model = gated()
+    assert kertl.load_backbone(model, preprocessing="none").output_shape == (None, 6, 6, 12)
+    assert not find_chain(model).sees_depths
+    x = pictures(model)
+    for at in range(1, len(names(model))):
+        prefix, suffix = kertl.split(model, at)
+        np.testing.assert_allclose(suffix(prefix(x)), model(x), atol=1e-6)
+
+
+def test_vectors_that_a_backbone_was_made_to_give_stay():
+    model = multi_scale(parallel=False)
+    joined = keras.Model(model.input, model.layers[-2].output)
+    assert kertl.load_backbone(joined, preprocessing="none").output_shape == (None, 18)
+
+
+def test_names_that_the_backbone_has_are_not_given_again():
+    inputs = keras.Input((16, 16, 3), name="images")
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="block1_predictions")(inputs)
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="predictions")(x)
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="depths")(x)
+    model = wide(kertl.load_backbone(keras.Model(inputs, x), preprocessing="none"))
+    assert model.layers[-1].name == "predictions_of_head"
+
+
+def test_baselines_of_a_model_with_such_a_head_are_those_of_its_backbone():
+    data, backbone = squares(per_class=8), kertl.load_backbone(tiny_backbone())
+    by_depth = kertl.baselines(backbone, data).by_depth()
+    assert kertl.baselines(wide(backbone), data).by_depth() == by_depth

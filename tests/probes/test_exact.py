@@ -65,14 +65,15 @@ def test_squared_errors_are_ridge_regression_chosen_by_leaving_out_each_row():
     targets = np.column_stack([rows[:, 0] / 30 + random.normal(size=60), random.normal(size=60)])
     found = solve(rows, targets, link="linear")
     scaled = StandardScaler().fit_transform(rows.astype("float64"))
+    units = targets / targets.std(axis=0)
     expected = Ridge(alpha=found.strength * 60).fit(scaled, targets).predict(scaled)
     np.testing.assert_allclose(found.scores(rows), expected, atol=1e-4)
     for strength in STRENGTHS[2:6]:
         errors = []
         for out in range(60):
             rest = np.arange(60) != out
-            model = Ridge(alpha=strength * 60).fit(scaled[rest], targets[rest])
-            errors.append(((model.predict(scaled[out : out + 1]) - targets[out]) ** 2).sum() / 2)
+            model = Ridge(alpha=strength * 60).fit(scaled[rest], units[rest])
+            errors.append(((model.predict(scaled[out : out + 1]) - units[out]) ** 2).sum() / 2)
         # The rows are scaled together here, and the penalty is divided by one row fewer.
         assert found.losses[strength] == pytest.approx(np.mean(errors), rel=0.03)
 
@@ -164,3 +165,33 @@ def test_rows_without_any_weight_are_refused():
     rows, labels = problem()
     with pytest.raises(ValueError, match="weights"):
         solve(rows, np.eye(3)[labels], link="softmax", weights=np.zeros(60))
+
+
+@pytest.mark.parametrize("unit", [1e-8, 1e8])
+def test_units_of_targets_do_not_matter(unit):
+    rows, _ = problem()
+    targets = rows[:, :1] / 30
+    plain = solve(rows, targets, link="linear", strengths=[0.01]).scores(rows)
+    np.testing.assert_allclose(
+        solve(rows, targets * unit, link="linear", strengths=[0.01]).scores(rows) / unit, plain, rtol=1e-3
+    )
+
+
+def test_a_strength_that_is_known_gives_the_numbers_of_one_that_is_chosen():
+    rows, labels = problem(features=40)
+    others, truth = problem(count=200, features=40)
+    chosen = solve(rows, np.eye(3)[labels], link="softmax", held_out=(others, np.eye(3)[truth]))
+    known = solve(rows, np.eye(3)[labels], link="softmax", strengths=[chosen.strength])
+    np.testing.assert_array_equal(chosen.kernel, known.kernel)
+
+
+def test_rows_of_fold_minus_1_are_always_fitted_and_without_folds_the_strength_is_the_usual_one():
+    rows, labels = problem()
+    found = solve(rows, np.eye(3)[labels], link="softmax", folds=np.full(60, -1))
+    assert (found.strength, found.losses) == (_exact.USUAL_STRENGTH, {})
+
+
+def test_others_that_are_no_numbers_are_refused():
+    rows, labels = problem()
+    with pytest.raises(ValueError, match="finite"):
+        solve(rows, np.eye(3)[labels], link="softmax", held_out=(rows * np.nan, np.eye(3)[labels]))

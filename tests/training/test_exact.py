@@ -10,6 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 import kertl
+from kertl.errors import RunError
+from kertl.runner import _stage
+from kertl.tasks import task_named
+from kertl.training import Learner, _exact, choose
 from tests.families import tiny_backbone
 from tests.messages import assert_names
 from tests.runs import NAMES, classifier, quick, recipe, same, squares, tiny, weights
@@ -201,6 +205,7 @@ def test_what_is_not_one_dense_layer_is_refused(data, head, at, names):
         {"ema": 0.9},
         {"mixup": 0.2},
         {"optimizer": "sgd"},
+        {"oversample": True},
         {"cache": False},
         {"patience_epochs": 2},
         {"solver": "newton"},
@@ -219,3 +224,71 @@ def test_defaults_follow_the_solver_and_survive_json():
     for stage in (EXACT, plain, dataclasses.replace(EXACT, views=2, augment="strong")):
         made = kertl.Recipe(stages=[stage], refit=True)
         assert kertl.Recipe.from_json(made.to_json()) == made
+
+
+@pytest.mark.parametrize("classes", [3, 5])
+def test_classes_that_alternate_are_in_all_folds(classes):
+    labels = np.arange(60) % classes
+    folds = _exact._folds(np.arange(60), np.eye(classes)[labels], task_named("single_label"))
+    for fold in range(5):
+        assert set(labels[folds != fold]) == set(labels[folds == fold]) == set(range(classes))
+    assert max(np.bincount(folds)) == 12
+
+
+def test_versions_of_an_image_are_in_one_fold_and_a_class_with_one_image_in_none():
+    labels = np.array([0, 0, 0, 0, 1, 2, 2, 2, 2, 2])
+    images = np.tile(np.arange(10), 2)
+    folds = _exact._folds(images, np.eye(3)[np.tile(labels, 2)], task_named("single_label"))
+    assert folds[:10].tolist() == folds[10:].tolist()
+    assert (folds[:10] == -1).tolist() == (labels == 1).tolist()
+
+
+@pytest.mark.parametrize(("task", "expected"), [("single_label", [0.05, 0.85]), ("multi_label", [0.1, 0.9])])
+def test_smoothed_targets_are_those_of_the_loss(data, task, expected):
+    model = kertl.build(tiny_backbone(), num_classes=4, task=task, head=kertl.Head(depths="auto"))
+    labels = np.eye(4)[[1]]
+    found = _exact._targets(task_named(task), labels, Learner.of(model, task), 0.2)
+    assert sorted(set(found[0].round(6))) == expected
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_features_in_files_give_the_head_of_features_in_memory(data, views, tmp_path, monkeypatch):
+    stage = dataclasses.replace(EXACT, views=views, augment="light" if views else "none")
+    kept = kertl.fine_tune(wide(), data, recipe=recipe(stage, refit=True), cache_dir=tmp_path, verbose=0)
+    monkeypatch.setattr(_stage, "choose", lambda *a, **k: {**choose(*a, **k), "features": "disk", "files": True})
+    monkeypatch.setattr("kertl.probes._exact._MOST_REDUCED", 0)
+    stored = kertl.fine_tune(wide(), data, recipe=recipe(stage, refit=True), cache_dir=tmp_path, verbose=0)
+    assert stored.refit == kept.refit
+    np.testing.assert_allclose(kertl.predict(stored.model, data.test), kertl.predict(kept.model, data.test), atol=0.01)
+
+
+@pytest.mark.promise
+def test_a_run_that_was_killed_after_the_strength_was_written_ends_with_the_same_bits(data, run, tmp_path, monkeypatch):
+    monkeypatch.setattr("kertl.training._stage.give_head", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        kertl.fine_tune(wide(), data, recipe=recipe(EXACT), run_dir=tmp_path, verbose=0)
+    monkeypatch.undo()
+    again = kertl.fine_tune(wide(), data, recipe=recipe(EXACT), run_dir=tmp_path, verbose=0)
+    assert all(same(weights(run.model), weights(again.model)).values())
+
+
+def test_a_strength_that_was_never_tried_is_refused(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("kertl.training._stage.give_head", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        kertl.fine_tune(wide(), data, recipe=recipe(EXACT), run_dir=tmp_path, verbose=0)
+    choices = json.loads((tmp_path / "choices.json").read_text())
+    for wrong in ("x", -1, 0.5):
+        choices["0"]["strength"] = wrong
+        (tmp_path / "choices.json").write_text(json.dumps(choices))
+        with pytest.raises(RunError, match=r"choices\.json must have"):
+            kertl.fine_tune(wide(), data, recipe=recipe(EXACT), run_dir=tmp_path, verbose=0)
+
+
+def test_a_head_of_another_activation_than_the_task_has_is_refused():
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, activation="relu")(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(x))
+    x, y = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), "uint8"), np.linspace(0, 1, 20)
+    given = kertl.data.from_arrays(x, y, task="regression", validation=0.25, test=0.25)
+    with pytest.raises(ValueError, match="linear"):
+        kertl.fine_tune(model, given, recipe=recipe(EXACT))
