@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from tests.marks import some_of
 
@@ -23,8 +24,11 @@ FAMILIES = {
     "Xception": 96,
 }
 
-# Two families stand for all of them in `make test`.
-EACH_FAMILY = some_of(FAMILIES, "MobileNetV2", "VGG16")
+# Two families stand for all of them in `make test`; the slowest is left to `make test-all`.
+EACH_FAMILY = [
+    *some_of([name for name in FAMILIES if name != "InceptionResNetV2"], "MobileNetV2", "VGG16"),
+    pytest.param("InceptionResNetV2", marks=pytest.mark.slow),
+]
 
 
 def application(name, side, **options):
