@@ -236,7 +236,7 @@ def _names(tapped: Tapped, ends: Sequence[Cut], has_head: bool) -> list[str]:
     names: list[str] = []
     start = 0
     for number, end in enumerate(ends):
-        steps = [tapped.main.steps[place] for place in range(start, end.end) if place != tapped.join]
+        steps = [tapped.main.steps[place] for place in range(start, end.end) if place not in tapped.pooling]
         name = "head" if has_head and number == len(ends) - 1 else block_name(steps)
         names.append(f"{name}_{number}" if name in names else name)
         start = end.end

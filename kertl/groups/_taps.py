@@ -5,7 +5,7 @@ could be cut, so cuts are looked for without them; each then belongs to the grou
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import keras
 
@@ -21,11 +21,13 @@ class Tapped:
         graph: The whole graph, in which a map is pooled as soon as it is made.
         main: The graph without the pooling of earlier depths.
         join: The step of `main` that joins the vectors of all depths; the number of steps where none does.
+        pooling: That step, and those of `main` that pool the last map for it.
     """
 
     graph: Graph
     main: Graph
     join: int
+    pooling: Set[int]
     _places: tuple[int, ...]
     _vectors: Mapping[int, tuple[Ref, ...]]
 
@@ -41,7 +43,7 @@ def separated(graph: Graph) -> Tapped:
     """The graph with and without the pooling of earlier depths; the same twice where there is none."""
     taps = _taps(graph)
     if taps is None:
-        return Tapped(graph, graph, len(graph.steps), tuple(range(len(graph.steps) + 1)), {})
+        return Tapped(graph, graph, len(graph.steps), frozenset(), tuple(range(len(graph.steps) + 1)), {})
     join, paths, last = taps
     side = {id(step) for source, steps in paths.items() if source != last for step in steps}
     kept = {ref for step in paths[last] for ref in step.outputs}
@@ -61,6 +63,7 @@ def separated(graph: Graph) -> Tapped:
         dataclasses.replace(graph, steps=tuple(steps)),
         dataclasses.replace(graph, steps=tuple(main)),
         main.index(joining),
+        {main.index(step) for step in (joining, *paths[last])},
         tuple(places),
         vectors,
     )
