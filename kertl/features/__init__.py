@@ -3,10 +3,11 @@
 from kertl.features._batches import EpochFitter, FeatureBatches, feature_batches
 from kertl.features._extract import extract
 from kertl.features._features import Features
-from kertl.features._plan import Plan, forward_seconds, plan, plan_of, span
+from kertl.features._plan import TRAINING, Plan, forward_seconds, plan, plan_of, span
 from kertl.features._versions import all_versions, judged_batches, training_batches
 
 __all__ = [
+    "TRAINING",
     "EpochFitter",
     "FeatureBatches",
     "Features",

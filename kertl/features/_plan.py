@@ -19,7 +19,7 @@ from kertl.features._room import DISK_SHARE, MEMORY_SHARE, free_disk, free_memor
 CHOICES = ("memory", "disk", "live")
 _MEASURED = 32
 """Images of the batch that is timed."""
-_TRAINING = 3.0
+TRAINING = 3.0
 """What a step of training costs in forward passes: one forward, and about two for the gradients."""
 
 
@@ -130,8 +130,8 @@ def plan(
     return dataclasses.replace(
         found,
         images_per_second=1 / front,
-        seconds_cached=images * (max(1, views) * front + epochs * _TRAINING * after),
-        seconds_live=images * epochs * (front + _TRAINING * after),
+        seconds_cached=images * (max(1, views) * front + epochs * TRAINING * after),
+        seconds_live=images * epochs * (front + TRAINING * after),
     )
 
 

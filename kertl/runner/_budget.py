@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kertl.data import ImageData
-from kertl.features import Plan, plan, span
+from kertl.features import TRAINING, Plan, plan, span
 from kertl.groups import Chain
 from kertl.model import cut
 from kertl.recipe import Recipe, Stage
@@ -18,8 +18,6 @@ _SETTING_UP = 15.0
 _RESERVE = 0.1
 """Share of the time that is not planned, for what the measurement does not see."""
 _FEWEST_EPOCHS = 3
-_TRAINING = 3.0
-"""What a step of training costs in forward passes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +38,15 @@ def costs(chain: Chain, data: ImageData, stage: Stage) -> Costs:
     if first == 0:
         return _whole(chain, data, every)
     prefix, suffix = cut(chain, first)
-    found: Plan = plan(
-        prefix, suffix, images, data.train.reader.shape, epochs=1, views=0, augmented=False, cache="auto"
-    )
+    found: Plan = plan(prefix, suffix, images, data.train.reader.shape, epochs=1)
     front = 1 / (found.images_per_second or math.inf)
-    after = max(found.seconds_cached - images * front, 0.0) / _TRAINING / images
+    after = max(found.seconds_cached - images * front, 0.0) / TRAINING / images
     passes = (every + max(stage.views - 1, 0) * images) * front
     if stage.solver == "exact":
         return Costs(_SETTING_UP + passes + _solving(images, found.bytes_per_image // 4), 0.0)
     if stage.augment != "none" and not stage.views:
-        return Costs(_SETTING_UP, every * (front + _TRAINING * after))
-    return Costs(_SETTING_UP + passes, images * _TRAINING * after)
+        return Costs(_SETTING_UP, every * (front + TRAINING * after))
+    return Costs(_SETTING_UP + passes, images * TRAINING * after)
 
 
 def _whole(chain: Chain, data: ImageData, images: int) -> Costs:
