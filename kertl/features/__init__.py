@@ -4,7 +4,7 @@ from kertl.features._batches import EpochFitter, FeatureBatches, feature_batches
 from kertl.features._extract import extract
 from kertl.features._features import Features
 from kertl.features._plan import TRAINING, Plan, forward_seconds, plan, plan_of, span
-from kertl.features._versions import all_versions, judged_batches, training_batches
+from kertl.features._versions import all_versions, class_weights, judged_batches, training_batches
 
 __all__ = [
     "TRAINING",
@@ -13,6 +13,7 @@ __all__ = [
     "Features",
     "Plan",
     "all_versions",
+    "class_weights",
     "extract",
     "feature_batches",
     "forward_seconds",

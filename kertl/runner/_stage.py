@@ -14,7 +14,7 @@ import numpy as np
 from kertl.data import ImageData, ImageDataset
 from kertl.errors import RunError
 from kertl.evaluation import predict
-from kertl.features import Features, judged_batches
+from kertl.features import Features, class_weights, judged_batches
 from kertl.hardware import scope_of
 from kertl.probes import STRENGTHS, USUAL_STRENGTH, Solution
 from kertl.range_test import suggested_rate
@@ -166,6 +166,8 @@ class StageRunner:
         with scope_of(self._learner.model):
             stage, fit, material, _ = self._prepared(number)
             assert isinstance(material, OnFeatures)
+            if material.validation is not None:  # in the loss they now count as their class does in training
+                material.validation.weights = class_weights(self._data, stage, material.validation.labels)
             parts = [part for part in (material.train, material.validation) if part is not None]
             solution = solve_head(fit.learner, stage, parts, None, strength=strength)
             give_head(fit.learner, stage, solution)

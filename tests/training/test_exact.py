@@ -292,3 +292,15 @@ def test_a_head_of_another_activation_than_the_task_has_is_refused():
     given = kertl.data.from_arrays(x, y, task="regression", validation=0.25, test=0.25)
     with pytest.raises(ValueError, match="linear"):
         kertl.fine_tune(model, given, recipe=recipe(EXACT))
+
+
+def test_in_a_refit_validation_images_have_the_weights_of_their_classes(data, monkeypatch):
+    solved = []
+    solve_head = _stage.solve_head
+    monkeypatch.setattr(_stage, "solve_head", lambda *a, **k: solved.append(a[2]) or solve_head(*a, **k))
+    stage = dataclasses.replace(EXACT, class_weights=True)
+    kertl.fine_tune(wide(), data, recipe=recipe(stage, refit=True), verbose=0)
+    by_class = data.weights_by_class(True)
+    ((_, validation),) = solved
+    expected = [by_class[label] for label in np.asarray(data.validation.labels).tolist()]
+    np.testing.assert_allclose(validation.weights, expected)
