@@ -21,6 +21,7 @@ if _typing.TYPE_CHECKING:
     from kertl import groups as groups
     from kertl import hardware as hardware
     from kertl import heads as heads
+    from kertl import interpretation as interpretation
     from kertl import model as model
     from kertl import optimizers as optimizers
     from kertl import probes as probes
@@ -43,6 +44,8 @@ if _typing.TYPE_CHECKING:
     from kertl.groups import LayerGroup as LayerGroup
     from kertl.groups import layer_groups as layer_groups
     from kertl.heads import Head as Head
+    from kertl.interpretation import calibrate as calibrate
+    from kertl.interpretation import interpret as interpret
     from kertl.model import build as build
     from kertl.model import extend_classes as extend_classes
     from kertl.model import freeze as freeze
@@ -73,6 +76,7 @@ _HOMES = {
     "answers": "evaluation",
     "baselines": "probes",
     "build": "model",
+    "calibrate": "interpretation",
     "check": "compatibility",
     "cross_validate": "studies",
     "evaluate": "evaluation",
@@ -81,6 +85,7 @@ _HOMES = {
     "fine_tune": "runner",
     "freeze": "model",
     "gradual_unfreezing": "runner",
+    "interpret": "interpretation",
     "layer_groups": "groups",
     "learning_curve": "studies",
     "load": "model",
@@ -107,6 +112,7 @@ _MODULES = (
     "groups",
     "hardware",
     "heads",
+    "interpretation",
     "model",
     "optimizers",
     "probes",

@@ -30,10 +30,11 @@ _PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """Python, platform, processor, memory, accelerators, backend and package versions, for a run's records."""
+    """The command, Python, the machine, its accelerators, the backend and package versions, for a run's records."""
     import keras
 
     return {
+        "command": _command(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
@@ -60,6 +61,12 @@ def scope_of(model: Any) -> AbstractContextManager[Any]:
     """The `tf.distribute` scope in which a model was built; one that does nothing elsewhere."""
     strategy = getattr(model, "distribute_strategy", None)
     return nullcontext() if strategy is None else strategy.scope()
+
+
+def _command() -> list[str] | None:
+    """The command line, if kertl's own began this process."""
+    name = Path(sys.argv[0]).name if sys.argv else ""
+    return ["kertl", *sys.argv[1:]] if name in ("kertl", "kertl.exe", "__main__.py") else None
 
 
 def _version(package: str) -> str | None:

@@ -8,6 +8,10 @@ from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from rich.logging import RichHandler
 
 import kertl
+from kertl.runner import _fine_tune
+
+# Reports have tests of their own; thousands of other runs would take seconds longer for them.
+_fine_tune.reported_for_real, _fine_tune._reported = _fine_tune._reported, lambda run: None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -24,7 +24,11 @@ def read_labels(y: Any, size: int, task: str, class_names: Sequence[str] | None)
     Raises:
         DataError: If `y` does not fit the images, the task or the names.
     """
-    y = np.asarray(y)
+    try:
+        y = np.asarray(y)
+    except ValueError as error:  # rows of different lengths
+        advice = "a table of 0 and 1, with a column for each class" if task == "multi_label" else "one label per image"
+        raise DataError(f"`y` must hold {advice}. Received: rows of different lengths.") from error
     if task == "multi_label":
         return _multi_label(y, size, class_names)
     if task == "regression":

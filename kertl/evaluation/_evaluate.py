@@ -12,6 +12,7 @@ from kertl._checks import complain
 from kertl.backbones import refuse_nan
 from kertl.data import ImageDataset
 from kertl.evaluation._batches import ForeignBatches
+from kertl.evaluation._intervals import bootstrap
 from kertl.evaluation._labels import checked_predictions, matched, output_names, truth_of
 from kertl.evaluation._pictures import labelled_folder, pictures_of
 from kertl.evaluation._predict import asked, preprocessed
@@ -33,6 +34,7 @@ def evaluate(
     augment: Any = "light",
     seed: int = 0,
     preprocessing: str | keras.layers.Layer | None = None,
+    intervals: bool = False,
 ) -> dict[str, Any]:
     """How well a model does on images that it was not trained on.
 
@@ -53,6 +55,8 @@ def evaluate(
         augment: As in `kertl.predict`.
         seed: As in `kertl.predict`.
         preprocessing: As in `kertl.predict`.
+        intervals: Whether to add `intervals`, the 95 % bootstrap interval of each metric by its name; it takes some
+            seconds.
 
     Returns:
         Always `images` (count), and if there are classes `missing_classes`, those of the model without an image. Means
@@ -113,12 +117,16 @@ def evaluate(
     said = checked_predictions(model, said, len(truth))
     asked_of = np.arange(len(names)) if task.one_class or not own else _places(own, names)
     thresholds = thresholds_of(model, said.shape[1])
+    missing = _missing(task.members(truth, len(names)), names)
     if len(asked_of) < len(names):  # nobody has said whether images are of the other classes
-        told = [names[place] for place in asked_of]
-        found = task.judge(truth[:, asked_of], said[:, asked_of], told, thresholds[asked_of])
-    else:
-        found = task.judge(truth, said, names, thresholds)
-    return {**found, **_missing(task.members(truth, len(names)), names)}
+        names, thresholds = [names[place] for place in asked_of], thresholds[asked_of]
+        truth, said = truth[:, asked_of], said[:, asked_of]
+
+    def judge(truth: np.ndarray, said: np.ndarray) -> dict[str, Any]:
+        return task.judge(truth, said, names, thresholds)
+
+    certainty = {"intervals": bootstrap(judge, truth, said)} if intervals else {}
+    return {**judge(truth, said), **missing, **certainty}
 
 
 def _places(told: Sequence[str], names: Sequence[str]) -> np.ndarray:

@@ -9,6 +9,7 @@ replay           steps of a flat graph called again on other tensors
 depths_of        the widest activation of some groups, for a head that sees several depths
 with_tensors     an input, and tensors of a chain computed from it
 copied           a chain with new layers from a group on, which train apart from the original
+maps_before_head  the feature maps that a head looks at
 with_other_head  a chain with another head on the same backbone
 drawing_from     layers made inside it draw their weights from a seed
 """
@@ -19,11 +20,14 @@ from kertl.groups._chain import Chain, LayerGroup, features_of, find_chain
 from kertl.groups._classifier import activation_of, ends_in
 from kertl.groups._copies import copied, drawing_from, with_other_head
 from kertl.groups._depths import depths_of, with_tensors
-from kertl.groups._graph import functional_of, replay
+from kertl.groups._graph import Ref, Step, functional_of, replay
+from kertl.groups._taps import maps_before_head
 
 __all__ = [
     "Chain",
     "LayerGroup",
+    "Ref",
+    "Step",
     "activation_of",
     "copied",
     "depths_of",
@@ -33,6 +37,7 @@ __all__ = [
     "find_chain",
     "functional_of",
     "layer_groups",
+    "maps_before_head",
     "replay",
     "with_other_head",
     "with_tensors",

@@ -5,6 +5,7 @@ could be cut, so cuts are looked for without them; each then belongs to the grou
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 import keras
@@ -67,6 +68,27 @@ def separated(graph: Graph) -> Tapped:
         tuple(places),
         vectors,
     )
+
+
+def maps_before_head(graph: Graph) -> tuple[Ref, ...]:
+    """The feature maps, or tokens, that what follows them sees pooled or flattened, from the input to the end.
+
+    Those of all depths that a head sees; else the last one with more than one place.
+
+    Raises:
+        ValueError: If no layer with weights makes one.
+    """
+    made = {ref: number for number, step in enumerate(graph.steps) for ref in step.outputs}
+    taps = _taps(graph)
+    if taps is not None:
+        return tuple(sorted(taps[1], key=lambda ref: made[ref]))
+    first = next((number for number, step in enumerate(graph.steps) if step.variables), len(graph.steps))
+    for rank in (3, 2):
+        of_rank = (ref for ref, number in made.items() if number >= first and len(graph.shapes[ref]) == rank)
+        maps = [ref for ref in of_rank if math.prod(side or 2 for side in graph.shapes[ref][:-1]) > 1]
+        if maps:
+            return (maps[-1],)
+    raise ValueError("`model` must have feature maps or tokens before its head. Received: a model of vectors alone.")
 
 
 def _taps(graph: Graph) -> tuple[Step, Mapping[Ref, Sequence[Step]], Ref] | None:

@@ -2,7 +2,8 @@
 
 from kertl.runner._directory import RunDirectory
 from kertl.runner._fine_tune import fine_tune
+from kertl.runner._read import data_of, read_run
 from kertl.runner._run import Run, StageValue
 from kertl.runner._unfreezing import gradual_unfreezing
 
-__all__ = ["Run", "RunDirectory", "StageValue", "fine_tune", "gradual_unfreezing"]
+__all__ = ["Run", "RunDirectory", "StageValue", "data_of", "fine_tune", "gradual_unfreezing", "read_run"]

@@ -8,7 +8,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from kertl.errors import RunError
 from kertl.groups import find_chain
 from kertl.model import MODEL_FILE, architecture, save
 from kertl.recipe import Recipe
+from kertl.report import root_of
 from kertl.run_files import SUMS, read_arrays, read_json, read_text, replace_file, sha256_of, write_json, write_text
 from kertl.runner._checkpoint_files import CheckpointFiles
 from kertl.runner._lock import locked
@@ -123,7 +124,7 @@ class RunDirectory:
         self._check_space(model)
         for name, text in now.items():
             write_text(self.path / name, text)
-        write_json(self.path / "environment.json", hardware.describe())
+        write_json(self.path / "environment.json", {**hardware.describe(), "images": root_of(data)})
         return last
 
     def _check_space(self, model: keras.Model) -> None:
@@ -218,6 +219,10 @@ class RunDirectory:
         with _readable(file, "the metrics of a run, as JSON", _AGAIN):
             # A number for each pair of classes, validation and test.
             return dict(read_json(file, _LARGEST_METRICS + 50 * outputs**2))
+
+    def readable(self, name: str, what: str) -> AbstractContextManager[None]:
+        """Name a file of the directory, and say what to do, if it cannot be read."""
+        return _readable(Path(str(self.path)) / name, what, _RESTORE)
 
     def check_sums(self) -> None:
         """Check that what a finished run gave is as it was written.

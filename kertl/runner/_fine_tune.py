@@ -17,13 +17,12 @@ from kertl._transformations import refuse_colours
 from kertl.backbones import refuse_nan
 from kertl.compatibility import Findings, check
 from kertl.data import ImageData, check_image_data
-from kertl.errors import DataError, DivergedError
+from kertl.errors import DataError, DivergedError, KertlError
 from kertl.evaluation import evaluate, predict, tune_thresholds
 from kertl.groups import find_chain, functional_of
 from kertl.model import (
     at_size,
     flags_kept,
-    load,
     model_info,
     note_data,
     output_layer,
@@ -37,7 +36,8 @@ from kertl.runner._best_stage import BestStage
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import RunDirectory
 from kertl.runner._journal import Journal, Snapshot
-from kertl.runner._run import Run, StageValue
+from kertl.runner._read import read_run
+from kertl.runner._run import Run
 from kertl.runner._signals import Stop, stopping
 from kertl.runner._stage import StageRunner
 from kertl.runner._unfreezing import gradual_unfreezing
@@ -58,6 +58,7 @@ def fine_tune(
     precision: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint_seconds: float = 60.0,
+    report: bool = True,
     verbose: str | int = "auto",
 ) -> Run:
     """Train a model on images in stages, in place.
@@ -81,9 +82,9 @@ def fine_tune(
         minutes: A time for the run to keep to, > 0, with a recipe that is chosen; "auto" by default then. What each
             stage takes is estimated from a few forward passes, and the plan with its sums is part of the reasons.
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,
-            history.csv, metrics.json, model.keras, SHA256SUMS, checkpoints/, features/ and tensorboard/. A run that was
-            interrupted there resumes from its last checkpoint, and ends with the weights, bit for bit, that it would
-            have had; a finished one is read, and nothing is trained.
+            history.csv, metrics.json, model.keras, SHA256SUMS, report.html, checkpoints/, features/ and tensorboard/. A
+            run that was interrupted there resumes from its last checkpoint, and ends with the weights, bit for bit,
+            that it would have had; a finished one is read, and nothing is trained.
         cache_dir: Where features are cached, for all runs that share them; None for features/ in `run_dir`.
         precision: "float32", "mixed_bfloat16" or "mixed_float16", instead of the recipe's own. Weights, and the model
             afterwards, are still float32.
@@ -93,6 +94,7 @@ def fine_tune(
         checkpoint_seconds: A checkpoint is written when a stage begins, when an epoch ends, and in mid-epoch after this
             many seconds, but rarely enough to take at most 3 % of the time; 0 writes after every batch, however long it
             takes. SIGINT (Ctrl-C) and SIGTERM write one too and end the run; a second signal ends it at once.
+        report: Whether to write report.html into `run_dir` in the end, as `Run.report` does; it takes some seconds.
         verbose: As in `fit`: 0 for silence, 1 for progress bars, 2 for one line per epoch. On features in memory a
             whole epoch is one step, so that the bar shows 1/1. Above 0, what kertl decides is shown on a terminal and
             in a notebook; everywhere it goes to the logger "kertl".
@@ -145,7 +147,7 @@ def fine_tune(
         if directory.finished:
             directory.refuse_other(recipe, data, model)
             _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.path)
-            return _finished_run(model, recipe, directory)
+            return _finished_run(model, recipe, data, directory)
         _report(check(recipe, model, data, callbacks=callbacks))
         last = directory.begin(recipe, data, model)
         snapshot = Snapshot.from_values(last) if last else None
@@ -167,7 +169,11 @@ def fine_tune(
             directory.write_model(model)
             told_of_refit = {"refit": refit} if refit else {}
             directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends), **told_of_refit})
-    return Run(model, recipe, tuple(journal.rows), metrics, directory.path, stages.best or 0, ends, refit)
+        best = stages.best or 0
+        run = Run(model, recipe, tuple(journal.rows), metrics, directory.path, best, ends, refit, data, predictions)
+        if report:
+            _reported(run)
+    return run
 
 
 def _train(
@@ -319,15 +325,20 @@ def _check_task(model: keras.Model, data: ImageData) -> None:
         )
 
 
-def _finished_run(model: keras.Model, recipe: Recipe, directory: RunDirectory) -> Run:
-    path = Path(str(directory.path))
-    directory.check_sums()
-    saved = load(path)
-    model.set_weights(saved.get_weights())
-    if (info := model_info(saved)) is not None:
+def _finished_run(model: keras.Model, recipe: Recipe, data: ImageData, directory: RunDirectory) -> Run:
+    """The run in a directory, whose weights become those of the model."""
+    found = read_run(Path(str(directory.path)))
+    model.set_weights(found.model.get_weights())
+    if (info := model_info(found.model)) is not None:
         set_model_info(model, info)
-    metrics = directory.read_metrics(model.output_shape[-1])
-    parts: dict[str, Any] = {name: metrics[name] for name in ("validation", "test") if name in metrics}
-    rows = directory.read_history(recipe)
-    ends = tuple(StageValue(**one) for one in metrics.get("stages", ()))
-    return Run(model, recipe, rows, parts, path, metrics.get("best_stage") or 0, ends, metrics.get("refit"))
+    return dataclasses.replace(found, model=model, recipe=recipe, data=data)
+
+
+def _reported(run: Run) -> None:
+    """Write the report of a run that is safe already; if that fails, say why and go on."""
+    if run.run_dir is None:
+        return
+    try:
+        _logger.info("The report is %s.", run.report())
+    except (KertlError, OSError) as error:
+        _logger.warning("No report was written: %s `kertl report %s` tries again.", error, run.run_dir)

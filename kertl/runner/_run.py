@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from rich import box
 from rich.table import Table
 
+from kertl.data import ImageData
+from kertl.errors import RunError
 from kertl.recipe import Recipe
+from kertl.report import REPORT, write_report
 from kertl.results import LEFT_OUT, Result, table_text
 from kertl.runner._picture import draw
 
@@ -53,6 +57,9 @@ class Run(Result):
             stages monitor different losses, it is the loss of the task without smoothing and penalties; without a
             validation set it is the last stage.
         stages: How each stage ended.
+        data: The images; None for a run that was read from a directory without them.
+        predictions: Those for each part, of the validation set from before the head was solved once more; None for a
+            run that was read from a directory.
         refit: If its head was solved once more on the training and the validation images: the `stage`, how many
             `images` that were, and the `strength` of the penalty. The metrics of the validation set are from before.
     """
@@ -65,6 +72,8 @@ class Run(Result):
     best_stage: int = 0
     stages: Sequence[StageValue] = ()
     refit: Mapping[str, Any] | None = None
+    data: ImageData | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    predictions: Mapping[str, np.ndarray] | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     @property
     def history(self) -> dict[str, list[Any]]:
@@ -103,3 +112,27 @@ class Run(Result):
             The matplotlib figure, which a notebook shows.
         """
         return draw(self.rows, self.best_stage, path)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write a page that says how good the model is, where it fails, how it was trained, and how to repeat it.
+
+        One HTML file without anything beside it. With the images at hand it shows those with the greatest losses, the
+        places that speak for their predictions, and labels that are probably wrong, see `kertl.interpret`.
+
+        Args:
+            path: The file; None for report.html in the run directory.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            DataError: If an image cannot be read.
+            RunError: If the file cannot be written, or the run has no directory and there is no path.
+        """
+        from kertl.runner._story import story_of
+
+        if path is None and self.run_dir is None:
+            raise RunError("`path` must be given for a run without a directory. Received: path=None.")
+        file = Path(path) if path is not None else Path(str(self.run_dir)) / REPORT
+        features = None if self.run_dir is None else self.run_dir / "features"
+        return write_report(story_of(self, features), file)

@@ -9,7 +9,7 @@ from sklearn import metrics
 
 from kertl.tasks._losses import focal_binary_crossentropy
 from kertl.tasks._metrics import YesNoAccuracy, YesNoAUC
-from kertl.tasks._one_class import OneClass, class_ids, judge_classes
+from kertl.tasks._one_class import OneClass, both_classes, class_ids, judge_classes
 from kertl.tasks._scores import defined
 from kertl.tasks._task import Answer, LossMaker
 
@@ -50,7 +50,7 @@ class Binary(OneClass):
         positive, ids = predictions[:, 0], class_ids(truth)
         guesses = (positive >= thresholds[0]).astype(int)
         return {
-            **judge_classes(ids, np.stack([1 - positive, positive], axis=1), guesses, names),
+            **judge_classes(ids, both_classes(predictions), guesses, names),
             "f1": float(metrics.f1_score(ids, guesses, zero_division=0)),
             "auc": defined(metrics.roc_auc_score, ids, positive),
             "thresholds": self.by_threshold(names, thresholds),

@@ -9,7 +9,7 @@ from sklearn import metrics
 
 from kertl.tasks._losses import focal_binary_crossentropy
 from kertl.tasks._metrics import YesNoAccuracy, YesNoAUC, YesNoF1
-from kertl.tasks._scores import crossentropy, defined, mean
+from kertl.tasks._scores import crossentropy, defined, logarithms, mean
 from kertl.tasks._task import Answer, LossMaker, Task, listed, ranked
 
 
@@ -68,6 +68,14 @@ class MultiLabel(Task):
             "classes": classes,
             "thresholds": self.by_threshold(names, thresholds),
         }
+
+    def image_losses(self, truth: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+        """See `Task`."""
+        return np.asarray(logarithms(np.where(truth > 0, predictions, 1 - predictions)).mean(axis=1))
+
+    def label_text(self, row: np.ndarray, names: Sequence[str]) -> str:
+        """See `Task`."""
+        return ", ".join(name for name, value in zip(names, row, strict=True) if value > 0) or "(none)"
 
     def answer(self, row: np.ndarray, names: Sequence[str], thresholds: np.ndarray, top: int) -> Answer:
         """The classes that reach their threshold, the likeliest first."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn import metrics
 
-from kertl.tasks._scores import crossentropy
+from kertl.tasks._scores import crossentropy, logarithms
 from kertl.tasks._task import Task
 
 
@@ -26,6 +26,20 @@ class OneClass(Task):
     def members(self, labels: np.ndarray, count: int) -> np.ndarray:
         """See `Task`."""
         return class_ids(labels)[:, None] == np.arange(count)
+
+    def image_losses(self, truth: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+        """See `Task`."""
+        ids, probabilities = class_ids(truth), both_classes(predictions)
+        return logarithms(probabilities[np.arange(len(ids)), ids])
+
+    def label_text(self, row: np.ndarray, names: Sequence[str]) -> str:
+        """See `Task`."""
+        return names[int(class_ids(row)[0])]
+
+
+def both_classes(predictions: np.ndarray) -> np.ndarray:
+    """Probabilities of all classes, shape `(images, classes)`; where one column is predicted, that of the second."""
+    return predictions if predictions.shape[1] > 1 else np.concatenate([1 - predictions, predictions], axis=1)
 
 
 def class_ids(labels: np.ndarray) -> np.ndarray:

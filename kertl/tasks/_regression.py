@@ -67,6 +67,15 @@ class Regression(Task):
         means = {metric: mean(row[metric] for row in targets.values()) for metric in ("mae", "rmse", "r2")}
         return {"images": len(truth), **means, "targets": targets}
 
+    def image_losses(self, truth: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+        """See `Task`."""
+        spread = truth.std(axis=0, dtype=np.float64)
+        return np.asarray((np.abs(predictions - truth) / np.where(spread > 0, spread, 1.0)).mean(axis=1))
+
+    def label_text(self, row: np.ndarray, names: Sequence[str]) -> str:
+        """See `Task`."""
+        return ", ".join(f"{name} {value:.6g}" for name, value in zip(names, row, strict=True))
+
     def answer(self, row: np.ndarray, names: Sequence[str], thresholds: np.ndarray, top: int) -> Answer:
         """The targets by name."""
         return {"targets": dict(zip(names, row.tolist(), strict=True))}

@@ -8,9 +8,14 @@ import numpy as np
 _LEAST = 1e-7
 
 
+def logarithms(likelihoods: np.ndarray) -> np.ndarray:
+    """The negative logarithms, in nats."""
+    return np.asarray(-np.log(np.clip(likelihoods, _LEAST, 1)))
+
+
 def crossentropy(likelihoods: np.ndarray) -> float:
-    """The mean of the negative logarithms, in nats."""
-    return float(-np.log(np.clip(likelihoods, _LEAST, 1)).mean())
+    """Their mean."""
+    return float(logarithms(likelihoods).mean())
 
 
 def defined(score: Callable[..., float], truth: np.ndarray, probabilities: np.ndarray) -> float | None:

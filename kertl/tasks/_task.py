@@ -98,6 +98,18 @@ class Task(abc.ABC):
             thresholds: One per output; ignored if the task has none.
         """
 
+    @abc.abstractmethod
+    def image_losses(self, truth: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+        """How wrong the prediction for each image is, shape `(images,)`; >= 0.
+
+        Cross-entropy in nats (of several labels the mean); of targets the mean of the absolute errors, each in standard
+        deviations of the labels.
+        """
+
+    @abc.abstractmethod
+    def label_text(self, row: np.ndarray, names: Sequence[str]) -> str:
+        """A label of one image in words."""
+
     def by_threshold(self, names: Sequence[str], thresholds: Sequence[float] | np.ndarray) -> dict[str, float]:
         """Thresholds by the name of the class that they belong to."""
         return dict(zip(names, map(float, thresholds), strict=True))

@@ -87,6 +87,7 @@ def main(folder, seconds="0"):
         callbacks=[Says()],
         run_dir=folder / "run",
         checkpoint_seconds=float(seconds),
+        report=False,
         verbose=0,
     )
     print(digest(run.model), flush=True)

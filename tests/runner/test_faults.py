@@ -419,7 +419,7 @@ def test_runs_on_jax_and_on_two_devices_go_on_too(tmp_path, backend):
         def go(folder, kill):
             with scope():
                 model = classifier(dropout=0.3)
-            options = dict(recipe=stages, callbacks=[kill], checkpoint_seconds=0, verbose=0)
+            options = dict(recipe=stages, callbacks=[kill], checkpoint_seconds=0, report=False, verbose=0)
             return kertl.fine_tune(model, squares(), run_dir=folder, **options)
 
         whole = digest(go(None, Kill()).model)

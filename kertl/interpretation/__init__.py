@@ -1,0 +1,32 @@
+"""Looking into a trained model: what it gets wrong, how sure it is, and what it looks at.
+
+interpret   metrics with intervals, confusions, top losses, doubtful labels, near-duplicates, in one result
+calibrate   makes probabilities as sure as they are right
+grad_cam    which places of an image speak for a class
+"""
+
+from kertl.interpretation._calibration import Bin, Calibration, calibrate
+from kertl.interpretation._grad_cam import grad_cam
+from kertl.interpretation._interpret import interpret
+from kertl.interpretation._interpretation import (
+    AlikeImages,
+    Confusion,
+    Difference,
+    DoubtfulLabel,
+    ImageLoss,
+    Interpretation,
+)
+
+__all__ = [
+    "AlikeImages",
+    "Bin",
+    "Calibration",
+    "Confusion",
+    "Difference",
+    "DoubtfulLabel",
+    "ImageLoss",
+    "Interpretation",
+    "calibrate",
+    "grad_cam",
+    "interpret",
+]

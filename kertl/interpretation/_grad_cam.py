@@ -1,0 +1,247 @@
+"""`grad_cam`: which places of an image speak for a class."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from PIL import Image
+from scipy.stats import rankdata
+
+from kertl._checks import complain
+from kertl.groups import Chain, Ref, Step, find_chain, maps_before_head, replay
+from kertl.model import task_of
+from kertl.tasks import task_named
+
+_BATCH = 16
+_MEAN = Image.Resampling.BOX
+_SHUFFLES = 4
+_MOST_ALIKE = 0.7
+"""Mean rank correlation with the maps of a head of shuffled weights from which on maps are not shown."""
+
+
+class NothingToShowError(ValueError):
+    """The maps of a model would explain nothing."""
+
+
+def grad_cam(
+    model: keras.Model, images: np.ndarray, outputs: Sequence[int] | None = None, *, check: bool = True
+) -> np.ndarray:
+    """How much each place of an image speaks for one of the model's outputs.
+
+    The gradient of the output's score times the feature map, summed over the channels and cut off below 0, for the last
+    feature map or, if the head sees several depths, for all of them together in the squares of the last; tokens of a
+    transformer count as a map.
+    Of the classes, the score is what a class has before the softmax or sigmoid, minus the mean over the classes.
+
+    Args:
+        model: A classifier, or a regression, with feature maps before its head.
+        images: Pictures of 0..255 as the model takes them, shape `(n, height, width, channels)`.
+        outputs: For each image the number of the output asked about; by default the one with the highest prediction.
+            With the one output of a "binary" model 1 asks about the second class and 0 about the first.
+        check: Whether to compare with a copy of the model whose weights after the maps are shuffled: what looks the
+            same without what was learnt explains nothing.
+
+    Returns:
+        Array of shape `(n, height, width)`, from 0 to 1, the greatest value of each image being 1; all 0 where nothing
+        speaks for the output.
+
+    Raises:
+        ValueError: If the model has no feature maps, an output does not exist, or the maps do not depend on what the
+            head has learnt.
+
+    Example:
+        >>> import numpy as np, kertl
+        >>> model = kertl.build("MobileNetV2", num_classes=2, weights=None, input_shape=(64, 64, 3))
+        >>> images = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3)).astype("uint8")
+        >>> kertl.interpretation.grad_cam(model, images, [0], check=False).shape
+        (1, 64, 64)
+
+    Reference:
+        Selvaraju et al., "Grad-CAM", 2017. https://arxiv.org/abs/1610.02391
+        Draelos & Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations", 2020, for products before sums.
+        https://arxiv.org/abs/2011.08891
+        Adebayo et al., "Sanity Checks for Saliency Maps", 2018, for the check. https://arxiv.org/abs/1810.03292
+    """
+    chain = find_chain(model)
+    refs = maps_before_head(chain.graph)
+    images = np.asarray(images)
+    expected = chain.graph.shapes[chain.graph.input]
+    if images.ndim != 4 or not len(images) or images.shape[-1] != expected[-1]:
+        raise complain("images", f"pictures of shape (n, {', '.join(map(str, expected))})", images.shape)
+    probed = _probed(chain, refs)
+    count = probed.output_shape[-1][-1]
+    classes = 2 if task_of(model) == "binary" else count
+    chosen = None if outputs is None else np.asarray(outputs)
+    if chosen is not None and (chosen.shape != (len(images),) or not np.isin(chosen, range(classes)).all()):
+        raise complain("outputs", f"a number from 0 to {classes - 1} for each of {len(images)} images", outputs)
+    centred = task_named(task_of(model)).activation == "softmax"
+    maps, chosen = _maps(probed, images, chosen, centred)
+    if check:
+        few = images[:_BATCH]
+        found = []
+        for seed in range(_SHUFFLES):
+            with _Shuffled(chain, refs, seed):
+                others, _ = _maps(probed, few, chosen[: len(few)], centred)
+            found.append(_alike(maps[: len(few)], others))
+        alike = float(np.mean(found))
+        if alike > _MOST_ALIKE:
+            raise NothingToShowError(
+                f"`model` must have maps that depend on what its head has learnt. Received: {model.name!r}, whose maps "
+                f"have a rank correlation of {alike:.2f} with those of shuffled weights; above {_MOST_ALIKE} they show "
+                "edges and brightness at best. Look at single images with `kertl.interpret` instead."
+            )
+    side = images.shape[1:3]
+    return np.stack([_to_size(one, (side[0], side[1])) for one in maps])
+
+
+def _probed(chain: Chain, refs: Sequence[Ref]) -> keras.Model:
+    """A model that also takes something to add to each map, and gives the maps and the scores.
+
+    The gradient by what is added, at 0, is the one by the map, on every backend.
+    """
+    graph = chain.graph
+    inputs = keras.Input(graph.shapes[graph.input], dtype=graph.input_dtype)
+    known: dict[Ref, Any] = {graph.input: inputs}
+    added, start = [], 0
+    for ref in refs:
+        stop = next(number for number, step in enumerate(graph.steps) if ref in step.outputs) + 1
+        made = [output for step in graph.steps[start:stop] for output in step.outputs]
+        known.update(zip(made, replay(graph.steps[start:stop], known, made), strict=True))
+        added.append(keras.Input(graph.shapes[ref]))
+        known[ref] = keras.layers.Add(name=f"kertl_probe_{len(added)}")([known[ref], added[-1]])
+        start = stop
+    scores = _before_activation(graph.steps[start:], known, graph.output)
+    return keras.Model([inputs, *added], [*(known[ref] for ref in refs), scores])
+
+
+def _before_activation(steps: Sequence[Step], known: Mapping[Ref, Any], output: Ref) -> Any:
+    """What the last activation is given: scores, whose gradients do not vanish where a prediction is near 0 or 1.
+
+    The prediction itself where something else comes last.
+    """
+    *before, last = steps
+    if isinstance(last.operation, keras.layers.Activation | keras.layers.Softmax):
+        return replay(before, known, last.inputs)[0]
+    if type(last.operation) is not keras.layers.Dense:
+        return replay(steps, known, [output])[0]
+    dense = last.operation
+    scores = keras.ops.matmul(replay(before, known, last.inputs)[0], dense.kernel)
+    return scores + dense.bias if dense.use_bias else scores
+
+
+def _maps(
+    probed: keras.Model, images: np.ndarray, chosen: np.ndarray | None, centred: bool
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """For each image what its places contribute to the output, in the squares of the last map, and which output."""
+    found, asked = [], []
+    for start in range(0, len(images), _BATCH):
+        batch = images[start : start + _BATCH]
+        one = None if chosen is None else chosen[start : start + _BATCH]
+        maps, slopes, which = _gradients(probed, batch, one, centred)
+        contributions = [_grid((_centred(one) * slope).sum(axis=-1)) for one, slope in zip(maps, slopes, strict=True)]
+        height, width = contributions[-1].shape[1:]
+        for row in range(len(batch)):
+            pooled = [_resized(grid[row], (height, width), _MEAN) * grid[row].size for grid in contributions]
+            found.append(np.maximum(np.sum(pooled, axis=0), 0))
+        asked.append(which)
+    return found, np.concatenate(asked)
+
+
+def _gradients(
+    probed: keras.Model, images: np.ndarray, chosen: np.ndarray | None, centred: bool
+) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+    """The maps, the gradients of the chosen outputs' scores by them, and which outputs these are.
+
+    Centred scores are those minus the mean over the outputs.
+    """
+    pixels = keras.ops.convert_to_tensor(images.astype(probed.inputs[0].dtype))
+    nothing = [keras.ops.zeros((1, *(side or 1 for side in entry.shape[1:]))) for entry in probed.inputs[1:]]
+    *maps, said = probed([pixels, *nothing], training=False)
+    zeros = [keras.ops.zeros(keras.ops.shape(one)) for one in maps]
+    width = said.shape[-1]
+    if chosen is None:
+        told = keras.ops.convert_to_numpy(said)
+        chosen = (told[:, 0] > 0).astype(np.int64) if width == 1 else told.argmax(axis=-1)
+    signs = np.where(chosen == 0, -1.0, 1.0)[:, None] if width == 1 else np.eye(width)[chosen]
+    weights = (signs - 1 / width if centred else signs).astype(np.float32)
+
+    def total(added: Sequence[Any]) -> Any:
+        scores = probed([pixels, *added], training=False)[-1]
+        return keras.ops.sum(scores * weights)
+
+    values = [np.asarray(keras.ops.convert_to_numpy(one)) for one in maps]
+    return values, [np.asarray(keras.ops.convert_to_numpy(one)) for one in _gradient(total, zeros)], chosen
+
+
+def _gradient(function: Callable[[Sequence[Any]], Any], points: Sequence[Any]) -> Sequence[Any]:
+    """The gradient of a scalar by each of some tensors."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(points)
+            value = function(points)
+        return list(tape.gradient(value, points))
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return list(jax.grad(function)(points))
+    points = [one.detach().requires_grad_() for one in points]
+    function(points).backward()
+    return [one.grad for one in points]
+
+
+def _centred(maps: np.ndarray) -> np.ndarray:
+    """Maps minus the mean of each channel over the places of the image."""
+    return np.asarray(maps - maps.mean(axis=tuple(range(1, maps.ndim - 1)), keepdims=True))
+
+
+def _grid(contributions: np.ndarray) -> np.ndarray:
+    """Contributions by place, shape `(n, height, width)`; tokens are put into a square, a class token is left out."""
+    if contributions.ndim == 3:
+        return contributions
+    tokens = contributions.shape[1]
+    side = int(np.sqrt(tokens))
+    return contributions[:, tokens - side**2 :].reshape(-1, side, side)
+
+
+def _resized(grid: np.ndarray, side: tuple[int, int], how: Image.Resampling) -> np.ndarray:
+    """A grid at another size."""
+    return np.asarray(Image.fromarray(grid.astype(np.float32)).resize((side[1], side[0]), how))
+
+
+def _to_size(grid: np.ndarray, side: tuple[int, int]) -> np.ndarray:
+    found = np.maximum(_resized(grid, side, Image.Resampling.BICUBIC), 0)
+    return np.asarray(found / found.max() if found.max() > 0 else found)
+
+
+def _alike(maps: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
+    """The mean rank correlation of pairs of maps; 0 where one of a pair says nothing."""
+    return float(np.mean([_correlation(one.ravel(), other.ravel()) for one, other in zip(maps, others, strict=True)]))
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    ranks = rankdata(one), rankdata(other)
+    return float(np.corrcoef(*ranks)[0, 1]) if np.ptp(ranks[0]) and np.ptp(ranks[1]) else 0.0
+
+
+class _Shuffled:
+    """Shuffles the weights of the layers after the last map, and restores them."""
+
+    def __init__(self, chain: Chain, refs: Sequence[Ref], seed: int) -> None:
+        self._seed = seed
+        steps = chain.graph.steps
+        last = next(number for number, step in enumerate(steps) if refs[-1] in step.outputs)
+        found = {id(variable): variable for step in steps[last + 1 :] for variable in step.variables}
+        self._variables = list(found.values())
+        self._values = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self._variables]
+
+    def __enter__(self) -> None:
+        random = np.random.default_rng(self._seed)
+        for variable, value in zip(self._variables, self._values, strict=True):
+            variable.assign(random.permutation(value.ravel()).reshape(value.shape))
+
+    def __exit__(self, *error: object) -> None:
+        for variable, value in zip(self._variables, self._values, strict=True):
+            variable.assign(value)

@@ -1,0 +1,278 @@
+"""`interpret`: where a model is right and wrong, and about what."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kertl._checks import integer, one_of
+from kertl.data import ImageData, ImageDataset, check_image_data
+from kertl.evaluation import answers, evaluate, predict
+from kertl.evaluation._labels import matched
+from kertl.evaluation._pictures import part_to_evaluate
+from kertl.groups import find_chain
+from kertl.interpretation._calibration import Calibration, best_temperature, calibration_of
+from kertl.interpretation._grad_cam import NothingToShowError, grad_cam
+from kertl.interpretation._interpretation import (
+    AlikeImages,
+    Confusion,
+    Difference,
+    DoubtfulLabel,
+    ImageLoss,
+    Interpretation,
+)
+from kertl.interpretation._label_errors import doubtful, enough, out_of_fold
+from kertl.interpretation._neighbours import ALIKE, Neighbours, vectors_of
+from kertl.model import model_info, task_of
+from kertl.tasks import Task, task_named
+
+_logger = logging.getLogger(__name__)
+
+_NEAREST = 3
+_MOST_NUMBERS = 2**28
+"""Of all features together, 1 GiB; beyond it neighbours and doubtful labels are not looked for."""
+
+
+def interpret(
+    model: keras.Model,
+    data: ImageData,
+    *,
+    part: str = "test",
+    other: keras.Model | None = None,
+    most: int = 12,
+    predictions: Mapping[str, np.ndarray] | None = None,
+    cache_dir: str | Path | None = None,
+) -> Interpretation:
+    """Where a model is right and wrong, and about what.
+
+    Metrics with their intervals, calibration, the pairs of classes that are confused, the images with the greatest loss
+    with the training images nearest to them and the places that speak for the prediction, labels that are probably
+    wrong, and near-duplicates on both sides of the split. One pass over the images extracts the features for all of it.
+
+    Args:
+        model: A classifier or a regression, for the task of the data.
+        data: The images; neighbours are looked for in its training set.
+        part: "train", "validation" or "test".
+        other: Another model for the same classes; images for which it predicts something else are listed.
+        most: How many images, pairs and so on to list at most; >= 1.
+        predictions: The results of `kertl.predict` by the name of the part, for those that you have.
+        cache_dir: Where features are cached, as in `kertl.extract`.
+
+    Raises:
+        DataError: If an image cannot be read, or the data are of another task or other classes than the model.
+        ValueError: If the part is empty, or `most` is out of range.
+
+    Example:
+        >>> import numpy as np, kertl
+        >>> pictures = np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), dtype="uint8")
+        >>> data = kertl.data.from_arrays(pictures, [0, 1] * 12, validation=0.25, test=0.25)
+        >>> model = kertl.build("MobileNetV2", num_classes=2, weights=None, input_shape=(32, 32, 3))
+        >>> found = kertl.interpret(model, data, most=2)
+        >>> len(found.top_losses), found.metrics["images"]
+        (2, 6)
+    """
+    check_image_data(data)
+    one_of("part", part, ("train", "validation", "test"))
+    integer("most", most, at_least=1)
+    images, _ = part_to_evaluate(data, part)
+    said = dict(predictions or {})
+    if part not in said:
+        said[part] = predict(model, images)
+    labelled = matched(model, images)
+    task, names, truth = task_named(task_of(model, data.task)), labelled.class_names, np.asarray(labelled.labels)
+    losses = task.image_losses(truth, said[part])
+    worst = np.argsort(-losses, kind="stable")[:most]
+    words = _words(model, task, said[part])
+    notes: list[str] = []
+    alike, nearest, wrong = _by_features(model, data, images, part, worst, most, cache_dir, notes)
+    top = tuple(
+        ImageLoss(images.files[row], task.label_text(truth[row], names), words[row], float(losses[row]), near)
+        for row, near in zip(worst, nearest, strict=True)
+    )
+    maps = _maps(model, images, worst, notes)
+    return Interpretation(
+        part,
+        evaluate(model, images, predictions=said[part], intervals=True),
+        _calibration(model, task, data, part, said, truth),
+        _confusions(task, truth, said[part], names, most),
+        top,
+        wrong,
+        alike,
+        _differences(model, other, images, task, truth, names, words),
+        tuple(notes),
+        maps,
+    )
+
+
+def _words(model: keras.Model, task: Task, said: np.ndarray) -> list[str]:
+    """Each prediction in a few words."""
+    found = []
+    for answer in answers(model, said, top=1):
+        if "classes" in answer:
+            found.append(f"{answer['classes'][0]['class']} {answer['classes'][0]['probability']:.3f}")
+        elif "label" in answer:
+            probability = answer["probability"]
+            own = probability if answer["label"] == answer["positive"] else 1 - probability
+            found.append(f"{answer['label']} {own:.3f}")
+        else:
+            found.append(", ".join(f"{name} {text}".strip() for name, text in _pairs(task.words(answer))))
+    return found
+
+
+def _pairs(words: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The columns of an answer; the heading of labels says nothing."""
+    return [("" if name == "labels" else name, text) for name, text in words.items()]
+
+
+def _calibration(
+    model: keras.Model, task: Task, data: ImageData, part: str, said: dict[str, np.ndarray], truth: np.ndarray
+) -> Calibration | None:
+    if task.activation == "linear":
+        return None
+    temperature = None
+    if data.validation is not None and part != "validation":
+        if "validation" not in said:
+            said["validation"] = predict(model, data.validation)
+        labels = np.asarray(matched(model, data.validation).labels)
+        temperature = best_temperature(task, labels, said["validation"])
+    return calibration_of(task, truth, said[part], temperature)
+
+
+def _confusions(
+    task: Task, truth: np.ndarray, said: np.ndarray, names: Sequence[str], most: int
+) -> tuple[Confusion, ...]:
+    if not task.one_class:
+        return ()
+    members = task.members(truth, len(names))
+    assert members is not None
+    true = members.argmax(axis=1)
+    guesses = said.argmax(axis=1) if said.shape[1] > 1 else (said[:, 0] >= 0.5).astype(np.int64)
+    counts = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(counts, (true, guesses), 1)
+    totals = counts.sum(axis=1)
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:most]
+    pairs = [divmod(int(place), len(names)) for place in order if counts.ravel()[place]]
+    return tuple(
+        Confusion(names[one], names[two], int(counts[one, two]), float(counts[one, two] / totals[one]))
+        for one, two in pairs
+    )
+
+
+def _by_features(
+    model: keras.Model,
+    data: ImageData,
+    images: ImageDataset,
+    part: str,
+    worst: np.ndarray,
+    most: int,
+    cache_dir: str | Path | None,
+    notes: list[str],
+) -> tuple[tuple[AlikeImages, ...], list[tuple[str, ...]], tuple[DoubtfulLabel, ...] | None]:
+    """Near-duplicates of the part in the training set, the nearest training images of its worst, doubtful labels."""
+    parts = {name: one for name in ("train", "validation", "test") if (one := getattr(data, name)) is not None}
+    chain = find_chain(model)
+    numbers = sum(chain.graph.shapes[ref][-1] or 0 for ref in chain.crossing(len(chain.backbone_groups)))
+    count = sum(one.num_examples for one in parts.values())
+    if count * numbers > _MOST_NUMBERS:
+        notes.append(
+            f"Neighbours and doubtful labels were not looked for: {count:,} images with {numbers:,} features each take "
+            "more than 1 GiB."
+        )
+        return (), [()] * len(worst), None
+    vectors = vectors_of(model, parts, cache_dir)
+    wrong = _doubtful(data, parts, vectors, most, notes)
+    if part == "train":
+        return (), [()] * len(worst), wrong
+    train = matched(model, data.train)
+    task = task_named(train.task)
+    labels, names = np.asarray(train.labels), train.class_names
+    places, cosines = Neighbours(vectors["train"]).nearest(vectors[part], _NEAREST)
+    own = np.asarray(matched(model, images).labels)
+    same = [bool(np.array_equal(own[row], labels[places[row, 0]])) for row in range(len(own))]
+    alike = sorted(
+        (
+            AlikeImages(images.files[row], train.files[places[row, 0]], float(cosines[row, 0]), same[row])
+            for row in np.flatnonzero(cosines[:, 0] > ALIKE)
+        ),
+        key=lambda pair: -pair.similarity,
+    )
+    nearest = [
+        tuple(f"{train.files[place]} ({task.label_text(labels[place], names)})" for place in places[row])
+        for row in worst
+    ]
+    return tuple(alike), nearest, wrong
+
+
+def _doubtful(
+    data: ImageData,
+    parts: Mapping[str, ImageDataset],
+    vectors: Mapping[str, np.ndarray],
+    most: int,
+    notes: list[str],
+) -> tuple[DoubtfulLabel, ...] | None:
+    if not task_named(data.task).one_class:
+        notes.append("Doubtful labels are looked for only where each image has one class.")
+        return None
+    labels = np.concatenate([np.asarray(one.labels).ravel() for one in parts.values()]).astype(np.int64)
+    if not enough(labels, data.num_classes):
+        notes.append("Doubtful labels were not looked for: a class has fewer images than there are folds.")
+        return None
+    probabilities = out_of_fold(np.concatenate(list(vectors.values())), labels, data.num_classes)
+    found = doubtful(labels, probabilities)
+    if found is None:
+        notes.append("Doubtful labels were not looked for: that takes `pip install 'kertl[labels]'`.")
+        return None
+    files = [(file, name) for name, one in parts.items() for file in one.in_order().files]
+    return tuple(
+        DoubtfulLabel(
+            files[place][0],
+            files[place][1],
+            data.class_names[labels[place]],
+            data.class_names[int(probabilities[place].argmax())],
+            float(probabilities[place, labels[place]]),
+        )
+        for place in found[:most]
+    )
+
+
+def _differences(
+    model: keras.Model,
+    other: keras.Model | None,
+    images: ImageDataset,
+    task: Task,
+    truth: np.ndarray,
+    names: Sequence[str],
+    words: Sequence[str],
+) -> tuple[Difference, ...]:
+    """The images for which another model predicts another class, or other labels."""
+    if other is None:
+        return ()
+    info, own = model_info(other), model_info(model)
+    if info is not None and own is not None and info.class_names != own.class_names:
+        raise ValueError(
+            f"`other` must be a model for the same classes in the same order, {list(own.class_names)}. "
+            f"Received: {other.name!r} for {list(info.class_names)}."
+        )
+    told = _words(other, task, predict(other, images))
+    return tuple(
+        Difference(images.files[row], task.label_text(truth[row], names), one, two)
+        for row, (one, two) in enumerate(zip(words, told, strict=True))
+        if _without_numbers(one) != _without_numbers(two)
+    )
+
+
+def _without_numbers(words: str) -> str:
+    """What is predicted, without how likely it is."""
+    return ", ".join(part.rsplit(" ", 1)[0] for part in words.split(", "))
+
+
+def _maps(model: keras.Model, images: ImageDataset, rows: np.ndarray, notes: list[str]) -> np.ndarray | None:
+    """Which places speak for the predictions; if there is nothing to show, a note says why."""
+    try:
+        return grad_cam(model, images.reader.take(rows))
+    except NothingToShowError as error:
+        notes.append(f"No maps of places are shown. {error}")
+        return None

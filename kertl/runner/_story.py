@@ -1,0 +1,96 @@
+"""What the report of a run says that stands in the run and its directory."""
+
+import dataclasses
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kertl import hardware
+from kertl.interpretation import interpret
+from kertl.model import model_info
+from kertl.report import Story
+from kertl.run_files import read_json
+from kertl.runner._run import Run
+
+
+def story_of(run: Run, cache_dir: Path | None = None) -> Story:
+    """What there is to say of a run; its images are looked into if it has them."""
+    told = _interpreted(run, cache_dir)
+    environment = _json(run, "environment.json") or hardware.describe()
+    return Story(
+        name=run.run_dir.resolve().name if run.run_dir else run.model.name,
+        model=_line(run),
+        recipe=run.recipe,
+        rows=run.rows,
+        metrics=run.metrics,
+        stages=[
+            {
+                "number": one.stage + 1,
+                "at": one.at,
+                "epochs": sum(row["stage"] == one.stage for row in run.rows),
+                "value": "" if one.value is None else f"{one.metric} {one.value:.4f}",
+                "note": "this is the model" if one.stage == run.best_stage else "",
+            }
+            for one in run.stages
+        ],
+        best_stage=run.best_stage,
+        reasons=_reasons(run),
+        environment={name: value for name, value in environment.items() if name != "images"},
+        command=_command(run, environment),
+        data=run.data,
+        interpretation=told,
+    )
+
+
+def _interpreted(run: Run, cache_dir: Path | None) -> Any:
+    data = run.data
+    if data is None:
+        return None
+    part = next((name for name in ("test", "validation") if getattr(data, name) is not None), "train")
+    predictions = run.predictions or {}
+    if run.refit and "validation" not in predictions:
+        # It has learnt the validation images, so that these say nothing about how sure it should be.
+        data = dataclasses.replace(data, validation=None)
+    return interpret(run.model, data, part=part, predictions=predictions, cache_dir=cache_dir)
+
+
+def _line(run: Run) -> str:
+    info = model_info(run.model)
+    backbone = info.backbone if info is not None else run.model.name
+    size = " by ".join(str(side) for side in run.model.input_shape[1:3])
+    kinds = "" if info is None else f", {info.task.replace('_', ' ')}, {len(info.class_names)} {_kind(info.task)}"
+    return f"{backbone} at {size}{kinds}"
+
+
+def _kind(task: str) -> str:
+    return "targets" if task == "regression" else "classes"
+
+
+def _reasons(run: Run) -> list[str]:
+    chosen: Mapping[str, Any] = (_json(run, "choices.json") or {}).get("recipe", {})
+    reasons = [f"{reason[:1].upper()}{reason[1:]}" for reason in chosen.get("reasons", ())]
+    if run.refit:
+        reasons.append(
+            f"The head was then solved once more on all {run.refit['images']} training and validation images; the "
+            "metrics of the validation set are from before."
+        )
+    return reasons
+
+
+def _command(run: Run, environment: Mapping[str, Any]) -> str:
+    """The command line, or the call."""
+    command = environment.get("command")
+    if isinstance(command, list) and command:
+        return shlex.join(map(str, command))
+    folder = run.run_dir.name if run.run_dir else "runs/1"
+    return (
+        f'recipe = kertl.Recipe.from_json(Path("{folder}/recipe.json").read_text())\n'
+        f'run = kertl.fine_tune(model, data, recipe=recipe, run_dir="runs/again")'
+    )
+
+
+def _json(run: Run, name: str) -> Any:
+    """What a file of the run directory has; None if there is no directory or no such file."""
+    file = None if run.run_dir is None else run.run_dir / name
+    return read_json(file) if file is not None and file.exists() else None
