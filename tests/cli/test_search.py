@@ -49,7 +49,6 @@ def test_search_shows_its_trials_and_goes_on_and_report_shows_the_best(arguments
     assert f"Best: trial {best['name']}" in printed
 
 
-@pytest.mark.promise
 @pytest.mark.slow
 def test_the_command_that_a_search_ends_with_trains_the_best(arguments, tmp_path, capsys):
     folder, *options = arguments

@@ -118,7 +118,6 @@ def test_after_a_stage_the_saved_model_has_no_trace_of_the_stage(model, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.promise
 def test_models_of_every_preprocessing_load_where_kertl_cannot_be_imported(tmp_path):
     kinds = {"torch": "DenseNet121", "tf": "MobileNetV2", "caffe": "VGG16", "none": "MobileNetV3Small"}
     for kind, name in kinds.items():

@@ -68,7 +68,6 @@ def test_on_jax_without_tensorflow_everything_is_given_back():
     python(EVERYTHING, KERAS_BACKEND="jax")
 
 
-@pytest.mark.promise
 @pytest.mark.slow
 def test_under_a_strategy_everything_is_given_back():
     python(EVERYTHING, KERAS_BACKEND="tensorflow")

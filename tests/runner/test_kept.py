@@ -161,7 +161,6 @@ def test_features_that_cannot_be_kept_are_refused(tmp_path):
         go(tmp_path, recipe=recipe(quick(epochs=3, cache=True, augment="light")))
 
 
-@pytest.mark.promise
 @pytest.mark.slow
 def test_a_full_stage_has_nothing_to_keep():
     run = go(recipe=recipe(quick("full", epochs=1, cache=True, batch_norm="train")))
