@@ -10,7 +10,7 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from kertl._terminal import CONSOLE, Printable, printable
-from kertl.cli import _ask, _augment, _demo, _look, _rates, _report, _search, _studies, _train
+from kertl.cli import _ask, _augment, _demo, _look, _rates, _report, _search, _serve, _studies, _train
 
 app = typer.Typer(
     name="kertl",
@@ -30,6 +30,7 @@ app.command("search")(_search.search)
 app.command("augment-preview")(_augment.augment_preview)
 app.command("check-augmentation")(_augment.check_augmentation)
 app.command("report")(_report.report)
+app.command("serve")(_serve.serve)
 app.command("backbones")(_look.backbones)
 app.command("doctor")(_look.doctor)
 app.command("demo")(_demo.demo)

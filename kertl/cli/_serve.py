@@ -1,0 +1,33 @@
+"""`kertl serve`: a trained model as a local page, and for programs."""
+
+import importlib.util
+from typing import Annotated
+
+import typer
+
+from kertl._terminal import CONSOLE
+from kertl.cli._ask import ModelPath
+from kertl.cli._quiet import start_keras
+
+
+def serve(
+    model: ModelPath,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; other than 127.0.0.1, anyone who reaches it may ask.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any that is free.")] = 8000,
+) -> None:
+    """Answer for a trained model over HTTP: a page to drop images on, and POST /predict for programs."""
+    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn", "python_multipart")):
+        raise ValueError("`kertl serve` takes a web server. Received: none. Install it: pip install 'kertl[serve]'.")
+    start_keras()
+    import uvicorn
+
+    import kertl
+    from kertl.report._server import application
+
+    loaded = kertl.load(model)
+    CONSOLE.print(f"Serving {loaded.name} on http://{host}:{port} until Ctrl-C.", markup=False, highlight=False)
+    uvicorn.run(
+        application(loaded), host=host, port=port, log_level="warning", server_header=False, limit_concurrency=256
+    )
