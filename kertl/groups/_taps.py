@@ -73,10 +73,8 @@ def separated(graph: Graph) -> Tapped:
 def maps_before_head(graph: Graph) -> tuple[Ref, ...]:
     """The feature maps, or tokens, that what follows them sees pooled or flattened, from the input to the end.
 
-    Those of all depths that a head sees; else the last one with more than one place.
-
-    Raises:
-        ValueError: If no layer with weights makes one.
+    Those of all depths that a head sees; else the last one with more than one place. None if there is none that layers
+    with weights have made.
     """
     made = {ref: number for number, step in enumerate(graph.steps) for ref in step.outputs}
     taps = _taps(graph)
@@ -88,7 +86,7 @@ def maps_before_head(graph: Graph) -> tuple[Ref, ...]:
         maps = [ref for ref in of_rank if math.prod(side or 2 for side in graph.shapes[ref][:-1]) > 1]
         if maps:
             return (maps[-1],)
-    raise ValueError("`model` must have feature maps or tokens before its head. Received: a model of vectors alone.")
+    return ()
 
 
 def _taps(graph: Graph) -> tuple[Step, Mapping[Ref, Sequence[Step]], Ref] | None:

@@ -6,7 +6,7 @@ grad_cam    which places of an image speak for a class
 """
 
 from kertl.interpretation._calibration import Bin, Calibration, calibrate
-from kertl.interpretation._grad_cam import grad_cam
+from kertl.interpretation._grad_cam import NothingToShowError, grad_cam
 from kertl.interpretation._interpret import interpret
 from kertl.interpretation._interpretation import (
     AlikeImages,
@@ -26,6 +26,7 @@ __all__ = [
     "DoubtfulLabel",
     "ImageLoss",
     "Interpretation",
+    "NothingToShowError",
     "calibrate",
     "grad_cam",
     "interpret",

@@ -65,6 +65,9 @@ def grad_cam(
     """
     chain = find_chain(model)
     refs = maps_before_head(chain.graph)
+    if not refs:
+        accepted = "`model` must have feature maps or tokens before its head"
+        raise NothingToShowError(f"{accepted}. Received: {model.name!r}, a model of vectors alone.")
     images = np.asarray(images)
     expected = chain.graph.shapes[chain.graph.input]
     if images.ndim != 4 or not len(images) or images.shape[-1] != expected[-1]:
@@ -115,6 +118,18 @@ def _probed(chain: Chain, refs: Sequence[Ref]) -> keras.Model:
     return keras.Model([inputs, *added], [*(known[ref] for ref in refs), scores])
 
 
+class _Scores(keras.layers.Layer):
+    """What a Dense layer gives before its activation."""
+
+    def __init__(self, dense: keras.layers.Dense) -> None:
+        super().__init__(name="kertl_scores")
+        self._dense = dense
+
+    def call(self, x: Any) -> Any:
+        scores = keras.ops.matmul(x, self._dense.kernel)
+        return scores + self._dense.bias if self._dense.use_bias else scores
+
+
 def _before_activation(steps: Sequence[Step], known: Mapping[Ref, Any], output: Ref) -> Any:
     """What the last activation is given: scores, whose gradients do not vanish where a prediction is near 0 or 1.
 
@@ -125,9 +140,7 @@ def _before_activation(steps: Sequence[Step], known: Mapping[Ref, Any], output: 
         return replay(before, known, last.inputs)[0]
     if type(last.operation) is not keras.layers.Dense:
         return replay(steps, known, [output])[0]
-    dense = last.operation
-    scores = keras.ops.matmul(replay(before, known, last.inputs)[0], dense.kernel)
-    return scores + dense.bias if dense.use_bias else scores
+    return _Scores(last.operation)(replay(before, known, last.inputs)[0])
 
 
 def _maps(

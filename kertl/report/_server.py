@@ -22,7 +22,7 @@ from kertl.backbones import refuse_nan
 from kertl.data import read_image
 from kertl.errors import DataError
 from kertl.evaluation import answers, resize_of
-from kertl.interpretation import grad_cam
+from kertl.interpretation import NothingToShowError, grad_cam
 from kertl.model import picture_shape
 from kertl.report._batching import Batching
 from kertl.report._thumbnails import thumbnail
@@ -101,7 +101,7 @@ class _Service:
             try:
                 (places,) = await run_in_threadpool(grad_cam, self._model, image[None], check=False)
                 answer["places"] = thumbnail(image, places)
-            except ValueError as error:  # a model without maps
+            except NothingToShowError as error:
                 answer["note"] = str(error)
         return JSONResponse({"answers": [answer]}, headers=_HEADERS)
 
