@@ -26,6 +26,7 @@ from kertl.errors import DataError
 from kertl.heads import Head
 from kertl.model import build
 from kertl.recipe import NAMED, Recipe
+from kertl.report import REPORT
 from kertl.runner import Run, fine_tune
 
 __all__ = [
@@ -93,6 +94,7 @@ def run_on_solar_cells(out: Path, *, seed: int, console: Console) -> dict[str, f
         "published: VGG19 fine-tuned at 300 px": PUBLISHED,
     }
     _show(scores, console, f"{auto.metrics['test']['images']} photos that were not trained on")
+    _name_report(out / "auto", console)
     console.print(f"The classifier is {out / 'auto' / 'model.keras'}. Try it on photos of your own:")
     command = f"  kertl predict {out / 'auto'} {photos / 'images' / 'cell0001.png'}"
     console.print(command, highlight=False, soft_wrap=True)
@@ -127,6 +129,7 @@ def run_on_folder(
         "auto": auto.metrics["test"]["accuracy"],
     }
     _show(scores, console, f"{mid.metrics['test']['images']} images that were not trained on")
+    _name_report(out / "auto", console)
     console.print(f"The classifiers are {out / 'mid' / 'model.keras'} and {out / 'auto' / 'model.keras'}.")
     return scores
 
@@ -169,7 +172,7 @@ def _stages(backbone: keras.Model, data: ImageData, out: Path, seed: int, stages
     keras.utils.set_random_seed(seed)
     model = build(backbone, class_names=data.class_names, head=Head())
     return [
-        fine_tune(model, data, recipe=Recipe(stages=[NAMED[name][-1]], seed=seed), run_dir=out / name)
+        fine_tune(model, data, recipe=Recipe(stages=[NAMED[name][-1]], seed=seed), run_dir=out / name, report=False)
         for name in stages
     ]
 
@@ -186,6 +189,10 @@ def _solar_cells(photos: Path, table: Path, image_size: tuple[int, int], seed: i
         seed=seed,
         cache="memory",
     )
+
+
+def _name_report(folder: Path, console: Console) -> None:
+    console.print(f"How good it is, where it fails and how it was made: open {folder / REPORT} in a browser.")
 
 
 def _show(scores: dict[str, float], console: Console, title: str) -> None:

@@ -75,7 +75,8 @@ def evaluate(
     judged, name = part_to_evaluate(images, part)
     named = printable(str(data))
     CONSOLE.print(f"Evaluating {judged.num_examples} images of {named}, part: {name}.", markup=False, highlight=False)
-    metrics = kertl.evaluate(loaded, judged, views=views, augment=options.read_augment(augment) or "light")
+    how = options.read_augment(augment) or "light"
+    metrics = kertl.evaluate(loaded, judged, views=views, augment=how, intervals=True)
     if as_json:
         typer.echo(json_text({"part": name, **metrics}))
     else:

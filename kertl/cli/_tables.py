@@ -16,6 +16,10 @@ def show_metrics(metrics: Mapping[str, Mapping[str, Any]], console: Console) -> 
     part, last = list(metrics.items())[-1]
     task = next(task for task in TASKS.values() if set(task.part_columns.values()) <= last.keys())
     _show("How well it does", "part", ["images"], task.part_columns, metrics, console)
+    if intervals := last.get("intervals"):
+        shown = {heading: intervals[key] for heading, key in task.part_columns.items() if key in intervals}
+        told = ", ".join(f"{heading} {_number(low)} to {_number(high)}" for heading, (low, high) in shown.items())
+        console.print(f"95 % intervals: {told}.", markup=False, highlight=False)
     thresholds = last.get("thresholds", {})
     rows, columns = last[task.outputs_of], dict(task.row_columns)
     if thresholds:

@@ -93,10 +93,14 @@ def train(
         chosen = dataclasses.replace(kertl.gradual_unfreezing(model, **changes), precision=precision, seed=seed)
     own = precision if recipe in PRESETS else None
     run = kertl.fine_tune(model, images, recipe=chosen, minutes=minutes, run_dir=out, precision=own)
+    from kertl.report import REPORT
+
     if run.metrics:
         from kertl.cli._tables import show_metrics
 
         show_metrics(run.metrics, console)
+    if (out / REPORT).exists():
+        typer.echo(f"How good it is, where it fails and how it was made: open {out / REPORT} in a browser.")
     typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
 
 
