@@ -30,6 +30,7 @@ from kertl.data._decode import (
     opened,
     read_file,
     refuse_missing_channels,
+    scaled_while_decoded,
     upright,
 )
 from kertl.data._issues import Issue
@@ -38,6 +39,7 @@ from kertl.data._links import Owners
 from kertl.data._look_alikes import thumbnail
 from kertl.errors import DataError
 
+_LEAST_SIDE = 256  # of a JPEG that is decoded for its thumbnail alone
 _AT_ONCE = 64  # files that a thread takes at a time
 _NO_STAMP = Stamp(0, 0)
 
@@ -107,10 +109,11 @@ def _verdict(path: str, channels: int) -> Verdict:
         image = opened(content)
         refuse_missing_channels(image, channels)
         kind, images = KINDS[str(image.format)], count_images(image, content)
+        whole = scaled_while_decoded(image, (_LEAST_SIDE, _LEAST_SIDE), "stretch")
         with in_flight(image):
             image = upright(image)
-            size = (image.height, image.width)
-            return Verdict("", digest, stamp, kind, size, images, thumbnail(image))
+            width, height = whole or image.size
+            return Verdict("", digest, stamp, kind, (height, width), images, thumbnail(image))
     except DataError as error:
         return _refusal(str(error))
 

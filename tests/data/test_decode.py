@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 
 import kertl.data
 from kertl.data import _decode
+from kertl.data._scan import inspect
 from kertl.errors import DataError
 from tests.data.faults import bombs, encoded, png_of, scene
 from tests.messages import assert_names
@@ -48,8 +49,66 @@ def test_what_is_no_image_at_all_is_refused(source):
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
 def test_jpeg_files_give_what_pillow_gives(tmp_path, options):
     path = photo(tmp_path / "a.jpg", **options)
-    expected = np.asarray(Image.open(path).resize((30, 20), Image.Resampling.BILINEAR))
-    np.testing.assert_array_equal(kertl.data.read_image(path, (20, 30)), expected)
+    expected = np.asarray(Image.open(path).resize((31, 21), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(kertl.data.read_image(path, (21, 31)), expected)
+
+
+def drawn(path, height, width, orientation=1):
+    """A large JPEG with shapes and some noise, as a camera makes it."""
+    image = scene(height, width, seed=1)
+    grain = np.random.default_rng(0).normal(0, 3, (height, width, 1))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype("uint8")).save(path, quality=92, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize("resize", kertl.data.RESIZE)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size_with_nearly_the_same_pixels(tmp_path, resize, orientation):
+    path = drawn(tmp_path / "a.jpg", 600, 900, orientation)
+    whole = _decode.in_channels(
+        _decode.fit(_decode.upright(_decode.opened(path.read_bytes())), (64, 80), resize), 3
+    ).astype(int)
+    difference = abs(kertl.data.read_image(path, (64, 80), resize) - whole)
+    assert 0 < difference.mean() < 1
+    assert np.quantile(difference, 0.999) <= 8
+
+
+@pytest.mark.parametrize(
+    ("size", "asked", "resize", "orientation", "decoded"),
+    [
+        ((1600, 1200), (100, 100), "stretch", 1, (200, 150)),
+        ((1600, 1200), (100, 400), "stretch", 1, (400, 300)),
+        ((1600, 1200), (400, 100), "stretch", 6, (400, 300)),
+        ((1600, 1200), (400, 100), "stretch", 1, (800, 600)),
+        ((1600, 200), (200, 200), "crop", 1, (1600, 200)),
+        ((1600, 200), (200, 200), "pad", 1, (200, 25)),
+        ((399, 399), (200, 200), "stretch", 1, (399, 399)),
+        ((400, 400), (200, 200), "stretch", 1, (200, 200)),
+        ((5, 5), (1, 1), "stretch", 1, (3, 3)),
+        ((3, 900), (1, 1), "stretch", 1, (3, 900)),
+    ],
+)
+def test_the_scale_follows_from_both_sizes_and_nothing_is_enlarged(tmp_path, size, asked, resize, orientation, decoded):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", size).save(tmp_path / "a.jpg", exif=exif)
+    image = _decode.opened((tmp_path / "a.jpg").read_bytes())
+    _decode.scaled_while_decoded(image, asked, resize)
+    image.load()
+    assert image.size == decoded
+    assert kertl.data.read_image(tmp_path / "a.jpg", asked, resize).shape == (*asked, 3)
+
+
+def test_what_is_known_of_a_large_jpeg_is_its_own_size_and_its_damage(tmp_path):
+    path = drawn(tmp_path / "a.jpg", 700, 900, orientation=6)
+    (found,) = inspect([str(path)])
+    assert found.size == (900, 700)
+    path.write_bytes(path.read_bytes()[:-20_000])
+    (found,) = inspect([str(path)])
+    assert "truncated" in found.reason
+    assert "truncated" in str(refusal(path))
 
 
 def test_the_content_and_not_the_name_says_what_a_file_is(tmp_path):
