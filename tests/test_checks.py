@@ -62,6 +62,13 @@ def test_what_is_no_whole_number_or_too_small_is_refused(value):
             _checks.integer("count", value)
 
 
+def test_a_whole_number_that_is_too_large_is_refused():
+    assert _checks.integer("count", 4, at_least=1, at_most=4) == 4
+    with pytest.raises(ValueError, match="Received") as caught:
+        _checks.integer("count", 5, at_least=1, at_most=4)
+    assert str(caught.value) == "`count` must be a whole number >= 1 and <= 4. Received: count=5."
+
+
 def test_one_of_gives_the_value_or_names_the_choices_and_the_nearest():
     assert _checks.one_of("mode", "avg", ("avg", "max")) == "avg"
     with pytest.raises(ValueError, match="Received") as caught:
@@ -90,6 +97,12 @@ def test_what_is_no_pair_is_refused(value):
         _checks.pair("size", value)
     expected = f"`size` must be (height, width), two whole numbers >= 1. Received: size={value!r}."
     assert str(caught.value) == expected
+
+
+def test_the_pixels_of_an_image_size_are_bounded():
+    assert _checks.pair("size", (4096, 4096)) == (4096, 4096)
+    with pytest.raises(ValueError, match=r"at most 16,777,216 pixels in all\. Received: size=\(16000, 16000\)"):
+        _checks.pair("size", (16000, 16000))
 
 
 def test_a_complaint_says_what_to_do_where_that_is_known():

@@ -10,24 +10,38 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kertl._checks import complain
+from kertl.cli import _options as options
 
 if TYPE_CHECKING:
     import keras
 
 _ELSEWHERE = "For a model from elsewhere: "
 
-ImageSize = Annotated[int | None, typer.Option(help="Side in pixels, for a model that takes any size.")]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(help="Side in pixels, for a model that takes any size.", callback=options.check_side),
+]
 Channels = Annotated[int | None, typer.Option(help="Channels of the images; must be those of the model.")]
-Resize = Annotated[str | None, typer.Option(help=_ELSEWHERE + "how its images became square: stretch, pad or crop.")]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        help=_ELSEWHERE + "how its images became square: stretch, pad or crop.",
+        callback=options.among("--resize", options.RESIZE),
+    ),
+]
 Preprocessing = Annotated[
     str | None,
-    typer.Option(help=_ELSEWHERE + "what its pixels went through: none (0..255), unit (0..1), tf, torch or caffe."),
+    typer.Option(
+        help=_ELSEWHERE + "what its pixels went through: none (0..255), unit (0..1), tf, torch or caffe.",
+        callback=options.among("--preprocessing", options.PREPROCESSING),
+    ),
 ]
 Task = Annotated[
     str | None,
     typer.Option(
         "--task",
         help=_ELSEWHERE + "single_label, binary, multi_label or regression; logits become probabilities.",
+        callback=options.among("--task", options.TASKS),
     ),
 ]
 ClassName = Annotated[

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kertl._checks import complain
+from kertl._places import Places, none_usable
 from kertl.data._array_labels import read_labels
 from kertl.data._assemble import Entry, Options, assemble
 from kertl.data._image_data import ImageData
@@ -16,7 +17,6 @@ from kertl.data._labels import LabelColumns, Labelling, class_order
 from kertl.data._links import Owners
 from kertl.data._oddities import oddities
 from kertl.data._pixels import array_images, check_channels
-from kertl.data._places import Places, none_usable
 from kertl.data._readers import ArrayReader, FileReader, KnownFile, fit_by, resized
 from kertl.data._scan import inspect, is_hidden, relative, walk
 from kertl.data._spelling import differ_in_case

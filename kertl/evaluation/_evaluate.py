@@ -16,7 +16,7 @@ from kertl.evaluation._labels import checked_predictions, matched, output_names,
 from kertl.evaluation._pictures import labelled_folder, pictures_of
 from kertl.evaluation._predict import asked, preprocessed
 from kertl.evaluation._thresholds import thresholds_of
-from kertl.model import task_of
+from kertl.model import count_trained_on, task_of
 from kertl.tasks import task_named
 
 _logger = logging.getLogger(__name__)
@@ -35,6 +35,9 @@ def evaluate(
     preprocessing: str | keras.layers.Layer | None = None,
 ) -> dict[str, Any]:
     """How well a model does on images that it was not trained on.
+
+    If some of the images are known to be among those that it was trained on, that is logged with their number: a model
+    that `kertl.fine_tune` trained or that comes from a run directory knows them by their content.
 
     Classes are matched by name, never by position: those of the data may be in another order than the model's, and may
     be fewer. Images are resized to the model's size in the model's way, see `kertl.predict`.
@@ -111,6 +114,7 @@ def evaluate(
         names = output_names(model, own or None)
         truth = truth_of(task, y, names, len(said), own)
     said = checked_predictions(model, said, len(truth))
+    _say_if_trained_on(model, pictures)
     asked_of = np.arange(len(names)) if task.one_class or not own else _places(own, names)
     thresholds = thresholds_of(model, said.shape[1])
     if len(asked_of) < len(names):  # nobody has said whether images are of the other classes
@@ -119,6 +123,17 @@ def evaluate(
     else:
         found = task.judge(truth, said, names, thresholds)
     return {**found, **_missing(task.members(truth, len(names)), names)}
+
+
+def _say_if_trained_on(model: keras.Model, pictures: Any) -> None:
+    if isinstance(pictures, ImageDataset) and (count := count_trained_on(model, pictures)):
+        _logger.warning(
+            "%r was trained on %d of these %d images, on which it does better than on new ones. What counts are images "
+            "that were held out, such as the test set of its run (the column split of data.csv).",
+            model.name,
+            count,
+            pictures.num_examples,
+        )
 
 
 def _places(told: Sequence[str], names: Sequence[str]) -> np.ndarray:
