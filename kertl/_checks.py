@@ -7,6 +7,7 @@ import difflib
 import json
 import math
 import numbers
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -69,6 +70,13 @@ def one_of(argument: str, value: Any, accepted: Iterable[Any]) -> Any:
         listed = " or ".join(repr(choice) for choice in choices)
         raise complain(argument, listed, value, nearest(value, choices))
     return value
+
+
+def named(model: Any) -> str:
+    """What a message calls a model: its name, or the file that it was loaded from if Keras made up the name."""
+    file = getattr(model, "file_name", None)
+    made_up = re.fullmatch(r"(functional|sequential|model)(_\d+)?", str(model.name))
+    return repr(file if file and made_up else model.name)
 
 
 def nearest(value: object, choices: Iterable[object]) -> str:

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -122,3 +124,10 @@ def test_json_that_is_nested_too_deeply_is_no_recursion_error(depth):
     for text in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
         with pytest.raises(ValueError, match="nested more than 100 deep"):
             _checks.parse_json(text)
+
+
+@pytest.mark.parametrize("name", ["functional", "functional_12", "sequential", "model_3"])
+def test_a_model_whose_name_keras_made_up_is_called_as_its_file(name):
+    assert _checks.named(SimpleNamespace(name=name)) == repr(name)
+    assert _checks.named(SimpleNamespace(name=name, file_name="photos/theirs.h5")) == "'photos/theirs.h5'"
+    assert _checks.named(SimpleNamespace(name="cells", file_name="photos/theirs.h5")) == "'cells'"

@@ -42,6 +42,7 @@ def load_model_file(path: Path) -> keras.Model:
         model = keras.saving.load_model(path, compile=False)
     except DAMAGED as error:
         raise not_loaded(path, error) from error
+    model.file_name = str(path)
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
             model.made_by_kertl = NOTE in archive.namelist()

@@ -10,6 +10,7 @@ import h5py
 import keras
 import numpy as np
 
+from kertl._checks import named
 from kertl.errors import WeightsError
 
 _LARGE = 64 * 2**20  # bytes from which on the ratio counts: weights of a single number compress well
@@ -47,7 +48,7 @@ def refuse_nan(model: keras.Model) -> None:
     if broken:
         (path, found), *others = broken
         raise WeightsError(
-            f"Every weight of {model.name!r} must be a finite number. Received: {found} in {path!r}"
+            f"Every weight of {named(model)} must be a finite number. Received: {found} in {path!r}"
             + (f" and {len(others)} other variables" if others else "")
             + ". Load the weights again from where they come from; if training made them so, train with a lower rate."
         )

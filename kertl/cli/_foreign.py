@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kertl._checks import complain
+from kertl._checks import complain, named
 from kertl.cli import _options as options
 
 if TYPE_CHECKING:
@@ -91,11 +91,11 @@ class Told:
         size, channels = picture_shape(model)
         asked = None if self.image_size is None else (self.image_size, self.image_size)
         if size is None and asked is None:
-            raise complain("--image-size", f"given, since {model.name!r} takes pictures of any size", self.image_size)
+            raise complain("--image-size", f"given, since {named(model)} takes pictures of any size", self.image_size)
         if None not in (size, asked) and size != asked:
-            raise complain("--image-size", f"left out, since {model.name!r} takes pictures of {size}", self.image_size)
+            raise complain("--image-size", f"left out, since {named(model)} takes pictures of {size}", self.image_size)
         if None not in (channels, self.channels) and channels != self.channels:
-            raise complain("--channels", f"{channels}, as {model.name!r} takes them, or left out", self.channels)
+            raise complain("--channels", f"{channels}, as {named(model)} takes them, or left out", self.channels)
         return size or asked or (0, 0), channels or self.channels or 3
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import keras
 
+from kertl._checks import named
 from kertl._transformations import refuse_colours
 from kertl.backbones import refuse_nan
 from kertl.data import ImageData
@@ -50,14 +51,14 @@ def _task(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
     info, task = model_info(model), task_named(data.task)
     if info is not None and info.task != task.name:
         raise ValueError(
-            f"`model` must be for the task of the data, {task.name!r}. Received: {model.name!r} for {info.task!r}. "
+            f"`model` must be for the task of the data, {task.name!r}. Received: {named(model)} for {info.task!r}. "
             f"Build it with `task={task.name!r}`, or make the data with `task={info.task!r}`."
         )
     last = output_layer(model)
     if info is None and last is not None and last.activation != task.activation and task.name != "regression":
         raise ValueError(
             f"`model` must end in {task.activation} for the task of the data, {task.name!r}. "
-            f"Received: {model.name!r}, which ends in {last.activation}. Put a `keras.layers.Activation` after it if "
+            f"Received: {named(model)}, which ends in {last.activation}. Put a `keras.layers.Activation` after it if "
             f"it gives logits, or `kertl.build(kertl.load_backbone(model), task={task.name!r}, ...)` for a new head."
         )
 
@@ -72,14 +73,14 @@ def _classes(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None
             else (f"one output per {'target' if task.name == 'regression' else 'class'} of the data, {len(names)}")
         )
         raise ValueError(
-            f"`model` must have {wanted}: {names}. Received: {model.name!r} with {outputs} outputs. "
+            f"`model` must have {wanted}: {names}. Received: {named(model)} with {outputs} outputs. "
             f"`kertl.build(kertl.load_backbone(model), class_names=data.class_names, task=data.task)` puts a new head "
             f"on its backbone; `kertl.extend_classes(model, names)` keeps the classes that it knows and adds others."
         )
     if info is not None and info.class_names and list(info.class_names) != names:
         raise ValueError(
             f"`model` must have the classes of the data in the same order, {names}. "
-            f"Received: {model.name!r} with {list(info.class_names)}. If they are the same classes, make the data with "
+            f"Received: {named(model)} with {list(info.class_names)}. If they are the same classes, make the data with "
             f"`class_names={list(info.class_names)}`."
         )
 

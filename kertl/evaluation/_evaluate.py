@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import complain
+from kertl._checks import complain, named
 from kertl.backbones import refuse_nan
 from kertl.data import ImageDataset
 from kertl.evaluation._batches import ForeignBatches
@@ -128,9 +128,9 @@ def evaluate(
 def _say_if_trained_on(model: keras.Model, pictures: Any) -> None:
     if isinstance(pictures, ImageDataset) and (count := count_trained_on(model, pictures)):
         _logger.warning(
-            "%r was trained on %d of these %d images, on which it does better than on new ones. What counts are images "
+            "%s was trained on %d of these %d images, on which it does better than on new ones. What counts are images "
             "that were held out, such as the test set of its run (the column split of data.csv).",
-            model.name,
+            named(model),
             count,
             pictures.num_examples,
         )

@@ -197,7 +197,11 @@ def _train(
     before, predicting = None, {}
     begin = snapshot.position.stage if snapshot else 0
     for place, stage in list(enumerate(recipe.stages))[begin:]:
-        _logger.info("Stage %d of %d: at=%r, %d epochs.", place + 1, len(recipe.stages), stage.at, stage.epochs)
+        first = sum(row["stage"] < place for row in journal.rows) + 1
+        last = first + stage.epochs - 1
+        epochs = f"epochs {first} to {last} of the run" if last > first else f"epoch {first} of the run"
+        how = "solved exactly" if stage.solver == "exact" else epochs
+        _logger.info("Stage %d of %d: at=%r, %s.", place + 1, len(recipe.stages), stage.at, how)
         try:
             end = runner.train(place, before, snapshot if place == begin else None)
         except (DivergedError, KeyboardInterrupt) as error:

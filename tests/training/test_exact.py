@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 
 import keras
 import numpy as np
@@ -82,9 +83,13 @@ def test_a_finished_run_is_read_with_its_head(run, data):
     assert all(same(weights(run.model), weights(again.model)).values())
 
 
-def test_it_is_solved_once_more_on_all_images_and_the_validation_metrics_are_from_before(run, data, tmp_path):
-    again = kertl.fine_tune(wide(), data, recipe=recipe(EXACT, refit=True), run_dir=tmp_path, verbose=0)
+def test_it_is_solved_once_more_on_all_images_and_the_validation_metrics_are_from_before(run, data, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "kertl"):
+        again = kertl.fine_tune(wide(), data, recipe=recipe(EXACT, refit=True), run_dir=tmp_path, verbose=0)
     images = data.train.num_examples + data.validation.num_examples
+    for begin, end in (("Extracting features of 36 images", "Extracted features of 36"), ("Solving", "The head was")):
+        assert 0 <= caplog.text.find(begin) < caplog.text.find(end), caplog.text
+    assert "1 epochs" not in caplog.text
     told = json.loads((tmp_path / "metrics.json").read_text())
     strength = json.loads((tmp_path / "choices.json").read_text())["0"]["strength"]
     assert dict(again.refit) == told["refit"] == {"stage": 0, "images": images, "strength": strength}
