@@ -7,9 +7,12 @@ import difflib
 import json
 import math
 import numbers
+import re
 from collections.abc import Iterable
 from typing import Any
 
+LARGEST_SIDE = 4096
+"""Side in pixels of the largest square image that is made; a batch of 16,000 instead of 160 would fill a machine."""
 _DEEPEST = 100
 
 
@@ -49,11 +52,13 @@ def number(
     return value
 
 
-def integer(argument: str, value: Any, *, at_least: int | None = None) -> Any:
-    """`value`, if it is a whole number that is at least `at_least`."""
+def integer(argument: str, value: Any, *, at_least: int | None = None, at_most: int | None = None) -> Any:
+    """`value`, if it is a whole number inside the bounds given."""
     whole = not isinstance(value, bool) and isinstance(value, numbers.Integral)
-    if not whole or (at_least is not None and value < at_least):
-        accepted = "a whole number" if at_least is None else f"a whole number >= {at_least}"
+    low, high = at_least is not None and whole and value < at_least, at_most is not None and whole and value > at_most
+    if not whole or low or high:
+        bounds = [f"{sign} {bound}" for sign, bound in ((">=", at_least), ("<=", at_most)) if bound is not None]
+        accepted = "a whole number" + (" " + " and ".join(bounds) if bounds else "")
         raise complain(argument, accepted, value)
     return value
 
@@ -67,6 +72,13 @@ def one_of(argument: str, value: Any, accepted: Iterable[Any]) -> Any:
     return value
 
 
+def named(model: Any) -> str:
+    """What a message calls a model: its name, or the file that it was loaded from if Keras made up the name."""
+    file = getattr(model, "file_name", None)
+    made_up = re.fullmatch(r"(functional|sequential|model)(_\d+)?", str(model.name))
+    return repr(file if file and made_up else model.name)
+
+
 def nearest(value: object, choices: Iterable[object]) -> str:
     """`Did you mean 'a' or 'b'?`, or nothing if no choice resembles `value`."""
     by_lower_case = {str(choice).lower(): str(choice) for choice in choices}
@@ -75,10 +87,12 @@ def nearest(value: object, choices: Iterable[object]) -> str:
 
 
 def pair(argument: str, value: Any, *, at_least: int = 1) -> tuple[int, int]:
-    """`value` as `(height, width)`, if it is a pair of whole numbers."""
+    """`value` as `(height, width)` of an image, if it is that, with at most `LARGEST_SIDE` squared pixels."""
     whole = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(side) is int for side in value)
     if not whole or min(value) < at_least:
         raise complain(argument, f"(height, width), two whole numbers >= {at_least}", value)
+    if value[0] * value[1] > LARGEST_SIDE**2:
+        raise complain(argument, f"(height, width) of at most {LARGEST_SIDE**2:,} pixels in all", value)
     return int(value[0]), int(value[1])
 
 

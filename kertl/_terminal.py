@@ -29,6 +29,24 @@ def printable(text: str, lines: bool = False) -> str:
     )
 
 
+def shortened(name: str, most: int = 40) -> str:
+    """A name as `printable`, for a table: a long one with its middle cut out, since names may differ at either end."""
+    text = printable(name)
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
+
+
+def counted(count: int, word: str) -> str:
+    """So many of something: "1 epoch", "2 epochs"."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def span(seconds: float) -> str:
+    """A time in words, in the unit that suits it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
 class Printable(logging.Formatter):
     """Messages whose control characters are escaped."""
 

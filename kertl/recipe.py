@@ -6,7 +6,7 @@ the results. Their docstrings are the one text about their fields: `help` and th
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kertl._checks import complain, integer, number, one_of, pair, parse_json
@@ -22,6 +22,7 @@ __all__ = [
     "SOLVERS",
     "Recipe",
     "Stage",
+    "check_minutes",
     "named_recipe",
     "recipe_of",
 ]
@@ -190,6 +191,8 @@ class Stage:
     def __post_init__(self) -> None:
         if not isinstance(self.at, (str, int)) or isinstance(self.at, bool):
             raise complain("at", "'deep', 'mid', 'full', the name of a layer group, or a number of groups", self.at)
+        if isinstance(self.at, int):
+            integer("at", self.at, at_least=0)
         self._check_solver()
         integer("epochs", self.epochs, at_least=1)
         self._check_rates()
@@ -206,14 +209,7 @@ class Stage:
         number("mixup", self.mixup, at_least=0)
         number("cutmix", self.cutmix, at_least=0)
         one_of("batch_norm", self.batch_norm, ("frozen", "train"))
-        one_of("cache", self.cache, ("auto", True, False))
-        integer("views", self.views, at_least=0)
-        if self.cache is False and self.views:
-            raise complain("views", "0 with cache=False, since versions of images are cached", self.views)
-        if self.cutmix and (self.cache is True or self.views):
-            kept = f"cache={self.cache!r}, views={self.views!r}"
-            advice = "It pastes pieces of images, not of features. Pass cache=False and views=0, or `mixup`."
-            raise complain("cutmix", f"0 with {kept}", self.cutmix, advice)
+        self._check_cache()
         if self.patience_epochs is not None:
             integer("patience_epochs", self.patience_epochs, at_least=1)
         object.__setattr__(self, "loss", _loss_name(self.loss))
@@ -229,15 +225,18 @@ class Stage:
 
     def _check_solver(self) -> None:
         exact = one_of("solver", self.solver, SOLVERS) == "exact"
-        if exact or self.epochs is None:
+        epochs: Any = self.epochs
+        if epochs is None:
             object.__setattr__(self, "epochs", 1 if exact else 5)
         smoothing: Any = self.label_smoothing
         if smoothing is None:
             object.__setattr__(self, "label_smoothing", 0.0 if exact else 0.1)
         if not exact:
             return
-        if self.at in ("mid", "full"):
-            raise complain("at", "'deep' with solver='exact', which solves the head alone", self.at)
+        if self.at in ("mid", "full") or (isinstance(self.at, int) and self.at != 1):
+            raise complain("at", "'deep', or 1, with solver='exact', which solves the head alone", self.at)
+        if self.epochs != 1:
+            raise complain("epochs", "left out, or 1, with solver='exact'", self.epochs, "No steps are taken.")
         for field in _OF_STEPS:
             if getattr(self, field) != getattr(Stage, field):
                 advice = "Pass `class_weights`." if field == "oversample" else "No steps are taken."
@@ -247,6 +246,21 @@ class Stage:
             raise complain("cache", "'auto' or True with solver='exact', which needs all features at once", self.cache)
         if not self.views:
             object.__setattr__(self, "augment", "none")
+
+    def _check_cache(self) -> None:
+        one_of("cache", self.cache, ("auto", True, False))
+        integer("views", self.views, at_least=0)
+        if self.cache is False and self.views:
+            raise complain("views", "0 with cache=False, since versions of images are cached", self.views)
+        if self.views and self.augment == "none":
+            advice = "Pass `augment='light'`, say, or views=0."
+            raise complain(
+                "views", "0 with augment='none', where all versions of an image are equal", self.views, advice
+            )
+        if self.cutmix and (self.cache is True or self.views):
+            kept = f"cache={self.cache!r}, views={self.views!r}"
+            advice = "It pastes pieces of images, not of features. Pass cache=False and views=0, or `mixup`."
+            raise complain("cutmix", f"0 with {kept}", self.cutmix, advice)
 
     def _check_rates(self) -> None:
         number("layer_decay", self.layer_decay, above=0, at_most=1)
@@ -296,12 +310,16 @@ class Recipe:
     refit: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stages", tuple(self.stages))
-        if not self.stages or not all(isinstance(stage, Stage) for stage in self.stages):
-            raise complain("stages", "a list of at least one kertl.Stage", self.stages)
+        stages = tuple(self.stages) if isinstance(self.stages, Iterable) else ()
+        if not stages or not all(isinstance(stage, Stage) for stage in stages):
+            advice = "Pass it in a list." if isinstance(self.stages, Stage) else ""
+            raise complain("stages", "a list of at least one kertl.Stage", self.stages, advice)
+        object.__setattr__(self, "stages", stages)
         one_of("precision", self.precision, PRECISIONS)
         integer("seed", self.seed, at_least=0)
         one_of("refit", self.refit, (True, False))
+        if self.refit and not any(stage.solver == "exact" for stage in stages):
+            raise complain("refit", "False unless a stage has solver='exact'", self.refit)
 
     def to_json(self) -> str:
         """The recipe as JSON text."""
@@ -345,6 +363,8 @@ def named_recipe(name: str, **changes: Any) -> Recipe:
     one_of("recipe", name, NAMED)
     if changes.get("augment") == "none" or changes.get("cutmix") or changes.get("cache") is False:
         changes.setdefault("views", 0)  # versions of an image differ by augmentation, and are cached features
+    if changes.get("solver") == "exact":  # the other fields of these stages are about steps
+        return Recipe(stages=[Stage(**{"at": stage.at, **changes}) for stage in NAMED[name]])
     return Recipe(stages=[dataclasses.replace(stage, **changes) for stage in NAMED[name]])
 
 
@@ -363,6 +383,18 @@ def recipe_of(recipe: Any) -> Recipe:
     if not isinstance(found, Recipe):
         raise complain("recipe", "a kertl.Recipe, one kertl.Stage, or the name of a recipe", recipe)
     return found
+
+
+def check_minutes(minutes: Any, recipe: Any) -> None:
+    """Raise unless a time for a run, if there is one, is above 0 and goes with a recipe that is chosen.
+
+    Raises:
+        ValueError: If so.
+    """
+    if minutes is not None:
+        number("minutes", minutes, above=0)
+        if not isinstance(recipe, str) or recipe not in PRESETS:
+            raise complain("minutes", f"left out unless the recipe is one of {', '.join(PRESETS)}", minutes)
 
 
 # With cached features epochs cost little; docs/design/features.md has the measurements.

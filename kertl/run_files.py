@@ -7,6 +7,7 @@ that a damaged one, or one that somebody made to become huge when it is read, is
 import contextlib
 import hashlib
 import json
+import logging
 import math
 import os
 import secrets
@@ -19,10 +20,12 @@ from typing import Any
 import numpy as np
 
 from kertl._checks import parse_json
-from kertl.errors import RunError
+from kertl.errors import RunError, WeightsError
 
 __all__ = [
+    "MODEL_FILE",
     "SUMS",
+    "model_of_run",
     "read_arrays",
     "read_json",
     "read_text",
@@ -34,6 +37,10 @@ __all__ = [
     "write_text",
 ]
 
+_logger = logging.getLogger(__name__)
+
+MODEL_FILE = "model.keras"
+"""The file of a run directory that holds its model."""
 SUMS = "SHA256SUMS"
 """A run directory's file with the checksums of what a finished run gives, as `sha256sum --check` reads them."""
 _PARTIAL = ".partial-"
@@ -146,6 +153,28 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
                 return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
         except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
             raise ValueError(f"not a sound .npz file: {error}") from error
+
+
+def model_of_run(folder: Path) -> Path:
+    """The model file in a run directory; that the run has not finished is logged where it has one already.
+
+    Raises:
+        WeightsError: If it has none; the message says what to do.
+    """
+    path, is_run = folder / MODEL_FILE, (folder / "recipe.json").exists()
+    again = "The same `kertl train` command, or the same call of `kertl.fine_tune`, resumes it."
+    if not path.exists() and is_run:
+        raise WeightsError(
+            f"The run must have finished. Received: {str(folder)!r}, without a {MODEL_FILE} yet. {again}"
+        )
+    if not path.exists():
+        raise WeightsError(
+            f"A folder must be a run directory, as `kertl train --out` writes it. Received: {str(folder)!r}, without a "
+            f"{MODEL_FILE}. Pass such a directory, or a .keras or .h5 file."
+        )
+    if is_run and not (folder / SUMS).exists():
+        _logger.warning("The run in %r has not finished: its model has the best weights so far. %s", str(folder), again)
+    return path
 
 
 def sha256_of(path: Path) -> str:

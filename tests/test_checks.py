@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,13 @@ def test_what_is_no_whole_number_or_too_small_is_refused(value):
             _checks.integer("count", value)
 
 
+def test_a_whole_number_that_is_too_large_is_refused():
+    assert _checks.integer("count", 4, at_least=1, at_most=4) == 4
+    with pytest.raises(ValueError, match="Received") as caught:
+        _checks.integer("count", 5, at_least=1, at_most=4)
+    assert str(caught.value) == "`count` must be a whole number >= 1 and <= 4. Received: count=5."
+
+
 def test_one_of_gives_the_value_or_names_the_choices_and_the_nearest():
     assert _checks.one_of("mode", "avg", ("avg", "max")) == "avg"
     with pytest.raises(ValueError, match="Received") as caught:
@@ -92,6 +101,12 @@ def test_what_is_no_pair_is_refused(value):
     assert str(caught.value) == expected
 
 
+def test_the_pixels_of_an_image_size_are_bounded():
+    assert _checks.pair("size", (4096, 4096)) == (4096, 4096)
+    with pytest.raises(ValueError, match=r"at most 16,777,216 pixels in all\. Received: size=\(16000, 16000\)"):
+        _checks.pair("size", (16000, 16000))
+
+
 def test_a_complaint_says_what_to_do_where_that_is_known():
     assert str(_checks.complain("a", "b", 3)) == "`a` must be b. Received: a=3."
     assert str(_checks.complain("a", "b", 3, "Do c.")) == "`a` must be b. Received: a=3. Do c."
@@ -109,3 +124,10 @@ def test_json_that_is_nested_too_deeply_is_no_recursion_error(depth):
     for text in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
         with pytest.raises(ValueError, match="nested more than 100 deep"):
             _checks.parse_json(text)
+
+
+@pytest.mark.parametrize("name", ["functional", "functional_12", "sequential", "model_3"])
+def test_a_model_whose_name_keras_made_up_is_called_as_its_file(name):
+    assert _checks.named(SimpleNamespace(name=name)) == repr(name)
+    assert _checks.named(SimpleNamespace(name=name, file_name="photos/theirs.h5")) == "'photos/theirs.h5'"
+    assert _checks.named(SimpleNamespace(name="cells", file_name="photos/theirs.h5")) == "'cells'"

@@ -17,6 +17,7 @@ from kertl.results import LEFT_OUT, Result, called
 from kertl.runner import Run, StageValue
 from kertl.search import Importance, SearchResult, Trial
 from kertl.studies import CrossValidation, Fold, LearningCurve, Point, PowerLaw, Verification
+from tests.messages import assert_names
 
 PUBLIC = [
     importlib.import_module(one.name)
@@ -107,6 +108,15 @@ MADE = {
 @pytest.fixture(params=MADE, ids=lambda kind: kind.__name__)
 def result(request, tmp_path):
     return MADE[request.param](tmp_path)
+
+
+@pytest.mark.parametrize(("part", "why"), [("validation", "highest F1"), ("test", "not tuned")])
+def test_the_table_of_a_run_says_the_thresholds_and_where_they_come_from(part, why):
+    metrics = {part: {"accuracy": 0.5, "images": 3, "thresholds": {f"class {k}": 0.25 for k in range(7)}}}
+    recipe = kertl.Recipe(stages=[kertl.Stage("deep")])
+    told = str(Run(None, recipe, (), metrics, None))
+    assert_names(told, why, "class 0 0.2500", "and 2 more")
+    assert "class 6" not in told
 
 
 def test_every_result_is_tried_here_and_public_somewhere():

@@ -16,6 +16,7 @@ from kertl.backbones._files import check_weights_file, load_weights_file
 from kertl.backbones._found import Found, InputShape, let_all_train
 from kertl.backbones._input_range import entry_of
 from kertl.backbones._packages import import_package
+from kertl.backbones._preprocessing import TAKEN_BY
 from kertl.backbones._resize import at_size, picture_shape
 from kertl.errors import WeightsError
 
@@ -100,7 +101,7 @@ def _found(backbone: Any, name: str, shape: InputShape | None, preprocessing: st
         raise ValueError(
             f"`preprocessing` must be given for {name!r}, which was built with include_rescaling=False. Received: "
             "preprocessing=None. Say how pixels are preprocessed: 'none' (0..255), 'unit' (0..1, what KerasCV's own "
-            "rescaling gives), 'tf' (-1..1), 'torch', 'caffe', or a layer."
+            f"rescaling gives), 'tf' (-1..1), 'torch', 'caffe', or a layer. {TAKEN_BY}"
         )
     own = [side or 224 for side in picture_shape(backbone, name)[:2]]
     height, width = own if shape is None else shape[:2]

@@ -14,7 +14,7 @@ import keras
 
 from kertl._checks import nearest
 from kertl.backbones._packages import import_packages_of
-from kertl.backbones._trust import DAMAGED, refuse_bomb
+from kertl.backbones._trust import DAMAGED, refuse_bomb, refuse_endless
 from kertl.errors import WeightsError
 from kertl.groups import features_of, find_chain
 
@@ -31,6 +31,7 @@ def load_model_file(path: Path) -> keras.Model:
     """
     if not path.is_file():
         raise WeightsError(f"There is no model file {str(path)!r}.")
+    refuse_endless(path)
     if not holds_model(path):
         raise WeightsError(
             f"{str(path)!r} holds weights but no model. Pass it as `weights=` together with the name of the backbone."
@@ -42,6 +43,7 @@ def load_model_file(path: Path) -> keras.Model:
         model = keras.saving.load_model(path, compile=False)
     except DAMAGED as error:
         raise not_loaded(path, error) from error
+    model.file_name = str(path)
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
             model.made_by_kertl = NOTE in archive.namelist()
@@ -93,6 +95,7 @@ def load_weights_file(model: keras.Model, path: Path) -> None:
         WeightsError: If the file cannot be read, or holds another architecture; the message names the first difference.
     """
     check_weights_file(path)
+    refuse_endless(path)
     if holds_model(path):
         _copy_weights(features_of(load_model_file(path)), model, path)
         return

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import complain
+from kertl._checks import complain, pair
 
 InputShape = tuple[int, int, int]
 
@@ -38,3 +38,5 @@ def check_input_shape(shape: Any) -> None:
     whole = isinstance(shape, (tuple, list)) and len(shape) == 3 and all(type(side) is int for side in shape)
     if shape is not None and not (whole and min(shape) >= 1):
         raise complain("input_shape", "(height, width, channels), three whole numbers >= 1", shape)
+    if shape is not None:
+        pair("input_shape[:2]", tuple(shape[:2]))

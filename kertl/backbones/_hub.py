@@ -14,6 +14,7 @@ from kertl._checks import complain, nearest
 from kertl.backbones._files import check_weights_file, load_weights_file
 from kertl.backbones._found import Found, InputShape, let_all_train
 from kertl.backbones._packages import import_package
+from kertl.backbones._preprocessing import TAKEN_BY
 from kertl.backbones._resize import at_size, for_classification, picture_shape
 from kertl.errors import WeightsError
 
@@ -86,7 +87,7 @@ def rescaling(converter: Any) -> keras.layers.Layer:
     if type(converter).call is not hub.layers.ImageConverter.call or converter.data_format != "channels_last":
         raise ValueError(
             f"The image converter {type(converter).__name__} does more than scale and offset channels that come last. "
-            "Load the backbone alone and pass its `preprocessing=`."
+            f"Load the backbone alone and say its preprocessing. {TAKEN_BY}"
         )
     scale = 1.0 if converter.scale is None else converter.scale
     offset = 0.0 if converter.offset is None else converter.offset
@@ -116,7 +117,7 @@ def _found(
         raise ValueError(
             f"`preprocessing` must be given for {name!r}, which brings no image converter. Received: "
             "preprocessing=None. Say how pixels are preprocessed: 'none' (0..255), 'unit' (0..1), 'tf' (-1..1), "
-            "'torch', 'caffe', a layer, or an ImageConverter of KerasHub."
+            f"'torch', 'caffe', a layer, or an ImageConverter of KerasHub. {TAKEN_BY}"
         )
     hub = import_package("keras_hub", "A backbone of KerasHub")
     if isinstance(preprocessing, hub.layers.ImageConverter):

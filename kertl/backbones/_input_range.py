@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl._checks import named
 from kertl.backbones._channels import makes_three_channels
 from kertl.groups import find_chain, replay
 
@@ -88,11 +89,9 @@ def _at_first_kernel(model: keras.Model) -> np.ndarray | None:
     return np.asarray(centre.reshape(len(_LEVELS), -1).mean(axis=-1), "float64")
 
 
-def assumed(kind: str, model: Any, why: str) -> str:
+def assumed(kind: str, model: Any, why: str, advice: str) -> str:
     """A sentence on the pixels that a model is given, and how to change that."""
-    return (
-        f"{model.name!r} is given {_IN_WORDS[kind]}, because {why}. If it was trained otherwise, pass `preprocessing=`."
-    )
+    return f"{named(model)} is given {_IN_WORDS[kind]}, because {why}. If it was trained otherwise, say so. {advice}"
 
 
 _IN_WORDS = {

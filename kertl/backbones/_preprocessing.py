@@ -14,6 +14,7 @@ KINDS = {
     "torch": "0..1, then ImageNet mean and standard deviation",
     "caffe": "BGR minus ImageNet mean",
 }
+TAKEN_BY = "`kertl.load_backbone(..., preprocessing=)` takes it, and so does `--preprocessing` on the command line."
 
 
 def preprocess(images: Any, kind: str | keras.layers.Layer) -> Any:

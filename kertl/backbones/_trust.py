@@ -1,6 +1,8 @@
 """What is checked of somebody's file before it is read, and of the weights in it."""
 
 import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +12,13 @@ import h5py
 import keras
 import numpy as np
 
+from kertl._checks import named
+from kertl.backbones._probe import TOO_LARGE
 from kertl.errors import WeightsError
 
 _LARGE = 64 * 2**20  # bytes from which on the ratio counts: weights of a single number compress well
 _RATIO = 100  # how many times as large as in the file something may become
+_PATIENCE_SECONDS = 60.0
 _LARGEST_JSON = 16 * 2**20
 # What h5py, zipfile and Keras raise on damaged files.
 DAMAGED = (OSError, zipfile.BadZipFile, RuntimeError, ValueError, TypeError, KeyError, EOFError, RecursionError)
@@ -37,6 +42,33 @@ def refuse_bomb(path: Path) -> None:
             raise _bomb(path, name, size, "and a description of a model needs less")
 
 
+def refuse_endless(path: Path) -> None:
+    """Raise if an HDF5 file cannot be gone through in a minute, which takes a second of its own.
+
+    In a damaged one, or one that somebody made so, libhdf5 may go round for ever and take more and more memory; no
+    exception ends that, so a process tries it that can be stopped. What is inside a `.keras` archive is not tried: its
+    checksums find damage.
+
+    Raises:
+        WeightsError: If so.
+    """
+    if zipfile.is_zipfile(path) or not sys.executable:
+        return
+    command = [sys.executable, "-I", str(Path(__file__).with_name("_probe.py")), str(path)]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # each thread reserves memory
+    try:
+        status = subprocess.run(  # noqa: S603
+            command, env=environment, capture_output=True, check=False, timeout=_PATIENCE_SECONDS
+        ).returncode
+    except subprocess.TimeoutExpired:
+        status = TOO_LARGE
+    if status == TOO_LARGE or status < 0:
+        raise WeightsError(
+            f"{str(path)!r} is not read: going through its groups does not end, or takes too much memory. It is "
+            "damaged; fetch it again."
+        )
+
+
 def refuse_nan(model: keras.Model) -> None:
     """Raise if a weight is NaN or infinite: predictions are NaN, or always the same where a ReLU turns NaN into 0.
 
@@ -47,7 +79,7 @@ def refuse_nan(model: keras.Model) -> None:
     if broken:
         (path, found), *others = broken
         raise WeightsError(
-            f"Every weight of {model.name!r} must be a finite number. Received: {found} in {path!r}"
+            f"Every weight of {named(model)} must be a finite number. Received: {found} in {path!r}"
             + (f" and {len(others)} other variables" if others else "")
             + ". Load the weights again from where they come from; if training made them so, train with a lower rate."
         )

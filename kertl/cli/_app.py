@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from collections.abc import Sequence
 
 import typer
 from rich.logging import RichHandler
@@ -64,9 +65,18 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        _show_error(str(error), type(error).__name__)
+        _show_error(_in_options(str(error), arguments), type(error).__name__)
         return 1
     return status if isinstance(status, int) else 0
+
+
+def _in_options(message: str, arguments: Sequence[str]) -> str:
+    """A message in which arguments of functions are called what they are called among the options that were given."""
+    for option in {one.partition("=")[0] for one in arguments if one.startswith("--")}:
+        word = option.removeprefix("--").replace("-", "_")
+        for name in (word, f"{word}s"):  # an option is repeated where an argument is a list
+            message = message.replace(f"`{name}`", f"`{option}`").replace(f"Received: {name}=", f"Received: {option}=")
+    return message
 
 
 def _show_error(message: str, title: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from kertl._places import Places, none_usable
 from kertl._terminal import CONSOLE, printable
 from kertl.cli import _foreign as foreign
 from kertl.cli import _options as options
@@ -14,9 +15,32 @@ from kertl.cli._quiet import start_keras
 if TYPE_CHECKING:
     import keras
 
+
+def _check_run(path: Path) -> None:
+    """Raise if a folder has no model."""
+    from kertl.run_files import model_of_run
+
+    if path.is_dir():
+        model_of_run(path)
+
+
 ModelPath = Annotated[
-    Path, typer.Argument(metavar="RUN_OR_MODEL", exists=True, help="Run directory, or a .keras or .h5 file.")
+    Path,
+    typer.Argument(
+        metavar="RUN_OR_MODEL",
+        exists=True,
+        help="Run directory, or a .keras or .h5 file.",
+        callback=options.checked(_check_run),
+    ),
 ]
+
+
+def _refuse_absent(images: list[Path]) -> None:
+    """Raise if none of the images is there; one of several that is not is listed with those that cannot be read."""
+    places = Places()
+    absent = [str(path) for path in images if not Path(places.path(path)).exists()]
+    if len(absent) == len(images):
+        raise none_usable("in IMAGES", places, [(path, "does not exist") for path in absent], len(absent))
 
 
 def evaluate(
@@ -24,7 +48,10 @@ def evaluate(
     data: options.DataPath,
     part: Annotated[
         str | None,
-        typer.Option(help="train, validation, test or all; by default the test part of divided data, else all."),
+        typer.Option(
+            help="train, validation, test or all; by default the test part of divided data, else all.",
+            callback=options.among("--part", ("train", "validation", "test", "all")),
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     batch_size: options.BatchSize = 32,
@@ -85,7 +112,10 @@ def evaluate(
 
 def predict(
     model: ModelPath,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files or folders.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGES...", help="Files or folders.", callback=options.checked(_refuse_absent)),
+    ],
     top: Annotated[int, typer.Option(min=1, help="Single label: how many classes to name for each image.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,

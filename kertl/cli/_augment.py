@@ -17,7 +17,7 @@ def augment_preview(
     data: options.DataPath,
     out: Annotated[Path, typer.Option(help="The picture file, such as a PNG.")],
     augment: options.Augment = None,
-    image_size: Annotated[int, typer.Option(help="Side in pixels.")] = 224,
+    image_size: Annotated[int, typer.Option(help="Side in pixels.", callback=options.check_side)] = 224,
     channels: options.Channels = None,
     images: Annotated[int, typer.Option(help="How many images at most; one of each class first.")] = 6,
     versions: Annotated[int, typer.Option(help="How many versions of each.")] = 6,

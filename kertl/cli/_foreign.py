@@ -9,25 +9,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kertl._checks import complain
+from kertl._checks import complain, named
+from kertl.cli import _options as options
 
 if TYPE_CHECKING:
     import keras
 
 _ELSEWHERE = "For a model from elsewhere: "
 
-ImageSize = Annotated[int | None, typer.Option(help="Side in pixels, for a model that takes any size.")]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(help="Side in pixels, for a model that takes any size.", callback=options.check_side),
+]
 Channels = Annotated[int | None, typer.Option(help="Channels of the images; must be those of the model.")]
-Resize = Annotated[str | None, typer.Option(help=_ELSEWHERE + "how its images became square: stretch, pad or crop.")]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        help=_ELSEWHERE + "how its images became square: stretch, pad or crop.",
+        callback=options.among("--resize", options.RESIZE),
+    ),
+]
 Preprocessing = Annotated[
     str | None,
-    typer.Option(help=_ELSEWHERE + "what its pixels went through: none (0..255), unit (0..1), tf, torch or caffe."),
+    typer.Option(
+        help=_ELSEWHERE + "what its pixels went through: none (0..255), unit (0..1), tf, torch or caffe.",
+        callback=options.among("--preprocessing", options.PREPROCESSING),
+    ),
 ]
 Task = Annotated[
     str | None,
     typer.Option(
         "--task",
         help=_ELSEWHERE + "single_label, binary, multi_label or regression; logits become probabilities.",
+        callback=options.among("--task", options.TASKS),
     ),
 ]
 ClassName = Annotated[
@@ -77,11 +91,11 @@ class Told:
         size, channels = picture_shape(model)
         asked = None if self.image_size is None else (self.image_size, self.image_size)
         if size is None and asked is None:
-            raise complain("--image-size", f"given, since {model.name!r} takes pictures of any size", self.image_size)
+            raise complain("--image-size", f"given, since {named(model)} takes pictures of any size", self.image_size)
         if None not in (size, asked) and size != asked:
-            raise complain("--image-size", f"left out, since {model.name!r} takes pictures of {size}", self.image_size)
+            raise complain("--image-size", f"left out, since {named(model)} takes pictures of {size}", self.image_size)
         if None not in (channels, self.channels) and channels != self.channels:
-            raise complain("--channels", f"{channels}, as {model.name!r} takes them, or left out", self.channels)
+            raise complain("--channels", f"{channels}, as {named(model)} takes them, or left out", self.channels)
         return size or asked or (0, 0), channels or self.channels or 3
 
 

@@ -1,13 +1,17 @@
 """Options that several commands share."""
 
 import dataclasses
+import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kertl._checks import LARGEST_SIDE, complain, integer, number, one_of
+from kertl._transformations import STRENGTHS, checked_augment
 from kertl.cli._fields import showing
-from kertl.recipe import Stage
+from kertl.recipe import NAMED, Stage
 
 if TYPE_CHECKING:
     import keras
@@ -16,6 +20,48 @@ if TYPE_CHECKING:
     from kertl.recipe import Recipe
 
 _FIELDS = f"They are {', '.join(field.name for field in dataclasses.fields(Stage))}."
+
+# What the tables of the library have, which cannot be read before TensorFlow is imported.
+TASKS = ("single_label", "binary", "multi_label", "regression")
+RESIZE = ("stretch", "pad", "crop")
+PREPROCESSING = ("none", "unit", "tf", "torch", "caffe")
+
+
+def checked(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What checks an option where it is read, before anything slow is imported."""
+
+    def callback(value: Any) -> Any:
+        if value is not None:
+            check(value)
+        return value
+
+    return callback
+
+
+def among(option: str, accepted: Iterable[str]) -> Callable[[Any], Any]:
+    """A check that an option is one of several words."""
+    return checked(lambda value: one_of(option, value, accepted))
+
+
+def share(option: str) -> Callable[[Any], Any]:
+    """A check that an option is a share of the images."""
+    return checked(lambda value: number(option, value, at_least=0, below=1))
+
+
+def _check_file(option: str, name: str, words: Iterable[str]) -> None:
+    """Raise if what can only be a file is not there."""
+    if name not in words and not Path(name).exists():
+        raise complain(option, f"{' or '.join(map(repr, words))}, or a file that exists", name)
+
+
+def check_backbones(given: str | list[str]) -> None:
+    """Raise if a backbone can only be a file, and it is not there."""
+    for name in [given] if isinstance(given, str) else given:
+        if not name.startswith(("hub:", "cv:")) and ("." in name or "/" in name) and not Path(name).exists():
+            raise complain("--backbone", "a name that `kertl backbones` lists, or a file that exists", name)
+
+
+check_side = checked(lambda side: integer("--image-size", side, at_least=1, at_most=LARGEST_SIDE))
 
 DataPath = Annotated[
     Path,
@@ -28,7 +74,9 @@ LabelColumn = Annotated[
     list[str] | None,
     typer.Option(help="CSV: the column with the labels, `label` by default; repeatable for several labels or targets."),
 ]
-Task = Annotated[str, typer.Option(help="single_label, binary, multi_label or regression.")]
+Task = Annotated[
+    str, typer.Option(help="single_label, binary, multi_label or regression.", callback=among("--task", TASKS))
+]
 ClassName = Annotated[
     list[str] | None,
     typer.Option(help="All the classes in the desired order, repeatable; of two the second is the positive one."),
@@ -37,26 +85,42 @@ Separator = Annotated[str | None, typer.Option(help="CSV: the text between sever
 StratifyColumn = Annotated[list[str] | None, typer.Option(help="CSV: also stratify by this column; repeatable.")]
 GroupColumn = Annotated[str | None, typer.Option(help="CSV: images of equal value stay on one side of the split.")]
 SplitColumn = Annotated[str | None, typer.Option(help="CSV: a given split (train, validation, test, or blank).")]
-Root = Annotated[Path | None, typer.Option(help="CSV: where its files are; its own folder by default.")]
-BatchSize = Annotated[int, typer.Option(help="Images per batch.")]
+Root = Annotated[Path | None, typer.Option(exists=True, help="CSV: where its files are; its own folder by default.")]
+BatchSize = Annotated[
+    int,
+    typer.Option(help="Images per batch.", callback=checked(lambda size: integer("--batch-size", size, at_least=1))),
+]
 Backbone = Annotated[
     str,
     typer.Option(
-        help="Name of an Application, hub:PRESET or cv:PRESET (see `kertl backbones`), or a trained .keras or .h5."
+        help="Name of an Application, hub:PRESET or cv:PRESET (see `kertl backbones`), or a trained .keras or .h5.",
+        callback=checked(check_backbones),
     ),
 ]
-Weights = Annotated[str, typer.Option(help="imagenet, none, or a file; a trained model has its own.")]
+Weights = Annotated[
+    str,
+    typer.Option(
+        help="imagenet, none, or a file; a trained model has its own.",
+        callback=checked(lambda name: _check_file("--weights", name, ("imagenet", "none"))),
+    ),
+]
 Preprocessing = Annotated[
     str | None,
     typer.Option(
         help="What pixels of 0..255 go through before the backbone: none, unit (0..1), tf (-1..1), torch or caffe; by "
-        "default what it says itself."
+        "default what it says itself.",
+        callback=among("--preprocessing", PREPROCESSING),
     ),
 ]
-ImageSize = Annotated[int | None, typer.Option(help="Side in pixels; by default the backbone's own.")]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Side in pixels; by default the backbone's own.", callback=check_side)
+]
 Resize = Annotated[
     str,
-    typer.Option(help="How images become square: stretch, pad or crop; the model remembers it."),
+    typer.Option(
+        help="How images become square: stretch, pad or crop; the model remembers it.",
+        callback=among("--resize", RESIZE),
+    ),
 ]
 Channels = Annotated[
     int | None,
@@ -71,6 +135,7 @@ Augment = Annotated[
     typer.Option(
         metavar="NAME[=AMOUNT]",
         help="none, light or strong; or repeatable transformations such as flip, rotation=0.05, zoom, cutout=0.25.",
+        callback=checked(lambda given: given and checked_augment(read_augment(given))),
     ),
 ]
 StageFields = Annotated[
@@ -91,7 +156,10 @@ HeadFields = Annotated[
         is_eager=True,
     ),
 ]
-Validation = Annotated[float, typer.Option(help="Share of the images in the validation set.")]
+Validation = Annotated[
+    float, typer.Option(help="Share of the images in the validation set.", callback=share("--validation"))
+]
+Test = Annotated[float, typer.Option(help="Share of the images in the test set.", callback=share("--test"))]
 
 
 def read_backbone(
@@ -125,8 +193,6 @@ def read_backbone(
 
 def read_augment(given: list[str] | None) -> str | list[Any] | None:
     """A strength, or a list of transformations, as `kertl.Stage` takes it; None if nothing was given."""
-    from kertl.data.augment import STRENGTHS
-
     if not given:
         return None
     if len(given) == 1 and (given[0] in STRENGTHS):
@@ -145,10 +211,17 @@ def _transformation(text: str) -> str | tuple[str, float | str]:
 def read_recipe(name: str, given: dict[str, Any]) -> "Recipe":
     """The named recipe, or the one in a JSON file, with some fields of its stages changed."""
     from kertl.recipe import Recipe, named_recipe
+    from kertl.run_files import read_text
 
     if not name.endswith(".json"):
-        return named_recipe(name, **given)
-    recipe = Recipe.from_json(Path(name).read_text(encoding="utf-8"))
+        return named_recipe(one_of("--recipe", name, NAMED), **given)
+    try:
+        recipe = Recipe.from_json(read_text(Path(name)))
+    except (OSError, ValueError) as error:
+        damaged = isinstance(error, (json.JSONDecodeError, UnicodeDecodeError))
+        reason = "It is not JSON." if damaged else getattr(error, "strerror", None) or str(error)
+        advice = f"({reason.rstrip('.')}.)"
+        raise complain("--recipe", "the name of a recipe, or a recipe.json that can be read", name, advice) from error
     return dataclasses.replace(recipe, stages=[dataclasses.replace(stage, **given) for stage in recipe.stages])
 
 

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from kertl._checks import integer
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields
 from kertl.cli._quiet import start_keras
+from kertl.recipe import Stage
 
 
 def lr_find(
@@ -22,7 +24,13 @@ def lr_find(
     channels: options.Channels = None,
     at: Annotated[str, typer.Option(help="Boundary: deep, mid, full, or the name of a layer group.")] = "deep",
     stage: options.StageFields = None,
-    repeats: Annotated[int, typer.Option(help="How often the test is run.")] = 3,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            help="How often the test is run.",
+            callback=options.checked(lambda times: integer("--repeats", times, at_least=1)),
+        ),
+    ] = 3,
     start: Annotated[float, typer.Option(help="Lowest learning rate.")] = 1e-7,
     end: Annotated[float, typer.Option(help="Highest learning rate.")] = 10.0,
     steps: Annotated[int, typer.Option(help="Steps from the lowest to the highest.")] = 100,
@@ -30,7 +38,7 @@ def lr_find(
     batch_size: options.BatchSize = 32,
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and dropout.")] = 0,
     validation: options.Validation = 0.15,
-    test: Annotated[float, typer.Option(help="Share of the images in the test set.")] = 0.15,
+    test: options.Test = 0.15,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
     separator: options.Separator = None,
@@ -45,12 +53,16 @@ def lr_find(
     The test uses what `kertl train` would train there: the stage of the named recipes at that depth, with the fields
     that `--stage` changes.
     """
+    fields = read_fields("stage", stage, Stage)
+    for name, value in fields.items():  # each by itself, since what they are set in depends on the model
+        Stage(**{"at": at, name: value})
     start_keras()
     import kertl
     from kertl.groups import find_chain
     from kertl.range_test import stage_range_test
     from kertl.training import usual_stage
 
+    kertl.LRRangeTest(start, end, steps=steps)  # refuses what is out of range before anything is loaded
     loaded = options.read_backbone(backbone, weights, image_size, seed, channels=channels, preprocessing=preprocessing)
     images = options.read_data(
         data,
@@ -76,7 +88,7 @@ def lr_find(
         head=kertl.Head(dropout=dropout),
         target_scaling=images.target_scaling,
     )
-    tested = dataclasses.replace(usual_stage(find_chain(model), at), **read_fields("stage", stage, kertl.Stage))
+    tested = dataclasses.replace(usual_stage(find_chain(model), at), **fields)
     found = stage_range_test(
         model, images, tested, repeats=repeats, seed=seed, cache_dir=cache_dir, start=start, end=end, steps=steps
     )

@@ -35,12 +35,16 @@ def search(
     strategy: Annotated[str, typer.Option(help="random, grid, bayesian or hyperband.")] = "random",
     trials: Annotated[int, typer.Option(help="The largest number of trials.")] = 30,
     backbone: Annotated[
-        list[str] | None, typer.Option(help="As in `kertl train`, EfficientNetV2B0 by default; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="As in `kertl train`, EfficientNetV2B0 by default; repeatable.",
+            callback=options.checked(options.check_backbones),
+        ),
     ] = None,
     task: options.Task = "single_label",
     weights: options.Weights = "imagenet",
     preprocessing: options.Preprocessing = None,
-    image_size: Annotated[int, typer.Option(help="Side in pixels.")] = 224,
+    image_size: Annotated[int, typer.Option(help="Side in pixels.", callback=options.check_side)] = 224,
     resize: options.Resize = "stretch",
     channels: options.Channels = None,
     epochs: Annotated[int, typer.Option(help="Epochs of each trial's last stage.")] = 10,
@@ -53,7 +57,7 @@ def search(
     ),
     batch_size: options.BatchSize = 32,
     validation: options.Validation = 0.15,
-    test: Annotated[float, typer.Option(help="Share of the images in the test set.")] = 0.15,
+    test: options.Test = 0.15,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
     separator: options.Separator = None,

@@ -9,9 +9,9 @@ from kertl._checks import complain
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields
 from kertl.cli._quiet import start_keras
+from kertl.recipe import Stage
 
 Seed = Annotated[int, typer.Option(help="Seed of the split and of all draws.")]
-Test = Annotated[float, typer.Option(help="Share of the images in the test set.")]
 CacheDir = Annotated[Path | None, typer.Option(help="Where features are cached for the next time.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for the results as JSON and the picture.")]
 
@@ -30,7 +30,7 @@ def baselines(
     batch_size: options.BatchSize = 32,
     seed: Seed = 0,
     validation: options.Validation = 0.15,
-    test: Test = 0.15,
+    test: options.Test = 0.15,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
     group_column: options.GroupColumn = None,
@@ -89,7 +89,7 @@ def cross_validate(
     dropout: Annotated[float, typer.Option(help="Share of units dropped in the head.")] = 0.3,
     batch_size: options.BatchSize = 32,
     seed: Seed = 0,
-    test: Test = 0.15,
+    test: options.Test = 0.15,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
     group_column: options.GroupColumn = None,
@@ -99,20 +99,21 @@ def cross_validate(
     out: Out = None,
 ) -> None:
     """Train once for each fold of the images, on features computed once; the test set is not used."""
-    start_keras()
-    import kertl
-
-    fields = read_fields("stage", stage, kertl.Stage)
+    fields = read_fields("stage", stage, Stage)
     for option, value in (("--at", at), ("--epochs", epochs), ("--learning-rate", learning_rate)):
         if recipe and value is not None:
             raise complain(option, "left out with --recipe; change its stages with --stage", value)
     alone = {
+        "at": "deep" if at is None else at,
         "epochs": 20 if epochs is None else epochs,
         "learning_rate": 3e-3 if learning_rate is None else learning_rate,
         "augment": "none",
         **fields,
     }
-    plan = options.read_recipe(recipe, fields) if recipe else kertl.Stage("deep" if at is None else at, **alone)
+    plan = options.read_recipe(recipe, fields) if recipe else Stage(**alone)
+    start_keras()
+    import kertl
+
     loaded = options.read_backbone(
         backbone, weights, image_size, seed=0, channels=channels, preprocessing=preprocessing
     )
@@ -149,7 +150,7 @@ def learning_curve(
     batch_size: options.BatchSize = 32,
     seed: Seed = 0,
     validation: options.Validation = 0.15,
-    test: Test = 0.15,
+    test: options.Test = 0.15,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
     group_column: options.GroupColumn = None,

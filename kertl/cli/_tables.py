@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kertl._terminal import printable
+from kertl._terminal import printable, shortened
 from kertl.tasks import TASKS
 
 
@@ -27,6 +27,12 @@ def show_metrics(metrics: Mapping[str, Mapping[str, Any]], console: Console) -> 
         columns["threshold"] = "threshold"
     counts = [] if task.output_of == "target" else ["images"]
     _show(f"By {task.output_of}, {part}", task.output_of, counts, columns, rows, console)
+    if thresholds:
+        console.print(
+            "A class counts as predicted from its threshold on: 0.5, unless training chose it for the highest F1 on "
+            "validation images.",
+            highlight=False,
+        )
 
 
 def _show(
@@ -42,7 +48,7 @@ def _show(
         table.add_column(heading, justify="left" if heading == what else "right")
     for name, row in rows.items():
         shown = ("-" if row[metric] is None else _number(row[metric]) for metric in columns.values())
-        table.add_row(Text(printable(name)), *(str(row[count]) for count in counts), *shown)
+        table.add_row(Text(shortened(name)), *(str(row[count]) for count in counts), *shown)
     console.print(table)
 
 

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from kertl._checks import one_of
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields
 from kertl.cli._quiet import start_keras
-from kertl.recipe import PRESETS
+from kertl.recipe import NAMED, PRECISIONS, PRESETS, Stage, check_minutes
 
 
 def train(
@@ -41,10 +42,15 @@ def train(
     dropout: Annotated[
         float | None, typer.Option(help="Share of units dropped in the head; 0.3 unless the head sees all depths.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = "float32",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="float32, mixed_bfloat16 or mixed_float16.", callback=options.among("--precision", PRECISIONS)
+        ),
+    ] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
     validation: options.Validation = 0.15,
-    test: Annotated[float, typer.Option(help="Share of the images in the test set.")] = 0.15,
+    test: options.Test = 0.15,
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
     separator: options.Separator = None,
@@ -55,15 +61,18 @@ def train(
     root: options.Root = None,
 ) -> None:
     """Fine-tune a pretrained model on a folder of images or a CSV table, stage by stage."""
+    console = Console()
+    recipe = recipe or ("gradual" if minutes is None else "auto")
+    if not recipe.endswith(".json"):
+        one_of("--recipe", recipe, (*PRESETS, "unfreezing", *NAMED))
+    check_minutes(minutes, recipe)
+    chosen_here: dict[str, Any] = {"epochs": epochs, "augment": options.read_augment(augment)}
+    changes = {name: value for name, value in chosen_here.items() if value is not None}
+    changes.update(read_fields("stage", stage, Stage))
+    chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, precision, seed)
     start_keras()
     import kertl
 
-    console = Console()
-    recipe = recipe or ("gradual" if minutes is None else "auto")
-    chosen_here: dict[str, Any] = {"epochs": epochs, "augment": options.read_augment(augment)}
-    changes = {name: value for name, value in chosen_here.items() if value is not None}
-    changes.update(read_fields("stage", stage, kertl.Stage))
-    chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, precision, seed)
     plan = _head(recipe, dropout, read_fields("head", head, kertl.Head))
     loaded = options.read_backbone(backbone, weights, image_size, seed, channels=channels, preprocessing=preprocessing)
     images = options.read_data(

@@ -1,14 +1,16 @@
 """`check`: all rules applied, one finding per line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from kertl.compatibility._case import Case
+from kertl.compatibility._requirements import REQUIREMENTS
 from kertl.compatibility._rules import RULES
 from kertl.data import ImageData, check_image_data
+from kertl.errors import WeightsError
 from kertl.groups import functional_of
 from kertl.recipe import Recipe, Stage, recipe_of
 
@@ -31,7 +33,8 @@ class Finding:
     """The source of the reason."""
 
     def __str__(self) -> str:
-        return f"{self.severity}: {self.what}. {self.why} {self.advice} [{self.rule}; {self.source}]"
+        said = " ".join(filter(None, (f"{self.what}.", self.why, self.advice)))
+        return f"{self.severity}: {said} [{self.rule}; {self.source}]"
 
 
 class Findings(tuple[Finding, ...]):
@@ -63,7 +66,8 @@ def check(
 ) -> Findings:
     """Find what does not go together, before anything is trained.
 
-    `kertl.fine_tune` does this itself: errors stop it, warnings are logged. docs/compatibility.md lists the rules.
+    `kertl.fine_tune` does this itself: errors stop it, warnings are logged. docs/compatibility.md lists the rules; if
+    one without which nothing can be trained is broken, the others are left for later.
 
     Args:
         recipe: The name of a recipe with fixed stages, a `kertl.Recipe`, or one `kertl.Stage`.
@@ -76,7 +80,7 @@ def check(
         The findings, errors first; empty if nothing was found.
 
     Raises:
-        ValueError: If an argument is of another kind, or a stage names an unknown boundary.
+        ValueError: If an argument is of another kind.
 
     Example:
         >>> import numpy as np, kertl
@@ -88,10 +92,23 @@ def check(
     """
     check_image_data(data)
     functional_of(model)
-    case = Case(recipe_of(recipe), model, data, tuple(callbacks), range_test)
+    recipe = recipe_of(recipe)
+    refused = list(_refused(recipe, model, data))
+    if refused:  # the rules are about what can be trained
+        return Findings(refused)
+    case = Case(recipe, model, data, tuple(callbacks), range_test)
     found = [
         Finding(rule.name, rule.severity, what, rule.why, rule.advice, rule.source)
         for rule in RULES
         for what in rule.find(case)
     ]
     return Findings(sorted(found, key=lambda finding: finding.severity != "error"))
+
+
+def _refused(recipe: Recipe, model: keras.Model, data: ImageData) -> Iterator[Finding]:
+    """What would make training fail."""
+    for one in REQUIREMENTS:
+        try:
+            one.require(model, data, recipe)
+        except (ValueError, WeightsError) as error:
+            yield Finding(one.name, "error", str(error).rstrip("."), "Training would fail.", "", "fine_tune")

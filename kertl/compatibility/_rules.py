@@ -12,9 +12,10 @@ from kertl._transformations import transformations_of
 from kertl.backbones import APPLICATIONS
 from kertl.compatibility._case import Case
 from kertl.compatibility._pixels import times_as_wide
+from kertl.compatibility._requirements import REQUIREMENTS
 from kertl.features import span
 from kertl.hardware import replicas, scope_of
-from kertl.model import model_info
+from kertl.model import count_trained_on, model_info
 from kertl.tasks import task_named
 from kertl.training import WITHOUT_VALIDATION, unsupported
 
@@ -47,6 +48,10 @@ class Rule:
 def matrix() -> str:
     """The rules as a table in Markdown, which is docs/compatibility.md."""
     rows = [
+        f"| `{one.name}` | error | {one.clash} | Training would fail. The message says what to do. | `fine_tune` |"
+        for one in REQUIREMENTS
+    ]
+    rows += [
         f"| `{rule.name}` | {rule.severity} | {rule.clash} | {rule.why} {rule.advice} | {rule.source} |"
         for rule in RULES
     ]
@@ -168,6 +173,12 @@ def _small_validation(case: Case) -> Iterator[str]:
     half = 1.96 * math.sqrt(_SURE * (1 - _SURE) / images)
     if case.data.task != "regression" and half > _WIDE:
         yield f"the validation set has {images} images: an accuracy of {_SURE:.0%} is known to within ±{half:.0%}"
+
+
+def _held_out_seen(case: Case) -> Iterator[str]:
+    for name, part in (("validation", case.data.validation), ("test", case.data.test)):
+        if part is not None and (count := count_trained_on(case.model, part)):
+            yield f"{case.model.name!r} has been trained on {count} of the {part.num_examples} {name} images"
 
 
 def _far_rate(case: Case) -> Iterator[str]:
@@ -332,6 +343,15 @@ RULES: tuple[Rule, ...] = (
         "Give it more images, or use `kertl.cross_validate`.",
         "Normal approximation of the binomial interval",
         _small_validation,
+    ),
+    Rule(
+        "held-out-images-seen",
+        "warning",
+        "A model that has been trained on images that are held out now (with another split, or by `refit`)",
+        "It does better on them than on new ones, so they neither choose well nor tell how well it does.",
+        "Keep the split (seed, `split_column`), or begin with a model that has not seen them.",
+        "Kaufman et al. 2012, https://doi.org/10.1145/2382577.2382579",
+        _held_out_seen,
     ),
     Rule(
         "rate-far-from-range-test",

@@ -56,21 +56,27 @@ def from_sixteen_bits(values: np.ndarray) -> np.ndarray:
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def refuse_other_channels(shape: tuple[int, ...], channels: int) -> None:
+def refuse_other_channels(shape: tuple[int, ...], channels: int, argument: str = "") -> None:
     """Raise unless pixels of a shape go with a number of channels; one and three become each other.
 
     Args:
         shape: `(..., height, width, channels)`.
         channels: What they are to have.
+        argument: The name of the array that they are in; of a file, the message says why, not which.
 
     Raises:
-        DataError: If not; the message says why, not which image.
+        DataError: If not.
     """
     own = shape[-1]
     if own == channels or (own in (1, 3) and channels in (1, 3)):
         return
-    last = f" The channels come last, so {tuple(shape[-3:])} has {own}." if shape[-3] == channels else ""
-    raise DataError(
-        f"has {own} channels, and channels={channels} is asked for (one and three become each other).{last} "
-        f"Pass channels={own}"
-    )
+    first = shape[-3] == channels or (shape[-3] in (1, 3, 4) and own > 4)
+    moved = "pass `x.transpose(0, 2, 3, 1)`" if argument else f"{tuple(shape[-3:])} has {own}"
+    advice = f"Channels come last: {moved}" if first else f"Pass channels={own}"
+    either = "one and three become each other"
+    if argument:
+        raise DataError(
+            f"`{argument}` must be images of shape (n, height, width, {channels}), as channels={channels} asks "
+            f"({either}). Received: shape {shape}. {advice}."
+        )
+    raise DataError(f"has {own} channels, and channels={channels} is asked for ({either}). {advice}")

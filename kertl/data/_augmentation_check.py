@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from rich.progress import track
 
-from kertl._checks import complain, integer, one_of
+from kertl._checks import complain, integer, named, one_of
 from kertl._terminal import CONSOLE, shown
 from kertl._transformations import COLOURS, TRANSFORMATIONS, transformations_of
 from kertl.data._dataset import ImageDataset
@@ -107,7 +107,7 @@ def _check(model: keras.Model, dataset: ImageDataset) -> None:
     if model.input_shape[-1] not in (None, dataset.channels):
         own = model.input_shape[-1]
         raise ValueError(
-            f"`data` must have images of {own} channels, as {model.name!r} takes them. Received: "
+            f"`data` must have images of {own} channels, as {named(model)} takes them. Received: "
             f"channels={dataset.channels}. Make it with `channels={own}`."
         )
     outputs = task_named(dataset.task).outputs(len(dataset.class_names))

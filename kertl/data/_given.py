@@ -10,7 +10,8 @@ import keras
 import numpy as np
 
 from kertl._memory import free_memory, readable
-from kertl.data._pixels import Levels, check_channels, check_shape
+from kertl.data._array_files import refuse_other_channels
+from kertl.data._pixels import Levels, check_shape
 from kertl.data._readers import resized
 from kertl.errors import DataError
 
@@ -101,7 +102,7 @@ def read(
     for x, y in (_pair(part, batch) for batch in batches):
         pixels = levels.as_bytes(x)
         digests += [hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]
-        check_channels(pixels.shape, part, channels)
+        refuse_other_channels(pixels.shape, channels, part)
         pixels = resized(pixels, image_size, resize, channels)
         if images and pixels.shape[1:] != images[0].shape[1:]:
             raise DataError(

@@ -40,11 +40,11 @@ class Labelling:
                 f"Binary data must have exactly two classes. Received: {len(self.class_names)}, "
                 f"{list(self.class_names)}. Pass task='single_label' for one class of several."
             )
-        torn = [name for name in self.class_names if self.task == "multi_label" and self.separator in name]
+        torn = [name for name in self.class_names if self.task == "multi_label" and self.classes(name) != (name,)]
         if torn:
             raise DataError(
-                f"No class may have the separator {self.separator!r} in its name, which would read as two. "
-                f"Received: {torn[0]!r}."
+                f"No class may have the separator {self.separator!r} in its name, which would read as two, nor blanks "
+                f"at its ends, which do not count between separators. Received: {torn[0]!r}."
             )
 
     def classes(self, text: str) -> tuple[str, ...]:

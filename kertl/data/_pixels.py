@@ -27,23 +27,6 @@ def check_shape(x: np.ndarray, named: str) -> None:
         )
 
 
-def check_channels(shape: tuple[int, ...], named: str, channels: int) -> None:
-    """Raise if images in an array cannot become images of that many channels.
-
-    Raises:
-        DataError: If they have another number; one and three become each other.
-    """
-    own = shape[-1]
-    if own == channels or (own in (1, 3) and channels in (1, 3)):
-        return
-    forms = " or ".join(f"(n, height, width, {count})" for count in ((3, 1) if channels in (1, 3) else (channels,)))
-    first = shape[1] == channels or (shape[1] in (1, 3, 4) and own > 4)
-    advice = "Channels come last: pass `x.transpose(0, 2, 3, 1)`." if first else f"Pass channels={own}."
-    raise DataError(
-        f"`{named}` must be images of shape {forms}, as channels={channels} asks. Received: shape {shape}. {advice}"
-    )
-
-
 def array_images(x: Any, value_range: tuple[float, float] | None = None, named: str = "x") -> np.ndarray:
     """Images in an array as `uint8`, of shape `(n, height, width, channels)`; see `Levels`."""
     levels = Levels(named, value_range)

@@ -4,9 +4,11 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kertl._checks import complain
+from kertl._places import Places, none_usable
+from kertl.data._array_files import refuse_other_channels
 from kertl.data._array_labels import read_labels
 from kertl.data._assemble import Entry, Options, assemble
 from kertl.data._image_data import ImageData
@@ -15,14 +17,16 @@ from kertl.data._kinds import IMAGE_SUFFIXES
 from kertl.data._labels import LabelColumns, Labelling, class_order
 from kertl.data._links import Owners
 from kertl.data._oddities import oddities
-from kertl.data._pixels import array_images, check_channels
-from kertl.data._places import Places, none_usable
+from kertl.data._pixels import array_images
 from kertl.data._readers import ArrayReader, FileReader, KnownFile, fit_by, resized
 from kertl.data._scan import inspect, is_hidden, relative, walk
 from kertl.data._spelling import differ_in_case
 from kertl.data._table import read_table
 from kertl.errors import DataError
 from kertl.tasks import task_named
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _GIVEN = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 
@@ -219,8 +223,8 @@ def from_csv(
 
 
 def from_arrays(
-    x: Any,
-    y: Any,
+    x: "npt.ArrayLike",
+    y: "npt.ArrayLike",
     *,
     task: str = "single_label",
     validation: float = 0.15,
@@ -276,7 +280,7 @@ def from_arrays(
     """
     options = Options(image_size, validation, test, seed, batch_size, resize, None, strict, channels)
     images = array_images(x, value_range)
-    check_channels(images.shape, "x", channels)
+    refuse_other_channels(images.shape, channels, "x")
     labels, labelling = read_labels(y, len(images), task_named(task).name, class_names)
     digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     entries = [Entry(f"array:{k}", labels[k], digests[k]) for k in range(len(images))]

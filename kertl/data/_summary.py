@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kertl._terminal import printable
+from kertl._terminal import shortened
 from kertl.data._split import PARTS
 from kertl.tasks import Task, task_named
 
@@ -41,7 +41,7 @@ def _classes(task: Task, names: Sequence[str], labels: Mapping[str, np.ndarray])
 
     def add(name: str, counts: Mapping[str, int]) -> None:
         row = [int(counts.get(part, 0)) for part in PARTS]
-        table.add_row(Text(printable(name)), *map(str, row), str(sum(row)))
+        table.add_row(Text(shortened(name)), *map(str, row), str(sum(row)))
 
     held = {part: np.asarray(task.members(values, len(names))) for part, values in labels.items()}
     for number, name in enumerate(names):
@@ -64,5 +64,5 @@ def _targets(names: Sequence[str], labels: Mapping[str, np.ndarray]) -> Table:
         for part, values in everything.items():
             chosen = values[:, column].astype(np.float64)
             statistics = (chosen.mean(), chosen.std(), chosen.min(), chosen.max())
-            table.add_row(Text(printable(name)), part, str(len(chosen)), *(f"{value:.6g}" for value in statistics))
+            table.add_row(Text(shortened(name)), part, str(len(chosen)), *(f"{value:.6g}" for value in statistics))
     return table

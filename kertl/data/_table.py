@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kertl import _checks
+from kertl._places import Places
 from kertl.data._assemble import Entry
 from kertl.data._image_data import Record
 from kertl.data._issues import Issue
 from kertl.data._labels import LabelColumns
-from kertl.data._places import Places
 from kertl.data._spelling import spellings
 from kertl.data._split import PARTS
 from kertl.errors import DataError

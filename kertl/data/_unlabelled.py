@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from kertl import _checks
+from kertl._places import Places, none_usable
 from kertl.data._dataset import ImageDataset
 from kertl.data._decode import RESIZE
 from kertl.data._issues import Issue
 from kertl.data._links import Owners
-from kertl.data._places import Places, none_usable
 from kertl.data._readers import FileReader, KnownFile
 from kertl.data._scan import inspect, walk
 from kertl.errors import DataError

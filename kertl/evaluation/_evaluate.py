@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import complain
+from kertl._checks import complain, named
 from kertl.backbones import refuse_nan
 from kertl.data import ImageDataset
 from kertl.evaluation._batches import ForeignBatches
@@ -17,7 +17,7 @@ from kertl.evaluation._labels import checked_predictions, matched, output_names,
 from kertl.evaluation._pictures import labelled_folder, pictures_of
 from kertl.evaluation._predict import asked, preprocessed
 from kertl.evaluation._thresholds import thresholds_of
-from kertl.model import task_of
+from kertl.model import count_trained_on, task_of
 from kertl.tasks import task_named
 
 _logger = logging.getLogger(__name__)
@@ -37,6 +37,9 @@ def evaluate(
     intervals: bool = False,
 ) -> dict[str, Any]:
     """How well a model does on images that it was not trained on.
+
+    If some of the images are known to be among those that it was trained on, that is logged with their number: a model
+    that `kertl.fine_tune` trained or that comes from a run directory knows them by their content.
 
     Classes are matched by name, never by position: those of the data may be in another order than the model's, and may
     be fewer. Images are resized to the model's size in the model's way, see `kertl.predict`.
@@ -115,6 +118,7 @@ def evaluate(
         names = output_names(model, own or None)
         truth = truth_of(task, y, names, len(said), own)
     said = checked_predictions(model, said, len(truth))
+    _say_if_trained_on(model, pictures)
     asked_of = np.arange(len(names)) if task.one_class or not own else _places(own, names)
     thresholds = thresholds_of(model, said.shape[1])
     missing = _missing(task.members(truth, len(names)), names)
@@ -127,6 +131,17 @@ def evaluate(
 
     certainty = {"intervals": bootstrap(judge, truth, said)} if intervals else {}
     return {**judge(truth, said), **missing, **certainty}
+
+
+def _say_if_trained_on(model: keras.Model, pictures: Any) -> None:
+    if isinstance(pictures, ImageDataset) and (count := count_trained_on(model, pictures)):
+        _logger.warning(
+            "%s was trained on %d of these %d images, on which it does better than on new ones. What counts are images "
+            "that were held out, such as the test set of its run (the column split of data.csv).",
+            named(model),
+            count,
+            pictures.num_examples,
+        )
 
 
 def _places(told: Sequence[str], names: Sequence[str]) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import complain
+from kertl._checks import complain, named
 from kertl.data import ImageDataset
 from kertl.data._array_labels import read_labels
 from kertl.data._labels import renumbered
@@ -35,7 +35,7 @@ def matched(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
     if model.output_shape[-1] != outputs:
         wanted = f"one output for the {task.most} classes" if task.most else f"one output per {task.output_of}"
         raise ValueError(
-            f"`model` must have {wanted} of the data, {outputs} for {list(names)}. Received: {model.name!r} with "
+            f"`model` must have {wanted} of the data, {outputs} for {list(names)}. Received: {named(model)} with "
             f"{model.output_shape[-1]} outputs. Build it with `class_names=`, so that classes can be matched by name."
         )
     return labelled

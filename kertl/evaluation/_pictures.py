@@ -11,9 +11,10 @@ import keras
 import numpy as np
 from PIL import Image
 
-from kertl._checks import complain, integer, one_of
+from kertl._checks import complain, integer, named, one_of
 from kertl.data import ImageData, ImageDataset, from_directory, joined, read_image
-from kertl.data._pixels import Levels, check_channels
+from kertl.data._array_files import refuse_other_channels
+from kertl.data._pixels import Levels
 from kertl.data._readers import ArrayReader, resized
 from kertl.data._streamed import FileBatches
 from kertl.errors import DataError
@@ -142,9 +143,9 @@ def resize_of(model: keras.Model) -> str:
     if model not in _told:
         _told.add(model)
         _logger.warning(
-            "%r does not know how the images that it was trained on were resized; resize='stretch' is used. "
+            "%s does not know how the images that it was trained on were resized; resize='stretch' is used. "
             "If that is wrong, make the images with `kertl.data.images(paths, image_size=..., resize=...)`.",
-            model.name,
+            named(model),
         )
     return "stretch"
 
@@ -241,7 +242,7 @@ def _refuse_no_numbers(x: np.ndarray) -> None:
 
 def _in_form(pixels: np.ndarray, image_size: tuple[int, int] | None, resize: str, channels: int) -> np.ndarray:
     """Images in memory at that size and in that many channels."""
-    check_channels(pixels.shape, "data", channels)
+    refuse_other_channels(pixels.shape, channels, "data")
     return resized(pixels, image_size, resize, channels)
 
 

@@ -1,6 +1,7 @@
 """`tune_thresholds`: the probability from which on a class counts as predicted."""
 
 import dataclasses
+import logging
 
 import keras
 import numpy as np
@@ -11,8 +12,10 @@ from kertl.data import ImageData
 from kertl.evaluation._labels import checked_predictions, matched
 from kertl.evaluation._pictures import check_asked
 from kertl.evaluation._predict import predict
-from kertl.model import DEFAULT_THRESHOLD, ModelInfo, model_info, set_model_info, task_of
+from kertl.model import DEFAULT_THRESHOLD, ModelInfo, count_trained_on, model_info, set_model_info, task_of
 from kertl.tasks import task_named
+
+_logger = logging.getLogger(__name__)
 
 
 def tune_thresholds(model: keras.Model, data: ImageData, *, predictions: np.ndarray | None = None) -> dict[str, float]:
@@ -53,6 +56,14 @@ def tune_thresholds(model: keras.Model, data: ImageData, *, predictions: np.ndar
     truth, names = np.asarray(labelled.labels), labelled.class_names
     probabilities = predict(model, data.validation) if predictions is None else predictions
     probabilities = checked_predictions(model, probabilities, len(truth))
+    if count := count_trained_on(model, data.validation):
+        _logger.warning(
+            "The thresholds are chosen on %d validation images, %d of which %r was trained on: on new ones, the best "
+            "thresholds may be others.",
+            data.validation.num_examples,
+            count,
+            model.name,
+        )
     chosen = [best_threshold(truth[:, k] > 0, probabilities[:, k]) for k in range(truth.shape[1])]
     info = model_info(model) or ModelInfo(task.name, tuple(names), model.name, kertl.__version__)
     set_model_info(model, dataclasses.replace(info, thresholds=tuple(chosen)))

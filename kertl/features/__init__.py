@@ -1,9 +1,10 @@
 """Extract once: features that a model's frozen prefix computes from images, for everything that trains on them."""
 
+from kertl._terminal import span
 from kertl.features._batches import EpochFitter, FeatureBatches, feature_batches
 from kertl.features._extract import extract
 from kertl.features._features import Features
-from kertl.features._plan import TRAINING, Plan, forward_seconds, plan, plan_of, span
+from kertl.features._plan import TRAINING, Plan, forward_seconds, plan, plan_of
 from kertl.features._versions import all_versions, class_weights, judged_batches, training_batches
 
 __all__ = [

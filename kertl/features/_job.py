@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 
 from kertl import __version__
+from kertl._terminal import counted, span
 from kertl.features._augmented import Augmenter
 from kertl.features._choice import Choice, engines_of, identity
 from kertl.features._features import InMemory, OnDisk, View
@@ -22,6 +24,8 @@ from kertl.features._sources import Source
 from kertl.features._store import Store
 from kertl.groups import Chain
 from kertl.model import computing_in, cut
+
+_logger = logging.getLogger(__name__)
 
 _SHARD_BYTES = 1 << 26
 """The most that is held back before it is written, over all versions."""
@@ -122,6 +126,9 @@ class Job:
     ) -> None:
         drawn = self._augmentation
         augmenter = Augmenter(drawn.strength, drawn.seed, self._shape) if drawn else None
+        what = counted(len(rows), "image") + (f" in {counted(drawn.views, 'version')}" if drawn else "")
+        _logger.info("Extracting features of %s with %s.", what, choice.name)
+        begun = time.monotonic()
         with (
             computing_in(self._model, self._precision if choice.name == "keras" else "float32"),
             Progress(len(rows), verbose) as progress,
@@ -137,6 +144,7 @@ class Job:
                 digests=digests,
                 progress=progress,
             )
+        _logger.info("Extracted features of %s in %s.", what, span(time.monotonic() - begun))
 
     def _drawn(self, version: int) -> dict[str, Any]:
         """What a version of an image depends on besides the image and the model."""

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from kertl._checks import integer, one_of
+from kertl._terminal import counted, span
 from kertl.features._layout import DTYPES, Layout
 from kertl.features._room import DISK_SHARE, MEMORY_SHARE, free_disk, free_memory, readable
 
@@ -70,7 +71,7 @@ class Plan:
         cached, live = span(self.seconds_cached), span(self.seconds_live)
         return [
             f"{self.images} images{versions}, {kept} ({free})",
-            f"{speed}; {self.epochs} epochs take about {cached} on cached features, {live} on images",
+            f"{speed}; {counted(self.epochs, 'epoch')}: about {cached} on cached features, {live} on images",
             chosen,
         ]
 
@@ -249,10 +250,3 @@ def _timed(model: Any, inputs: Any) -> float:
         np.asarray(keras.ops.convert_to_numpy(keras.tree.flatten(outputs)[0]))
         spent = time.perf_counter() - start
     return spent
-
-
-def span(seconds: float) -> str:
-    """A time in words, in the unit that suits it."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from kertl._checks import named
 from kertl._keras import call_of, functional_inside, layers_inside
 from kertl.groups._unroll import BlockCall, block_calls
 
@@ -77,7 +78,7 @@ def flatten(model: keras.Model, *, keep_whole: bool = False) -> Graph:
     first = next((layer for layer in layers_inside(model) if _takes_channels_first(layer)), None)
     if first is not None:
         raise ValueError(
-            f"`model` must have layers that take (height, width, channels). Received: model={model.name!r}, whose "
+            f"`model` must have layers that take (height, width, channels). Received: model={named(model)}, whose "
             f"layer {first.name!r} has data_format='channels_first'. {_REBUILT}"
         )
     flattener = _Flattener(keep_whole)
@@ -110,7 +111,7 @@ def functional_of(model: Any, argument: str = "model", *, single: bool = True) -
         )
     if single and (len(functional.inputs) != 1 or len(functional.outputs) != 1):
         raise ValueError(
-            f"`{argument}` must have one input and one output. Received: {argument}={model.name!r} with "
+            f"`{argument}` must have one input and one output. Received: {argument}={named(model)} with "
             f"{len(functional.inputs)} inputs and {len(functional.outputs)} outputs. "
             "Pass the part that leads from one to the other: `keras.Model(model.inputs[0], model.outputs[0])`."
         )
@@ -118,7 +119,7 @@ def functional_of(model: Any, argument: str = "model", *, single: bool = True) -
     if _has_channels_first(shape):
         taken = ", ".join(map(str, (*shape[1:], shape[0])))
         raise ValueError(
-            f"`{argument}` must take pictures of shape (height, width, channels). Received: {argument}={model.name!r}, "
+            f"`{argument}` must take pictures of shape (height, width, channels). Received: {argument}={named(model)}, "
             f"which takes {shape}, with channels first. To predict with it, put a layer in front: `inputs = "
             f"keras.Input(({taken})); keras.Model(inputs, model(keras.layers.Permute((3, 1, 2))(inputs)))`. "
             f"{_REBUILT}"

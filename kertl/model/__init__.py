@@ -6,7 +6,7 @@ from kertl.model._boundary import cut, flags_kept, freeze, set_trainable, split,
 from kertl.model._build import build
 from kertl.model._describe import describe, with_preprocessing
 from kertl.model._extend import extend_classes
-from kertl.model._files import MODEL_FILE, load, save
+from kertl.model._files import load, save
 from kertl.model._info import (
     DEFAULT_THRESHOLD,
     ModelInfo,
@@ -20,10 +20,10 @@ from kertl.model._note_data import note_data
 from kertl.model._outputs import UNITS_LAYER, output_layer, target_spreads, task_of
 from kertl.model._precision import computing_in
 from kertl.model._stage_model import FrozenPrefix, stage_model
+from kertl.model._trained_on import count_trained_on, note_trained_on
 
 __all__ = [
     "DEFAULT_THRESHOLD",
-    "MODEL_FILE",
     "UNITS_LAYER",
     "FrozenPrefix",
     "ModelInfo",
@@ -31,6 +31,7 @@ __all__ = [
     "at_size",
     "build",
     "computing_in",
+    "count_trained_on",
     "cut",
     "describe",
     "extend_classes",
@@ -40,6 +41,7 @@ __all__ = [
     "load",
     "model_info",
     "note_data",
+    "note_trained_on",
     "output_layer",
     "picture_shape",
     "refuse_other_pictures",

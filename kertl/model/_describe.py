@@ -7,7 +7,7 @@ from dataclasses import replace
 import keras
 
 import kertl
-from kertl._checks import complain, one_of
+from kertl._checks import complain, named, one_of
 from kertl.backbones import told_preprocessing
 from kertl.backbones._preprocessing import preprocess
 from kertl.data import RESIZE
@@ -60,14 +60,15 @@ def describe(
     functional_of(model)
     one_of("resize", resize, (None, *RESIZE))
     known = model_info(model)
-    inputs, outputs = graph_ends(with_preprocessing(model, preprocessing))
     found, activation = _task(model, task)
-    if activation is not None:
-        _logger.info("%r gives logits; its predictions go through a %s.", model.name, activation)
-        outputs = keras.layers.Activation(activation, dtype="float32", name="predictions_of_logits")(outputs)
     info = known or ModelInfo(found, (), model.name, kertl.__version__)
     names = _names(model, found, info.class_names, class_names)
+    inputs, outputs = graph_ends(with_preprocessing(model, preprocessing))
+    if activation is not None:
+        _logger.info("%s gives logits; its predictions go through a %s.", named(model), activation)
+        outputs = keras.layers.Activation(activation, dtype="float32", name="predictions_of_logits")(outputs)
     described = keras.Model(inputs, outputs, name=model.name)
+    described.file_name = getattr(model, "file_name", None)
     return set_model_info(described, replace(info, class_names=names, resize=resize or info.resize))
 
 
@@ -83,15 +84,15 @@ def with_preprocessing(model: keras.Model, preprocessing: str | keras.layers.Lay
     """
     if model_info(model) is not None:
         if preprocessing not in (None, "none"):
-            raise complain("preprocessing", f"left out, since {model.name!r} has it inside", preprocessing)
+            raise complain("preprocessing", f"left out, since {named(model)} has it inside", preprocessing)
         return model
     if preprocessing is None:
         preprocessing = told_preprocessing(model)
         if preprocessing is None:
             _logger.warning(
-                "%r is given pixels of 0..255 as they are: nothing tells how it was trained. "
-                "If it takes others, pass `preprocessing=`.",
-                model.name,
+                "%s is given pixels of 0..255 as they are: nothing tells how it was trained. "
+                "If it takes others, pass `preprocessing=`, or `--preprocessing` on the command line.",
+                named(model),
             )
     if preprocessing in (None, "none"):
         return model
@@ -108,6 +109,7 @@ def with_preprocessing(model: keras.Model, preprocessing: str | keras.layers.Lay
     outputs = model(dict.fromkeys(taken, images) if isinstance(taken, dict) else images)
     wrapped = keras.Model(inputs, outputs, name=model.name)
     wrapped.takes_pixels = True
+    wrapped.file_name = getattr(model, "file_name", None)
     return wrapped
 
 
@@ -117,19 +119,19 @@ def _task(model: keras.Model, given: str | None) -> tuple[str, str | None]:
         return task_of(model), None
     task, info, last = task_named(given), model_info(model), output_layer(model)
     if info is not None and info.task != task.name:
-        raise complain("task", f"{info.task!r}, which {model.name!r} was built for", given)
+        raise complain("task", f"{info.task!r}, which {named(model)} was built for", given)
     _check_outputs(model, task)
     if info is None and last is not None and last.activation != task.activation:
         if last.activation == "linear":
             return task.name, task.activation
         told = task_of(model)
-        raise complain("task", f"{told!r}, since {model.name!r} ends in {last.activation}", given)
+        raise complain("task", f"{told!r}, since {named(model)} ends in {last.activation}", given)
     if info is None and last is None and task.activation != "linear":
         ends = ends_in(model)
         if ends == "scores":
             return task.name, task.activation
         if ends is None:
-            accepted = f"left out, since {model.name!r} ends in neither probabilities nor the scores of a layer"
+            accepted = f"left out, since {named(model)} ends in neither probabilities nor the scores of a layer"
             raise complain("task", accepted, given)
     return task_of(model, task.name), None
 
@@ -139,20 +141,19 @@ def _check_outputs(model: keras.Model, task: Task) -> None:
     shape, least = tuple(model.output_shape[1:]), task.outputs(task.most or task.fewest)
     if len(shape) != 1 or shape[0] < least or (task.most and shape[0] > least):
         count = f"{least}" if task.most else f"{least} or more"
-        raise complain(
-            "task", f"one that {model.name!r} can have: {task.name!r} needs a vector of {count} outputs", shape
-        )
+        accepted = f"one that {named(model)} can have: this one needs a vector of {count} outputs"
+        raise complain("task", accepted, task.name, f"Its outputs have the shape {shape}.")
 
 
 def _names(model: keras.Model, task: str, known: tuple[str, ...], given: Sequence[str] | None) -> tuple[str, ...]:
     if given is None:
         return known
     if known and list(given) != list(known):
-        raise complain("class_names", f"left out, since {model.name!r} has {list(known)}", list(given))
+        raise complain("class_names", f"left out, since {named(model)} has {list(known)}", list(given))
     outputs, asked = model.output_shape[-1], task_named(task)
     count = asked.most or outputs
     texts = isinstance(given, list | tuple) and all(isinstance(name, str) for name in given)
     if not texts or len(set(given)) != len(given) or len(given) != count or asked.outputs(count) != outputs:
-        accepted = f"a list of {count} different names, in the order of the outputs of {model.name!r}"
+        accepted = f"a list of {count} different names, in the order of the outputs of {named(model)}"
         raise complain("class_names", accepted, given)
     return tuple(given)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 import kertl
-from kertl._checks import complain
+from kertl._checks import complain, named
 from kertl.groups import find_chain, functional_of
 from kertl.hardware import scope_of
 from kertl.model._info import DEFAULT_THRESHOLD, ModelInfo, keep_info, model_info, set_model_info
@@ -98,7 +98,7 @@ def _old_names(model: keras.Model, outputs: int, given: Sequence[str] | None) ->
             raise complain("class_names", f"left out, since the model has {list(known)}", given)
         return known
     if given is None or isinstance(given, str) or len(given) != outputs or len(set(given)) < outputs:
-        accepted = f"{outputs} different names, since {model.name!r} does not know the names of its classes"
+        accepted = f"{outputs} different names, since {named(model)} does not know the names of its classes"
         raise complain("class_names", accepted, given)
     return tuple(given)
 

@@ -1,5 +1,6 @@
 """Saving and loading a model: a plain `.keras` file with one more member, `kertl.json`."""
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -20,11 +21,9 @@ from kertl.errors import WeightsError
 from kertl.groups import functional_of
 from kertl.model._info import ModelInfo, model_info, set_model_info
 from kertl.model._outputs import graph_ends
-from kertl.run_files import SUMS, read_text, replace_file, sha256_of
+from kertl.model._trained_on import trained_in
+from kertl.run_files import MODEL_FILE, SUMS, model_of_run, read_text, replace_file, sha256_of
 from kertl.tasks import task_named
-
-MODEL_FILE = "model.keras"
-"""The file of a run directory that holds its model."""
 
 
 def save(model: keras.Model, path: str | Path) -> None:
@@ -66,12 +65,13 @@ def load(path: str | Path) -> keras.Model:
 
     Args:
         path: A `.keras` file, written by kertl or by plain Keras; a `.h5` or `.hdf5` file of plain Keras; or a run
-            directory, whose model.keras is loaded.
+            directory, whose model.keras is loaded. A model from there remembers the images that the run trained on, so
+            that `kertl.evaluate` says so where some of them are evaluated.
 
     Raises:
         WeightsError: If there is no such file or Keras cannot load it; Keras' safe mode stays on. If it would become
             huge when it is read, a weight is NaN or infinite, or what is noted does not go with the model's outputs. If
-            a run directory has another checksum for it.
+            a run directory has another checksum for it, or none because the run has not finished.
         ImportError: If the model holds layers of KerasHub or KerasCV, and that package is missing; the message names
             the command that installs it.
 
@@ -85,7 +85,7 @@ def load(path: str | Path) -> keras.Model:
         ('cat', 'dog')
     """
     if Path(path).is_dir():
-        path = Path(path) / MODEL_FILE
+        path = model_of_run(Path(path))
         _check_sum(path)
     path = Path(path)
     model = load_model_file(path)
@@ -100,7 +100,10 @@ def load(path: str | Path) -> keras.Model:
     if info is None or noted is None:
         return model
     # Older files did not say what pictures the model takes; those of models that take features say null.
-    return set_model_info(model, info, takes_pictures=noted.get("channels", "unknown") is not None)
+    takes_pictures = noted.get("channels", "unknown") is not None
+    if path.name == MODEL_FILE:
+        info = dataclasses.replace(info, trained_on=trained_in(path.parent))
+    return set_model_info(model, info, takes_pictures=takes_pictures)
 
 
 def _check_sum(path: Path) -> None:

@@ -30,6 +30,8 @@ class ModelInfo:
         channels: Channels of these pictures; None if the model takes no pictures.
         resize: How images are resized to that size, "stretch", "pad" or "crop", see `kertl.data.read_image`; None if
             not known.
+        trained_on: SHA-256 of the images that it is known to have been trained on; kept in memory and read from a run
+            directory, but not stored in the file.
     """
 
     task: str
@@ -40,11 +42,12 @@ class ModelInfo:
     image_size: tuple[int, int] | None = None
     channels: int | None = None
     resize: str | None = None
+    trained_on: frozenset[str] = dataclasses.field(default=frozenset(), repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; thresholds only if there are any."""
-        values = dataclasses.asdict(self)
-        return values if self.thresholds else {name: value for name, value in values.items() if name != "thresholds"}
+        left_out = {"trained_on"} if self.thresholds else {"trained_on", "thresholds"}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
 
     @classmethod
     def from_json(cls, values: Any) -> "ModelInfo":

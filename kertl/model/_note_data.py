@@ -5,7 +5,7 @@ import dataclasses
 import keras
 
 import kertl
-from kertl._checks import complain
+from kertl._checks import complain, named
 from kertl.data import ImageData
 from kertl.model._info import ModelInfo, model_info, set_model_info
 from kertl.model._outputs import task_of
@@ -37,7 +37,7 @@ def note_data(model: keras.Model, data: ImageData) -> keras.Model:
     if came_resized and info.resize not in (None, data.resize):
         raise complain(
             "data",
-            f"of images with resize={info.resize!r}, as {model.name!r} takes them",
+            f"of images with resize={info.resize!r}, as {named(model)} takes them",
             data.resize,
             f"Make the data with resize={info.resize!r}, or build the model with resize={data.resize!r}.",
         )

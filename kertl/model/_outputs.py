@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kertl._checks import named
 from kertl._keras import call_of
 from kertl.groups import activation_of
 from kertl.model._info import model_info
@@ -84,7 +85,7 @@ def task_of(model: keras.Model, expected: str | None = None) -> str:
         return expected
     ends = "it ends in no activation" if activation is None else f"its last activation is {activation!r}"
     raise ValueError(
-        f"The task of {model.name!r} cannot be told: kertl has not built it, and {ends}. "
+        f"The task of {named(model)} cannot be told: kertl has not built it, and {ends}. "
         f"A classifier must end in softmax (one class of several) or sigmoid. If it gives logits, or is a regression, "
         f"say so: `kertl.model.describe(model, task='single_label')`, or `--task`."
     )

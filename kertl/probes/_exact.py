@@ -50,7 +50,13 @@ class Solution:
     strength: float
     """Of the penalty."""
     losses: Mapping[float, float]
-    """By strength, the loss on rows that were not fitted; empty if the strength was given."""
+    """By strength, the loss on rows that were not fitted, summed over the outputs, and half of a squared error; empty
+    if the strength was given."""
+
+    def mean_losses(self, link: str) -> dict[float, float]:
+        """The losses as Keras counts them: those of "sigmoid" and "linear" are means over the outputs."""
+        share = {"softmax": 1.0, "sigmoid": 1 / len(self.bias), "linear": 2 / len(self.bias)}[link]
+        return {strength: loss * share for strength, loss in self.losses.items()}
 
     def scores(self, rows: Any) -> np.ndarray:
         """What the head computes before its activation, shape `(rows, outputs)`."""

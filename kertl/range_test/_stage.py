@@ -6,9 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl._checks import integer
 from kertl.data import ImageData, check_image_data
 from kertl.hardware import scope_of
 from kertl.model import flags_kept
+from kertl.range_test._ramp import Ramp
 from kertl.range_test._result import RangeTest
 from kertl.range_test._run import lr_range_test
 from kertl.recipe import Stage
@@ -72,6 +74,8 @@ def stage_range_test(
         2
     """
     check_image_data(data)
+    Ramp(**ramp)  # refuses what is out of range
+    integer("repeats", repeats, at_least=1)
     whole = Learner.of(model, data.task)
     stage = stage if isinstance(stage, Stage) else usual_stage(whole.chain, stage)
     with scope_of(model), flags_kept(model):

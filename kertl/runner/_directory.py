@@ -19,10 +19,20 @@ from kertl import hardware
 from kertl.data import ImageData
 from kertl.errors import RunError
 from kertl.groups import find_chain
-from kertl.model import MODEL_FILE, architecture, save
+from kertl.model import architecture, save
 from kertl.recipe import Recipe
 from kertl.report import root_of
-from kertl.run_files import SUMS, read_arrays, read_json, read_text, replace_file, sha256_of, write_json, write_text
+from kertl.run_files import (
+    MODEL_FILE,
+    SUMS,
+    read_arrays,
+    read_json,
+    read_text,
+    replace_file,
+    sha256_of,
+    write_json,
+    write_text,
+)
 from kertl.runner._checkpoint_files import CheckpointFiles
 from kertl.runner._lock import locked
 

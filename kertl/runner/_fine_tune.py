@@ -11,25 +11,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import complain, number, one_of
+from kertl._checks import number, one_of
 from kertl._terminal import told
-from kertl._transformations import refuse_colours
-from kertl.backbones import refuse_nan
-from kertl.compatibility import Findings, check
+from kertl.compatibility import Findings, check, require
 from kertl.data import ImageData, check_image_data
 from kertl.errors import DataError, DivergedError, KertlError
 from kertl.evaluation import evaluate, predict, tune_thresholds
-from kertl.groups import find_chain, functional_of
-from kertl.model import (
-    at_size,
-    flags_kept,
-    model_info,
-    note_data,
-    output_layer,
-    refuse_other_pictures,
-    set_model_info,
-)
-from kertl.recipe import NAMED, PRECISIONS, PRESETS, Recipe, Stage, recipe_of
+from kertl.groups import functional_of
+from kertl.model import flags_kept, model_info, note_data, note_trained_on, set_model_info
+from kertl.recipe import NAMED, PRECISIONS, PRESETS, Recipe, Stage, check_minutes, recipe_of
 from kertl.results import plain
 from kertl.runner._auto import AutoRecipe, choose_recipe
 from kertl.runner._best_stage import BestStage
@@ -41,8 +31,8 @@ from kertl.runner._run import Run
 from kertl.runner._signals import Stop, stopping
 from kertl.runner._stage import StageRunner
 from kertl.runner._unfreezing import gradual_unfreezing
-from kertl.tasks import loss_named, task_named
-from kertl.training import WITHOUT_VALIDATION, Learner, refuse_other_heads, refuse_unsupported
+from kertl.tasks import task_named
+from kertl.training import WITHOUT_VALIDATION, Learner, refuse_unsupported
 
 _logger = logging.getLogger(__name__)
 
@@ -129,13 +119,14 @@ def fine_tune(
     if isinstance(recipe, str):
         one_of("recipe", recipe, (*PRESETS, "unfreezing", *NAMED))
     wanted, preset = None, recipe if recipe in PRESETS else None
-    if minutes is not None:
-        number("minutes", minutes, above=0)
-        if preset is None:
-            raise complain("minutes", f"left out unless the recipe is one of {', '.join(PRESETS)}", minutes)
+    check_minutes(minutes, recipe)
     if preset is None:
         wanted = gradual_unfreezing(model) if recipe == "unfreezing" else recipe_of(recipe)
-    _check(model, data, wanted)
+    check_image_data(data)
+    functional_of(model)
+    require(model, data, wanted)
+    if wanted and data.validation is None:
+        refuse_unsupported(wanted, WITHOUT_VALIDATION)
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
     one_of("precision", precision, (None, *PRECISIONS))
     note_data(model, data)
@@ -158,12 +149,17 @@ def fine_tune(
         with stopping(files.hint) if files else nullcontext(Stop()) as stop, flags_kept(model):
             journal = Journal(directory, snapshot, stop, checkpoint_seconds)
             learner = Learner.of(model, data.task)
-            stages, predictions, refit = _train(learner, data, recipe, journal, snapshot, callbacks, verbose)
+            try:
+                stages, predictions, refit = _train(learner, data, recipe, journal, snapshot, callbacks, verbose)
+            finally:
+                note_trained_on(model, data.train)
             if task_named(data.task).has_thresholds and data.validation is not None:
                 tune_thresholds(model, data, predictions=predictions["validation"])
             metrics = {
                 name: evaluate(model, getattr(data, name), predictions=found) for name, found in predictions.items()
             }
+            if refit:  # what was said of the validation set is from before
+                note_trained_on(model, data.validation)
             ends = tuple(stages.values)
             directory.write_history(journal.rows)
             directory.write_model(model)
@@ -208,7 +204,11 @@ def _train(
     before, predicting = None, {}
     begin = snapshot.position.stage if snapshot else 0
     for place, stage in list(enumerate(recipe.stages))[begin:]:
-        _logger.info("Stage %d of %d: at=%r, %d epochs.", place + 1, len(recipe.stages), stage.at, stage.epochs)
+        first = sum(row["stage"] < place for row in journal.rows) + 1
+        last = first + stage.epochs - 1
+        epochs = f"epochs {first} to {last} of the run" if last > first else f"epoch {first} of the run"
+        how = "solved exactly" if stage.solver == "exact" else epochs
+        _logger.info("Stage %d of %d: at=%r, %s.", place + 1, len(recipe.stages), stage.at, how)
         try:
             end = runner.train(place, before, snapshot if place == begin else None)
         except (DivergedError, KeyboardInterrupt) as error:
@@ -231,6 +231,9 @@ def _train(
     if recipe.refit and recipe.stages[best].solver == "exact" and data.validation is not None:
         refit = runner.refit(best)
         said = runner.predictions(best)
+    elif recipe.refit:
+        reason = "the best stage has none" if data.validation is not None else "there are no validation images to add"
+        _logger.info("No solved head is solved once more: %s.", reason)
     if data.test is not None:
         predictions["test"] = said(data.test)
     return best_stage, predictions, refit
@@ -259,70 +262,6 @@ def _chosen_recipe(
     chosen = choose_recipe(model, data, directory.features, preset, minutes)
     directory.write_choices({"recipe": chosen.to_values()})
     return chosen.recipe
-
-
-def _check(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
-    """Find at the start what would otherwise fail after hours."""
-    check_image_data(data)
-    functional_of(model)
-    refuse_nan(model)
-    _check_task(model, data)
-    stages = recipe.stages if recipe else ()
-    if recipe and data.validation is None:
-        refuse_unsupported(recipe, WITHOUT_VALIDATION)
-    if any(stage.class_weights for stage in stages):
-        _ = data.class_weights  # raises if the task has none
-    if any(stage.oversample for stage in stages):
-        data.oversampled()
-    if data.task == "regression" and any(stage.cutmix for stage in stages):
-        raise ValueError(
-            "`cutmix` must be 0 in a regression: the area of a piece says nothing about a number. Received: "
-            f"cutmix={max(stage.cutmix for stage in stages)}. `mixup` mixes targets."
-        )
-    refuse_other_pictures(model.name, model.input_shape[1:], data)
-    chain = find_chain(model)
-    for stage in stages:
-        refuse_colours(stage.augment, data.channels)
-        chain.first_trained(stage.at)
-        refuse_other_heads(chain, stage, task_named(data.task))
-        loss_named(task_named(data.task), stage.loss)
-        if stage.image_size is not None:
-            at_size(model, stage.image_size)
-
-
-def _check_task(model: keras.Model, data: ImageData) -> None:
-    """Reject a model whose predictions do not match the labels."""
-    info, task = model_info(model), task_named(data.task)
-    names, outputs = list(data.class_names), model.output_shape[-1]
-    if info is not None and info.task != task.name:
-        raise ValueError(
-            f"`model` must be for the task of the data, {task.name!r}. Received: {model.name!r} for {info.task!r}. "
-            f"Build it with `task={task.name!r}`, or make the data with `task={info.task!r}`."
-        )
-    last = output_layer(model)
-    if info is None and last is not None and last.activation != task.activation and task.name != "regression":
-        raise ValueError(
-            f"`model` must end in {task.activation} for the task of the data, {task.name!r}. "
-            f"Received: {model.name!r}, which ends in {last.activation}. Put a `keras.layers.Activation` after it if "
-            f"it gives logits, or `kertl.build(kertl.load_backbone(model), task={task.name!r}, ...)` for a new head."
-        )
-    if outputs != task.outputs(len(names)):
-        wanted = (
-            "one output for the two classes of the data"
-            if task.name == "binary"
-            else (f"one output per {'target' if task.name == 'regression' else 'class'} of the data, {len(names)}")
-        )
-        raise ValueError(
-            f"`model` must have {wanted}: {names}. Received: {model.name!r} with {outputs} outputs. "
-            f"`kertl.build(kertl.load_backbone(model), class_names=data.class_names, task=data.task)` puts a new head "
-            f"on its backbone; `kertl.extend_classes(model, names)` keeps the classes that it knows and adds others."
-        )
-    if info is not None and info.class_names and list(info.class_names) != names:
-        raise ValueError(
-            f"`model` must have the classes of the data in the same order, {names}. "
-            f"Received: {model.name!r} with {list(info.class_names)}. If they are the same classes, make the data with "
-            f"`class_names={list(info.class_names)}`."
-        )
 
 
 def _finished_run(model: keras.Model, recipe: Recipe, data: ImageData, directory: RunDirectory) -> Run:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl._terminal import counted
 from kertl.errors import RunError
 from kertl.runner._directory import RunDirectory
 from kertl.runner._signals import Stop
@@ -34,7 +35,7 @@ class Position:
 
     def __str__(self) -> str:
         batches = f", {self.batch} batches of the next" if self.batch else ""
-        return f"stage {self.stage + 1}, {self.epoch} epochs done{batches}"
+        return f"stage {self.stage + 1}, {counted(self.epoch, 'epoch')} of the run done{batches}"
 
 
 @dataclasses.dataclass(frozen=True)

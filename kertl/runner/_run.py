@@ -11,6 +11,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
+from kertl._terminal import shortened
 from kertl.data import ImageData
 from kertl.errors import RunError
 from kertl.recipe import Recipe
@@ -19,6 +20,7 @@ from kertl.results import LEFT_OUT, Result, table_text
 from kertl.runner._picture import draw
 
 # For each task the metrics that say most in one line.
+_FEW = 5
 _TOLD = ("accuracy", "balanced_accuracy", "exact", "macro_f1", "auc", "mae", "rmse", "r2")
 
 
@@ -98,9 +100,18 @@ class Run(Result):
         for part, metrics in self.metrics.items():
             told = [f"{name} {metrics[name]:.4f}" for name in _TOLD if isinstance(metrics.get(name), float)]
             lines.append(f"{part.capitalize()}: {', '.join(told)}; {metrics['images']} images.\n")
+        lines += self._thresholds()
         if self.refit:
             lines.append(f"The head was then solved on all {self.refit['images']} training and validation images.\n")
         return table_text(table) + "".join(lines)
+
+    def _thresholds(self) -> list[str]:
+        """From which probability on a class counts as predicted, and why from there."""
+        last: Mapping[str, Any] = next(reversed(list(self.metrics.values())), {})
+        shown = [f"{shortened(name)} {threshold:.4f}" for name, threshold in last.get("thresholds", {}).items()]
+        more = f" and {len(shown) - _FEW} more" if len(shown) > _FEW else ""
+        why = "chosen on the validation set for the highest F1" if "validation" in self.metrics else "not tuned"
+        return [f"Thresholds ({why}): {', '.join(shown[:_FEW])}{more}.\n"] if shown else []
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draw the losses by epoch, with the stages marked.

@@ -193,7 +193,8 @@ class StageRunner:
         """Write the strength of a penalty before the head that it leads to; a run that resumes keeps to it."""
         journal, known = self._journal, self._journal.choices.get(str(number), {})
         if "strength" not in known:
-            losses = {f"{strength:g}": loss for strength, loss in solution.losses.items()}
+            found = solution.mean_losses(self._learner.task.activation)  # as the history has them
+            losses = {f"{strength:g}": loss for strength, loss in found.items()}
             journal.choose(number, {**known, "strength": solution.strength, "loss_by_strength": losses})
             _logger.info("Penalty of stage %d: %g, of %d that were tried.", number + 1, solution.strength, len(losses))
 

@@ -1,6 +1,8 @@
 """A stage whose head is solved: from cached features to the weights of its Dense layer."""
 
 import dataclasses
+import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +10,7 @@ import keras
 import numpy as np
 
 from kertl._checks import complain
+from kertl._terminal import counted, span
 from kertl.features import FeatureBatches
 from kertl.groups import Chain
 from kertl.model import UNITS_LAYER
@@ -16,6 +19,7 @@ from kertl.recipe import Stage
 from kertl.tasks import Task
 from kertl.training._learner import Learner
 
+_logger = logging.getLogger(__name__)
 _BEFORE = (keras.layers.Dropout, keras.layers.Identity)
 
 
@@ -74,24 +78,30 @@ def solve_head(
         validation: What chooses the strength of the penalty; None leaves out a fifth of the rows at a time.
         strength: The strength, if it is known.
     """
+    begun = time.monotonic()
     found = [_rows(learner, stage, part) for part in train]
     parts, targets, weights, images = zip(*found, strict=True)
     labels = np.concatenate(targets)
     held_out = None
     if validation is not None:
-        rows, truth, *_ = _rows(learner, dataclasses.replace(stage, label_smoothing=0.0), validation)
-        held_out = _joined([rows]), truth
+        judged, truth, *_ = _rows(learner, dataclasses.replace(stage, label_smoothing=0.0), validation)
+        held_out = _joined([judged]), truth
     # Squared errors are left out row by row, in closed form, unless rows are versions of one image.
     by_row = learner.task.activation == "linear" and all(part.versions == 1 for part in train)
-    return solve(
-        _joined(parts),
+    rows, strengths = _joined(parts), STRENGTHS if strength is None else [strength]
+    size = f"{counted(len(labels), 'row')} of {counted(rows.shape[1], 'feature')}"
+    _logger.info("Solving the head on %s, at up to %s of its penalty.", size, counted(len(strengths), "strength"))
+    solution = solve(
+        rows,
         labels,
         link=learner.task.activation,
         weights=np.concatenate(weights),
         held_out=held_out,
         folds=None if by_row else _folds(np.concatenate(images), labels, learner.task),
-        strengths=STRENGTHS if strength is None else [strength],
+        strengths=strengths,
     )
+    _logger.info("The head was solved in %s.", span(time.monotonic() - begun))
+    return solution
 
 
 def give_head(learner: Learner, stage: Stage, solution: Solution) -> None:

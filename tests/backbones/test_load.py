@@ -250,6 +250,8 @@ def test_a_foreign_model_without_preprocessing_needs_to_be_told(before):
         kertl.load_backbone(foreign(before))
     assert_names(caught.value, "`preprocessing`", "'foreign'", "preprocessing=None")
     assert_names(caught.value, "'none'", "'unit'", "'tf'", "'torch'", "'caffe'")
+    # `kertl.build` does not take it.
+    assert_names(caught.value, "kertl.load_backbone(..., preprocessing=)", "--preprocessing")
 
 
 @pytest.mark.parametrize("kind", FORMULAS)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 import zipfile
 
 import h5py
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import kertl
+from kertl.backbones import _trust
 from kertl.errors import WeightsError
 from tests.families import small_backbone, small_classifier
 from tests.messages import assert_names
@@ -161,3 +163,31 @@ def test_a_model_file_whose_description_is_damaged_is_named(tmp_path):
     for read in (kertl.load, kertl.load_backbone):
         with pytest.raises(WeightsError, match=re.escape(repr(str(path)))):
             read(path)
+
+
+@pytest.fixture
+def endless(tmp_path):
+    """A file whose list of free space in a group leads back to its own beginning."""
+    path = tmp_path / "endless.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file.create_group("model_weights").create_dataset("a", data=[1.0, 2.0])
+    content, place = bytearray(path.read_bytes()), 0
+    while (place := content.find(b"HEAP", place)) >= 0:
+        size, free, address = struct.unpack_from("<QQQ", content, place + 8)
+        first = min(free, size - 16)
+        struct.pack_into("<Q", content, place + 16, first)
+        struct.pack_into("<QQ", content, address + first, first, 16)
+        place += 4
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "read",
+    [kertl.load, lambda path: kertl.load_backbone("MobileNetV2", weights=path, input_shape=(32, 32, 3))],
+    ids=["a model", "weights"],
+)
+def test_a_file_in_which_reading_does_not_end_is_refused(read, endless, monkeypatch):
+    monkeypatch.setattr(_trust, "_PATIENCE_SECONDS", 10.0)
+    with pytest.raises(WeightsError, match="does not end, or takes too much memory"):
+        read(endless)

@@ -62,8 +62,13 @@ def trained(arguments, tmp_path_factory):
 def test_train_leaves_a_run_that_can_be_evaluated_and_asked(trained, squares, capsys):
     names = {path.name for path in trained.iterdir()}
     assert names >= {"recipe.json", "data.csv", "environment.json", "history.csv", "metrics.json", "model.keras"}
+    capsys.readouterr()
     assert run(["evaluate", str(trained), str(squares), "--json"]) == 0
-    metrics = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    with (trained / "data.csv").open() as file:
+        count = [row["split"] for row in csv.DictReader(file)].count("train")
+    assert_names(unwrapped(printed.err), f"trained on {count} of these 48 images")
+    metrics = json.loads(printed.out)
     assert metrics["images"] == 48
     assert metrics["accuracy"] > 0.9
 

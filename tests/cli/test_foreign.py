@@ -87,10 +87,10 @@ def test_a_file_of_any_form_is_asked_and_evaluated_by_the_names_given(suffix, pi
 def test_names_that_the_model_knows_or_cannot_have_are_refused(pictures, tmp_path, capsys):
     brightness().save(tmp_path / "m.keras")
     command = ["predict", tmp_path / "m.keras", pictures]
-    refused([*command, *named(["a"])], capsys, "`class_names`", "2 different names", "['a']")
-    refused([*command, *named(["a", "a"])], capsys, "`class_names`", "2 different names")
+    refused([*command, *named(["a"])], capsys, "`--class-name`", "2 different names", "['a']")
+    refused([*command, *named(["a", "a"])], capsys, "`--class-name`", "2 different names")
     kertl.save(kertl.model.describe(brightness(), class_names=NAMES), tmp_path / "m.keras")
-    refused([*command, *named(["a", "b"])], capsys, "`class_names`", "left out", "['dark', 'light']")
+    refused([*command, *named(["a", "b"])], capsys, "`--class-name`", "left out", "['dark', 'light']")
     assert len(first_classes([*command, *named()], capsys)) == 8
 
 
@@ -111,13 +111,13 @@ def test_pixels_are_preprocessed_as_the_model_expects(kind, pictures, tmp_path, 
     expected = kertl.predict(model, files, preprocessing=kind)
     np.testing.assert_allclose(expected.max(axis=1), [share for _, share in right], atol=1e-5)
     assert kertl.evaluate(model, (np.full((2, SIDE, SIDE, 3), 255.0), [1, 1]), preprocessing=kind)["accuracy"] == 1.0
-    refused([*command, "--preprocessing", "half"], capsys, "`preprocessing`", "'unit'", "'half'")
+    refused([*command, "--preprocessing", "half"], capsys, "`--preprocessing`", "'unit'", "'half'")
 
 
 def test_preprocessing_of_a_model_of_kertl_is_refused(pictures, tmp_path, capsys):
     kertl.save(kertl.model.describe(brightness(), class_names=NAMES), tmp_path / "m.keras")
     command = ["predict", tmp_path / "m.keras", pictures, "--preprocessing", "unit"]
-    refused(command, capsys, "`preprocessing`", "has it inside")
+    refused(command, capsys, "`--preprocessing`", "has it inside")
 
 
 def test_logits_become_probabilities_where_the_task_is_told(pictures, tmp_path, capsys):
@@ -129,7 +129,7 @@ def test_logits_become_probabilities_where_the_task_is_told(pictures, tmp_path, 
     assert asked == first_classes(["predict", tmp_path / "softmax.keras", pictures, *named()], capsys)
     found = json.loads(printed(["evaluate", *command[1:], "--json", "--task", "single_label"], capsys))
     assert found["crossentropy"] < 0.1
-    refused(["predict", tmp_path / "softmax.keras", pictures, "--task", "regression"], capsys, "`task`", "softmax")
+    refused(["predict", tmp_path / "softmax.keras", pictures, "--task", "regression"], capsys, "`--task`", "softmax")
     values = json.loads(printed([*command, "--task", "regression", "--json"], capsys))
     assert values[-1]["targets"]["light"] > values[0]["targets"]["light"]
 
@@ -145,7 +145,7 @@ def test_two_sigmoids_are_labels_and_one_answers_a_question(pictures, tmp_path, 
     command = ["predict", tmp_path / "one.keras", pictures, "--json", "--task", "binary"]
     answers = json.loads(printed([*command, *named()], capsys))
     assert [row["label"] for row in answers] == ["dark"] * 4 + ["light"] * 4
-    refused([*command, *named(["a", "b", "c"])], capsys, "`class_names`", "2 different names")
+    refused([*command, *named(["a", "b", "c"])], capsys, "`--class-name`", "2 different names")
 
 
 @pytest.mark.parametrize("channels", [1, 4])

@@ -6,13 +6,24 @@ import numpy as np
 import pytest
 
 import kertl
-from kertl.compatibility import RULES, _case, _rules, matrix
+from kertl.compatibility import REQUIREMENTS, RULES, _case, _rules, matrix
+from kertl.errors import WeightsError
 from kertl.features import span
+from kertl.model import note_trained_on
 from kertl.training import support_table
+from tests.families import small_backbone
 from tests.messages import assert_names
-from tests.runs import classifier, quick, recipe, squares
+from tests.runs import NAMES, classifier, quick, recipe, squares
 
 SIDES = {"class_names": ["left hand", "right hand", "neither"]}
+
+
+OF_SIDES = {"model": lambda: kertl.build(small_backbone(), **SIDES)}
+
+
+@keras.saving.register_keras_serializable("tests", "own")
+def own_loss(truth, said):
+    return keras.losses.categorical_crossentropy(truth, said)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +54,12 @@ def trained_on(times, faint=0):
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
     model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
     model(squares(per_class=8, validation=0, test=0).train.reader.take(np.arange(24)) * times, training=True)
+    return model
+
+
+def seen(part):
+    model = classifier()
+    note_trained_on(model, getattr(squares(), part))
     return model
 
 
@@ -110,8 +127,8 @@ CASES = {
         {"stages": [quick(loss="tests>own"), quick(mixup=0.2)]},
     ),
     "flip-of-left-and-right": (
-        {"stages": [quick(augment="light")], "data": lambda: squares(200, validation=0.3, test=0, **SIDES)},
-        {"stages": [quick()], "data": lambda: squares(200, validation=0.3, test=0, **SIDES)},
+        {"stages": [quick(augment="light")], "data": lambda: squares(200, validation=0.3, test=0, **SIDES), **OF_SIDES},
+        {"stages": [quick()], "data": lambda: squares(200, validation=0.3, test=0, **SIDES), **OF_SIDES},
     ),
     "decay-twice": (
         {"stages": [quick("mid", l2_sp=0.1, weight_decay=1e-4)]},
@@ -122,6 +139,7 @@ CASES = {
         {"stages": [quick("mid"), quick("full", l2_sp=0.01, weight_decay=0.0)], "model": mobilenet},
     ),
     "small-validation": ({"data": squares}, {}),
+    "held-out-images-seen": ({"model": lambda: seen("validation"), "data": squares}, {"model": lambda: seen("train")}),
     "rate-far-from-range-test": (suggesting(1e-4), suggesting(2e-3)),  # the stage has 0.01
     "size-far-from-pretraining": ({"model": mobilenet}, {"stages": [quick(image_size=(128, 128))], "model": mobilenet}),
     "last-stage-at-another-size": (
@@ -160,6 +178,78 @@ def test_an_l2_penalty_beside_weight_decay_is_found_too(images):
 def test_no_validation_part_is_found(images):
     (finding,) = found(images, data=lambda: squares(40, validation=0, test=0))
     assert_names(finding.what, "validation")
+
+
+def noise():
+    return np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), dtype="uint8")
+
+
+def multi_label():
+    options = {"task": "multi_label", "class_names": NAMES, "validation": 0.25, "test": 0}
+    return kertl.data.from_arrays(noise(), np.eye(3)[[0, 1, 2] * 8], **options)
+
+
+def numbers():
+    return kertl.data.from_arrays(noise(), np.arange(24.0), task="regression")
+
+
+def broken():
+    model = classifier()
+    model.layers[-1].bias.assign([np.nan, 0, 0])
+    return model
+
+
+# For each requirement: stages, model and data that do not meet it.
+UNMET = {
+    "finite-weights": {"model": broken},
+    "one-task": {"data": multi_label},
+    "same-classes": {"data": lambda: squares(class_names=["a", "b", "c"])},
+    "same-pictures": {"data": lambda: squares(side=48)},
+    "classes-to-weigh": {
+        "stages": [quick(class_weights=True)],
+        "data": multi_label,
+        "model": lambda: kertl.build(small_backbone(), class_names=NAMES, task="multi_label"),
+    },
+    "cutmix-of-numbers": {
+        "stages": [quick("mid", cutmix=1.0)],
+        "data": numbers,
+        "model": lambda: kertl.build(small_backbone(), num_classes=1, task="regression"),
+    },
+    "colours-to-vary": {
+        "stages": [quick("mid", augment=["hue"])],
+        "data": lambda: squares(channels=1),
+        "model": lambda: kertl.build(small_backbone(), class_names=NAMES, input_shape=(32, 32, 1)),
+    },
+    "known-boundary": {"stages": [quick("block9")]},
+    "solvable-head": {
+        "stages": [kertl.Stage("deep", solver="exact")],
+        "model": lambda: classifier(hidden_units=(4,)),
+    },
+    "loss-of-the-task": {"stages": [quick(loss="huber")]},
+    "possible-size": {"stages": [quick(image_size=(64, 64))], "model": lambda: flattened()},
+}
+
+
+def flattened():
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, strides=2)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+
+
+def test_every_requirement_has_a_case_here():
+    assert {one.name for one in REQUIREMENTS} == set(UNMET)
+
+
+@pytest.mark.parametrize("name", UNMET)
+def test_check_finds_what_fine_tune_refuses_in_its_words(name, images):
+    unmet = {"stages": [quick()], "model": classifier, "data": lambda: images, **UNMET[name]}
+    plan, model, data = recipe(*unmet["stages"]), unmet["model"](), unmet["data"]()
+    errors = kertl.check(plan, model, data).errors
+    assert errors[0].rule == name
+    with pytest.raises((ValueError, WeightsError)) as caught:
+        kertl.fine_tune(model, data, recipe=plan, verbose=0)
+    assert str(caught.value).rstrip(".") == errors[0].what
+    assert str(errors[0]).count("..") == 0
 
 
 def test_what_goes_together_gives_no_finding(images):

@@ -311,3 +311,10 @@ def test_the_tf_dataset_has_the_labels_of_the_task(task):
     expected = data.train.batch(0, 0)
     np.testing.assert_array_equal(images, expected[0])
     np.testing.assert_array_equal(labels, expected[1])
+
+
+@pytest.mark.parametrize("name", [" cat", "cat\u00a0", "cat;dog", " "])
+def test_a_name_that_would_not_come_back_from_a_table_is_refused_for_several_labels(name):
+    options = {"task": "multi_label", "class_names": [name, "eel"]}
+    found = message(kertl.data.from_arrays, pictures(), np.eye(2)[[0, 1] * 20], **options)
+    assert_names(found, "separator ';'", "blanks", repr(name))

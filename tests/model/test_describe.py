@@ -106,6 +106,15 @@ def test_the_same_pictures_have_the_same_predictions_however_they_are_given(of_f
     np.testing.assert_allclose(kertl.predict(of_fractions, form(PIXELS), **options), expected, rtol=1e-4, atol=1e-3)
 
 
+def test_a_task_that_does_not_go_with_the_outputs_is_named_before_anything_is_said_of_pixels(caplog):
+    inputs = keras.Input((16, 16, 3))
+    model = keras.Model(inputs, keras.layers.Dense(7)(keras.layers.Flatten()(inputs)))
+    with pytest.raises(ValueError, match="Received") as caught:
+        describe(model, task="binary")
+    assert_names(caught.value, "`task`", "1 outputs", "task='binary'", "(7,)")
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     ("x", "options", "named"),
     [

@@ -306,3 +306,14 @@ def test_a_saved_model_is_called_on_a_bare_array_without_a_warning(tmp_path):
     x = np.ones((2, 8, 8, 3), "float32")
     kertl.save(theirs, tmp_path / "m.keras")
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "m.keras")(x), theirs(x))
+
+
+def test_a_run_that_has_not_finished_is_said_to(tmp_path, caplog):
+    with pytest.raises(WeightsError, match=r"must be a run directory.*without a model\.keras"):
+        kertl.load(tmp_path)
+    (tmp_path / "recipe.json").touch()
+    with pytest.raises(WeightsError, match=r"must have finished.*without a model\.keras yet.*resumes it"):
+        kertl.load(tmp_path)
+    kertl.save(kertl.build(small_backbone(), num_classes=2), tmp_path / "model.keras")
+    kertl.load(tmp_path)
+    assert "has not finished: its model has the best weights so far" in caplog.text

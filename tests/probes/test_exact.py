@@ -1,5 +1,6 @@
 """Linear heads that are solved: against scikit-learn, and whichever way is taken to the minimum."""
 
+import keras
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -84,6 +85,17 @@ def test_several_yes_or_no_questions_are_solved_each_by_itself(way):
     for column in range(3):
         alone = solve(rows, labels == column, link="sigmoid", strengths=[0.1])
         np.testing.assert_allclose(together.scores(rows)[:, column], alone.scores(rows)[:, 0], atol=5e-3)
+
+
+def test_mean_losses_are_those_that_keras_shows():
+    rows, labels = problem()
+    others, truth = problem(count=50)
+    wanted = np.eye(3)[truth].astype("float32")
+    found = solve(rows, np.eye(3)[labels], link="sigmoid", held_out=(others, wanted))
+    said = 1 / (1 + np.exp(-found.scores(others)))
+    shown = float(keras.losses.BinaryCrossentropy()(wanted, said.astype("float32")))
+    assert found.mean_losses("sigmoid")[found.strength] == pytest.approx(shown, rel=1e-2)
+    assert found.mean_losses("softmax") == dict(found.losses)
 
 
 def test_the_strength_is_the_best_for_rows_that_are_held_out(way):

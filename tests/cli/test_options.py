@@ -1,0 +1,73 @@
+import pytest
+
+import kertl
+from kertl.backbones import KINDS
+from kertl.cli import _ask, _augment, _options, _rates, _search, _studies, _train, run
+from kertl.cli._app import _in_options
+from kertl.data import RESIZE
+from tests.messages import assert_names
+from tests.runs import unwrapped
+
+TRAIN = ("train", "FOLDER", "--out", "unused")
+
+
+def test_the_words_that_options_take_are_those_of_the_library():
+    assert tuple(kertl.tasks.TASKS) == _options.TASKS
+    assert tuple(RESIZE) == _options.RESIZE
+    assert set(KINDS) == set(_options.PREPROCESSING)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ((*TRAIN, "--recipe", "depe"), ("`--recipe`", "'auto'", "'deep'", "--recipe='depe'")),
+        ((*TRAIN, "--recipe", "no.json"), ("--recipe='no.json'", "No such file")),
+        ((*TRAIN, "--recipe", "FOLDER/folder.json"), ("`--recipe`", "directory")),
+        ((*TRAIN, "--recipe", "FOLDER/broken.json"), ("`--recipe`", "not JSON")),
+        ((*TRAIN, "--stage", "epochs=0"), ("`epochs`", "epochs=0")),
+        ((*TRAIN, "--epochs", "0"), ("`--epochs`", "--epochs=0")),
+        ((*TRAIN, "--augment", "rotatoin"), ("`--augment`", "'rotation'")),
+        ((*TRAIN, "--minutes", "2", "--recipe", "deep"), ("`--minutes`", "auto")),
+        ((*TRAIN, "--precision", "float17"), ("`--precision`", "'float32'")),
+        ((*TRAIN, "--task", "binry"), ("`--task`", "'binary'")),
+        ((*TRAIN, "--backbone", "mine.keras"), ("`--backbone`", "'mine.keras'")),
+        ((*TRAIN, "--weights", "mine.h5"), ("`--weights`", "'imagenet'")),
+        ((*TRAIN, "--image-size", "16000"), ("`--image-size`", "4096", "16000")),
+        ((*TRAIN, "--validation", "1"), ("`--validation`", "1.0")),
+        ((*TRAIN, "--root", "nowhere"), ("--root", "'nowhere'")),
+        (("cross-validate", "FOLDER", "--stage", "losss=mse"), ("`--stage`", "'loss'")),
+        (("lr-find", "FOLDER", "--stage", "schedule=up"), ("`schedule`", "'one_cycle'")),
+        (("evaluate", "FOLDER", "FOLDER", "--part", "tset"), ("`--part`", "'test'")),
+        (("predict", "FOLDER/broken.json", "nowhere.jpg"), ("IMAGES", "'nowhere.jpg'", "does not exist")),
+        (("baselines", "FOLDER", "--batch-size", "0"), ("`--batch-size`", "--batch-size=0")),
+        (("predict", "FOLDER", "FOLDER"), ("run directory", "model.keras")),
+        (("evaluate", "FOLDER/run", "FOLDER"), ("must have finished", "kertl train")),
+        (("baselines", "FOLDER", "--resize", "strech"), ("`--resize`", "'stretch'")),
+        (("search", "FOLDER", "--test", "-1"), ("`--test`", "-1.0")),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_option_is_refused_before_anything_slow_is_imported(arguments, named, tmp_path, monkeypatch, capsys):
+    def too_late():
+        raise AssertionError("TensorFlow is imported")
+
+    for module in (_ask, _augment, _rates, _search, _studies, _train):
+        monkeypatch.setattr(module, "start_keras", too_late)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.json").touch()
+    (tmp_path / "broken.json").write_text("{")
+    assert run([one.replace("FOLDER", str(tmp_path)) for one in arguments]) != 0
+    assert_names(unwrapped(capsys.readouterr().err), *named)
+
+
+def test_a_message_about_an_argument_names_the_option_that_was_given():
+    message = "`image_size` must be small. Received: image_size=9. Not `steps`, nor image_size=3."
+    assert _in_options(message, ["lr-find", "--image-size=9"]) == (
+        "`--image-size` must be small. Received: --image-size=9. Not `steps`, nor image_size=3."
+    )
+    assert _in_options(message, ["lr-find", "--seed", "3"]) == message
+    names = "`class_names` must be two. Received: class_names=['a']."
+    said = "`--class-name` must be two. Received: --class-name=['a']."
+    assert _in_options(names, ["predict", "--class-name", "a"]) == said
