@@ -15,6 +15,7 @@ if _typing.TYPE_CHECKING:
     from kertl import compatibility as compatibility
     from kertl import data as data
     from kertl import demo as demo
+    from kertl import diagnosis as diagnosis
     from kertl import errors as errors
     from kertl import evaluation as evaluation
     from kertl import features as features
@@ -35,6 +36,7 @@ if _typing.TYPE_CHECKING:
     from kertl import training as training
     from kertl.backbones import load_backbone as load_backbone
     from kertl.compatibility import check as check
+    from kertl.diagnosis import diagnose as diagnose
     from kertl.evaluation import answers as answers
     from kertl.evaluation import evaluate as evaluate
     from kertl.evaluation import predict as predict
@@ -75,6 +77,7 @@ _HOMES = {
     "build": "model",
     "check": "compatibility",
     "cross_validate": "studies",
+    "diagnose": "diagnosis",
     "evaluate": "evaluation",
     "extend_classes": "model",
     "extract": "features",
@@ -101,6 +104,7 @@ _MODULES = (
     "compatibility",
     "data",
     "demo",
+    "diagnosis",
     "errors",
     "evaluation",
     "features",

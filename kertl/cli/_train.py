@@ -97,6 +97,7 @@ def train(
         from kertl.cli._tables import show_metrics
 
         show_metrics(run.metrics, console)
+    typer.echo(f"{run.diagnosis.sentence} `kertl diagnose {out}` says what to try.")
     typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
 
 

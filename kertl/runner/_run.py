@@ -10,6 +10,7 @@ import keras
 from rich import box
 from rich.table import Table
 
+from kertl.diagnosis import Curves, Diagnosis, judge, known_of
 from kertl.recipe import Recipe
 from kertl.results import LEFT_OUT, Result, table_text
 from kertl.runner._picture import draw
@@ -75,8 +76,13 @@ class Run(Result):
                 columns[name].append(value)
         return dict(columns)
 
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What the run shows: a verdict in words, its evidence, and what to try, as `kertl.diagnose` has it."""
+        return judge(Curves.of_rows(self.rows), known_of(self.metrics, self.recipe))
+
     def table(self) -> str:
-        """How the stages ended, which of them the model is from, and the metrics of each part."""
+        """How the stages ended, which of them the model is from, the metrics of each part, and the verdict."""
         table = Table(box=box.SIMPLE)
         for heading, justify in (("stage", "right"), ("at", "left"), ("epochs", "right"), ("", "right"), ("", "left")):
             table.add_column(heading, justify=justify)  # type: ignore[arg-type]
@@ -91,6 +97,8 @@ class Run(Result):
             lines.append(f"{part.capitalize()}: {', '.join(told)}; {metrics['images']} images.\n")
         if self.refit:
             lines.append(f"The head was then solved on all {self.refit['images']} training and validation images.\n")
+        if self.rows:
+            lines.append(f"{self.diagnosis.sentence}\n")
         return table_text(table) + "".join(lines)
 
     def plot(self, path: str | Path | None = None) -> Any:
