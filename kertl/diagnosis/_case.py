@@ -6,10 +6,12 @@ from functools import cached_property
 import numpy as np
 
 from kertl.diagnosis._curves import INFERENCE, Curves, Known
+from kertl.recipe import Stage
 
 _LAST = 3
 _TINY = 1e-12
 _ENOUGH = 50
+_SETTLED = 0.03
 
 
 class Case:
@@ -47,6 +49,8 @@ class Case:
         least 50 images, else of equally many; for yes-or-no questions that of a coin.
         """
         known = self.known
+        if self.plan is not None and self.plan.loss not in ("auto", "mse"):
+            return None
         if known.baseline:
             return known.baseline
         if known.classes == 2 and known.majority and (known.validation_images or 0) >= _ENOUGH:
@@ -62,10 +66,21 @@ class Case:
         return self.chance or float(np.nanmax(first))
 
     @property
+    def plan(self) -> Stage | None:
+        """The stage of the recipe that is judged; None if there is no recipe."""
+        recipe = self.known.recipe
+        return recipe.stages[self.stage] if recipe is not None and self.stage < len(recipe.stages) else None
+
+    @property
     def solved(self) -> bool:
         """Whether no steps were taken, since the head is the exact minimum of its loss."""
-        recipe = self.known.recipe
-        return recipe is not None and self.stage < len(recipe.stages) and recipe.stages[self.stage].solver == "exact"
+        return self.plan is not None and self.plan.solver == "exact"
+
+    @property
+    def plain(self) -> bool:
+        """Whether the training loss is that of the labels as they are: without smoothing, mixing or another loss."""
+        plan = self.plan
+        return plan is None or not (plan.label_smoothing or plan.mixup or plan.cutmix or plan.loss != "auto")
 
     @cached_property
     def train_end(self) -> float:
@@ -89,8 +104,25 @@ class Case:
 
     @cached_property
     def skill(self) -> float:
-        """The share of the loss by chance that training has removed: 0 for nothing learnt, 1 for a perfect fit."""
-        return 1 - self.train_end / max(self.start, _TINY)
+        """The share of the loss by chance that is removed, at the end: 0 for nothing learnt, 1 for a perfect fit.
+
+        On training or on validation images, whichever is better: dropout and augmentation make training look worse.
+        """
+        ends = [self.train_end] if self.validation is None else [self.train_end, self.validation_end]
+        return 1 - (float(np.nanmin(ends)) - self.floor) / max(self.start - self.floor, _TINY)
+
+    @cached_property
+    def floor(self) -> float:
+        """The loss of a perfect prediction: 0, or with label smoothing the entropy of the smoothed labels."""
+        smoothing, classes = (self.plan.label_smoothing if self.plan else 0.0), self.known.classes or 2
+        if not smoothing or self.chance is None or self.known.task == "regression":
+            return 0.0
+        return entropy(1 - smoothing + smoothing / classes, classes)
+
+    @cached_property
+    def settled(self) -> bool:
+        """Whether the validation loss has hardly moved in its last third."""
+        return abs(self.improvement(self.losses)) < _SETTLED
 
     @cached_property
     def roughness(self) -> float:
@@ -138,10 +170,12 @@ class Case:
                 return images
         return None
 
-    def improvement(self, values: np.ndarray, share: float = 1 / 3) -> float:
-        """How far a curve fell over its last part, as a share of what is left of it at the end."""
-        middle = max(0, round(len(values) * (1 - share)) - 1)
-        return float((values[middle] - values[-1]) / max(values[-1], _TINY))
+    @staticmethod
+    def improvement(values: np.ndarray) -> float:
+        """How far a curve fell over its last third, as a share of what is left of it; medians of three epochs each."""
+        middle = round(len(values) * 2 / 3) - 1
+        before, after = float(np.nanmedian(values[max(0, middle - 1) : middle + 2])), end(values)
+        return (before - after) / max(after, _TINY)
 
     @staticmethod
     def steadiness(values: np.ndarray) -> float:

@@ -23,9 +23,9 @@ _WORSE = 0.05
 _OF_TRAINING: tuple[Callable[[Case], training.Found | None], ...] = (
     training.diverged,
     training.vanishing_gradients,
+    training.rate_too_low,
     training.class_collapse,
     training.rate_too_high,
-    training.rate_too_low,
 )
 _OF_VALIDATION: tuple[Callable[[Case], training.Found | None], ...] = (
     validation.batch_norm,
@@ -168,13 +168,13 @@ def _unknown(case: Case) -> tuple[str, ...]:
     found = []
     if case.validation is not None:
         if case.validation_images is None:
-            found.append("whether the validation set is large enough; pass `validation_images`")
+            found.append("the size of the validation set (pass `validation_images`)")
         if case.chance is None and case.known.task != "regression":
-            found.append("how much better than guessing the model is; pass `task` and `classes`")
+            found.append("the distance from guessing (pass `task` and `classes`)")
         if case.known.test_accuracy is None and case.known.test_error is None:
-            found.append("leaks, which a test set shows; `kertl.fine_tune` evaluates one")
+            found.append("leaks (a run with a test set shows them)")
     if case.curves.column(f"{INFERENCE}loss") is None and case.validation is not None:
-        found.append("whether training and inference agree; `kertl.callbacks.Diagnose(images)` measures it")
+        found.append("whether training and inference agree (`kertl.callbacks.Diagnose(images)` measures it)")
     return tuple(found)
 
 

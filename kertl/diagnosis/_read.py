@@ -58,8 +58,8 @@ def known_of(metrics: Mapping[str, Any], recipe: Recipe | None, task: str | None
         validation_accuracy=validation.get("accuracy"),
         test_accuracy=test.get("accuracy"),
         test_images=test.get("images"),
-        validation_error=validation.get("rmse"),
-        test_error=test.get("rmse"),
+        validation_error=validation.get("mae"),
+        test_error=test.get("mae"),
         recipe=recipe,
     )
 

@@ -83,8 +83,8 @@ class Diagnosis(Result):
             lines += [f"  {line}" for line in other.next.splitlines()]
         if self.learning_curve:
             lines += _wrapped(f"Learning curve: {self.learning_curve}")
-        for one in self.unknown:
-            lines += _wrapped(f"Not judged: {one}")
+        if self.unknown:
+            lines += _wrapped(f"Not judged: {'; '.join(self.unknown)}.")
         return "\n".join(lines) + "\n"
 
 

@@ -103,20 +103,21 @@ def rate_too_high(case: Case) -> Found | None:
             f"at {case.train_end:.4g}, after {least:.4g} in epoch {case.first_epoch + int(case.train.argmin()) + 1}."
         )
         return sentence, evidence
-    if _thrown(case):
+    if _jumps(case):
         sentence = (
-            f"The learning rate is too high: the loss was thrown to {float(case.train.max()):.4g}, and then settled at "
-            f"{case.train_end:.4g}, no better than guessing."
+            f"The learning rate is too high: the validation loss jumps between {float(np.nanmin(case.losses)):.4g} and "
+            f"{float(np.nanmax(case.losses)):.4g}, and training is no better than guessing ({case.train_end:.4g})."
         )
         return sentence, evidence
     return None
 
 
-def _thrown(case: Case) -> bool:
-    """Whether the validation loss was far above that of guessing and came back to it, but no further."""
+def _jumps(case: Case) -> bool:
+    """Whether nothing was learnt, and the validation loss was far above that of guessing or goes up and down."""
     if case.chance is None or case.validation is None or case.skill > 0.1:
         return False
-    return float(np.nanmax(case.losses)) > _FAR_ABOVE_CHANCE * max(case.chance, case.train_end, case.validation_end)
+    thrown = float(np.nanmax(case.losses)) > _FAR_ABOVE_CHANCE * max(case.chance, case.train_end, case.validation_end)
+    return thrown or ((case.validation_roughness or 0) > _ROUGH and case.noise > 0.01 * case.chance)
 
 
 def rate_too_low(case: Case) -> Found | None:

@@ -13,20 +13,23 @@ from kertl.diagnosis._training_rules import Found
 _WIDE = 0.1
 _FEW = 30
 _MODE = 0.5
-_LAGS = 0.1
+_LAGS = 0.06
 _MOSTLY = 0.8
 _BETTER_THAN_TEST = 4.0
 _ERROR_OF_TEST = 1.5
-_EVEN_UNSURE = 0.8
+_EVEN, _EVEN_OF_TWO = 0.8, 0.92
+_HALF, _SURE = 0.5, 0.9
 _LABELS_DROP = 2.0
 _RISE = 0.15
 _TIMES = 4.0
 _GAP = 0.1
 _NARROW_GAP = 0.045
 _LOW_SKILL = 0.45
-_STILL = 0.08
-_OF_ALL = 0.03
-_FLAT = 0.02
+_LOW_SKILL_OF_NUMBERS = 0.35
+_STILL = 0.04
+_STEADY = 0.25
+_FALLS = 0.6
+_FOLLOWS = 1.6
 
 
 def batch_norm(case: Case) -> Found | None:
@@ -120,8 +123,8 @@ def label_noise(case: Case) -> Found | None:
         return sentence, {"best_validation_accuracy": best, "validation_accuracy": end(validation), "drop": drop}
     accuracy = end(train)
     even = case.train_end / max(entropy(accuracy, classes), 1e-9)
-    settled = abs(case.improvement(case.train)) < 0.05
-    if settled and even > _EVEN_UNSURE and case.skill > 0.1 and accuracy < 0.9 and _follows(case):
+    unsure = even > (_EVEN_OF_TWO if classes == 2 else _EVEN) and _HALF < accuracy < _SURE
+    if case.plain and case.settled and unsure and case.skill > 0.1 and _follows(case):
         sentence = (
             f"Wrong labels are suspected: the model is as unsure of every image ({even:.0%} of the loss that an "
             f"accuracy of {accuracy:.4f} has if no image is easier than another), which is what mixed-up labels do."
@@ -131,7 +134,8 @@ def label_noise(case: Case) -> Found | None:
 
 
 def _follows(case: Case) -> bool:
-    return case.validation_end < 1.5 * case.train_end
+    """Whether validation is not much worse than training."""
+    return case.validation_end < _FOLLOWS * case.train_end
 
 
 def overfitting(case: Case) -> Found | None:
@@ -174,29 +178,30 @@ def _gap(case: Case) -> bool:
 
 
 def underfitting(case: Case) -> Found | None:
-    """Training has settled and even training images are predicted badly."""
-    settled = abs(case.improvement(case.train)) < 0.05
-    if case.epochs < 6 or not settled or case.skill > _LOW_SKILL or not _follows(case):
+    """The losses have settled, and even training images are predicted badly."""
+    low = _LOW_SKILL_OF_NUMBERS if case.known.task == "regression" else _LOW_SKILL
+    if case.epochs < 6 or not case.settled or case.skill > low or not _follows(case):
         return None
     sentence = (
-        f"The model underfits: training has settled at a loss of {case.train_end:.4g}, having removed {case.skill:.0%} "
-        f"of that of guessing, and validation is no worse ({case.validation_end:.4g})."
+        f"The model underfits: training has settled at a loss of {case.train_end:.4g} and validation at one of "
+        f"{case.validation_end:.4g}; {case.skill:.0%} of the loss of guessing is removed."
     )
     evidence = {"training_loss": case.train_end, "validation_loss": case.validation_end, "skill": case.skill}
     return sentence, evidence
 
 
 def still_improving(case: Case) -> Found | None:
-    """Validation loss still falls at the end."""
-    gain = case.improvement(case.losses)
-    fall = float(case.losses[0] - case.losses[-1])
-    if case.epochs < 4 or gain < _STILL or gain * case.losses[-1] < _OF_ALL * fall or case.best < case.epochs - 2:
+    """Validation loss still falls at the end, and not much slower than before."""
+    gain, steadiness = case.improvement(case.losses), case.steadiness(case.losses)
+    steady = steadiness > _STEADY and case.falling(case.losses) > _FALLS
+    if case.epochs < 4 or gain < _STILL or not steady or case.best < case.epochs - 2:
         return None
     sentence = (
-        f"Training ended too early: validation loss still fell in the last third of the epochs, from "
-        f"{case.validation_end * (1 + gain):.4g} to {case.losses[-1]:.4g}."
+        f"Training ended too early: validation loss, {case.losses[-1]:.4g}, fell in its last third {steadiness:.0%} as "
+        f"fast as on the whole."
     )
-    return sentence, {"improvement": gain, "validation_loss": float(case.losses[-1])}
+    evidence = {"improvement": gain, "steadiness": steadiness, "validation_loss": float(case.losses[-1])}
+    return sentence, evidence
 
 
 def plateau(case: Case) -> Found | None:

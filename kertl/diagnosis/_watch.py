@@ -1,5 +1,6 @@
 """Saying what a training shows while there is time to stop it."""
 
+import ast
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -67,4 +68,5 @@ class Watch:
 
 
 def _one_line(code: str) -> str:
-    return code.splitlines()[0]
+    """The first statement, without comments."""
+    return ast.unparse(ast.parse(code).body[0])

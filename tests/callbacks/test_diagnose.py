@@ -30,7 +30,7 @@ def test_it_says_once_and_in_time_what_is_worth_stopping_for(caplog):
     (said,) = [record.getMessage() for record in caplog.records]
     assert "rate is too low" in said
     assert "with 5 left" in said
-    assert "learning_rate=3.0e-06" in said
+    assert "learning_rate=3e-06" in said
 
 
 def test_it_is_silent_where_nothing_is_wrong(caplog):

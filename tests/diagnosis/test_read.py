@@ -165,7 +165,7 @@ def test_a_run_directory_tells_its_recipe_task_and_metrics(tmp_path):
     assert (known.recipe, known.task, known.classes, known.validation_images) == (recipe, "single_label", 4, 200)
     found = kertl.diagnose(tmp_path)
     assert found.verdict == "overfitting"
-    assert "kertl.Stage('mid', epochs=3" in found.next
+    assert "'mid', epochs=3" in found.next
     run = SimpleNamespace(rows=[], recipe=recipe, metrics={"validation": metrics})
     assert read(SimpleNamespace(**{**vars(run), "rows": [{"loss": 1.0}]}))[1] == known
 
