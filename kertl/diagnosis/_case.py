@@ -159,11 +159,11 @@ class Case:
 
     @cached_property
     def validation_images(self) -> int | None:
-        """How many there are: known, or the number of which all accuracies are whole multiples."""
+        """How many there are: known, or the least number of which four or more accuracies are whole multiples."""
         if self.known.validation_images or self.accuracies is None or self.known.task == "multi_label":
             return self.known.validation_images
         shares = np.unique(self.accuracies[1].round(4))
-        if len(shares) < 3:
+        if len(shares) < 4:
             return None
         for images in range(2, 60):
             if np.abs(shares * images - (shares * images).round()).max() < images * 1e-4:
@@ -194,6 +194,12 @@ class Case:
     def rate(self) -> float | None:
         """The highest learning rate of the stage; None if it is not known."""
         return None if self.curves.rates is None else float(np.nanmax(self.curves.rates))
+
+    @cached_property
+    def warms_up(self) -> bool:
+        """Whether the rate of the last epoch is the highest so far, and was raised to it."""
+        rates = self.curves.rates
+        return rates is not None and bool(rates[-1] >= np.nanmax(rates) > 1.1 * rates[0])
 
     @cached_property
     def inference(self) -> np.ndarray | None:

@@ -9,9 +9,9 @@ from kertl.diagnosis._case import Case, end, entropy
 
 Found = tuple[str, dict[str, float]]
 
+_FEW_EPOCHS = 4
 _FAR_ABOVE_CHANCE = 3.0
 _AS_AT_FIRST = 0.8
-_STUCK = 0.05
 _PASSES = 1e-3
 _ROUGH = 0.3
 _HIGHER_THAN_BEFORE = 1.15
@@ -32,6 +32,8 @@ def diverged(case: Case) -> Found | None:
         epoch = case.first_epoch + int(np.argmin(finite)) + 1
         return f"The training loss became NaN or infinite in epoch {epoch}.", {"epoch": epoch}
     least = case.start if case.chance is not None else float(train.min())
+    if case.epochs < _FEW_EPOCHS:
+        return None
     if case.train_end > _FAR_ABOVE_CHANCE * least and case.train_end > _AS_AT_FIRST * train[0] and not _learnt(case):
         times = case.train_end / max(least, 1e-12)
         sentence = f"The training loss ended {times:.1f} times as high as it was at its best or as guessing gives."
@@ -41,7 +43,7 @@ def diverged(case: Case) -> Found | None:
 
 def _learnt(case: Case) -> bool:
     """Whether training images are predicted better than by guessing the largest class."""
-    if case.accuracies is None:
+    if case.accuracies is None or case.known.task == "multi_label":
         return False
     guessed = case.known.majority or 1 / (case.known.classes or 2)
     return bool(end(case.accuracies[0]) > guessed + 0.1)
@@ -69,7 +71,7 @@ def class_collapse(case: Case) -> Found | None:
     if len(case.known.recalls) > 1 and len(recalls) == 1:
         sentence = "The model predicts one class for all validation images."
         return sentence, {"classes_predicted": 1.0, "classes": float(len(case.known.recalls))}
-    if case.accuracies is None or case.epochs < 4 or case.known.task == "multi_label":
+    if case.accuracies is None or case.epochs < _FEW_EPOCHS or case.known.task == "multi_label":
         return None
     train, validation = case.accuracies
     later = validation[1:]
@@ -89,7 +91,7 @@ def class_collapse(case: Case) -> Found | None:
 
 def rate_too_high(case: Case) -> Found | None:
     """Both losses go up and down and end above where they were, or were thrown far away and learnt nothing."""
-    if case.epochs < 4:
+    if case.epochs < _FEW_EPOCHS:
         return None
     least, rough = float(case.train.min()), case.roughness
     evidence = {"roughness": rough, "training_loss": case.train_end, "lowest_training_loss": least}
@@ -121,8 +123,11 @@ def _jumps(case: Case) -> bool:
 
 
 def rate_too_low(case: Case) -> Found | None:
-    """The loss still falls as fast as at the beginning, and has come only a small part of the way."""
-    if case.epochs < 4:
+    """The loss still falls as fast as at the beginning, and has come only a small part of the way.
+
+    Not while a warm-up raises the rate.
+    """
+    if case.epochs < _FEW_EPOCHS or case.warms_up:
         return None
     values = case.train if case.validation is None else case.losses
     fall = 1 - values[-1] / max(values[0], 1e-12)

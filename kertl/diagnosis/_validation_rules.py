@@ -13,11 +13,11 @@ from kertl.diagnosis._training_rules import Found
 _WIDE = 0.1
 _FEW = 30
 _MODE = 0.5
-_LAGS = 0.06
-_MOSTLY = 0.8
+_LAGS = 0.05
+_MOSTLY = 0.7
 _BETTER_THAN_TEST = 4.0
 _ERROR_OF_TEST = 1.5
-_EVEN, _EVEN_OF_TWO = 0.8, 0.92
+_EVEN, _EVEN_OF_TWO = 0.8, 0.86
 _HALF, _SURE = 0.5, 0.9
 _LABELS_DROP = 2.0
 _RISE = 0.15
@@ -52,7 +52,7 @@ def batch_norm(case: Case) -> Found | None:
         )
         return sentence, {"training_loss": train, "lowest_validation_loss": case.lowest}
     lags = case.epochs > 3 and case.improvement(case.losses) > _LAGS and case.falling(case.losses) > _MOSTLY
-    if lags and train < 0.15 * case.start and case.validation_end > 2 * train + 0.05 * case.start:
+    if lags and train < 0.15 * case.start and case.validation_end > 3 * train + 0.05 * case.start:
         sentence = (
             f"Validation lags: its loss still falls at {case.validation_end:.4g} where that of training has long been "
             f"{train:.4g}, as with BatchNorm whose stored statistics take long to settle."

@@ -20,7 +20,7 @@ URGENT = (
     "overfitting",
 )
 """Verdicts that are worth stopping for."""
-_FIRST = 5  # epochs of a stage before anything is said
+_FIRST = 5  # epochs of a stage before anything is said; a NaN ends a stage by itself
 
 
 class Watch:
@@ -51,7 +51,7 @@ class Watch:
         stage = int(curves.stages[-1])
         before, self._before = self._before, found.verdict
         enough = int((curves.stages == stage).sum()) >= _FIRST and before == found.verdict
-        if not epochs_left or found.verdict not in URGENT or not (enough or found.verdict == "diverged"):
+        if not epochs_left or found.verdict not in URGENT or not enough:
             return None
         if (stage, found.verdict) in self._told:
             return None

@@ -5,6 +5,7 @@ import pytest
 
 import kertl
 from kertl.diagnosis import HEALTHY, VERDICTS, Curves, Known, Watch, judge
+from kertl.studies import LearningCurve, Point, PowerLaw
 
 SETTLED = {
     "loss": [1.5, 0.8, 0.5, 0.36, 0.31, 0.3, 0.295, 0.294],
@@ -104,6 +105,19 @@ def test_what_cannot_be_judged_is_listed():
         assert name in told
     known = Known(classes=4, validation_images=500, validation_accuracy=0.9, test_images=500, test_accuracy=0.9)
     assert judge(Curves({**SETTLED, "inference_loss": SETTLED["loss"]}), known).unknown == ()
+
+
+def test_a_learning_curve_tells_bias_from_variance():
+    def curve(training, law):
+        points = tuple(Point(size, (training,), (1 - law(size),)) for size in (50, 100, 200))
+        return LearningCurve(points, law, 0.5, 400, 1.0, 1.0)
+
+    variance = kertl.diagnose(SETTLED, learning_curve=curve(1.0, PowerLaw(0.0, 2.0, 0.5)))
+    bias = kertl.diagnose(SETTLED, learning_curve=curve(0.71, PowerLaw(0.3, 0.0, 1.0)))
+    assert variance.learning_curve.startswith("variance dominates. More data")
+    assert bias.learning_curve.startswith("bias dominates. More model")
+    assert "variance dominates" in variance.table()
+    assert kertl.diagnose(SETTLED).learning_curve is None
 
 
 def test_a_watch_speaks_once_for_each_stage_and_only_while_there_are_epochs_left():
