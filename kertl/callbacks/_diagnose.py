@@ -73,9 +73,11 @@ class Diagnose(keras.callbacks.Callback):
             given = self._images if isinstance(self._images, tuple) else (self._images,)
             found = self.model.evaluate(*given, verbose=0, return_dict=True)
             logs.update({f"{INFERENCE}{name}": float(value) for name, value in found.items()})
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         numbers = {name: float(value) for name, value in logs.items()}
-        self._rows.append({"stage": self._stage, **numbers, "learning_rate": rate})
+        rate = getattr(self.model.optimizer, "learning_rate", None)  # Keras' MultiOptimizer has none
+        if rate is not None:
+            numbers["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
+        self._rows.append({"stage": self._stage, **numbers})
         said = self._watch.look(self._rows, int(self.params.get("epochs") or 0) - epoch - 1)
         if said is not None:
             _logger.warning("%s", said)

@@ -65,10 +65,14 @@ def known_of(metrics: Mapping[str, Any], recipe: Recipe | None, task: str | None
 
 
 def _known_of_model(model: Any) -> Known:
-    """What a fitted Keras model tells: how many classes its loss distinguishes."""
-    loss, shape = str(getattr(model, "loss", "")).lower(), getattr(model, "output_shape", None)
-    if isinstance(shape, tuple) and "categorical" in loss and shape[-1]:
-        return Known(task="single_label", classes=int(shape[-1]))
+    """What a fitted Keras model tells: its task by its loss, and the number of classes by its outputs."""
+    loss = str(getattr(model, "loss", "")).lower().replace("_", "")
+    shape = getattr(model, "output_shape", None)
+    outputs = shape[-1] if isinstance(shape, tuple) else None
+    if outputs and "categorical" in loss:
+        return Known(task="single_label", classes=int(outputs))
+    if outputs and "binarycrossentropy" in loss:
+        return Known(task="binary", classes=2) if outputs == 1 else Known(task="multi_label")
     if "squared" in loss or "absolute" in loss or loss in ("mse", "mae"):
         return Known(task="regression")
     return Known()

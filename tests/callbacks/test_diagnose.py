@@ -67,3 +67,12 @@ def test_its_state_resumes_the_diagnosis():
     again = Diagnose()
     again.set_state(begun.get_state())
     assert again.get_state() == begun.get_state() == whole.get_state()
+
+
+def test_an_optimizer_without_a_rate_of_its_own_is_diagnosed_too():
+    callback = Diagnose()
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    optimizers = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.1))
+    model.compile(keras.optimizers.MultiOptimizer(optimizers), "mse", jit_compile=False)
+    model.fit(np.ones((4, 1)), np.zeros(4), epochs=1, callbacks=[callback], verbose=0)
+    assert callback.diagnosis.verdict == "no_validation"

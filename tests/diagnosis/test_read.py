@@ -65,6 +65,24 @@ def test_what_fit_returns_knows_the_number_of_classes(written):
     assert kertl.diagnose(history).verdict == kertl.diagnose(history.history).verdict == "overfitting"
 
 
+@pytest.mark.parametrize(
+    ("outputs", "loss", "task", "classes"),
+    [
+        (4, keras.losses.SparseCategoricalCrossentropy(), "single_label", 4),
+        (1, "binary_crossentropy", "binary", 2),
+        (3, keras.losses.BinaryCrossentropy(), "multi_label", None),
+        (2, "mse", "regression", None),
+        (2, keras.losses.MeanAbsoluteError(), "regression", None),
+        (2, "kl_divergence", None, None),
+    ],
+)
+def test_the_loss_of_a_fitted_model_tells_its_task(outputs, loss, task, classes):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(outputs)])
+    model.compile("sgd", loss)
+    _, known = read(SimpleNamespace(history=HISTORY, model=model))
+    assert (known.task, known.classes) == (task, classes)
+
+
 def test_one_event_file_is_enough_to_look_at_the_training_alone(written):
     folder, _ = written
     (file,) = (folder / "board" / "train").iterdir()
