@@ -18,20 +18,22 @@ def event_files(folder: Path) -> list[Path]:
 def read_events(source: Path) -> list[dict[str, float]]:
     """The epochs in a folder that `keras.callbacks.TensorBoard` wrote, or in one of its files; one mapping per epoch.
 
-    The last value of an epoch counts, and a record that is still being written is left out, as in TensorBoard.
+    The last value of an epoch counts, and a record that is still being written is left out, as in TensorBoard. Norms of
+    gradients, `gradient_norm/<group>`, may be written at any steps; they are spread over the epochs in their order.
 
     Raises:
         ValueError: If a file is damaged, or there are no losses by epoch in it; the message says what there is.
     """
     rows: dict[int, dict[str, float]] = {}
+    norms: dict[str, dict[int, float]] = {}
     other: dict[str, None] = {}
     for file in event_files(source) if source.is_dir() else [source]:
         prefix = _PARTS.get(file.parent.name, "")
         for step, tag, value in _scalars(file):
             if tag.startswith("epoch_"):
                 rows.setdefault(step, {})[prefix + tag.removeprefix("epoch_")] = value
-            elif "gradient_norm/" in tag:
-                rows.setdefault(step, {})[tag] = value
+            elif tag.startswith("gradient_norm/"):
+                norms.setdefault(tag, {})[step] = value
             else:
                 other[tag] = None
     epochs = [rows[step] for step in sorted(rows) if "loss" in rows[step]]
@@ -44,6 +46,10 @@ def read_events(source: Path) -> list[dict[str, float]]:
             f"{str(source)!r} with {named}",
             "Pass its scalars as a dictionary of lists: loss, val_loss, accuracy, val_accuracy.",
         )
+    for tag, by_step in norms.items():
+        values = [by_step[step] for step in sorted(by_step)]
+        for number, row in enumerate(epochs):
+            row[tag] = values[number * len(values) // len(epochs)]
     return epochs
 
 

@@ -124,6 +124,29 @@ def test_foreign_event_files_are_refused_with_what_they_hold(tmp_path):
     assert_names(caught.value, "Loss/train", "val_loss", tmp_path)
 
 
+def test_norms_of_gradients_at_any_steps_show_that_they_vanish(tmp_path):
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    def write(step, **values):
+        scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        writer.add_event(Event(step=step, summary=Summary(value=scalars)))
+
+    writer = EventFileWriter(str(tmp_path / "train"))
+    for step in range(0, 500, 50):
+        write(step, **{"gradient_norm/stem": 1e-8, "gradient_norm/block": 1e-4, "gradient_norm/head": 0.1})
+    for epoch in range(6):
+        write(epoch, epoch_loss=0.69, epoch_accuracy=0.5)
+    writer.close()
+    curves, _ = read(tmp_path)
+    assert list(curves.gradient_norms) == ["stem", "block", "head"]
+    assert curves.gradient_norms["stem"] == pytest.approx([1e-8] * 6)
+    found = kertl.diagnose(tmp_path, task="single_label", classes=2)
+    assert found.verdict == "vanishing_gradients"
+    assert "at stem" in found.sentence
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
