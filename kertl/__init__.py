@@ -15,6 +15,7 @@ if _typing.TYPE_CHECKING:
     from kertl import compatibility as compatibility
     from kertl import data as data
     from kertl import demo as demo
+    from kertl import diagnosis as diagnosis
     from kertl import errors as errors
     from kertl import evaluation as evaluation
     from kertl import features as features
@@ -36,6 +37,7 @@ if _typing.TYPE_CHECKING:
     from kertl import training as training
     from kertl.backbones import load_backbone as load_backbone
     from kertl.compatibility import check as check
+    from kertl.diagnosis import diagnose as diagnose
     from kertl.evaluation import answers as answers
     from kertl.evaluation import evaluate as evaluate
     from kertl.evaluation import predict as predict
@@ -79,6 +81,7 @@ _HOMES = {
     "calibrate": "interpretation",
     "check": "compatibility",
     "cross_validate": "studies",
+    "diagnose": "diagnosis",
     "evaluate": "evaluation",
     "extend_classes": "model",
     "extract": "features",
@@ -106,6 +109,7 @@ _MODULES = (
     "compatibility",
     "data",
     "demo",
+    "diagnosis",
     "errors",
     "evaluation",
     "features",

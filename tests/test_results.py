@@ -11,6 +11,7 @@ from PIL import Image
 
 import kertl
 from kertl.data import AugmentationCheck, Effect
+from kertl.diagnosis import Diagnosis
 from kertl.probes import Baseline, Baselines
 from kertl.range_test import Curve, RangeTest
 from kertl.results import LEFT_OUT, Result, called
@@ -96,6 +97,7 @@ MADE = {
     AugmentationCheck: lambda _: augmentation_check(),
     Baselines: lambda _: baselines(),
     CrossValidation: lambda _: cross_validation(),
+    Diagnosis: lambda _: kertl.diagnose({"loss": [1.0, 0.5, 0.25], "val_loss": [1.0, 0.75, 0.5]}),
     Importance: lambda _: Importance(("rate", "units"), (0.5, 0.25), (0.125, 0.0), 12, 0.75),
     LearningCurve: lambda _: learning_curve(),
     RangeTest: lambda _: range_test(),

@@ -12,6 +12,7 @@ def revealed() -> None:
     reveal_type(kertl.Stage)  # reveals: kertl.recipe.Stage
     reveal_type(kertl.Stage("deep").epochs)  # reveals: "int"
     reveal_type(kertl.Recipe.from_json("{}").stages)  # reveals: kertl.recipe.Stage
+    reveal_type(kertl.diagnose)  # reveals: Diagnosis
     reveal_type(kertl.cross_validate)  # reveals: CrossValidation
     reveal_type(kertl.data.from_directory)  # reveals: ImageData
     reveal_type(kertl.studies.LearningCurve)  # reveals: LearningCurve

@@ -4,6 +4,7 @@ from kertl.callbacks._below_validation import StopBelowValidation
 from kertl.callbacks._best_average import BestAverage
 from kertl.callbacks._best_weights import BestWeights
 from kertl.callbacks._data_epoch import DataEpoch
+from kertl.callbacks._diagnose import Diagnose
 from kertl.callbacks._divergence import StopOnDivergence
 from kertl.callbacks._epoch_seeds import EpochSeeds
 from kertl.callbacks._group_rates import GroupRates
@@ -14,6 +15,7 @@ __all__ = [
     "BestAverage",
     "BestWeights",
     "DataEpoch",
+    "Diagnose",
     "EpochSeeds",
     "GroupRates",
     "MomentumCycle",

@@ -11,7 +11,7 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from kertl._terminal import CONSOLE, Printable, printable
-from kertl.cli import _ask, _augment, _demo, _look, _rates, _report, _search, _serve, _studies, _train
+from kertl.cli import _ask, _augment, _demo, _diagnose, _look, _rates, _report, _search, _serve, _studies, _train
 
 app = typer.Typer(
     name="kertl",
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("train")(_train.train)
 app.command("evaluate")(_ask.evaluate)
 app.command("predict")(_ask.predict)
+app.command("diagnose")(_diagnose.diagnose)
 app.command("lr-find")(_rates.lr_find)
 app.command("baselines")(_studies.baselines)
 app.command("cross-validate")(_studies.cross_validate)

@@ -108,6 +108,7 @@ def train(
         from kertl.cli._tables import show_metrics
 
         show_metrics(run.metrics, console)
+    typer.echo(f"{run.diagnosis.sentence} `kertl diagnose {out}` says what to try.")
     if (out / REPORT).exists():
         typer.echo(f"How good it is, where it fails and how it was made: open {out / REPORT} in a browser.")
     typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")

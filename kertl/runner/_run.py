@@ -13,6 +13,7 @@ from rich.table import Table
 
 from kertl._terminal import shortened
 from kertl.data import ImageData
+from kertl.diagnosis import Curves, Diagnosis, judge, known_of
 from kertl.errors import RunError
 from kertl.recipe import Recipe
 from kertl.report import REPORT, write_report
@@ -86,8 +87,13 @@ class Run(Result):
                 columns[name].append(value)
         return dict(columns)
 
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What the run shows: a verdict in words, its evidence, and what to try, as `kertl.diagnose` has it."""
+        return judge(Curves.of_rows(self.rows), known_of(self.metrics, self.recipe))
+
     def table(self) -> str:
-        """How the stages ended, which of them the model is from, and the metrics of each part."""
+        """How the stages ended, which of them the model is from, the metrics of each part, and the verdict."""
         table = Table(box=box.SIMPLE)
         for heading, justify in (("stage", "right"), ("at", "left"), ("epochs", "right"), ("", "right"), ("", "left")):
             table.add_column(heading, justify=justify)  # type: ignore[arg-type]
@@ -103,6 +109,8 @@ class Run(Result):
         lines += self._thresholds()
         if self.refit:
             lines.append(f"The head was then solved on all {self.refit['images']} training and validation images.\n")
+        if self.rows:
+            lines.append(f"{self.diagnosis.sentence}\n")
         return table_text(table) + "".join(lines)
 
     def _thresholds(self) -> list[str]:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from kertl.data import ImageData, ImageDataset
+from kertl.diagnosis import Watch, known_of
 from kertl.errors import RunError
 from kertl.evaluation import predict
 from kertl.features import Features, class_weights, judged_batches
@@ -22,6 +23,7 @@ from kertl.recipe import Recipe, Stage
 from kertl.runner._best_stage import BestStage
 from kertl.runner._checkpoints import Checkpoints
 from kertl.runner._journal import Journal, Snapshot
+from kertl.tasks import task_named
 from kertl.training import (
     LIVE,
     Attempt,
@@ -55,16 +57,19 @@ class StageEnd:
 
 
 class _Rows(keras.callbacks.Callback):
-    """Hands the metrics of each epoch on as soon as it ends."""
+    """Hands the metrics of each epoch on as soon as it ends, and says what they show while there are epochs left."""
 
-    def __init__(self, stage: int, at: str | int, report: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, stage: int, at: str | int, journal: Journal, watch: Watch, end: int) -> None:
         super().__init__()
-        self._stage, self._at, self._report = stage, at, report
+        self._stage, self._at, self._journal, self._watch, self._end = stage, at, journal, watch, end
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         metrics = {name: float(value) for name, value in (logs or {}).items() if name != "learning_rate"}
-        self._report({"stage": self._stage, "at": self._at, "epoch": epoch + 1, "learning_rate": rate, **metrics})
+        self._journal.add({"stage": self._stage, "at": self._at, "epoch": epoch + 1, "learning_rate": rate, **metrics})
+        said = self._watch.look(self._journal.rows, self._end - epoch - 1)
+        if said is not None:
+            _logger.warning("%s", said)
 
 
 class StageRunner:
@@ -96,6 +101,12 @@ class StageRunner:
         self._learner, self._data, self._recipe, self._start = learner, data, recipe, start
         self._journal, self._best_stage = journal, best_stage
         self._callbacks, self._verbose = callbacks, verbose
+        known = dataclasses.replace(
+            known_of({}, recipe, data.task),
+            classes=len(data.class_names) if task_named(data.task).one_class else None,
+            validation_images=None if data.validation is None else data.validation.num_examples,
+        )
+        self._watch = Watch(known)
         self.monitored: float | None = None
         """The best value of what chose the weights of the stage that was trained last."""
 
@@ -132,7 +143,7 @@ class StageRunner:
             keeping = [self._best_stage, attempt.best, *self._callbacks]
             checkpoints = Checkpoints(number, model, keeping, journal, material.steps, snapshot)
             along = [
-                _Rows(number, stage.at, journal.add),
+                _Rows(number, stage.at, journal, self._watch, first + stage.epochs),
                 *_tensorboard(journal.tensorboard),
                 *self._callbacks,
                 checkpoints,

@@ -1,0 +1,23 @@
+"""What a training shows: a verdict in words, its evidence, and what to try next."""
+
+from kertl.diagnosis._advice import VERDICTS
+from kertl.diagnosis._curves import INFERENCE, Curves, Known
+from kertl.diagnosis._diagnose import diagnose, judge
+from kertl.diagnosis._read import known_of
+from kertl.diagnosis._result import HEALTHY, Diagnosis, Finding
+from kertl.diagnosis._watch import URGENT, Watch
+
+__all__ = [
+    "HEALTHY",
+    "INFERENCE",
+    "URGENT",
+    "VERDICTS",
+    "Curves",
+    "Diagnosis",
+    "Finding",
+    "Known",
+    "Watch",
+    "diagnose",
+    "judge",
+    "known_of",
+]
