@@ -1,6 +1,7 @@
 """`calibrate`: are predicted probabilities as often right as they say?"""
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from kertl.data import ImageData
 from kertl.evaluation import predict
 from kertl.evaluation._labels import matched
 from kertl.interpretation._drawing import draw_reliability
-from kertl.model import model_info, output_layer, set_model_info, task_of
+from kertl.model import count_trained_on, model_info, output_layer, set_model_info, task_of
 from kertl.results import Result, table_text
 from kertl.tasks import Task, task_named
+
+_logger = logging.getLogger(__name__)
 
 BINS = 10
 _LEAST = 1e-7
@@ -119,6 +122,13 @@ def calibrate(model: keras.Model, data: ImageData) -> Calibration:
         raise complain("model", "one that ends in a Dense layer with a bias, whose scores can be divided", model.name)
     if data.validation is None:
         raise complain("data", "data with a validation set, on which the temperature is chosen", data)
+    if count := count_trained_on(model, data.validation):
+        _logger.warning(
+            "%r was trained on %d of the %d validation images, which say too little about how sure it may be.",
+            model.name,
+            count,
+            data.validation.num_examples,
+        )
     labelled = matched(model, data.validation)
     said = predict(model, data.validation)
     temperature = best_temperature(task, np.asarray(labelled.labels), said)

@@ -25,7 +25,7 @@ from kertl.interpretation._interpretation import (
 )
 from kertl.interpretation._label_errors import doubtful, enough, out_of_fold
 from kertl.interpretation._neighbours import ALIKE, Neighbours, vectors_of
-from kertl.model import model_info, task_of
+from kertl.model import count_trained_on, model_info, task_of
 from kertl.tasks import Task, task_named
 
 _logger = logging.getLogger(__name__)
@@ -91,11 +91,12 @@ def interpret(
         ImageLoss(images.files[row], task.label_text(truth[row], names), words[row], float(losses[row]), near)
         for row, near in zip(worst, nearest, strict=True)
     )
+    calibration = _calibration(model, task, data, part, said, truth, notes)
     maps = _maps(model, images, worst, notes)
     return Interpretation(
         part,
         evaluate(model, images, predictions=said[part], intervals=True),
-        _calibration(model, task, data, part, said, truth),
+        calibration,
         _confusions(task, truth, said[part], names, most),
         top,
         wrong,
@@ -127,12 +128,21 @@ def _pairs(words: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _calibration(
-    model: keras.Model, task: Task, data: ImageData, part: str, said: dict[str, np.ndarray], truth: np.ndarray
+    model: keras.Model,
+    task: Task,
+    data: ImageData,
+    part: str,
+    said: dict[str, np.ndarray],
+    truth: np.ndarray,
+    notes: list[str],
 ) -> Calibration | None:
     if task.activation == "linear":
         return None
     temperature = None
-    if data.validation is not None and part != "validation":
+    seen = "validation" not in said and count_trained_on(model, data.validation)
+    if seen:
+        notes.append(f"There is no temperature, since the model was trained on {seen:,} of the validation images.")
+    elif data.validation is not None and part != "validation":
         if "validation" not in said:
             said["validation"] = predict(model, data.validation)
         labels = np.asarray(matched(model, data.validation).labels)

@@ -51,7 +51,7 @@ class Story:
         command: What repeats the run.
         data: Its images, for pictures and counts; None if they are not at hand.
         interpretation: What `kertl.interpret` found; None if the images are not at hand.
-        verdict: A diagnosis: `sentence`, `evidence` and `advice`, the latter with `text` and `code`; None without one.
+        verdict: A diagnosis: its `sentence`, lines of `evidence`, and what to try as `code`; None without one.
     """
 
     name: str

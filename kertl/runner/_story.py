@@ -1,6 +1,5 @@
 """What the report of a run says that stands in the run and its directory."""
 
-import dataclasses
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +39,7 @@ def story_of(run: Run, cache_dir: Path | None = None) -> Story:
         command=_command(run, environment),
         data=run.data,
         interpretation=told,
+        verdict=_verdict(run),
     )
 
 
@@ -48,11 +48,17 @@ def _interpreted(run: Run, cache_dir: Path | None) -> Any:
     if data is None:
         return None
     part = next((name for name in ("test", "validation") if getattr(data, name) is not None), "train")
-    predictions = run.predictions or {}
-    if run.refit and "validation" not in predictions:
-        # It has learnt the validation images, so that these say nothing about how sure it should be.
-        data = dataclasses.replace(data, validation=None)
-    return interpret(run.model, data, part=part, predictions=predictions, cache_dir=cache_dir)
+    return interpret(run.model, data, part=part, predictions=run.predictions or {}, cache_dir=cache_dir)
+
+
+def _verdict(run: Run) -> dict[str, Any] | None:
+    """What the training shows, for the top of the page."""
+    if not run.rows:
+        return None
+    found = run.diagnosis
+    numbers = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in found.evidence.items()]
+    evidence = [", ".join(numbers), *(f"Also: {other.sentence}" for other in found.others)]
+    return {"sentence": found.sentence, "evidence": [line for line in evidence if line], "code": found.next}
 
 
 def _line(run: Run) -> str:
