@@ -135,7 +135,8 @@ class TensorBoard(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Measure the step."""
         if not self._calls:
-            self._call_seconds = time.perf_counter() - self._started
+            self._compiled = time.perf_counter()
+            self._call_seconds = self._compiled - self._started
             self._find_groups()  # a subclassed model has no weights before
         self._calls += 1
         if self._before is None:
@@ -157,11 +158,11 @@ class TensorBoard(keras.callbacks.Callback):
             file = self._validation if name.startswith("val_") else self._train
             file.scalar(f"epoch_{name.removeprefix('val_')}", float(value), epoch)
         self._look_at_groups()
-        if self._looks and self._spending.allows("predictions", self._at_first):
+        if self._looks and self._spending.allows("predictions", self._at_first(4)):
             with self._spending.on("predictions"):
                 held = self._examples()
                 write_predictions(self._validation, held, self._predictions(held), epoch)
-        if self._training_pictures is not None and self._spending.allows("pictures", self._at_first):
+        if self._training_pictures is not None and self._spending.allows("pictures", self._at_first(1)):
             with self._spending.on("pictures"):
                 pictures, self._training_pictures = self._training_pictures()[:SHOWN], None
                 self._train.picture("training_pictures", *encoded(grid(pictures), "JPEG"), epoch)
@@ -205,7 +206,7 @@ class TensorBoard(keras.callbacks.Callback):
         """Measure the gradients, and say which vanish or explode."""
         if not (self._looks and self._variables and can_probe(self.model)):
             return
-        if not self._spending.allows("gradients", self._at_first):
+        if not self._spending.allows("gradients", self._at_first(2)):
             return
         with self._spending.on("gradients"):
             if self._probe is None:
@@ -244,10 +245,14 @@ class TensorBoard(keras.callbacks.Callback):
         """Whether there is something to look at the model with, and it can be called."""
         return self._given is not None and not has_replicas(self.model)
 
-    @property
-    def _at_first(self) -> float:
-        """Seconds for the first prediction or gradient; where it is compiled, about as many as for the first step."""
-        return _FIRST_SECONDS if keras.backend.backend() == "tensorflow" else max(_FIRST_SECONDS, self._call_seconds)
+    def _at_first(self, calls: int) -> float:
+        """Seconds that something is taken to need at first: as many as so many calls of the training step.
+
+        Where it is compiled, at least as many as for the first step.
+        """
+        later = (time.perf_counter() - self._compiled) / (self._calls - 1) if self._calls > 1 else self._call_seconds
+        compiling = 0.0 if keras.backend.backend() == "tensorflow" else self._call_seconds
+        return max(_FIRST_SECONDS, calls * later, compiling)
 
     def _step(self) -> int:
         """Steps of the optimizer so far, with those from before."""

@@ -5,10 +5,11 @@ import logging
 import keras
 import numpy as np
 import pytest
+from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data
 
 import kertl
 from kertl.callbacks import HeldExamples, TensorBoard
-from tests.events.written import pictures, read
+from tests.events.written import pictures, read, values_of
 from tests.messages import assert_names
 from tests.runs import NAMES, python, squares, values
 
@@ -47,7 +48,7 @@ def norm(arrays):
 
 
 def test_metrics_are_those_of_the_history_in_keras_own_runs_and_tags(tmp_path):
-    history = fitted(dense(4), tmp_path).history
+    history = fitted(dense(4), tmp_path, hparams={"units": 4, "kind": "dense", "wide": False}).history
     for run, prefix in (("train", ""), ("validation", "val_")):
         written = read(tmp_path / run)
         for name in ("loss", "accuracy"):
@@ -55,6 +56,14 @@ def test_metrics_are_those_of_the_history_in_keras_own_runs_and_tags(tmp_path):
                 (epoch, pytest.approx(value)) for epoch, value in enumerate(history[prefix + name])
             ]
     assert [step for step, _ in read(tmp_path / "train")["epoch_learning_rate"]] == [0, 1]
+    (started,) = (one for _, one in values_of(tmp_path) if one.tag == "_hparams_/session_start_info")
+    told = parse_session_start_info_plugin_data(started.metadata.plugin_data.content).hparams
+    assert {name: one.WhichOneof("kind") for name, one in told.items()} == {
+        "units": "number_value",
+        "kind": "string_value",
+        "wide": "bool_value",
+    }
+    assert "_hparams_/session_end_info" in read(tmp_path)
 
 
 def test_weights_and_their_changes_are_those_of_each_step(tmp_path):
