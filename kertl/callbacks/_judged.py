@@ -106,14 +106,14 @@ def _write_pictures(
 
 
 def _words(task: Task, label: np.ndarray, row: np.ndarray, names: list[str]) -> tuple[str, bool]:
-    """Truth and prediction in a line, and whether the prediction is right; a number is always right."""
+    """Truth and prediction in a line or two, and whether the prediction is right; a number is always right."""
     if task.output_of != "class":
         numbers = zip(np.ravel(label), row, strict=True)
         return ", ".join(f"{true:.4g} → {told:.4g}" for true, told in numbers), True
     if not task.one_class:
         sets = [", ".join(name for name, yes in zip(names, found, strict=True) if yes) for found in (label, row >= 0.5)]
-        return " → ".join(one or "none" for one in sets), sets[0] == sets[1]
+        return "\n→ ".join(one or "none" for one in sets), sets[0] == sets[1]
     chances = row if len(row) > 1 else np.array([1 - row[0], row[0]])
     guess, true = int(chances.argmax()), int(np.ravel(label)[0])
     told = f"{names[guess]} {chances[guess]:.2f}"
-    return (told, True) if guess == true else (f"{names[true]} → {told}", False)
+    return (told, True) if guess == true else (f"{names[true]}\n→ {told}", False)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-_TILE, _CAPTION = 128, 16
+_TILE, _CAPTION = 128, 30
 _INK, _PAPER, _GRID = (32, 32, 32), (255, 255, 255), (210, 210, 210)
 RIGHT, WRONG = (0, 110, 60), (180, 30, 30)
 _COLOURS = ((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189), (140, 86, 75))
@@ -30,8 +30,8 @@ def grid(pictures: np.ndarray, captions: Sequence[str] = (), colours: Sequence[A
     Args:
         pictures: Shape `(pictures, height, width, channels)`, 0..255; of more channels than three the first three are
             drawn, of two the first.
-        captions: A line for each.
-        colours: Of each line.
+        captions: A line or two for each.
+        colours: Of each caption.
     """
     tall = _TILE + (_CAPTION if captions else 0)
     across = min(4, len(pictures))
@@ -42,7 +42,9 @@ def grid(pictures: np.ndarray, captions: Sequence[str] = (), colours: Sequence[A
         image = thumbnail(picture, _TILE)
         sheet.paste(image, (left + (_TILE - image.width) // 2, top + (_TILE - image.height) // 2))
         if captions:
-            draw.text((left, top + _TILE + 1), _fitting(captions[number], font, _TILE), colours[number], font)
+            for line, text in enumerate(captions[number].split("\n")[:2]):
+                place = (left, top + _TILE + 1 + 14 * line)
+                draw.text(place, _fitting(text, font, _TILE), colours[number], font)
     return sheet
 
 

@@ -66,7 +66,8 @@ class TensorBoard(keras.callbacks.Callback):
         groups: The layer groups, as `kertl.layer_groups` gives them. None takes those of the model that is fitted, or
             its layers if it is no chain.
         training_pictures: A function that gives pictures as the model sees them in training, 0..255.
-        overhead: Largest share of the time of training that all this takes; 0 < overhead <= 1, where 1 is no limit.
+        overhead: Share of the time of training that all this may take, which the first time of something may exceed;
+            0 < overhead <= 1, where 1 is no limit.
         first_step: Steps that were made before, such as those of earlier stages; >= 0.
         hparams: Hyperparameters by name, for TensorBoard's table of trainings.
 
@@ -96,7 +97,7 @@ class TensorBoard(keras.callbacks.Callback):
         every_steps: int = 100,
         groups: Sequence[LayerGroup] | None = None,
         training_pictures: Callable[[], np.ndarray] | None = None,
-        overhead: float = 0.03,
+        overhead: float = 0.02,
         first_step: int = 0,
         hparams: Mapping[str, Any] | None = None,
     ) -> None:
@@ -147,8 +148,9 @@ class TensorBoard(keras.callbacks.Callback):
             values, steps = values_by_group(self._variables), self._step() - self._step_before
             tag = "update_ratio" if steps == 1 else "change_ratio"
             self._write_groups({tag: change_ratios(before, values)})
-        self._look_at_groups(values)
-        self._flush()
+        if not self._is_last(batch):
+            self._look_at_groups(values)
+            self._flush()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the metrics, and look at the held examples."""
@@ -157,15 +159,15 @@ class TensorBoard(keras.callbacks.Callback):
         for name, value in {**named, **(logs or {})}.items():
             file = self._validation if name.startswith("val_") else self._train
             file.scalar(f"epoch_{name.removeprefix('val_')}", float(value), epoch)
-        self._look_at_groups()
-        if self._looks and self._spending.allows("predictions", self._at_first(4)):
-            with self._spending.on("predictions"):
-                held = self._examples()
-                write_predictions(self._validation, held, self._predictions(held), epoch)
         if self._training_pictures is not None and self._spending.allows("pictures", self._at_first(1)):
             with self._spending.on("pictures"):
                 pictures, self._training_pictures = self._training_pictures()[:SHOWN], None
                 self._train.picture("training_pictures", *encoded(grid(pictures), "JPEG"), epoch)
+        if self._looks and self._spending.allows("predictions", self._at_first(4)):
+            with self._spending.on("predictions"):
+                held = self._examples()
+                write_predictions(self._validation, held, self._predictions(held), epoch)
+        self._look_at_groups()
         self._flush()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -186,9 +188,12 @@ class TensorBoard(keras.callbacks.Callback):
 
     def _is_due(self, batch: int) -> bool:
         """Whether a step is measured: every so many, and the last one of an epoch."""
+        return self._is_last(batch + self.model.steps_per_execution - 1) or self._calls % self.every_steps == 0
+
+    def _is_last(self, batch: int) -> bool:
+        """Whether a call that ends with this batch is the last one of an epoch."""
         steps = self.params.get("steps")
-        last = steps is not None and batch + self.model.steps_per_execution >= steps
-        return last or self._calls % self.every_steps == 0
+        return steps is not None and batch + 1 >= steps
 
     def _look_at_groups(self, values: dict[str, list[np.ndarray]] | None = None) -> None:
         """Write what can be said of the groups at any step, once for each."""
