@@ -250,5 +250,6 @@ PRIVATE_NAMES: tuple[PrivateName, ...] = (
     PrivateName("_run_and_update_trial", _tuner("Tuner"), "the training of a trial"),
     PrivateName("_get_tuner_fname", _tuner("Tuner"), "the file of a tuner"),
     PrivateName("_is_worker", _tuner("Tuner"), "which process writes"),
+    PrivateName("_configure_tensorboard_dir", _tuner("Tuner"), "overridden so that TensorFlow is not needed"),
 )
 """All private names that kertl uses or overrides."""

@@ -8,8 +8,11 @@ from kertl.callbacks._diagnose import Diagnose
 from kertl.callbacks._divergence import StopOnDivergence
 from kertl.callbacks._epoch_seeds import EpochSeeds
 from kertl.callbacks._group_rates import GroupRates
+from kertl.callbacks._held import HeldExamples, spread
+from kertl.callbacks._judged import write_predictions
 from kertl.callbacks._momentum_cycle import MomentumCycle
 from kertl.callbacks._state import forgets, get_state, set_state
+from kertl.callbacks._tensorboard import TensorBoard
 
 __all__ = [
     "BestAverage",
@@ -18,10 +21,14 @@ __all__ = [
     "Diagnose",
     "EpochSeeds",
     "GroupRates",
+    "HeldExamples",
     "MomentumCycle",
     "StopBelowValidation",
     "StopOnDivergence",
+    "TensorBoard",
     "forgets",
     "get_state",
     "set_state",
+    "spread",
+    "write_predictions",
 ]

@@ -5,6 +5,7 @@ from kertl.features._batches import EpochFitter, FeatureBatches, feature_batches
 from kertl.features._extract import extract
 from kertl.features._features import Features
 from kertl.features._plan import TRAINING, Plan, forward_seconds, plan, plan_of
+from kertl.features._projector import write_projector
 from kertl.features._versions import all_versions, class_weights, judged_batches, training_batches
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "plan_of",
     "span",
     "training_batches",
+    "write_projector",
 ]

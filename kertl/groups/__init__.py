@@ -5,6 +5,7 @@ find_chain       the same with the graph they were found in, for code that cuts 
 features_of      a trained classifier without its classifier
 activation_of    the name of the activation of a layer or operation
 ends_in          whether a model gives probabilities or scores
+flatten          a model as one flat list of steps
 replay           steps of a flat graph called again on other tensors
 depths_of        the widest activation of some groups, for a head that sees several depths
 with_tensors     an input, and tensors of a chain computed from it
@@ -20,7 +21,7 @@ from kertl.groups._chain import Chain, LayerGroup, features_of, find_chain
 from kertl.groups._classifier import activation_of, ends_in
 from kertl.groups._copies import copied, drawing_from, with_other_head
 from kertl.groups._depths import depths_of, with_tensors
-from kertl.groups._graph import Ref, Step, functional_of, replay
+from kertl.groups._graph import Ref, Step, flatten, functional_of, replay
 from kertl.groups._taps import maps_before_head
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "ends_in",
     "features_of",
     "find_chain",
+    "flatten",
     "functional_of",
     "layer_groups",
     "maps_before_head",

@@ -5,7 +5,7 @@ a single layer or operation. Replaying steps calls the very same layers again: n
 shared.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,14 +139,28 @@ def _takes_channels_first(layer: Any) -> bool:
     return getattr(layer, "data_format", None) == "channels_first"
 
 
-def replay(steps: Sequence[Step], values: Mapping[Ref, Any], wanted: Sequence[Ref]) -> list[Any]:
-    """The `wanted` tensors, from the given `values`, symbolic or real, through the same layers."""
+def replay(
+    steps: Sequence[Step],
+    values: Mapping[Ref, Any],
+    wanted: Sequence[Ref],
+    call: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] = lambda operation, args, kwargs: operation(
+        *args, **kwargs
+    ),
+) -> list[Any]:
+    """The `wanted` tensors, from the given `values`, symbolic or real, through the same layers.
+
+    Args:
+        steps: The steps, in an order in which they can run.
+        values: What they begin with.
+        wanted: What to give.
+        call: How a layer or operation is called.
+    """
     known = dict(values)
     for step in steps:
         args, kwargs = keras.tree.map_structure(
             lambda leaf: known[leaf] if isinstance(leaf, Ref) else leaf, (step.args, step.kwargs)
         )
-        results = keras.tree.flatten(step.operation(*args, **kwargs))
+        results = keras.tree.flatten(call(step.operation, args, kwargs))
         known.update(zip(step.outputs, results, strict=True))
     return [known[ref] for ref in wanted]
 

@@ -23,6 +23,7 @@ from kertl.recipe import NAMED, PRECISIONS, PRESETS, Recipe, Stage, check_minute
 from kertl.results import plain
 from kertl.runner._auto import AutoRecipe, choose_recipe
 from kertl.runner._best_stage import BestStage
+from kertl.runner._board import RunBoard
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import RunDirectory
 from kertl.runner._journal import Journal, Snapshot
@@ -149,20 +150,24 @@ def fine_tune(
         with stopping(files.hint) if files else nullcontext(Stop()) as stop, flags_kept(model):
             journal = Journal(directory, snapshot, stop, checkpoint_seconds)
             learner = Learner.of(model, data.task)
-            try:
-                stages, predictions, refit = _train(learner, data, recipe, journal, snapshot, callbacks, verbose)
-            finally:
-                note_trained_on(model, data.train)
-            if task_named(data.task).has_thresholds and data.validation is not None:
-                tune_thresholds(model, data, predictions=predictions["validation"])
-            metrics = {
-                name: evaluate(model, getattr(data, name), predictions=found) for name, found in predictions.items()
-            }
-            if refit:  # what was said of the validation set is from before
-                note_trained_on(model, data.validation)
-            ends = tuple(stages.values)
-            directory.write_history(journal.rows)
-            directory.write_model(model)
+            with RunBoard(directory.tensorboard, learner, data, recipe) as board:
+                try:
+                    stages, predictions, refit = _train(
+                        learner, data, recipe, journal, board, snapshot, callbacks, verbose
+                    )
+                finally:
+                    note_trained_on(model, data.train)
+                if task_named(data.task).has_thresholds and data.validation is not None:
+                    tune_thresholds(model, data, predictions=predictions["validation"])
+                metrics = {
+                    name: evaluate(model, getattr(data, name), predictions=found) for name, found in predictions.items()
+                }
+                if refit:  # what was said of the validation set is from before
+                    note_trained_on(model, data.validation)
+                ends = tuple(stages.values)
+                directory.write_history(journal.rows)
+                directory.write_model(model)
+                board.end(metrics, predictions, len(journal.rows) - 1)
             told_of_refit = {"refit": refit} if refit else {}
             directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends), **told_of_refit})
         best = stages.best or 0
@@ -177,6 +182,7 @@ def _train(
     data: ImageData,
     recipe: Recipe,
     journal: Journal,
+    board: RunBoard,
     snapshot: Snapshot | None,
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: str | int,
@@ -198,6 +204,7 @@ def _train(
         start={id(variable): value for variable, value in start},
         journal=journal,
         best_stage=best_stage,
+        board=board,
         callbacks=callbacks,
         verbose=verbose,
     )

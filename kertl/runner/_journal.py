@@ -102,11 +102,6 @@ class Journal:
         self._spent = self._longest = 0.0
 
     @property
-    def tensorboard(self) -> Path | None:
-        """Where TensorBoard's events go."""
-        return self._directory.tensorboard
-
-    @property
     def features_dir(self) -> Path | None:
         """Where features are cached."""
         return self._directory.features

@@ -1,11 +1,9 @@
 """One stage of a run: its choices, its records, and resuming it where it was interrupted."""
 
 import dataclasses
-import importlib.util
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,6 +19,7 @@ from kertl.probes import STRENGTHS, USUAL_STRENGTH, Solution
 from kertl.range_test import suggested_rate
 from kertl.recipe import Recipe, Stage
 from kertl.runner._best_stage import BestStage
+from kertl.runner._board import RunBoard
 from kertl.runner._checkpoints import Checkpoints
 from kertl.runner._journal import Journal, Snapshot
 from kertl.tasks import task_named
@@ -82,6 +81,7 @@ class StageRunner:
         start: The value that each variable of the run began with, by the variable's `id`, for L2-SP.
         journal: What has been trained so far, and where to write what follows.
         best_stage: Keeps the best of the stages.
+        board: Writes for TensorBoard.
         callbacks: More callbacks for every `fit`.
         verbose: As in `fit`.
     """
@@ -95,11 +95,12 @@ class StageRunner:
         start: Mapping[int, np.ndarray],
         journal: Journal,
         best_stage: BestStage,
+        board: RunBoard,
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: str | int,
     ) -> None:
         self._learner, self._data, self._recipe, self._start = learner, data, recipe, start
-        self._journal, self._best_stage = journal, best_stage
+        self._journal, self._best_stage, self._board = journal, best_stage, board
         self._callbacks, self._verbose = callbacks, verbose
         known = dataclasses.replace(
             known_of({}, recipe, data.task),
@@ -144,10 +145,11 @@ class StageRunner:
             checkpoints = Checkpoints(number, model, keeping, journal, material.steps, snapshot)
             along = [
                 _Rows(number, stage.at, journal, self._watch, first + stage.epochs),
-                *_tensorboard(journal.tensorboard),
+                *self._board.watching(number, material),
                 *self._callbacks,
                 checkpoints,
             ]
+            self._board.mark(number, first, begins=True)
             try:
                 _fit_from(
                     checkpoints, partial(attempt, callbacks=along, verbose=self._verbose), first, first + stage.epochs
@@ -164,6 +166,7 @@ class StageRunner:
             finally:
                 self.monitored = attempt.best.best
         attempt.check(number)
+        self._board.mark(number, max(first, len(journal.rows) - 1), begins=False)
         return StageEnd(fit.trained, attempt.best.best, answered)
 
     def predictions(self, number: int) -> Callable[[ImageDataset], np.ndarray]:
@@ -300,16 +303,6 @@ def _fit_from(checkpoints: Checkpoints, fit: Callable[..., None], first: int, en
     # If no epoch is left, `fit` still has its callbacks do what comes at the end.
     begin = first if at is None else at.epoch
     fit(begin, begin if at is not None and at.stopped else end)
-
-
-def _tensorboard(path: Path | None) -> list[keras.callbacks.Callback]:
-    """Keras' TensorBoard callback, if there is a folder to write to and TensorFlow to write with."""
-    if path is None:
-        return []
-    if importlib.util.find_spec("tensorflow") is None:
-        _logger.info("TensorFlow is not installed, so nothing is written for TensorBoard.")
-        return []
-    return [keras.callbacks.TensorBoard(path, write_graph=False)]
 
 
 def _out_of_memory(error: Exception) -> bool:

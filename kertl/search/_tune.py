@@ -3,7 +3,6 @@
 import contextlib
 import gc
 import hashlib
-import importlib.util
 import io
 import logging
 import os
@@ -16,6 +15,7 @@ import keras
 import keras_tuner
 
 from kertl._checks import complain, integer, one_of
+from kertl.callbacks import TensorBoard
 from kertl.data import ImageData
 from kertl.errors import RunError
 from kertl.run_files import read_json, write_json
@@ -157,7 +157,7 @@ def tune(
         tuner = SearchTuner(oracle, hypermodel, folder)
     try:
         with _few_words(), _quick_collections(), watched(folder, max_trials, verbose) as tuner.tell:
-            tuner.search(epochs=epochs, callbacks=[*callbacks, *_tensorboard(folder)], verbose=0)
+            tuner.search(epochs=epochs, callbacks=[*callbacks, TensorBoard(folder / "tensorboard")], verbose=0)
             if "KERASTUNER_TUNER_ID" not in os.environ:
                 confirm_best(hypermodel, oracle, folder, confirm, epochs, tuner.tell)
     except KeyboardInterrupt:
@@ -209,13 +209,6 @@ def _same_search(folder: Path, settings: dict[str, Any]) -> None:
     ]
     if other:
         raise RunError(f"{str(folder)!r} holds another search ({'; '.join(other)}). Pass another `out`.")
-
-
-def _tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
-    """Keras' callback, next to which KerasTuner writes the hyperparameters; only if TensorFlow is installed."""
-    if keras.backend.backend() != "tensorflow" or importlib.util.find_spec("tensorboard") is None:
-        return []
-    return [keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False)]
 
 
 def _word_on_the_port() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import keras_tuner
 
 from kertl.backbones import refuse_bomb
+from kertl.callbacks import TensorBoard
 from kertl.run_files import write_json
 from kertl.search._hypermodel import TransferHyperModel
 from kertl.search._oracles import Durable
@@ -85,6 +86,13 @@ class SearchTuner(keras_tuner.Hyperband):
         if "tuner/trial_id" in hp.values:
             refuse_bomb(Path(self._get_checkpoint_fname(hp.values["tuner/trial_id"])))
         return super()._build_hypermodel(hp)
+
+    def _configure_tensorboard_dir(self, callbacks: list[Any], trial: Any, execution: int = 0) -> None:
+        """A folder for each trial, and its hyperparameters there; KerasTuner's own does so with TensorFlow alone."""
+        for callback in callbacks:
+            if isinstance(callback, TensorBoard):
+                callback.log_dir = str(Path(callback.log_dir, str(trial.trial_id), f"execution{execution}"))
+                callback.hparams = dict(trial.hyperparameters.values)
 
     def on_trial_end(self, trial: Any) -> None:
         """KerasTuner's; then the trial is reported."""

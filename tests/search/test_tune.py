@@ -127,7 +127,6 @@ def test_a_running_search_shows_its_trials_the_best_so_far_and_the_time_left(tmp
 
 @pytest.mark.promise
 @pytest.mark.slow
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the event files are TensorFlow's")
 def test_hyperparameters_and_figures_are_written_for_tensorboard(data, tmp_path):
     search(data, tmp_path, max_trials=1)
     written = b"".join(path.read_bytes() for path in tmp_path.glob("tensorboard/0/execution0/**/*tfevents*"))
