@@ -25,7 +25,7 @@ def is_private(name):
 def own_names(tree):
     """What a file itself defines, or gives its own objects."""
     nodes = list(ast.walk(tree))
-    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
     own |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     attributes = (node for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
     return own | {node.attr for node in attributes if ast.unparse(node.value) in ("self", "cls")}
