@@ -123,7 +123,8 @@ class RunDirectory:
         self._check_space(model)
         for name, text in now.items():
             write_text(self.path / name, text)
-        write_json(self.path / "environment.json", hardware.describe())
+        images = None if data.root is None else str(data.root)
+        write_json(self.path / "environment.json", {**hardware.describe(), "images": images})
         return last
 
     def _check_space(self, model: keras.Model) -> None:
