@@ -17,6 +17,7 @@ if _typing.TYPE_CHECKING:
     from kertl import demo as demo
     from kertl import errors as errors
     from kertl import evaluation as evaluation
+    from kertl import exporting as exporting
     from kertl import features as features
     from kertl import groups as groups
     from kertl import hardware as hardware
@@ -39,6 +40,10 @@ if _typing.TYPE_CHECKING:
     from kertl.evaluation import evaluate as evaluate
     from kertl.evaluation import predict as predict
     from kertl.evaluation import tune_thresholds as tune_thresholds
+    from kertl.exporting import benchmark as benchmark
+    from kertl.exporting import export as export
+    from kertl.exporting import inspect as inspect
+    from kertl.exporting import verify as verify
     from kertl.features import extract as extract
     from kertl.groups import LayerGroup as LayerGroup
     from kertl.groups import layer_groups as layer_groups
@@ -72,15 +77,18 @@ _HOMES = {
     "Stage": "recipe",
     "answers": "evaluation",
     "baselines": "probes",
+    "benchmark": "exporting",
     "build": "model",
     "check": "compatibility",
     "cross_validate": "studies",
     "evaluate": "evaluation",
+    "export": "exporting",
     "extend_classes": "model",
     "extract": "features",
     "fine_tune": "runner",
     "freeze": "model",
     "gradual_unfreezing": "runner",
+    "inspect": "exporting",
     "layer_groups": "groups",
     "learning_curve": "studies",
     "load": "model",
@@ -91,6 +99,7 @@ _HOMES = {
     "split": "model",
     "stage_model": "model",
     "tune_thresholds": "evaluation",
+    "verify": "exporting",
     "verify_cached": "studies",
 }
 
@@ -103,6 +112,7 @@ _MODULES = (
     "demo",
     "errors",
     "evaluation",
+    "exporting",
     "features",
     "groups",
     "hardware",
