@@ -4,7 +4,11 @@ For each seed a MobileNetV2 at 160 px is fine-tuned from its last halving of res
 each form, and asked about the test images: bytes, milliseconds per image, accuracy, and the change of accuracy with its
 95 % interval. `--run RUN` takes a finished run, such as those of `make demo`, instead of training; several are seeds.
 
-    python benchmarks/quantisation.py --run runs/demo/mid --run runs/demo/auto
+    python benchmarks/quantisation.py --run runs/demo/mid
+
+Answer (seed 0, two cores under a load of 12, so of the times only the order counts): float16 has 0.51 of the bytes,
+dynamic range 0.28, int8 0.31; accuracy 0.8567 in float32, and +0.003, +0.003 and -0.005, all within chance on 656
+images. int8 decides differently for 9.6 % of the images, and is the fastest on batches of 32 by a factor of 1.27.
 """
 
 import argparse

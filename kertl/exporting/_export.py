@@ -58,9 +58,10 @@ def export(
         ValueError: If an argument is not as described above, or the model takes pictures of any size.
 
     Example:
-        >>> import kertl, tempfile
+        >>> import keras, kertl, tempfile
         >>> from pathlib import Path
-        >>> model = kertl.build("MobileNetV2", class_names=["cat", "dog"], weights=None, input_shape=(32, 32, 3))
+        >>> layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")]
+        >>> model = kertl.model.describe(keras.Sequential(layers), class_names=["cat", "dog"])
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     found = kertl.export(model, Path(folder) / "model.keras")
         >>> found.format, found.where, found.difference

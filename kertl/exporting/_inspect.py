@@ -105,14 +105,15 @@ def inspect(path: str | Path) -> Inspection:
             read.
 
     Example:
-        >>> import kertl, tempfile
+        >>> import keras, kertl, tempfile
         >>> from pathlib import Path
-        >>> model = kertl.build("MobileNetV2", class_names=["cat", "dog"], weights=None, input_shape=(32, 32, 3))
+        >>> layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")]
+        >>> model = kertl.model.describe(keras.Sequential(layers), class_names=["cat", "dog"])
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     kertl.save(model, Path(folder) / "m.keras")
         ...     found = kertl.inspect(Path(folder) / "m.keras")
-        >>> found.input_shapes, found.layers["DepthwiseConv2D"], found.noted["class_names"]
-        (((32, 32, 3),), 17, ['cat', 'dog'])
+        >>> found.input_shapes, found.layers["Dense"], found.parameters, found.noted["class_names"]
+        (((8, 8, 3),), 1, 386, ['cat', 'dog'])
     """
     path = Path(path)
     if path.is_dir() and (path / MODEL_FILE).is_file():

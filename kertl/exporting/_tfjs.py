@@ -31,7 +31,7 @@ _NODE_HOW = "npm install @tensorflow/tfjs, then set NODE_PATH to its node_module
 # Loads a graph model from its files, as a browser loads it from a server, and predicts.
 _SCRIPT = """
 const fs = require('fs'), path = require('path'), tf = require('@tensorflow/tfjs');
-const [folder, input, output, ...shape] = process.argv.slice(2);
+const [folder, input, output, ...shape] = process.argv.slice(1);
 (async () => {
   const found = JSON.parse(fs.readFileSync(path.join(folder, 'model.json')));
   const manifest = found.weightsManifest, parts = manifest.flatMap(group => group.paths);
@@ -43,7 +43,7 @@ const [folder, input, output, ...shape] = process.argv.slice(2);
   const pixels = new Float32Array(raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.length));
   const said = model.predict(tf.tensor(pixels, shape.map(Number)));
   fs.writeFileSync(output, Buffer.from((await said.data()).buffer));
-})().catch(error => { console.error(error); process.exit(1); });
+})().catch(error => { console.error(String(error)); process.exit(1); });
 """
 
 

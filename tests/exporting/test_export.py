@@ -285,12 +285,13 @@ def test_a_model_card_of_somebody_else_is_not_replaced(told, tmp_path):
 
 def test_an_export_replaces_one_that_is_there(told, tmp_path):
     model, data = told
-    for _ in range(2):
-        kertl.export(model, tmp_path / "saved", format="saved_model", data=data)
-        (tmp_path / "saved" / "kertl.json").write_text(json.dumps({}))
-    kertl.export(model, tmp_path / "saved", format="saved_model", data=data)
-    assert json.loads((tmp_path / "saved" / "kertl.json").read_text())["task"] == "single_label"
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["model_card.md", "saved"]
+    (tmp_path / "o").mkdir()
+    for name in ("kertl.json", "of_before"):
+        (tmp_path / "o" / name).write_text("{}")
+    kertl.export(model, tmp_path / "o", format="openvino", data=data)
+    assert json.loads((tmp_path / "o" / "kertl.json").read_text())["task"] == "single_label"
+    assert not (tmp_path / "o" / "of_before").exists()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["model_card.md", "o"]
 
 
 @pytest.mark.parametrize(

@@ -59,11 +59,12 @@ def test_exports_and_runs_are_inspected_too(finished, tmp_path):
     assert kertl.inspect(finished.run_dir).path == finished.run_dir / "model.keras"
     model, data = solved()
     kertl.export(model, tmp_path / "m.tflite", format="litert", data=data)
-    kertl.export(model, tmp_path / "saved", format="saved_model", data=data)
-    for path, dtype in ((tmp_path / "m.tflite", "float32"), (tmp_path / "saved", "uint8")):
+    kertl.export(model, tmp_path / "o", format="openvino", data=data)
+    for path in (tmp_path / "m.tflite", tmp_path / "o"):
         found = kertl.inspect(path)
         assert found.noted["output"]["labels"] == NAMES
-        assert found.noted["input"]["dtype"] == dtype
+        assert found.noted["input"]["dtype"] == "float32"
+        assert found.size_bytes == sum(one.stat().st_size for one in [path, *path.rglob("*")] if one.is_file())
 
 
 def test_what_is_no_model_is_refused(tmp_path):
