@@ -6,9 +6,10 @@ each form, and asked about the test images: bytes, milliseconds per image, accur
 
     python benchmarks/quantisation.py --run runs/demo/mid
 
-Answer (seed 0, two cores under a load of 12, so of the times only the order counts): float16 has 0.51 of the bytes,
-dynamic range 0.28, int8 0.31; accuracy 0.8567 in float32, and +0.003, +0.003 and -0.005, all within chance on 656
-images. int8 decides differently for 9.6 % of the images, and is the fastest on batches of 32 by a factor of 1.27.
+Answer (seed 0): float16 has 0.51 of the bytes, dynamic range 0.28, int8 0.31; accuracy 0.8567 in float32, and +0.003,
++0.003 and -0.005, all within chance on 656 images; int8 decides differently for 9.6 % of them. On two cores shared with
+other programs, int8 took 0.79 of float32's time on batches of 32 in one run and 1.15 of it in another, so whether it
+is faster is open.
 """
 
 import argparse

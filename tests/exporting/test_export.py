@@ -51,7 +51,8 @@ def asked(format_, path, x):
     import openvino
 
     model = openvino.Core().read_model(path / "model.xml")
-    said = openvino.compile_model(model, "CPU")({"images": x.astype("float32")})["probabilities"]
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    said = openvino.compile_model(model, "CPU", exact)({"images": x.astype("float32")})["probabilities"]
     return said, model.get_rt_info(["kertl"]).astype(str)
 
 
@@ -299,7 +300,8 @@ def test_an_export_replaces_one_that_is_there(told, tmp_path):
 )
 def test_constants_of_efficientnet_are_no_inputs_and_fusions_no_outputs(tmp_path, format_, name):
     model = kertl.build("EfficientNetV2B0", class_names=NAMES, weights=None, input_shape=(64, 64, 3))
-    lively(model, np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3)).astype("float32"))
-    assert kertl.export(model, tmp_path / name, format=format_).difference < 1e-3
-    x = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), dtype="uint8")
-    np.testing.assert_allclose(asked(format_, tmp_path / name, x)[0], model.predict(x, verbose=0), atol=1e-3)
+    x = np.random.default_rng(0).integers(0, 256, (16, 64, 64, 3), dtype="uint8")
+    lively(model, x.astype("float32"))  # on other images a network with random weights amplifies rounding
+    data = kertl.data.from_arrays(x, [*NAMES * 5, NAMES[0]], validation=0, test=0)
+    assert kertl.export(model, tmp_path / name, format=format_, data=data).difference < 1e-4
+    np.testing.assert_allclose(asked(format_, tmp_path / name, x)[0], model.predict(x, verbose=0), atol=1e-4)
