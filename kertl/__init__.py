@@ -18,6 +18,7 @@ if _typing.TYPE_CHECKING:
     from kertl import diagnosis as diagnosis
     from kertl import errors as errors
     from kertl import evaluation as evaluation
+    from kertl import exporting as exporting
     from kertl import features as features
     from kertl import groups as groups
     from kertl import hardware as hardware
@@ -42,6 +43,10 @@ if _typing.TYPE_CHECKING:
     from kertl.evaluation import evaluate as evaluate
     from kertl.evaluation import predict as predict
     from kertl.evaluation import tune_thresholds as tune_thresholds
+    from kertl.exporting import benchmark as benchmark
+    from kertl.exporting import export as export
+    from kertl.exporting import inspect as inspect
+    from kertl.exporting import verify as verify
     from kertl.features import extract as extract
     from kertl.groups import LayerGroup as LayerGroup
     from kertl.groups import layer_groups as layer_groups
@@ -77,17 +82,20 @@ _HOMES = {
     "Stage": "recipe",
     "answers": "evaluation",
     "baselines": "probes",
+    "benchmark": "exporting",
     "build": "model",
     "calibrate": "interpretation",
     "check": "compatibility",
     "cross_validate": "studies",
     "diagnose": "diagnosis",
     "evaluate": "evaluation",
+    "export": "exporting",
     "extend_classes": "model",
     "extract": "features",
     "fine_tune": "runner",
     "freeze": "model",
     "gradual_unfreezing": "runner",
+    "inspect": "exporting",
     "interpret": "interpretation",
     "layer_groups": "groups",
     "learning_curve": "studies",
@@ -99,6 +107,7 @@ _HOMES = {
     "split": "model",
     "stage_model": "model",
     "tune_thresholds": "evaluation",
+    "verify": "exporting",
     "verify_cached": "studies",
 }
 
@@ -112,6 +121,7 @@ _MODULES = (
     "diagnosis",
     "errors",
     "evaluation",
+    "exporting",
     "features",
     "groups",
     "hardware",

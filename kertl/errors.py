@@ -6,6 +6,7 @@ A wrong argument is a `ValueError` or `TypeError`. The classes here are for what
 __all__ = [
     "DataError",
     "DivergedError",
+    "ExportError",
     "KertlError",
     "RunError",
     "WeightsError",
@@ -30,3 +31,7 @@ class RunError(KertlError, RuntimeError):
 
 class DivergedError(KertlError, ArithmeticError):
     """The loss became NaN or infinite: the message says what to try; the best weights are kept."""
+
+
+class ExportError(KertlError, RuntimeError):
+    """A model cannot be exported, or the export does not load or disagrees with it: no file of it is left."""

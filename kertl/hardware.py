@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-__all__ = ["describe", "replicas", "scope_of"]
+__all__ = ["cores", "describe", "replicas", "scope_of"]
 
 _PACKAGES = (
     "kertl",
@@ -26,6 +26,10 @@ _PACKAGES = (
     "keras-tuner",
     "tensorboard",
     "openvino",
+    "ai-edge-litert",
+    "onnx",
+    "onnxruntime",
+    "tf2onnx",
 )
 
 
@@ -38,12 +42,17 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpus": cores(),
         "memory_gib": _memory_gib(),
         "backend": keras.backend.backend(),
         "devices": [str(device) for device in keras.distribution.list_devices()],
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
     }
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def replicas() -> int:

@@ -11,7 +11,20 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from kertl._terminal import CONSOLE, Printable, printable
-from kertl.cli import _ask, _augment, _demo, _diagnose, _look, _rates, _report, _search, _serve, _studies, _train
+from kertl.cli import (
+    _ask,
+    _augment,
+    _demo,
+    _diagnose,
+    _export,
+    _look,
+    _rates,
+    _report,
+    _search,
+    _serve,
+    _studies,
+    _train,
+)
 
 app = typer.Typer(
     name="kertl",
@@ -29,6 +42,10 @@ app.command("baselines")(_studies.baselines)
 app.command("cross-validate")(_studies.cross_validate)
 app.command("learning-curve")(_studies.learning_curve)
 app.command("search")(_search.search)
+app.command("export")(_export.export)
+app.command("benchmark")(_export.benchmark)
+app.command("inspect")(_export.inspect)
+app.command("verify")(_export.verify)
 app.command("augment-preview")(_augment.augment_preview)
 app.command("check-augmentation")(_augment.check_augmentation)
 app.command("report")(_report.report)

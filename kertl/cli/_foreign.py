@@ -79,10 +79,23 @@ class Told:
         with keras.saving.custom_object_scope(_custom_objects(self.custom or ())):
             model = kertl.load(path)
         functional_of(model)
-        known: dict[str, Any] = {"task": self.task, "class_names": self.class_names or None, "resize": self.resize}
-        known["preprocessing"] = self.preprocessing
+        known = self._known
         given = any(value is not None for value in known.values())
         return kertl.model.describe(model, **known) if given else model
+
+    def says_anything(self) -> bool:
+        """Whether anything was said that `load` needs."""
+        return bool(self.custom) or any(value is not None for value in self._known.values())
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        """What `kertl.model.describe` is told."""
+        return {
+            "task": self.task,
+            "class_names": self.class_names or None,
+            "resize": self.resize,
+            "preprocessing": self.preprocessing,
+        }
 
     def form(self, model: "keras.Model") -> tuple[tuple[int, int], int]:
         """`(height, width)` and channels of the images for a model."""

@@ -1,14 +1,15 @@
 """What decoding may take of the machine: how many files at once, and how many pixels."""
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator
+
+from kertl import hardware
 
 
 def threads() -> int:
     """How many files are read at once: one per core this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return hardware.cores()
 
 
 class Budget:

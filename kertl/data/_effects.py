@@ -10,6 +10,7 @@ from rich.table import Table
 
 from kertl.results import Result, table_text
 from kertl.run_files import save_figure
+from kertl.tasks import matched_interval
 
 _LEVEL = 0.05
 
@@ -48,15 +49,8 @@ class Effect:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the difference in accuracy; half an image is added to each of the four counts.
-
-        Reference:
-            Agresti & Min, "Simple improved confidence intervals for comparing matched proportions", 2005.
-        """
-        lost, won, images = self.lost + 0.5, self.won + 0.5, self.images + 2
-        middle = (won - lost) / images
-        half = 1.96 * math.sqrt(lost + won - (won - lost) ** 2 / images) / images
-        return middle - half, middle + half
+        """95 % interval of the difference in accuracy, see `kertl.tasks.matched_interval`."""
+        return matched_interval(self.lost, self.won, self.images)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -69,6 +69,15 @@ class ImageData:
         return self.train.channels
 
     @property
+    def root(self) -> Path | None:
+        """The folder that the files of `records` are relative to; None for images that were in memory."""
+        record = next(record for record in self.records if record.split == "train")
+        file, path = str(Path(record.file)), str(Path(self.train.files[0]))
+        if record.file.startswith("array:") or not path.endswith(file):
+            return None
+        return Path(path[: len(path) - len(file)]).absolute()
+
+    @property
     def num_classes(self) -> int:
         """Number of classes, or of targets."""
         return len(self.class_names)

@@ -6,8 +6,8 @@ classes by name.
 
 from kertl.evaluation._answers import answers
 from kertl.evaluation._evaluate import evaluate
-from kertl.evaluation._labels import output_names
-from kertl.evaluation._pictures import images_for, part_to_evaluate, resize_of
+from kertl.evaluation._labels import matched, output_names
+from kertl.evaluation._pictures import images_for, part_to_evaluate, pictures_of, resize_of
 from kertl.evaluation._predict import predict
 from kertl.evaluation._thresholds import tune_thresholds
 
@@ -15,8 +15,10 @@ __all__ = [
     "answers",
     "evaluate",
     "images_for",
+    "matched",
     "output_names",
     "part_to_evaluate",
+    "pictures_of",
     "predict",
     "resize_of",
     "tune_thresholds",

@@ -4,6 +4,7 @@ from kertl._terminal import span
 from kertl.features._batches import EpochFitter, FeatureBatches, feature_batches
 from kertl.features._extract import extract
 from kertl.features._features import Features
+from kertl.features._openvino import openvino_core
 from kertl.features._plan import TRAINING, Plan, forward_seconds, plan, plan_of
 from kertl.features._projector import write_projector
 from kertl.features._versions import all_versions, class_weights, judged_batches, training_batches
@@ -20,6 +21,7 @@ __all__ = [
     "feature_batches",
     "forward_seconds",
     "judged_batches",
+    "openvino_core",
     "plan",
     "plan_of",
     "span",

@@ -45,7 +45,7 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(self, traced: TensorFlowEngine, precision: str) -> None:
-        core = _core()
+        core = openvino_core()
         with tempfile.TemporaryDirectory() as folder:
             model, names = _converted(core, traced, Path(folder) / "prefix.pb")
             # On a processor that has bfloat16, OpenVINO computes in it unless told otherwise.
@@ -64,7 +64,7 @@ class OpenVinoEngine:
 
 
 @functools.cache
-def _core() -> Any:
+def openvino_core() -> Any:
     """OpenVINO's CPU core, made once per process.
 
     Each core of OpenVINO 2026.4 gives the thread that makes it a stack for signals. With two cores, the first to be

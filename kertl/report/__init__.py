@@ -6,6 +6,6 @@ write_result      the page of any other result: a search, a cross-validation, a 
 """
 
 from kertl.report._page import REPORT
-from kertl.report._run_page import Story, root_of, write_comparison, write_report, write_result
+from kertl.report._run_page import Story, write_comparison, write_report, write_result
 
-__all__ = ["REPORT", "Story", "root_of", "write_comparison", "write_report", "write_result"]
+__all__ = ["REPORT", "Story", "write_comparison", "write_report", "write_result"]

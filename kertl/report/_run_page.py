@@ -314,7 +314,8 @@ class _Shown:
     def __init__(self, data: ImageData) -> None:
         parts = [one.in_order() for one in (data.train, data.validation, data.test) if one is not None]
         self._places = {file: (part, row) for part in parts for row, file in enumerate(part.files)}
-        self._root = root_of(data)
+        first = next(record.file for record in data.records if record.split == "train")
+        self._before = 0 if data.root is None else len(data.train.files[0]) - len(first)
 
     def picture(self, file: str, places: np.ndarray | None = None) -> str:
         part, row = self._places[file]
@@ -322,17 +323,7 @@ class _Shown:
 
     def name(self, file: str) -> str:
         """The file as the data set calls it."""
-        return file.removeprefix(self._root or "")
-
-
-def root_of(data: ImageData) -> str | None:
-    """The folder that the files of a data set are relative to, with a slash; None for images in memory."""
-    names = {record.file for record in data.records}
-    for file in data.train.files[:1]:
-        name = max((name for name in names if file.endswith(name)), key=len, default="")
-        if name and name != file:
-            return file.removesuffix(name)
-    return None
+        return file[self._before :]
 
 
 def _why_no_pictures(story: Story) -> list[str]:

@@ -21,7 +21,6 @@ from kertl.errors import RunError
 from kertl.groups import find_chain
 from kertl.model import architecture, save
 from kertl.recipe import Recipe
-from kertl.report import root_of
 from kertl.run_files import (
     MODEL_FILE,
     SUMS,
@@ -134,7 +133,8 @@ class RunDirectory:
         self._check_space(model)
         for name, text in now.items():
             write_text(self.path / name, text)
-        write_json(self.path / "environment.json", {**hardware.describe(), "images": root_of(data)})
+        images = None if data.root is None else str(data.root)
+        write_json(self.path / "environment.json", {**hardware.describe(), "images": images})
         return last
 
     def _check_space(self, model: keras.Model) -> None:

@@ -4,6 +4,7 @@ A task owns the activation of the head, losses and metrics for training, how lab
 predictions are evaluated, put into words and printed. A new task is a new file here and a line in the registry.
 """
 
+from kertl.tasks._intervals import change_interval, matched_interval, mean_interval
 from kertl.tasks._losses import SmoothedCrossentropy, StandardizedError
 from kertl.tasks._metrics import LabelAccuracy, YesNoAccuracy, YesNoAUC, YesNoF1
 from kertl.tasks._registry import TASKS, loss_named, task_named
@@ -19,6 +20,9 @@ __all__ = [
     "YesNoAUC",
     "YesNoAccuracy",
     "YesNoF1",
+    "change_interval",
     "loss_named",
+    "matched_interval",
+    "mean_interval",
     "task_named",
 ]

@@ -43,12 +43,16 @@ class Binary(OneClass):
         """See `Task`."""
         return places[class_ids(labels)].astype(np.float32)[:, None]
 
+    def decisions(self, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        """See `Task`."""
+        return (predictions[:, :1] >= thresholds[0]).astype(int)
+
     def judge(
         self, truth: np.ndarray, predictions: np.ndarray, names: Sequence[str], thresholds: np.ndarray
     ) -> dict[str, Any]:
         """See `Task`."""
         positive, ids = predictions[:, 0], class_ids(truth)
-        guesses = (positive >= thresholds[0]).astype(int)
+        guesses = self.decisions(predictions, thresholds)[:, 0]
         return {
             **judge_classes(ids, both_classes(predictions), guesses, names),
             "f1": float(metrics.f1_score(ids, guesses, zero_division=0)),

@@ -49,11 +49,19 @@ class MultiLabel(Task):
         """Images without any class are divided evenly too."""
         return [("some",) if row.any() else ("none",) for row in self.members(labels, 0)]
 
+    def decisions(self, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        """See `Task`."""
+        return predictions >= thresholds
+
+    def scores(self, truth: np.ndarray, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        """The share of the classes of each image that are predicted correctly."""
+        return (self.decisions(predictions, thresholds) == (truth > 0)).mean(axis=1)
+
     def judge(
         self, truth: np.ndarray, predictions: np.ndarray, names: Sequence[str], thresholds: np.ndarray
     ) -> dict[str, Any]:
         """See `Task`."""
-        truth, guesses = truth > 0, predictions >= thresholds
+        truth, guesses = truth > 0, self.decisions(predictions, thresholds)
         classes = {name: _judge_one(truth[:, k], predictions[:, k], guesses[:, k]) for k, name in enumerate(names)}
         seen = [row for row in classes.values() if row["images"]]
         return {

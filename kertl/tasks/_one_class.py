@@ -1,5 +1,6 @@
 """The common part of the tasks in which every image has exactly one class."""
 
+import abc
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -22,6 +23,14 @@ class OneClass(Task):
         "majority class": "majority",
     }
     row_columns: ClassVar[Mapping[str, str]] = {"precision": "precision", "recall": "recall"}
+
+    @abc.abstractmethod
+    def decisions(self, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        """The class ids, shape `(images, 1)`."""
+
+    def scores(self, truth: np.ndarray, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        """1 for each image that is predicted correctly, else 0."""
+        return (self.decisions(predictions, thresholds)[:, 0] == class_ids(truth)).astype(np.float64)
 
     def members(self, labels: np.ndarray, count: int) -> np.ndarray:
         """See `Task`."""

@@ -20,6 +20,7 @@ class Regression(Task):
 
     name = "regression"
     activation = "linear"
+    score = "mae"
     output_of = "target"
     outputs_of = "targets"
     needs_every_name = True
@@ -75,6 +76,13 @@ class Regression(Task):
     def label_text(self, row: np.ndarray, names: Sequence[str]) -> str:
         """See `Task`."""
         return ", ".join(f"{name} {value:.6g}" for name, value in zip(names, row, strict=True))
+
+    def decisions(self, predictions: np.ndarray, thresholds: np.ndarray) -> None:
+        """None: the numbers are all there is."""
+
+    def scores(self, truth: np.ndarray, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        """The mean absolute error of each image over its targets."""
+        return np.abs(predictions.astype(np.float64) - truth).mean(axis=1)
 
     def answer(self, row: np.ndarray, names: Sequence[str], thresholds: np.ndarray, top: int) -> Answer:
         """The targets by name."""

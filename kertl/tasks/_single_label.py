@@ -37,11 +37,15 @@ class SingleLabel(OneClass):
         """See `Task`."""
         return places.astype(np.int32)[class_ids(labels)]
 
+    def decisions(self, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        """See `Task`."""
+        return predictions.argmax(axis=1)[:, None]
+
     def judge(
         self, truth: np.ndarray, predictions: np.ndarray, names: Sequence[str], thresholds: np.ndarray
     ) -> dict[str, Any]:
         """See `Task`."""
-        return judge_classes(truth, predictions, predictions.argmax(axis=1), names)
+        return judge_classes(truth, predictions, self.decisions(predictions, thresholds)[:, 0], names)
 
     def answer(self, row: np.ndarray, names: Sequence[str], thresholds: np.ndarray, top: int) -> Answer:
         """The likeliest classes, at most `top`."""

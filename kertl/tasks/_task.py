@@ -26,6 +26,7 @@ class Task(abc.ABC):
         one_class: Whether every image has exactly one class.
         has_thresholds: Whether a probability has to reach a threshold to count as positive.
         needs_every_name: Whether data must have labels for every output of a model to be evaluated.
+        score: The metric that is the mean of `scores`.
         losses: The losses that a stage can name besides "auto".
         part_columns: The metrics of a part of the data that a table shows, by heading.
         row_columns: The metrics of one class or target that a table shows, by heading.
@@ -40,6 +41,7 @@ class Task(abc.ABC):
     one_class: ClassVar[bool] = False
     has_thresholds: ClassVar[bool] = False
     needs_every_name: ClassVar[bool] = False
+    score: ClassVar[str] = "accuracy"
     losses: ClassVar[Mapping[str, LossMaker]]
     part_columns: ClassVar[Mapping[str, str]]
     row_columns: ClassVar[Mapping[str, str]]
@@ -109,6 +111,14 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def label_text(self, row: np.ndarray, names: Sequence[str]) -> str:
         """A label of one image in words."""
+
+    @abc.abstractmethod
+    def scores(self, truth: np.ndarray, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        """One number per image, whose mean over the images is the metric `score` of `judge`; arguments as there."""
+
+    @abc.abstractmethod
+    def decisions(self, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray | None:
+        """What predictions decide, one row per image: class ids, or a yes or no per class; None if they are numbers."""
 
     def by_threshold(self, names: Sequence[str], thresholds: Sequence[float] | np.ndarray) -> dict[str, float]:
         """Thresholds by the name of the class that they belong to."""

@@ -112,3 +112,17 @@ def test_a_notebook_shows_the_summary_with_names_escaped(tmp_path, save):
     assert "a&lt;b&gt;" in shown
     assert "<b>" not in shown
     assert "no issues" in shown
+
+
+def test_the_root_is_the_folder_that_the_files_of_records_are_in(data, photos, tmp_path):
+    assert data.root == photos.absolute()
+    assert all((data.root / record.file).is_file() for record in data.records)
+    data.write_csv(tmp_path / "data.csv")
+    again = kertl.data.from_csv(tmp_path / "data.csv", root=photos, image_size=(4, 4), split_column="split")
+    assert again.root == photos.absolute()
+    for spelled in ("./{}", "{}"):
+        rows = [f"{spelled.format(record.file)},{record.label}" for record in data.records]
+        (photos / "labels.csv").write_text("\n".join(["file,label", *rows]))
+        listed = kertl.data.from_csv(photos / "labels.csv", image_size=(4, 4), test=0)
+        assert all((listed.root / record.file).is_file() for record in listed.records)
+    assert kertl.data.from_arrays(np.zeros((4, 4, 4, 3), "uint8"), [0, 1] * 2, validation=0, test=0).root is None

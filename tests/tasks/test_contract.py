@@ -33,6 +33,9 @@ def test_what_a_task_says_of_predictions_are_plain_values_that_tables_can_show(t
     assert list(found[task.outputs_of]) == names
     assert all(set(task.row_columns.values()) <= row.keys() for row in found[task.outputs_of].values())
     assert ("thresholds" in found) == task.has_thresholds
+    assert task.scores(labels, rows, thresholds).mean() == pytest.approx(found[task.score])
+    decisions = task.decisions(rows, thresholds)
+    assert (decisions is None) == (task.output_of == "target")
     for row in rows:
         answer = task.answer(row, names, thresholds, 3)
         assert json.loads(json.dumps(answer)) == answer

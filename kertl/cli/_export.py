@@ -1,0 +1,101 @@
+"""`kertl export`, `benchmark`, `inspect` and `verify`: a finished model where it is needed, and what is in files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kertl._checks import one_of
+from kertl.cli import _foreign as foreign
+from kertl.cli._ask import ModelPath
+from kertl.cli._quiet import start_keras
+
+if TYPE_CHECKING:
+    from kertl.results import Result
+
+_FORMATS = "keras, saved_model, litert, onnx, openvino or tfjs"
+
+Data = Annotated[
+    Path | None,
+    typer.Option(exists=True, help="Compare on these images, a folder per class; by default the run's test images."),
+]
+Images = Annotated[int, typer.Option(help="Compare on at most so many images.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def export(
+    model: ModelPath,
+    format: Annotated[str, typer.Option(help=f"{_FORMATS}.")] = "keras",  # noqa: A002, the name of the option
+    out: Annotated[
+        Path | None, typer.Option(help="File or folder; by default in RUN/export, or beside the model file.")
+    ] = None,
+    quantize: Annotated[
+        str | None, typer.Option(help="For litert: float16, dynamic or int8 (needs training images).")
+    ] = None,
+    data: Data = None,
+    images: Images = 1000,
+    as_json: AsJson = False,
+    resize: foreign.Resize = None,
+    preprocessing: foreign.Preprocessing = None,
+    model_task: foreign.Task = None,
+    class_name: foreign.ClassName = None,
+    custom: foreign.Custom = None,
+) -> None:
+    """Export a trained model, load it again in its own runtime, and check that it agrees, on real images."""
+    start_keras()
+    import kertl
+    from kertl.exporting import FORMATS, file_name
+
+    one_of("format", format, FORMATS)
+    told = foreign.Told(None, None, resize, preprocessing, model_task, class_name, custom)
+    path = out or (model / "export" if model.is_dir() else model.parent) / file_name(format, quantize)
+    asked = told.load(model) if told.says_anything() else model
+    _print(kertl.export(asked, path, format=format, quantize=quantize, data=data, images=images), as_json)
+
+
+def benchmark(
+    model: ModelPath,
+    format: Annotated[  # noqa: A002
+        list[str] | None, typer.Option(help="Such as onnx or litert:int8; repeatable; all by default.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the exports; by default RUN/export.")] = None,
+    data: Data = None,
+    images: Images = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Export a model in every format, check each, and compare size, latency, throughput and accuracy."""
+    start_keras()
+    import kertl
+
+    _print(kertl.benchmark(model, formats=format, data=data, out=out, images=images), as_json)
+
+
+def inspect(
+    file: Annotated[
+        Path, typer.Argument(exists=True, help="A .keras, .h5 or .tflite file, a run, an export's folder.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show what is in a model file without building the model or running anything in it."""
+    start_keras()
+    import kertl
+
+    _print(kertl.inspect(file), as_json)
+
+
+def verify(
+    run: Annotated[Path, typer.Argument(metavar="RUN", exists=True, help="Run directory.")], as_json: AsJson = False
+) -> int:
+    """Check all checksums of a run: results, model, checkpoints, cached features and images; 1 if one is wrong."""
+    start_keras()
+    import kertl
+
+    found = kertl.verify(run)
+    _print(found, as_json)
+    return 1 if found.problems else 0
+
+
+def _print(result: "Result", as_json: bool) -> Any:
+    from kertl.cli._answers import json_text
+
+    typer.echo(json_text(result.to_dict()) if as_json else str(result).rstrip("\n"))

@@ -1,0 +1,66 @@
+"""What every format defines."""
+
+import abc
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+# From a batch of pictures, `uint8` of shape `(n, height, width, channels)`, to predictions.
+Runtime = Callable[[np.ndarray], np.ndarray]
+
+
+class Format(abc.ABC):
+    """A form in which a model is exported, and its own runtime.
+
+    Attributes:
+        name: Its name in arguments.
+        suffix: How the file's name ends; empty for a folder.
+        packages: Modules it needs besides kertl's own, and what `pip install` takes for each.
+        quantizations: What `quantize` may be besides None.
+        most_checked: With how many images at most it is compared, where its runtime here is slow; None for no limit.
+        backends: On which of Keras' backends it can be written.
+    """
+
+    name: ClassVar[str]
+    suffix: ClassVar[str] = ""
+    packages: ClassVar[Mapping[str, str]] = {}
+    quantizations: ClassVar[tuple[str, ...]] = ()
+    most_checked: ClassVar[int | None] = None
+    backends: ClassVar[tuple[str, ...]] = ("tensorflow",)
+
+    def obstacle(self) -> str:
+        """Why it cannot be written or checked here, and what to do; empty if it can."""
+        backend = keras.backend.backend()
+        if backend not in self.backends:
+            return f"it is written on Keras' TensorFlow backend, and this is {backend}; set KERAS_BACKEND=tensorflow"
+        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        if missing:
+            extras = " ".join(sorted({self.packages[name] for name in missing}))
+            return f"it needs {' and '.join(missing)}: pip install {extras}"
+        return ""
+
+    @abc.abstractmethod
+    def write(
+        self, model: keras.Model, path: Path, contract: dict[str, Any], quantize: str | None, samples: np.ndarray | None
+    ) -> None:
+        """Write the export.
+
+        Args:
+            model: The model.
+            path: The file, or the folder, which does not exist yet.
+            contract: What goes with it, as `contract_of` gives it; entries may be changed to what is written.
+            quantize: One of `quantizations`, or None.
+            samples: Training images, `uint8`, where the quantisation measures activations on them.
+        """
+
+    @abc.abstractmethod
+    def open(self, path: Path) -> Runtime:
+        """Load an export in its own runtime."""
+
+    def also_checked(self, path: Path, files: list[str]) -> np.ndarray | None:
+        """Predictions for image files by another door of the export; None if it has none."""
+        return None

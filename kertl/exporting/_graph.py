@@ -1,0 +1,64 @@
+"""A model as a graph of TensorFlow, from which the formats are converted."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kertl._keras import with_constants
+
+
+def pictures_function(model: keras.Model, contract: dict[str, Any]) -> Any:
+    """A `tf.function` from a batch of pictures, float32 of 0..255, to predictions, in inference mode."""
+    import tensorflow as tf
+
+    signature = tf.TensorSpec(contract["input"]["shape"], tf.float32, name=contract["input"]["name"])
+    return tf.function(
+        lambda images: tf.cast(model(images, training=False), tf.float32), input_signature=[signature], autograph=False
+    )
+
+
+def frozen(model: keras.Model, contract: dict[str, Any]) -> Any:
+    """The concrete function of that, with weights as constants.
+
+    Keras' own exporters track the model's constants as resources, which become inputs of an ONNX file (those of
+    `Normalization`) or further outputs of an OpenVINO model; in the graph that is traced here they are constants.
+    """
+    return with_constants(pictures_function(model, contract).get_concrete_function())
+
+
+def holder(model: keras.Model) -> Any:
+    """An object that TensorFlow can save, with the weights of a model and nothing else.
+
+    Beside it, what Keras tracks would be saved a second time.
+    """
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    return module
+
+
+def write_saved_model(module: Any, path: Path, signatures: dict[str, Any]) -> None:
+    """Write a SavedModel."""
+    import tensorflow as tf
+
+    with silent():
+        tf.saved_model.save(module, str(path), signatures=signatures)
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Without what converters log of their progress and of TensorFlow's deprecations; errors are still raised."""
+    loggers = [logging.getLogger(name) for name in ("tensorflow", "absl", "tf2onnx")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

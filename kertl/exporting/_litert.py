@@ -1,0 +1,75 @@
+"""LiteRT (TensorFlow Lite), for phones, small computers and microcontrollers: float32, or quantised after training."""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from kertl import hardware
+from kertl.exporting._contract import LABELS, NOTE
+from kertl.exporting._format import Format, Runtime
+from kertl.exporting._graph import frozen, holder, silent
+
+
+class LiteRT(Format):
+    """A `.tflite` file with `labels.txt` and `kertl.json` attached, as its metadata tools attach files: unzip has them.
+
+    Quantised after training: "float16" halves the weights; "dynamic" stores weights in 8 bits, per channel, and rounds
+    activations as they come; "int8" computes in 8 bits, with activation ranges measured on training images, and takes
+    `uint8` pixels. All give float32 predictions.
+    """
+
+    name = "litert"
+    suffix = ".tflite"
+    packages: ClassVar[dict[str, str]] = {"ai_edge_litert": "'kertl[litert]'"}
+    quantizations = ("float16", "dynamic", "int8")
+
+    def write(
+        self, model: keras.Model, path: Path, contract: dict[str, Any], quantize: str | None, samples: np.ndarray | None
+    ) -> None:
+        """See `Format`."""
+        import tensorflow as tf
+
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen(model, contract)], holder(model))
+        if quantize is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantize == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if quantize == "int8":
+            converter.representative_dataset = lambda: _one_by_one(samples)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = tf.uint8
+            contract["input"]["dtype"] = "uint8"
+        with silent():
+            path.write_bytes(converter.convert())
+        with zipfile.ZipFile(path, "a") as attached:
+            attached.writestr(LABELS, "".join(f"{name}\n" for name in contract["output"]["labels"]))
+            attached.writestr(NOTE, json.dumps(contract, indent=2))
+
+    def open(self, path: Path) -> Runtime:
+        """See `Format`."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_path=str(path), num_threads=hardware.cores())
+        given, gives = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        prepared: list[tuple[int, ...]] = []
+
+        def run(images: np.ndarray) -> np.ndarray:
+            if prepared != [images.shape]:
+                interpreter.resize_tensor_input(given["index"], images.shape)
+                interpreter.allocate_tensors()
+                prepared[:] = [images.shape]
+            interpreter.set_tensor(given["index"], images.astype(given["dtype"]))
+            interpreter.invoke()
+            return np.array(interpreter.get_tensor(gives["index"]))
+
+        return run
+
+
+def _one_by_one(samples: np.ndarray | None) -> Iterator[list[np.ndarray]]:
+    for image in () if samples is None else samples:
+        yield [image[None].astype(np.float32)]

@@ -1,0 +1,62 @@
+"""ONNX, for ONNX Runtime and what reads its files."""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from kertl import hardware
+from kertl.exporting._format import Format, Runtime
+from kertl.exporting._graph import frozen, silent
+
+_OPSET = 18
+_EXTRA = "'kertl[onnx]'"
+
+
+class Onnx(Format):
+    """An `.onnx` file with the contract in its `metadata_props`, under "kertl"."""
+
+    name = "onnx"
+    suffix = ".onnx"
+    packages: ClassVar[dict[str, str]] = {"onnx": _EXTRA, "tf2onnx": _EXTRA, "onnxruntime": _EXTRA}
+
+    def write(
+        self, model: keras.Model, path: Path, contract: dict[str, Any], quantize: str | None, samples: np.ndarray | None
+    ) -> None:
+        """See `Format`."""
+        import onnx
+        import tf2onnx
+
+        function = frozen(model, contract)
+        given, gives = function.inputs[0].name, function.outputs[0].name
+        with silent():
+            proto, _ = tf2onnx.convert.from_graph_def(
+                function.graph.as_graph_def(), input_names=[given], output_names=[gives], opset=_OPSET
+            )
+        _rename(proto.graph, {given: contract["input"]["name"], gives: contract["output"]["name"]})
+        onnx.helper.set_model_props(proto, {"kertl": json.dumps(contract)})
+        onnx.checker.check_model(proto)
+        onnx.save(proto, path)
+
+    def open(self, path: Path) -> Runtime:
+        """See `Format`."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = hardware.cores()
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        (given,) = session.get_inputs()
+        return lambda images: np.asarray(session.run(None, {given.name: images.astype(np.float32)})[0])
+
+
+def _rename(graph: Any, names: dict[str, str]) -> None:
+    """Give the ends of a graph the names of the contract, and call the open dimension `batch`."""
+    for node in graph.node:
+        for ends in (node.input, node.output):
+            for place, name in enumerate(ends):
+                ends[place] = names.get(name, name)
+    for end in (*graph.input, *graph.output):
+        end.name = names.get(end.name, end.name)
+        end.type.tensor_type.shape.dim[0].dim_param = "batch"

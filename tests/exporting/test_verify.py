@@ -1,0 +1,55 @@
+import shutil
+
+import pytest
+
+import kertl
+from kertl.errors import RunError
+from kertl.exporting import Verification
+
+
+def test_a_run_as_it_was_written_has_no_problem(finished):
+    found = kertl.verify(finished.run_dir)
+    assert found.problems == []
+    checked = {row.what: row.files for row in found.rows}
+    assert checked["results"] == 3
+    assert checked["images"] == 36
+    assert checked["checkpoints"] >= 1
+    assert checked["parts of the model"] >= 3
+    assert "as they were written" in found.table()
+    assert Verification.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize(
+    "file", ["metrics.json", "history.csv", "model.keras", "checkpoints/*.npz", "an image", "a name", "gone"]
+)
+def test_a_changed_file_is_named(finished, photos, tmp_path, file):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.run_dir, folder)
+    if file == "an image":
+        copy = tmp_path / "photos"
+        shutil.copytree(photos, copy)
+        environment = folder / "environment.json"
+        environment.write_text(environment.read_text().replace(str(photos), str(copy)))
+        changed = copy / "red" / "1.png"
+    elif file == "a name":
+        with (folder / "SHA256SUMS").open("a") as sums:
+            sums.write(f"{'0' * 64}  ../../elsewhere\n")
+        assert len(kertl.verify(folder).problems) == 1
+        assert "elsewhere" in kertl.verify(folder).problems[0]
+        return
+    else:
+        changed = next(folder.glob("history.csv" if file == "gone" else file))
+    content = bytearray(changed.read_bytes())
+    content[len(content) // 2] ^= 1
+    changed.write_bytes(content)
+    if file == "gone":
+        changed.unlink()
+    problems = kertl.verify(folder).problems
+    assert problems
+    assert all(changed.name in problem for problem in problems)
+    assert changed.name in kertl.verify(folder).table().replace("\n", "")
+
+
+def test_a_directory_without_a_finished_run_is_refused(tmp_path):
+    with pytest.raises(RunError, match="SHA256SUMS"):
+        kertl.verify(tmp_path)
