@@ -10,6 +10,7 @@ import tensorflow as tf
 
 _ORIENTATION = 0x0112  # the tag of EXIF
 _SEARCHED = 65_536  # bytes at the start of a file in which EXIF data is looked for: the largest that a JPEG can have
+_SCALES = (1, 2, 4, 8)  # by which JPEG can be divided while it is decoded
 _LUMA = (0.299, 0.587, 0.114)  # of ITU-R 601-2, as Pillow turns colour into gray
 
 
@@ -23,17 +24,39 @@ def decoded(content: Any, image_size: tuple[int, int], channels: int, resize: st
         resize: "stretch", "pad" or "crop".
     """
     is_jpeg = tf.strings.substr(content, 0, 2) == b"\xff\xd8"
-    pixels = tf.cond(is_jpeg, lambda: _of_jpeg(content), lambda: tf.io.decode_image(content, expand_animations=False))
-    pixels.set_shape([None, None, None])
     orientation = tf.cond(is_jpeg, lambda: _orientation(content), lambda: 1)
+
+    def of_jpeg() -> tuple[Any, Any]:
+        whole = tf.image.extract_jpeg_shape(content)[:2]
+        whole = tf.where(orientation > 4, whole[::-1], whole)
+        return _of_jpeg(content, _scale(whole, image_size, resize)), whole
+
+    def of_others() -> tuple[Any, Any]:
+        found = tf.io.decode_image(content, expand_animations=False)
+        return found, tf.shape(found)[:2]
+
+    pixels, whole = tf.cond(is_jpeg, of_jpeg, of_others)
+    pixels.set_shape([None, None, None])
     pixels = _upright(_opaque(tf.cast(pixels, tf.float32), channels), orientation)
-    fitted = _fitted(pixels, image_size, resize)
+    fitted = _fitted(pixels, image_size, resize, whole)
     return tf.ensure_shape(tf.clip_by_value(tf.round(fitted), 0.0, 255.0), (*image_size, channels))
 
 
-def _of_jpeg(content: Any) -> Any:
+def _scale(whole: Any, image_size: tuple[int, int], resize: str) -> Any:
+    """By which a JPEG of that upright size is divided while it is decoded, as `scaled_while_decoded` chooses it."""
+    ratios = tf.cast(whole, tf.float64) / tf.constant(image_size, tf.float64)
+    ratio = tf.reduce_max(ratios) if resize == "pad" else tf.reduce_min(ratios)
+    most = tf.minimum(ratio, tf.cast(tf.reduce_min(whole) // 2, tf.float64))
+    return tf.reduce_max(tf.where(tf.constant(_SCALES, tf.float64) <= most, _SCALES, 1))
+
+
+def _of_jpeg(content: Any, scale: Any) -> Any:
     """As Pillow decodes it; TensorFlow's default is a faster, coarser transform."""
-    return tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
+
+    def at(ratio: int) -> Any:
+        return lambda: tf.io.decode_jpeg(content, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
+
+    return tf.switch_case(tf.reduce_sum(tf.cast(scale > _SCALES, tf.int32)), [at(ratio) for ratio in _SCALES])
 
 
 def _opaque(pixels: Any, channels: int) -> Any:
@@ -83,16 +106,19 @@ def _upright(pixels: Any, orientation: Any) -> Any:
     return tf.cond(columns, lambda: tf.reverse(turned, [1]), lambda: turned)
 
 
-def _fitted(pixels: Any, image_size: tuple[int, int], resize: str) -> Any:
-    """Pixels at that size, bilinear with antialiasing; see `kertl.data.read_image`."""
+def _fitted(pixels: Any, image_size: tuple[int, int], resize: str, whole: Any) -> Any:
+    """Pixels at that size, bilinear with antialiasing; see `kertl.data.read_image`.
+
+    `whole` is the size of what they are a smaller copy of, or their own.
+    """
     size, own = tf.constant(image_size, tf.float64), tf.cast(tf.shape(pixels)[:2], tf.float64)
+    whole = tf.cast(whole, tf.float64)
     if resize == "stretch":
         return _scaled(pixels, tf.constant(image_size), size / own, tf.zeros(2, tf.float64))
     if resize == "crop":
-        scale = tf.reduce_max(size / own)
-        return _scaled(pixels, tf.constant(image_size), tf.stack([scale, scale]), (size - own * scale) / 2)
-    scale = tf.reduce_min(size / own)
-    inner = tf.maximum(tf.round(own * scale), 1)
+        covering = whole * tf.reduce_max(size / whole)
+        return _scaled(pixels, tf.constant(image_size), covering / own, (size - covering) / 2)
+    inner = tf.maximum(tf.round(whole * tf.reduce_min(size / whole)), 1)
     small = _scaled(pixels, tf.cast(inner, tf.int32), inner / own, tf.zeros(2, tf.float64))
     before = tf.cast((size - inner) // 2, tf.int32)
     after = tf.constant(image_size) - tf.cast(inner, tf.int32) - before

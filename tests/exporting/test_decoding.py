@@ -45,6 +45,7 @@ FILES = {
     "GIF": encoded(Image.fromarray(pixels()[..., 0]), "GIF"),
     "BMP": encoded(Image.fromarray(pixels()), "BMP"),
     "JPEG": encoded(Image.fromarray(pixels()), "JPEG", quality=95),
+    "large JPEG": encoded(Image.fromarray(pixels(450, 310)), "JPEG", quality=95),
     **{f"orientation {number}": turned(number) for number in range(1, 9)},
 }
 
