@@ -38,7 +38,11 @@ StratifyColumn = Annotated[list[str] | None, typer.Option(help="CSV: also strati
 GroupColumn = Annotated[str | None, typer.Option(help="CSV: images of equal value stay on one side of the split.")]
 SplitColumn = Annotated[str | None, typer.Option(help="CSV: a given split (train, validation, test, or blank).")]
 Root = Annotated[Path | None, typer.Option(help="CSV: where its files are; its own folder by default.")]
-BatchSize = Annotated[int, typer.Option(help="Images per batch.")]
+BatchSize = Annotated[int, typer.Option(help="Images per batch, of all devices together.")]
+Accelerator = Annotated[str, typer.Option(help="cpu, gpu, tpu, or auto: the best there is.")]
+Devices = Annotated[
+    int | None, typer.Option(help="How many devices; all by default. Several of a CPU are virtual ones, to try out.")
+]
 Backbone = Annotated[
     str,
     typer.Option(

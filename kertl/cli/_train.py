@@ -9,7 +9,7 @@ from rich.console import Console
 
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields
-from kertl.cli._quiet import start_keras
+from kertl.cli._quiet import hardware_entered
 from kertl.recipe import PRESETS
 
 
@@ -41,7 +41,9 @@ def train(
     dropout: Annotated[
         float | None, typer.Option(help="Share of units dropped in the head; 0.3 unless the head sees all depths.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = "float32",
+    precision: Annotated[
+        str, typer.Option(help="float32, mixed_bfloat16, mixed_float16, or auto: what suits the hardware.")
+    ] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
     validation: options.Validation = 0.15,
     test: Annotated[float, typer.Option(help="Share of the images in the test set.")] = 0.15,
@@ -53,51 +55,70 @@ def train(
     group_column: options.GroupColumn = None,
     split_column: options.SplitColumn = None,
     root: options.Root = None,
+    accelerator: options.Accelerator = "auto",
+    devices: options.Devices = None,
+    batch_per_replica: Annotated[
+        int | None, typer.Option(help="Images per batch of one device, instead of --batch-size.")
+    ] = None,
+    scale_rate: Annotated[
+        str, typer.Option(help="Learning rates times the number of devices (linear), its root (sqrt), or as they are.")
+    ] = "none",
 ) -> None:
-    """Fine-tune a pretrained model on a folder of images or a CSV table, stage by stage."""
-    start_keras()
-    import kertl
+    """Fine-tune a pretrained model on a folder of images or a CSV table, stage by stage.
 
-    console = Console()
-    recipe = recipe or ("gradual" if minutes is None else "auto")
-    chosen_here: dict[str, Any] = {"epochs": epochs, "augment": options.read_augment(augment)}
-    changes = {name: value for name, value in chosen_here.items() if value is not None}
-    changes.update(read_fields("stage", stage, kertl.Stage))
-    chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, precision, seed)
-    plan = _head(recipe, dropout, read_fields("head", head, kertl.Head))
-    loaded = options.read_backbone(backbone, weights, image_size, seed, channels=channels, preprocessing=preprocessing)
-    images = options.read_data(
-        data,
-        loaded.input_shape[1:3],
-        resize=resize,
-        channels=loaded.input_shape[3],
-        validation=validation,
-        test=test,
-        seed=seed,
-        batch_size=batch_size,
-        image_column=image_column,
-        task=task,
-        class_names=class_name,
-        label_columns=label_column,
-        separator=separator,
-        stratify_columns=stratify_column,
-        group_column=group_column,
-        split_column=split_column,
-        root=root,
-    )
-    console.print(images.summary(), markup=False, highlight=False)
-    model = kertl.build(
-        loaded, class_names=images.class_names, task=task, head=plan, target_scaling=images.target_scaling
-    )
-    if chosen is None:
-        chosen = dataclasses.replace(kertl.gradual_unfreezing(model, **changes), precision=precision, seed=seed)
-    own = precision if recipe in PRESETS else None
-    run = kertl.fine_tune(model, images, recipe=chosen, minutes=minutes, run_dir=out, precision=own)
-    if run.metrics:
-        from kertl.cli._tables import show_metrics
+    Where TF_CONFIG names several processes, run the same command in each; the first one writes.
+    """
+    with hardware_entered(accelerator, precision, devices) as hardware:
+        import kertl
 
-        show_metrics(run.metrics, console)
-    typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
+        console = Console(quiet=not hardware.chief)
+        precision = hardware.precision
+        batch_size = batch_size if batch_per_replica is None else hardware.batch_size(batch_per_replica)
+        hardware.learning_rate(1.0, scaling=scale_rate)  # an unknown scaling is refused here
+        recipe = recipe or ("gradual" if minutes is None else "auto")
+        chosen_here: dict[str, Any] = {"epochs": epochs, "augment": options.read_augment(augment)}
+        changes = {name: value for name, value in chosen_here.items() if value is not None}
+        changes.update(read_fields("stage", stage, kertl.Stage))
+        chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, precision, seed)
+        plan = _head(recipe, dropout, read_fields("head", head, kertl.Head))
+        loaded = options.read_backbone(
+            backbone, weights, image_size, seed, channels=channels, preprocessing=preprocessing
+        )
+        images = options.read_data(
+            data,
+            loaded.input_shape[1:3],
+            resize=resize,
+            channels=loaded.input_shape[3],
+            validation=validation,
+            test=test,
+            seed=seed,
+            batch_size=batch_size,
+            image_column=image_column,
+            task=task,
+            class_names=class_name,
+            label_columns=label_column,
+            separator=separator,
+            stratify_columns=stratify_column,
+            group_column=group_column,
+            split_column=split_column,
+            root=root,
+        )
+        console.print(images.summary(), markup=False, highlight=False)
+        model = kertl.build(
+            loaded, class_names=images.class_names, task=task, head=plan, target_scaling=images.target_scaling
+        )
+        if chosen is None:
+            chosen = dataclasses.replace(kertl.gradual_unfreezing(model, **changes), precision=precision, seed=seed)
+        if not isinstance(chosen, str):
+            chosen = _scaled(chosen, hardware, scale_rate)
+        own = precision if recipe in PRESETS else None
+        run = kertl.fine_tune(model, images, recipe=chosen, minutes=minutes, run_dir=out, precision=own)
+        if run.metrics:
+            from kertl.cli._tables import show_metrics
+
+            show_metrics(run.metrics, console)
+        if hardware.chief:
+            typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
 
 
 def _head(recipe: str, dropout: float | None, fields: dict[str, Any]) -> Any:
@@ -122,3 +143,18 @@ def _recipe(name: str, given: dict[str, Any], precision: str, seed: int) -> Any:
             f"{', '.join(f'--{field} {value}' for field, value in given.items())}. Leave it out, or name a recipe."
         )
     return name
+
+
+def _scaled(recipe: Any, hardware: Any, scaling: str) -> Any:
+    """The recipe with its rates as they suit the batch of all replicas; those a range test finds suit it anyway."""
+
+    def rate(stage: Any) -> Any:
+        found = stage.learning_rate
+        if isinstance(found, tuple):
+            return tuple(hardware.learning_rate(one, scaling=scaling) for one in found)
+        exact = stage.solver == "exact"
+        return found if exact or isinstance(found, str) else hardware.learning_rate(found, scaling=scaling)
+
+    return dataclasses.replace(
+        recipe, stages=[dataclasses.replace(stage, learning_rate=rate(stage)) for stage in recipe.stages]
+    )

@@ -20,7 +20,9 @@ from kertl.data import ImageData, check_image_data
 from kertl.errors import DataError, DivergedError
 from kertl.evaluation import evaluate, predict, tune_thresholds
 from kertl.groups import find_chain, functional_of
+from kertl.hardware import precision_in_scope, scope_of, team_of
 from kertl.model import (
+    ModelInfo,
     at_size,
     flags_kept,
     load,
@@ -32,6 +34,7 @@ from kertl.model import (
 )
 from kertl.recipe import NAMED, PRECISIONS, PRESETS, Recipe, Stage, recipe_of
 from kertl.results import plain
+from kertl.runner._agreement import agreed, outside
 from kertl.runner._auto import AutoRecipe, choose_recipe
 from kertl.runner._best_stage import BestStage
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
@@ -42,7 +45,13 @@ from kertl.runner._signals import Stop, stopping
 from kertl.runner._stage import StageRunner
 from kertl.runner._unfreezing import gradual_unfreezing
 from kertl.tasks import loss_named, task_named
-from kertl.training import WITHOUT_VALIDATION, Learner, refuse_other_heads, refuse_unsupported
+from kertl.training import (
+    WITHOUT_VALIDATION,
+    Learner,
+    refuse_other_heads,
+    refuse_unsupported,
+    refuse_without_low_rank,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -65,7 +74,8 @@ def fine_tune(
     In each stage the layers before the boundary always run in inference mode, a new optimizer takes over the moments of
     the variables that trained before, and at the end the weights of the epoch with the lowest validation loss are
     restored. At the end of the run the model gets the weights of its best stage by that loss. A model that was built
-    inside a `tf.distribute` scope is trained in it.
+    inside a `tf.distribute` scope, such as that of `kertl.hardware.setup`, is trained in it. On several workers each
+    process makes the same call; only the chief reads and writes `run_dir`, and a batch is that of all together.
 
     Args:
         model: A model for the task of the data, as `kertl.build` makes it, or any classifier that takes pictures of
@@ -85,8 +95,9 @@ def fine_tune(
             interrupted there resumes from its last checkpoint, and ends with the weights, bit for bit, that it would
             have had; a finished one is read, and nothing is trained.
         cache_dir: Where features are cached, for all runs that share them; None for features/ in `run_dir`.
-        precision: "float32", "mixed_bfloat16" or "mixed_float16", instead of the recipe's own. Weights, and the model
-            afterwards, are still float32.
+        precision: "float32", "mixed_bfloat16" or "mixed_float16", instead of the recipe's own. None: the
+            recipe's own, or where that is float32 and the call is in the scope of `kertl.hardware.setup`, what that
+            chose. Weights, and the model afterwards, are still float32.
         callbacks: More callbacks, for the `fit` of every stage. Their state goes into the checkpoints if they are
             Keras' own or have the methods `get_state()` and `set_state(state)`. In a run that resumes in mid-epoch, the
             rest of that epoch is a separate `fit`, whose batches are counted from 0.
@@ -137,13 +148,17 @@ def fine_tune(
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
     one_of("precision", precision, (None, *PRECISIONS))
     note_data(model, data)
-    directory = RunDirectory(run_dir, cache_dir)
-    with told(verbose), directory.in_use():
+    team = team_of(model)
+    directory = RunDirectory(run_dir, cache_dir, team)
+    verbose = verbose if team.chief else 0
+    with told(verbose), directory.in_use(), scope_of(model), team.loss_named(directory.hint):
         recipe = wanted or _chosen_recipe(model, data, directory, str(preset), minutes)
-        recipe = recipe if precision is None else dataclasses.replace(recipe, precision=precision)
+        usual = precision_in_scope() if recipe.precision == "float32" else None
+        recipe = dataclasses.replace(recipe, precision=precision or usual or recipe.precision)
         check_callbacks(callbacks)
+        directory.check_alike(recipe, data, model)
         if directory.finished:
-            directory.refuse_other(recipe, data, model)
+            agreed(team, lambda: directory.refuse_other(recipe, data, model))
             _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.path)
             return _finished_run(model, recipe, directory)
         _report(check(recipe, model, data, callbacks=callbacks))
@@ -251,8 +266,9 @@ def _chosen_recipe(
     if "recipe" in choices:
         return AutoRecipe.from_values(choices["recipe"]).recipe
     chosen = choose_recipe(model, data, directory.features, preset, minutes)
-    directory.write_choices({"recipe": chosen.to_values()})
-    return chosen.recipe
+    values = agreed(directory.team, chosen.to_values)
+    directory.write_choices({"recipe": values})
+    return AutoRecipe.from_values(values).recipe
 
 
 def _check(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
@@ -279,6 +295,7 @@ def _check(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
         refuse_colours(stage.augment, data.channels)
         chain.first_trained(stage.at)
         refuse_other_heads(chain, stage, task_named(data.task))
+        refuse_without_low_rank(chain, stage)
         loss_named(task_named(data.task), stage.loss)
         if stage.image_size is not None:
             at_size(model, stage.image_size)
@@ -320,14 +337,22 @@ def _check_task(model: keras.Model, data: ImageData) -> None:
 
 
 def _finished_run(model: keras.Model, recipe: Recipe, directory: RunDirectory) -> Run:
-    path = Path(str(directory.path))
-    directory.check_sums()
-    saved = load(path)
-    model.set_weights(saved.get_weights())
-    if (info := model_info(saved)) is not None:
-        set_model_info(model, info)
-    metrics = directory.read_metrics(model.output_shape[-1])
+    def read() -> dict[str, Any]:
+        directory.check_sums()
+        saved = load(Path(str(directory.path)))
+        info = model_info(saved)
+        return {
+            "weights": saved.get_weights(),
+            "info": None if info is None else info.to_json(),
+            "metrics": directory.read_metrics(model.output_shape[-1]),
+            "rows": directory.read_history(recipe),
+        }
+
+    found = agreed(directory.team, lambda: outside(directory.team, read))
+    model.set_weights(found["weights"])
+    if found["info"] is not None:
+        set_model_info(model, ModelInfo.from_json(found["info"]))
+    metrics, rows = found["metrics"], found["rows"]
     parts: dict[str, Any] = {name: metrics[name] for name in ("validation", "test") if name in metrics}
-    rows = directory.read_history(recipe)
     ends = tuple(StageValue(**one) for one in metrics.get("stages", ()))
-    return Run(model, recipe, rows, parts, path, metrics.get("best_stage") or 0, ends, metrics.get("refit"))
+    return Run(model, recipe, rows, parts, directory.path, metrics.get("best_stage") or 0, ends, metrics.get("refit"))
