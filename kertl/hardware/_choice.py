@@ -71,7 +71,7 @@ def choose(accelerator: str = "auto", precision: str = "auto", devices: int | Se
     one_of("accelerator", accelerator, ACCELERATORS)
     one_of("precision", precision, ("auto", *PRECISIONS))
     backend = one_of("KERAS_BACKEND", keras.backend.backend(), _BACKENDS)
-    there = _there(backend)
+    there = _there(backend, accelerator)
     kind = accelerator
     if accelerator == "auto":
         kind = next(one for one in ("tpu", "gpu", "cpu") if there.get(one))
@@ -88,8 +88,8 @@ def choose(accelerator: str = "auto", precision: str = "auto", devices: int | Se
     return Choice(kind, strategy, chosen, workers, worker, found_precision, (reason, why, because))
 
 
-def _there(backend: str) -> dict[str, int]:
-    """How many devices of each kind a backend sees; TensorFlow is not started for it."""
+def _there(backend: str, accelerator: str) -> dict[str, int]:
+    """How many devices of each kind a backend sees; TensorFlow is not started for it, nor is JAX for its CPU."""
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -100,7 +100,7 @@ def _there(backend: str) -> dict[str, int]:
         import torch
 
         return {"cpu": 1, "gpu": torch.cuda.device_count(), "tpu": 0}
-    names = keras.distribution.list_devices()
+    names = [] if accelerator == "cpu" else keras.distribution.list_devices()
     return {"cpu": 1, **{kind: sum(name.startswith(kind) for name in names) for kind in ("gpu", "tpu")}}
 
 

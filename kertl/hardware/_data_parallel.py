@@ -46,5 +46,5 @@ def _make_virtual(count: int) -> None:
     except RuntimeError as error:
         there = len(jax.devices("cpu"))
         if there < count:
-            advice = "Call `kertl.hardware.setup` and enter it before anything else uses JAX."
+            advice = "Call `kertl.hardware.setup('cpu', ...)` and enter it before anything else uses JAX."
             raise complain("devices", f"at most {there}, with which JAX was started", count, advice) from error

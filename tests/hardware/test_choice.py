@@ -17,7 +17,7 @@ def there(monkeypatch):
     """Let the backend see so many GPUs and TPUs."""
 
     def see(gpu=0, tpu=0, capability=(8, 0)):
-        monkeypatch.setattr(_choice, "_there", lambda backend: {"cpu": 1, "gpu": gpu, "tpu": tpu})
+        monkeypatch.setattr(_choice, "_there", lambda backend, accelerator: {"cpu": 1, "gpu": gpu, "tpu": tpu})
         monkeypatch.setattr(_precision, "_capability", lambda backend: capability)
 
     see()
