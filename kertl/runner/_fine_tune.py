@@ -343,7 +343,7 @@ def _finished_run(model: keras.Model, recipe: Recipe, directory: RunDirectory) -
         info = model_info(saved)
         return {
             "weights": saved.get_weights(),
-            "info": None if info is None else info.to_json(),
+            "info": None if info is None else plain(info.to_json()),
             "metrics": directory.read_metrics(model.output_shape[-1]),
             "rows": directory.read_history(recipe),
         }
