@@ -93,6 +93,11 @@ def steps_all_at_once(kind: type) -> bool:
     return hasattr(kind, "_parallel_update_step")
 
 
+def build_symbolically(model: Any, batch: Any) -> None:
+    """Let a compiled model make the variables of its metrics for a batch, without computing anything."""
+    model._symbolic_build(data_batch=batch)
+
+
 def say_variables_are_current(model: Any) -> None:
     """Tell JAX's trainer that the variables are current; else a `fit` that raises overwrites them."""
     if hasattr(model, "_jax_state_synced"):
@@ -215,6 +220,7 @@ PRIVATE_NAMES: tuple[PrivateName, ...] = (
     PrivateName("train_function", _model, "the compiled step, replaced by a loop over an epoch"),
     PrivateName("make_train_function", _model, "the compiled step made anew"),
     *SEVERAL_WORKERS,
+    PrivateName("_symbolic_build", lambda: keras.Model, "metrics with variables before any step"),
     PrivateName("_jax_state_synced", _in_source("backend/jax/trainer.py"), "whether JAX's variables are current"),
     PrivateName("_learning_rate", _optimizer, "the rate's variable or schedule"),
     PrivateName("_iterations", _optimizer, "the count of all steps"),

@@ -10,7 +10,7 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from kertl._terminal import CONSOLE, Printable, printable
-from kertl.cli import _ask, _augment, _demo, _look, _rates, _search, _studies, _train
+from kertl.cli import _ask, _augment, _compile, _demo, _look, _rates, _search, _studies, _train
 
 app = typer.Typer(
     name="kertl",
@@ -31,6 +31,7 @@ app.command("augment-preview")(_augment.augment_preview)
 app.command("check-augmentation")(_augment.check_augmentation)
 app.command("backbones")(_look.backbones)
 app.command("doctor")(_look.doctor)
+app.command("compile")(_compile.compile_run)
 app.command("demo")(_demo.demo)
 
 
