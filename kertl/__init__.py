@@ -35,6 +35,7 @@ if _typing.TYPE_CHECKING:
     from kertl import search as search
     from kertl import studies as studies
     from kertl import tasks as tasks
+    from kertl import tpu as tpu
     from kertl import training as training
     from kertl.backbones import load_backbone as load_backbone
     from kertl.compatibility import check as check
@@ -138,6 +139,7 @@ _MODULES = (
     "search",
     "studies",
     "tasks",
+    "tpu",
     "training",
 )
 

@@ -48,6 +48,11 @@ def functional_inside(operation: Any) -> Any:
     return operation if isinstance(operation, keras.Model) and hasattr(operation, "_nodes_by_depth") else None
 
 
+def kernel_alone(layer: Any) -> Any:
+    """The variable of a layer's kernel; its public `kernel` has low-rank factors added, if there are any."""
+    return layer._kernel
+
+
 def learning_rate_of(optimizer: Any) -> Any:
     """The variable or the schedule of an optimizer's learning rate; its public `learning_rate` is the current value."""
     return optimizer._learning_rate
@@ -86,6 +91,11 @@ def is_decayed(optimizer: Any, variable: Any) -> bool:
 def steps_all_at_once(kind: type) -> bool:
     """Whether a class of optimizers is one of Keras' for PyTorch, which never call `update_step`."""
     return hasattr(kind, "_parallel_update_step")
+
+
+def build_symbolically(model: Any, batch: Any) -> None:
+    """Let a compiled model make the variables of its metrics for a batch, without computing anything."""
+    model._symbolic_build(data_batch=batch)
 
 
 def say_variables_are_current(model: Any) -> None:
@@ -149,6 +159,12 @@ def _model() -> Any:
     return keras.Sequential([keras.Input((1,)), keras.layers.Dropout(0.5)])
 
 
+def _dense() -> Any:
+    made = keras.layers.Dense(1)
+    made.build((None, 1))
+    return made
+
+
 def _optimizer() -> Any:
     made = keras.optimizers.SGD(use_ema=True, gradient_accumulation_steps=2)
     made.build([keras.Variable([1.0])])
@@ -188,15 +204,23 @@ def _module(name: str) -> Callable[[], Any]:
     return lambda: importlib.import_module(name)
 
 
+SEVERAL_WORKERS = (
+    PrivateName("_maybe_symbolic_build", lambda: keras.Model, "overridden so that several workers can `fit`"),
+)
+"""What training on several workers of TensorFlow builds on."""
+
 PRIVATE_NAMES: tuple[PrivateName, ...] = (
     PrivateName("_flatten_layers", lambda: keras.layers.Layer, "the layers inside a layer"),
     PrivateName("_seed_generators", lambda: keras.layers.Dropout(0.5), "what a layer draws from"),
+    PrivateName("_kernel", _dense, "a kernel without its low-rank factors"),
     PrivateName("_keras_history", lambda: keras.Input((1,)), "the call that gave a symbolic tensor"),
     PrivateName("_inbound_nodes", lambda: keras.layers.Dense(1), "the calls of a layer"),
     PrivateName("_functional", _model, "the graph of a sequential model"),
     PrivateName("_nodes_by_depth", lambda: _model()._functional, "what tells a functional model"),
     PrivateName("train_function", _model, "the compiled step, replaced by a loop over an epoch"),
     PrivateName("make_train_function", _model, "the compiled step made anew"),
+    *SEVERAL_WORKERS,
+    PrivateName("_symbolic_build", lambda: keras.Model, "metrics with variables before any step"),
     PrivateName("_jax_state_synced", _in_source("backend/jax/trainer.py"), "whether JAX's variables are current"),
     PrivateName("_learning_rate", _optimizer, "the rate's variable or schedule"),
     PrivateName("_iterations", _optimizer, "the count of all steps"),

@@ -58,6 +58,7 @@ _OF_STEPS = (
     "until_below_validation",
     "ema",
     "l2_sp",
+    "lora_rank",
 )
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -150,6 +151,10 @@ class Stage:
             it, usually 0.98 to 0.999; 0 <= ema < 1.
         l2_sp: Pull of the backbone's weights towards those that the run began with: half of it times the squared
             distance is added to the loss; >= 0.
+        lora_rank: Above 0, of the backbone only low-rank factors train: each kernel of a Dense or EinsumDense layer or
+            of a 1x1 convolution after the boundary becomes `kernel + a b`, with this many columns in `a` (LoRA, Hu et
+            al. 2021, https://arxiv.org/abs/2106.09685). When the stage ends they are merged into the kernels. The head
+            trains as usual; usually 4 to 16, with a rate some ten times that of the kernels.
         image_size: Train at `(height, width)`, multiples of 32, instead of the size of the data; None stays at that.
         batch_size: Images per step, >= 1; "full" for all of them; None for the batch size of the data.
 
@@ -185,6 +190,7 @@ class Stage:
     until_below_validation: bool = False
     ema: float = 0.0
     l2_sp: float = 0.0
+    lora_rank: int = 0
     image_size: tuple[int, int] | None = None
     batch_size: int | str | None = None
 
@@ -216,6 +222,7 @@ class Stage:
         one_of("until_below_validation", self.until_below_validation, (True, False))
         number("ema", self.ema, at_least=0, below=1)
         number("l2_sp", self.l2_sp, at_least=0)
+        self._check_low_rank()
         if self.image_size is not None:
             object.__setattr__(self, "image_size", _size(self.image_size))
         if isinstance(self.batch_size, str):
@@ -261,6 +268,14 @@ class Stage:
             kept = f"cache={self.cache!r}, views={self.views!r}"
             advice = "It pastes pieces of images, not of features. Pass cache=False and views=0, or `mixup`."
             raise complain("cutmix", f"0 with {kept}", self.cutmix, advice)
+
+    def _check_low_rank(self) -> None:
+        integer("lora_rank", self.lora_rank, at_least=0)
+        for field in ("l2_sp", "batch_norm") if self.lora_rank else ():
+            if getattr(self, field) != getattr(Stage, field):
+                accepted = f"{getattr(Stage, field)!r} with lora_rank={self.lora_rank}"
+                advice = "The weights of the backbone do not move by themselves there."
+                raise complain(field, accepted, getattr(self, field), advice)
 
     def _check_rates(self) -> None:
         number("layer_decay", self.layer_decay, above=0, at_most=1)

@@ -14,6 +14,7 @@ from kertl._terminal import CONSOLE, Printable, printable
 from kertl.cli import (
     _ask,
     _augment,
+    _compile,
     _demo,
     _diagnose,
     _export,
@@ -52,6 +53,7 @@ app.command("report")(_report.report)
 app.command("serve")(_serve.serve)
 app.command("backbones")(_look.backbones)
 app.command("doctor")(_look.doctor)
+app.command("compile")(_compile.compile_run)
 app.command("demo")(_demo.demo)
 
 

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
 
 
@@ -58,8 +59,8 @@ def _list_presets(family: str, console: Console) -> None:
             console.print(f"{package}:{name}", highlight=False, markup=False, soft_wrap=True)
 
 
-def doctor() -> None:
-    """Show the hardware to compute on, which packages are installed, and what is missing."""
+def doctor(accelerator: options.Accelerator = "auto", devices: options.Devices = None) -> None:
+    """Show the hardware, what of it training would use and why, which packages are installed, and what is missing."""
     start_keras()
     from kertl import hardware
 
@@ -72,6 +73,7 @@ def doctor() -> None:
     for name, version in found["packages"].items():
         table.add_row(name, version)
     console.print(table)
+    console.print(hardware.choose(accelerator, devices=devices).table(), highlight=False, markup=False)
     for line in _advice(found):
         console.print(line, highlight=False)
 

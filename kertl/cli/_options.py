@@ -88,7 +88,14 @@ SplitColumn = Annotated[str | None, typer.Option(help="CSV: a given split (train
 Root = Annotated[Path | None, typer.Option(exists=True, help="CSV: where its files are; its own folder by default.")]
 BatchSize = Annotated[
     int,
-    typer.Option(help="Images per batch.", callback=checked(lambda size: integer("--batch-size", size, at_least=1))),
+    typer.Option(
+        help="Images per batch, of all devices together.",
+        callback=checked(lambda size: integer("--batch-size", size, at_least=1)),
+    ),
+]
+Accelerator = Annotated[str, typer.Option(help="cpu, gpu, tpu, or auto: the best there is.")]
+Devices = Annotated[
+    int | None, typer.Option(help="How many devices; all by default. Several of a CPU are virtual ones, to try out.")
 ]
 Backbone = Annotated[
     str,

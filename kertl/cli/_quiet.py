@@ -3,7 +3,13 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from kertl._terminal import CONSOLE
+
+if TYPE_CHECKING:
+    from kertl.hardware import Scope
 
 
 def start_keras() -> None:
@@ -19,6 +25,26 @@ def start_keras() -> None:
         import keras
 
         keras.distribution.list_devices()
+
+
+@contextmanager
+def hardware_entered(accelerator: str, precision: str, devices: int | None) -> "Iterator[Scope]":
+    """Start Keras on the hardware that is asked for, as `kertl.hardware.setup`, before anything else uses devices."""
+    shown = int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 3 or "keras" in sys.modules
+    with nullcontext() if shown else _stderr_away():
+        from kertl import hardware
+
+        scope = hardware.setup(accelerator, precision, devices)
+    if scope.workers > 1:
+        CONSOLE.print(f"Worker {scope.choice.worker} of {scope.workers}: waiting until all of them are there.")
+    with nullcontext() if shown else _stderr_away():
+        scope.__enter__()
+        import keras
+
+        keras.distribution.list_devices()
+    with ExitStack() as leaving:
+        leaving.push(scope)
+        yield scope
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from rich.console import Console
 from kertl._checks import one_of
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields
-from kertl.cli._quiet import start_keras
+from kertl.cli._quiet import hardware_entered
 from kertl.recipe import NAMED, PRECISIONS, PRESETS, Stage, check_minutes
 
 
@@ -45,7 +45,8 @@ def train(
     precision: Annotated[
         str,
         typer.Option(
-            help="float32, mixed_bfloat16 or mixed_float16.", callback=options.among("--precision", PRECISIONS)
+            help="float32, mixed_bfloat16, mixed_float16, or auto: what suits the hardware.",
+            callback=options.among("--precision", (*PRECISIONS, "auto")),
         ),
     ] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
@@ -59,9 +60,19 @@ def train(
     group_column: options.GroupColumn = None,
     split_column: options.SplitColumn = None,
     root: options.Root = None,
+    accelerator: options.Accelerator = "auto",
+    devices: options.Devices = None,
+    batch_per_replica: Annotated[
+        int | None, typer.Option(help="Images per batch of one device, instead of --batch-size.")
+    ] = None,
+    scale_rate: Annotated[
+        str, typer.Option(help="Learning rates times the number of devices (linear), its root (sqrt), or as they are.")
+    ] = "none",
 ) -> None:
-    """Fine-tune a pretrained model on a folder of images or a CSV table, stage by stage."""
-    console = Console()
+    """Fine-tune a pretrained model on a folder of images or a CSV table, stage by stage.
+
+    Where TF_CONFIG names several processes, run the same command in each; the first one writes.
+    """
     recipe = recipe or ("gradual" if minutes is None else "auto")
     if not recipe.endswith(".json"):
         one_of("--recipe", recipe, (*PRESETS, "unfreezing", *NAMED))
@@ -69,49 +80,58 @@ def train(
     chosen_here: dict[str, Any] = {"epochs": epochs, "augment": options.read_augment(augment)}
     changes = {name: value for name, value in chosen_here.items() if value is not None}
     changes.update(read_fields("stage", stage, Stage))
-    chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, precision, seed)
-    start_keras()
-    import kertl
+    chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, seed)
+    with hardware_entered(accelerator, precision, devices) as hardware:
+        import kertl
+        from kertl.report import REPORT
 
-    plan = _head(recipe, dropout, read_fields("head", head, kertl.Head))
-    loaded = options.read_backbone(backbone, weights, image_size, seed, channels=channels, preprocessing=preprocessing)
-    images = options.read_data(
-        data,
-        loaded.input_shape[1:3],
-        resize=resize,
-        channels=loaded.input_shape[3],
-        validation=validation,
-        test=test,
-        seed=seed,
-        batch_size=batch_size,
-        image_column=image_column,
-        task=task,
-        class_names=class_name,
-        label_columns=label_column,
-        separator=separator,
-        stratify_columns=stratify_column,
-        group_column=group_column,
-        split_column=split_column,
-        root=root,
-    )
-    console.print(images.summary(), markup=False, highlight=False)
-    model = kertl.build(
-        loaded, class_names=images.class_names, task=task, head=plan, target_scaling=images.target_scaling
-    )
-    if chosen is None:
-        chosen = dataclasses.replace(kertl.gradual_unfreezing(model, **changes), precision=precision, seed=seed)
-    own = precision if recipe in PRESETS else None
-    run = kertl.fine_tune(model, images, recipe=chosen, minutes=minutes, run_dir=out, precision=own)
-    from kertl.report import REPORT
+        console = Console(quiet=not hardware.chief)
+        precision = hardware.precision
+        batch_size = batch_size if batch_per_replica is None else hardware.batch_size(batch_per_replica)
+        hardware.learning_rate(1.0, scaling=scale_rate)  # an unknown scaling is refused here
+        plan = _head(recipe, dropout, read_fields("head", head, kertl.Head))
+        loaded = options.read_backbone(
+            backbone, weights, image_size, seed, channels=channels, preprocessing=preprocessing
+        )
+        images = options.read_data(
+            data,
+            loaded.input_shape[1:3],
+            resize=resize,
+            channels=loaded.input_shape[3],
+            validation=validation,
+            test=test,
+            seed=seed,
+            batch_size=batch_size,
+            image_column=image_column,
+            task=task,
+            class_names=class_name,
+            label_columns=label_column,
+            separator=separator,
+            stratify_columns=stratify_column,
+            group_column=group_column,
+            split_column=split_column,
+            root=root,
+        )
+        console.print(images.summary(), markup=False, highlight=False)
+        model = kertl.build(
+            loaded, class_names=images.class_names, task=task, head=plan, target_scaling=images.target_scaling
+        )
+        if chosen is None:
+            chosen = dataclasses.replace(kertl.gradual_unfreezing(model, **changes), seed=seed)
+        if not isinstance(chosen, str):
+            own = {} if recipe.endswith(".json") else {"precision": precision}
+            chosen = _scaled(dataclasses.replace(chosen, **own), hardware, scale_rate)
+        asked = precision if recipe in PRESETS else None
+        run = kertl.fine_tune(model, images, recipe=chosen, minutes=minutes, run_dir=out, precision=asked)
+        if run.metrics:
+            from kertl.cli._tables import show_metrics
 
-    if run.metrics:
-        from kertl.cli._tables import show_metrics
-
-        show_metrics(run.metrics, console)
-    typer.echo(f"{run.diagnosis.sentence} `kertl diagnose {out}` says what to try.")
-    if (out / REPORT).exists():
-        typer.echo(f"How good it is, where it fails and how it was made: open {out / REPORT} in a browser.")
-    typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
+            show_metrics(run.metrics, console)
+        if hardware.chief:
+            typer.echo(f"{run.diagnosis.sentence} `kertl diagnose {out}` says what to try.")
+            if (out / REPORT).exists():
+                typer.echo(f"How good it is, where it fails and how it was made: open {out / REPORT} in a browser.")
+            typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
 
 
 def _head(recipe: str, dropout: float | None, fields: dict[str, Any]) -> Any:
@@ -125,14 +145,29 @@ def _head(recipe: str, dropout: float | None, fields: dict[str, Any]) -> Any:
     return kertl.Head(**fields)
 
 
-def _recipe(name: str, given: dict[str, Any], precision: str, seed: int) -> Any:
+def _recipe(name: str, given: dict[str, Any], seed: int) -> Any:
     """The recipe of that name or file, with the requested changes; a preset unchanged."""
     if name not in PRESETS:
         found = options.read_recipe(name, given)
-        return found if name.endswith(".json") else dataclasses.replace(found, precision=precision, seed=seed)
+        return found if name.endswith(".json") else dataclasses.replace(found, seed=seed)
     if given:
         raise ValueError(
             f"`--recipe {name}` chooses {' and '.join(given)} itself. Received: "
             f"{', '.join(f'--{field} {value}' for field, value in given.items())}. Leave it out, or name a recipe."
         )
     return name
+
+
+def _scaled(recipe: Any, hardware: Any, scaling: str) -> Any:
+    """The recipe with its rates as they suit the batch of all replicas; those a range test finds suit it anyway."""
+
+    def rate(stage: Any) -> Any:
+        found = stage.learning_rate
+        if isinstance(found, tuple):
+            return tuple(hardware.learning_rate(one, scaling=scaling) for one in found)
+        exact = stage.solver == "exact"
+        return found if exact or isinstance(found, str) else hardware.learning_rate(found, scaling=scaling)
+
+    return dataclasses.replace(
+        recipe, stages=[dataclasses.replace(stage, learning_rate=rate(stage)) for stage in recipe.stages]
+    )

@@ -13,7 +13,7 @@ from kertl.groups import find_chain
 from kertl.model import at_size, model_info, output_layer, refuse_other_pictures
 from kertl.recipe import Recipe
 from kertl.tasks import loss_named, task_named
-from kertl.training import refuse_other_heads
+from kertl.training import refuse_other_heads, refuse_without_low_rank
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,12 @@ def _solvable_heads(model: keras.Model, data: ImageData, recipe: Recipe | None) 
         refuse_other_heads(chain, stage, task_named(data.task))
 
 
+def _low_rank(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
+    chain = find_chain(model)
+    for stage in recipe.stages if recipe else ():
+        refuse_without_low_rank(chain, stage)
+
+
 def _losses(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
     for stage in recipe.stages if recipe else ():
         loss_named(task_named(data.task), stage.loss)
@@ -144,6 +150,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("colours-to-vary", "Changes of colour, and images without colour", _colours),
     Requirement("known-boundary", "A boundary that the model does not have", _boundaries),
     Requirement("solvable-head", "`solver='exact'`, and a head that is more than one Dense layer", _solvable_heads),
+    Requirement("layers-for-low-rank", "`lora_rank`, and a stage without a layer that can have factors", _low_rank),
     Requirement("loss-of-the-task", "A loss for another task", _losses),
     Requirement("possible-size", "An `image_size` that the layers of the model do not fit", _sizes),
 )

@@ -90,10 +90,36 @@ def _live_augmentation_of_features(case: Case) -> Iterator[str]:
             yield f"{one} has cache=True, augment={one.stage.augment!r} and views=0"
 
 
-def _frozen_again_and_again(case: Case) -> Iterator[str]:
+def _replicas(case: Case) -> int:
     with scope_of(case.model):
-        if replicas() > 1:  # features are not cached there, whatever the stage says
-            return
+        return replicas()
+
+
+def _average_on_replicas(case: Case) -> Iterator[str]:
+    for one in case.stages:
+        if one.stage.ema and _replicas(case) > 1:
+            yield f"{one} has ema={one.stage.ema:g}, and the model has {_replicas(case)} replicas"
+
+
+def _uneven_last_batch(case: Case) -> Iterator[str]:
+    count, images = _replicas(case), case.data.train.num_examples
+    for one in case.stages:
+        left = images % one.batch_size
+        if left % count or one.batch_size % count:
+            last = left or one.batch_size
+            yield f"{one} has batches of {one.batch_size} and a last one of {last}, for {count} replicas"
+
+
+def _statistics_per_replica(case: Case) -> Iterator[str]:
+    for one in case.stages:
+        alone = [layer for layer in one.batch_norms if not getattr(layer, "synchronized", True)]
+        if alone and _replicas(case) > 1:
+            yield f"{one} trains {len(alone)} BatchNorm layers, each on its replica's share of the batch"
+
+
+def _frozen_again_and_again(case: Case) -> Iterator[str]:
+    if _replicas(case) > 1:  # features are not cached there, whatever the stage says
+        return
     for one in case.stages:
         stage = one.stage
         varied = stage.augment != "none" and not stage.views
@@ -380,6 +406,33 @@ RULES: tuple[Rule, ...] = (
         "Load the backbone with `preprocessing=` as it was trained: 'none' (0..255), 'unit' (0..1) or 'tf' (-1..1).",
         "benchmarks/foreign_models.py --pixels",
         _other_pixels,
+    ),
+    Rule(
+        "average-on-replicas",
+        "error",
+        "An average of the weights, and several replicas",
+        "Keras' optimizers cannot keep it under a `tf.distribute` strategy.",
+        "Take ema=0, or one device.",
+        "measured with Keras 3.15",
+        _average_on_replicas,
+    ),
+    Rule(
+        "uneven-batches-on-replicas",
+        "warning",
+        "A batch that does not divide evenly over the replicas",
+        "The mean of each replica counts alike, so images of smaller shares count more.",
+        "Choose a batch size that the number of replicas divides, and that leaves no such rest.",
+        "measured with TensorFlow 2.21",
+        _uneven_last_batch,
+    ),
+    Rule(
+        "statistics-per-replica",
+        "warning",
+        "BatchNorm of a backbone that trains, and several replicas",
+        "Each replica normalises by its own share of the batch.",
+        "Take batch_norm='frozen', or give each replica a larger batch.",
+        "https://keras.io/api/layers/normalization_layers/batch_normalization",
+        _statistics_per_replica,
     ),
     Rule(
         "last-stage-at-another-size",

@@ -16,6 +16,7 @@ from kertl.model._info import (
     refuse_other_pictures,
     set_model_info,
 )
+from kertl.model._low_rank import add_factors, low_rank_layers, merge_factors, train_factors
 from kertl.model._note_data import note_data
 from kertl.model._outputs import UNITS_LAYER, output_layer, target_spreads, task_of
 from kertl.model._precision import computing_in
@@ -27,6 +28,7 @@ __all__ = [
     "UNITS_LAYER",
     "FrozenPrefix",
     "ModelInfo",
+    "add_factors",
     "architecture",
     "at_size",
     "build",
@@ -39,6 +41,8 @@ __all__ = [
     "freeze",
     "keep_info",
     "load",
+    "low_rank_layers",
+    "merge_factors",
     "model_info",
     "note_data",
     "note_trained_on",
@@ -52,6 +56,7 @@ __all__ = [
     "stage_model",
     "target_spreads",
     "task_of",
+    "train_factors",
     "train_groups",
     "with_preprocessing",
 ]

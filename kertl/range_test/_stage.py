@@ -23,6 +23,8 @@ from kertl.training import (
     OnImages,
     StageFit,
     choose,
+    factors_added,
+    refuse_without_low_rank,
     trial_fit,
     usual_stage,
 )
@@ -78,7 +80,8 @@ def stage_range_test(
     integer("repeats", repeats, at_least=1)
     whole = Learner.of(model, data.task)
     stage = stage if isinstance(stage, Stage) else usual_stage(whole.chain, stage)
-    with scope_of(model), flags_kept(model):
+    refuse_without_low_rank(whole.chain, stage)
+    with scope_of(model), flags_kept(model), factors_added(whole.chain, stage, seed):
         learner, given = whole.at_size(stage.image_size), Given(data).in_stage(stage)
         choice = choose(learner, given, stage, cache_dir=cache_dir)
         on_features = choice["features"] != "live"

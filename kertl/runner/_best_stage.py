@@ -35,13 +35,14 @@ class BestStage:
     """
 
     def __init__(self, model: keras.Model, recipe: Recipe, data: ImageData) -> None:
-        self._model, self._data = model, data
+        self._data = data
         penalised = any(variable.regularizer is not None for variable in model.trainable_variables)
         alike = len({_judging(stage, penalised) for stage in recipe.stages}) == 1
         self._by_loss = alike and not any(stage.l2_sp for stage in recipe.stages)
         self.values: list[StageValue] = []
         self.best: int | None = None
         self._weights: list[np.ndarray] = []
+        self._variables = list(model.weights)  # without the factors that a stage may add for a while
 
     @property
     def metric(self) -> str:
@@ -73,7 +74,7 @@ class BestStage:
         best = None if self.best is None else self.values[self.best].value
         self.values.append(ended)
         if best is None or (ended.value is not None and ended.value < best):
-            self.best, self._weights = number, self._model.get_weights()
+            self.best, self._weights = number, self._now()
 
     def restore(self, *, told: bool = True) -> None:
         """Give the model the weights of the best stage, and log it if that is not the last and it is to be told."""
@@ -81,14 +82,15 @@ class BestStage:
             return
         later = self.values[self.best + 1 :]
         if later:
-            self._model.set_weights(self._weights)
+            for variable, value in zip(self._variables, self._weights, strict=True):
+                variable.assign(value)
         if later and told:
             ends = "; ".join(map(str, later))
             _logger.warning("The run gives its best: %s. After it, %s.", self.values[self.best], ends)
 
     def get_state(self) -> dict[str, Any]:
         """The state; of the weights only those that differ from the model's present ones."""
-        now = self._model.get_weights()
+        now = self._now()
         differing = {
             str(place): value for place, value in enumerate(self._weights) if value.tobytes() != now[place].tobytes()
         }
@@ -100,9 +102,12 @@ class BestStage:
         self.values = [StageValue(*one) for one in state["values"]]
         self.best, self._weights = state["best"], []
         if self.best is not None:
-            self._weights = self._model.get_weights()
+            self._weights = self._now()
             for place, value in state["weights"].items():
                 self._weights[int(place)] = value
+
+    def _now(self) -> list[np.ndarray]:
+        return [np.array(keras.ops.convert_to_numpy(variable)) for variable in self._variables]
 
     def _plain_loss(self, part: ImageDataset, predict: Callable[[ImageDataset], np.ndarray]) -> float:
         """The loss of the task on some images, without smoothing or penalties."""

@@ -1,16 +1,13 @@
 """The files of checkpoints: numbered, each with its checksum in its name, the last two kept."""
 
-import json
 import logging
 import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from kertl._checks import parse_json
 from kertl.errors import RunError
 from kertl.run_files import read_arrays, remove_partial, replace_file, sha256_of
+from kertl.runner._values import save_values, values_in
 
 _logger = logging.getLogger(__name__)
 
@@ -45,11 +42,9 @@ class CheckpointFiles:
             RunError: If it cannot be written; the files before are untouched and the message names the last of them.
         """
         number = 1 + max((_number(path) for path in self.paths()), default=0)
-        arrays: dict[str, np.ndarray] = {}
-        text = json.dumps(_packed(value, arrays))
 
         def save(beside: Path) -> Path:
-            np.savez(beside, allow_pickle=False, state=np.array(text), **arrays)
+            save_values(beside, value)
             self._kept.append(self.folder / f"checkpoint-{number:06d}-{_digest(beside)}.npz")
             return self._kept[-1]
 
@@ -108,8 +103,7 @@ def _read(path: Path) -> Any:
     found = _digest(path)
     if parts is None or found != parts[2]:
         raise ValueError(f"its SHA-256 begins with {found}, which is not the one in its name")
-    arrays = read_arrays(path)
-    return _unpacked(parse_json(str(arrays["state"])), arrays)
+    return values_in(read_arrays(path))
 
 
 def _number(path: Path) -> int:
@@ -118,30 +112,3 @@ def _number(path: Path) -> int:
 
 def _digest(path: Path) -> str:
     return sha256_of(path)[:16]
-
-
-def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """The value with each array moved to `arrays` and replaced by a mark."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        name = f"array_{len(arrays)}"
-        arrays[name] = value
-        return {"__array__": name, "dtype": value.dtype.name}
-    if isinstance(value, dict):
-        return {name: _packed(item, arrays) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_packed(item, arrays) for item in value]
-    return value
-
-
-def _unpacked(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    if isinstance(value, dict) and "__array__" in value:
-        array = arrays[value["__array__"]]
-        # numpy's files do not know bfloat16.
-        return array.view(np.dtype(value["dtype"])) if array.dtype.kind == "V" else array
-    if isinstance(value, dict):
-        return {name: _unpacked(item, arrays) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_unpacked(item, arrays) for item in value]
-    return value

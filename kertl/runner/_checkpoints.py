@@ -20,7 +20,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     Args:
         stage: Which stage.
-        model: The whole model, of which the stage trains a part.
+        variables: Those of the whole model, of which the stage trains a part.
         callbacks: The callbacks whose state belongs to the run.
         journal: Where to write.
         batches: Batches in an epoch.
@@ -30,14 +30,14 @@ class Checkpoints(keras.callbacks.Callback):
     def __init__(
         self,
         stage: int,
-        model: keras.Model,
+        variables: Sequence[Any],
         callbacks: Sequence[keras.callbacks.Callback],
         journal: Journal,
         batches: int,
         snapshot: Snapshot | None,
     ) -> None:
         super().__init__()
-        self._stage, self._whole, self._callbacks, self._batches = stage, model, callbacks, batches
+        self._stage, self._whole, self._callbacks, self._batches = stage, variables, callbacks, batches
         self._journal, self._snapshot = journal, snapshot
         self._batch = 0
         self._in_rest = self._diverged = False
@@ -76,7 +76,7 @@ class Checkpoints(keras.callbacks.Callback):
         if self.position is not None:
             self._take_up()
         self._diverged = not math.isfinite((logs or {}).get("loss", 0.0))
-        if self._batch == self._batches:
+        if self._batch == self._batches and self._journal.team.size == 1:
             self.sync()
             self._metrics = _values(self.model.metrics_variables)
         if not self._diverged and (self._journal.due(epoch_ends=False) or self._journal.stop.asked):
@@ -117,7 +117,7 @@ class Checkpoints(keras.callbacks.Callback):
     def _variables(self) -> list[Any]:
         """Each variable once; in mid-epoch with those of the metrics, which come last."""
         metrics = self.model.metrics_variables
-        groups = (self._whole.variables, self.model.variables, self.model.optimizer.variables)
+        groups = (self._whole, self.model.variables, self.model.optimizer.variables)
         found = {id(variable): variable for group in groups for variable in group}
         for variable in metrics:
             found.pop(id(variable), None)
@@ -133,6 +133,8 @@ class Checkpoints(keras.callbacks.Callback):
         return Snapshot(position, list(self._journal.rows), values, states, dict(self._journal.choices))
 
     def _write(self, metrics: Sequence[np.ndarray] | None = None) -> None:
+        if self._batch and self._journal.team.size > 1:
+            return  # the metrics of several workers can only be read by all of them together
         if self._journal.files is not None:
             begun = time.monotonic()
             self._journal.write(self._take(metrics), begun)

@@ -19,6 +19,7 @@ from kertl import hardware
 from kertl.data import ImageData
 from kertl.errors import RunError
 from kertl.groups import find_chain
+from kertl.hardware import Team
 from kertl.model import architecture, save
 from kertl.recipe import Recipe
 from kertl.run_files import (
@@ -32,6 +33,7 @@ from kertl.run_files import (
     write_json,
     write_text,
 )
+from kertl.runner._agreement import agreed
 from kertl.runner._checkpoint_files import CheckpointFiles
 from kertl.runner._lock import locked
 
@@ -52,11 +54,14 @@ class RunDirectory:
     Args:
         path: The directory, made if there is none; None for a run that leaves no files.
         cache_dir: Where features are cached; None for a folder of the directory.
+        team: The processes of the run. Only the chief reads and writes, and the others are told what it read.
     """
 
-    def __init__(self, path: str | Path | None, cache_dir: str | Path | None = None) -> None:
-        self.path = None if path is None else Path(path)
-        self._cache_dir = None if cache_dir is None else Path(cache_dir)
+    def __init__(self, path: str | Path | None, cache_dir: str | Path | None = None, team: Team | None = None) -> None:
+        self.team = team or Team()
+        mine = self.team.chief
+        self.path = None if path is None or not mine else Path(path)
+        self._cache_dir = None if cache_dir is None or not mine else Path(cache_dir)
         self.checkpoints = None if self.path is None else CheckpointFiles(self.path / "checkpoints")
 
     @property
@@ -67,6 +72,9 @@ class RunDirectory:
     @property
     def finished(self) -> bool:
         """Whether it holds a finished run."""
+        return agreed(self.team, self._finished)
+
+    def _finished(self) -> bool:
         return self.path is not None and all((self.path / name).is_file() for name in (*_RESULTS, SUMS))
 
     @contextmanager
@@ -84,8 +92,31 @@ class RunDirectory:
 
     @property
     def features(self) -> Path | None:
-        """Where features are cached."""
+        """Where features are cached; None with several workers, each of which has them in memory."""
+        if self.team.size > 1:
+            return None
         return self._cache_dir or (None if self.path is None else self.path / "features")
+
+    def hint(self) -> str:
+        """What there is to resume from, in a sentence."""
+        return self.checkpoints.hint() if self.checkpoints else "The chief knows what there is to resume from."
+
+    def check_alike(self, recipe: Recipe, data: ImageData, model: keras.Model) -> None:
+        """Raise unless all workers were given the same recipe, images and model.
+
+        Raises:
+            RunError: In all of them, if not.
+        """
+        if self.team.size == 1:
+            return
+        self.team.check_alike("recipe", recipe.to_json().encode())
+        self.team.check_alike(
+            "images, in the same split", (data.csv_text() + _batches(data)).encode("utf-8", "replace")
+        )
+        digest = hashlib.sha256(architecture(model).encode())
+        for value in model.get_weights():
+            digest.update(value.tobytes())
+        self.team.check_alike("model", digest.digest())
 
     def refuse_other(self, recipe: Recipe, data: ImageData, model: keras.Model) -> dict[str, str]:
         """The description of the run, as the text of each of its files; the directory must not belong to another run.
@@ -96,7 +127,7 @@ class RunDirectory:
         """
         if self.path is None or self.checkpoints is None:
             return {}
-        begun = self.finished or bool(self.checkpoints.paths())
+        begun = self._finished() or bool(self.checkpoints.paths())
         now = {
             RECIPE: recipe.to_json(),
             DATA: data.csv_text(),
@@ -119,6 +150,9 @@ class RunDirectory:
         Raises:
             RunError: If the directory is another run's, its checkpoints cannot be used, or there is no space.
         """
+        return agreed(self.team, lambda: self._begin(recipe, data, model))
+
+    def _begin(self, recipe: Recipe, data: ImageData, model: keras.Model) -> Any:
         if self.path is None or self.checkpoints is None:
             return None
         now = self.refuse_other(recipe, data, model)
@@ -153,6 +187,9 @@ class RunDirectory:
         Raises:
             RunError: If the stored weights are missing, damaged, or of another model.
         """
+        return agreed(self.team, lambda: self._start_weights(model, resumes))
+
+    def _start_weights(self, model: keras.Model, resumes: bool) -> list[np.ndarray]:
         if self.path is None:
             return list(model.get_weights())
         file = self.path / START
@@ -193,6 +230,9 @@ class RunDirectory:
         Raises:
             RunError: If the file holds something else.
         """
+        return agreed(self.team, self._read_choices)
+
+    def _read_choices(self) -> dict[str, Any]:
         file = None if self.path is None else self.path / CHOICES
         if file is None or not file.exists():
             return {}

@@ -18,9 +18,11 @@ from kertl.data import ImageData, check_image_data
 from kertl.errors import DataError, DivergedError, KertlError
 from kertl.evaluation import evaluate, predict, tune_thresholds
 from kertl.groups import functional_of
-from kertl.model import flags_kept, model_info, note_data, note_trained_on, set_model_info
+from kertl.hardware import precision_in_scope, scope_of, team_of
+from kertl.model import ModelInfo, flags_kept, model_info, note_data, note_trained_on, set_model_info
 from kertl.recipe import NAMED, PRECISIONS, PRESETS, Recipe, Stage, check_minutes, recipe_of
 from kertl.results import plain
+from kertl.runner._agreement import agreed, outside
 from kertl.runner._auto import AutoRecipe, choose_recipe
 from kertl.runner._best_stage import BestStage
 from kertl.runner._board import RunBoard
@@ -28,7 +30,7 @@ from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import RunDirectory
 from kertl.runner._journal import Journal, Snapshot
 from kertl.runner._read import read_run
-from kertl.runner._run import Run
+from kertl.runner._run import Run, StageValue
 from kertl.runner._signals import Stop, stopping
 from kertl.runner._stage import StageRunner
 from kertl.runner._unfreezing import gradual_unfreezing
@@ -57,7 +59,8 @@ def fine_tune(
     In each stage the layers before the boundary always run in inference mode, a new optimizer takes over the moments of
     the variables that trained before, and at the end the weights of the epoch with the lowest validation loss are
     restored. At the end of the run the model gets the weights of its best stage by that loss. A model that was built
-    inside a `tf.distribute` scope is trained in it.
+    inside a `tf.distribute` scope, such as that of `kertl.hardware.setup`, is trained in it. On several workers each
+    process makes the same call; only the chief reads and writes `run_dir`, and a batch is that of all together.
 
     Args:
         model: A model for the task of the data, as `kertl.build` makes it, or any classifier that takes pictures of
@@ -77,8 +80,9 @@ def fine_tune(
             run that was interrupted there resumes from its last checkpoint, and ends with the weights, bit for bit,
             that it would have had; a finished one is read, and nothing is trained.
         cache_dir: Where features are cached, for all runs that share them; None for features/ in `run_dir`.
-        precision: "float32", "mixed_bfloat16" or "mixed_float16", instead of the recipe's own. Weights, and the model
-            afterwards, are still float32.
+        precision: "float32", "mixed_bfloat16" or "mixed_float16", instead of the recipe's own. None: the
+            recipe's own, or where that is float32 and the call is in the scope of `kertl.hardware.setup`, what that
+            chose. Weights, and the model afterwards, are still float32.
         callbacks: More callbacks, for the `fit` of every stage. Their state goes into the checkpoints if they are
             Keras' own or have the methods `get_state()` and `set_state(state)`. In a run that resumes in mid-epoch, the
             rest of that epoch is a separate `fit`, whose batches are counted from 0.
@@ -131,13 +135,17 @@ def fine_tune(
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
     one_of("precision", precision, (None, *PRECISIONS))
     note_data(model, data)
-    directory = RunDirectory(run_dir, cache_dir)
-    with told(verbose), directory.in_use():
+    team = team_of(model)
+    directory = RunDirectory(run_dir, cache_dir, team)
+    verbose = verbose if team.chief else 0
+    with told(verbose), directory.in_use(), scope_of(model), team.loss_named(directory.hint):
         recipe = wanted or _chosen_recipe(model, data, directory, str(preset), minutes)
-        recipe = recipe if precision is None else dataclasses.replace(recipe, precision=precision)
+        usual = precision_in_scope() if recipe.precision == "float32" else None
+        recipe = dataclasses.replace(recipe, precision=precision or usual or recipe.precision)
         check_callbacks(callbacks)
+        directory.check_alike(recipe, data, model)
         if directory.finished:
-            directory.refuse_other(recipe, data, model)
+            agreed(team, lambda: directory.refuse_other(recipe, data, model))
             _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.path)
             return _finished_run(model, recipe, data, directory)
         _report(check(recipe, model, data, callbacks=callbacks))
@@ -172,7 +180,7 @@ def fine_tune(
             directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends), **told_of_refit})
         best = stages.best or 0
         run = Run(model, recipe, tuple(journal.rows), metrics, directory.path, best, ends, refit, data, predictions)
-        if report:
+        if report and team.size == 1:
             _reported(run)
     return run
 
@@ -267,17 +275,35 @@ def _chosen_recipe(
     if "recipe" in choices:
         return AutoRecipe.from_values(choices["recipe"]).recipe
     chosen = choose_recipe(model, data, directory.features, preset, minutes)
-    directory.write_choices({"recipe": chosen.to_values()})
-    return chosen.recipe
+    values = agreed(directory.team, chosen.to_values)
+    directory.write_choices({"recipe": values})
+    return AutoRecipe.from_values(values).recipe
 
 
 def _finished_run(model: keras.Model, recipe: Recipe, data: ImageData, directory: RunDirectory) -> Run:
     """The run in a directory, whose weights become those of the model."""
-    found = read_run(Path(str(directory.path)))
-    model.set_weights(found.model.get_weights())
-    if (info := model_info(found.model)) is not None:
-        set_model_info(model, info)
-    return dataclasses.replace(found, model=model, recipe=recipe, data=data)
+
+    def read() -> dict[str, Any]:
+        found = read_run(Path(str(directory.path)))
+        info = model_info(found.model)
+        return {
+            "weights": found.model.get_weights(),
+            "info": None if info is None else plain(info.to_json()),
+            "metrics": dict(found.metrics),
+            "rows": list(found.rows),
+            "best_stage": found.best_stage,
+            "stages": plain(found.stages),
+            "refit": None if found.refit is None else dict(found.refit),
+        }
+
+    found = agreed(directory.team, lambda: outside(directory.team, read))
+    model.set_weights(found.pop("weights"))
+    info = found.pop("info")
+    if info is not None:
+        set_model_info(model, ModelInfo.from_json(info))
+    note_trained_on(model, data.train, data.validation if found["refit"] else None)
+    stages = tuple(StageValue(**one) for one in found.pop("stages"))
+    return Run(model=model, recipe=recipe, run_dir=directory.path, stages=stages, data=data, **found)
 
 
 def _reported(run: Run) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from kertl._terminal import counted
 from kertl.errors import RunError
+from kertl.runner._agreement import agreed
 from kertl.runner._directory import RunDirectory
 from kertl.runner._signals import Stop
 
@@ -98,6 +99,7 @@ class Journal:
         if self.choices != found:
             directory.write_choices(self.choices)
         self._directory, self._every, self._resumes = directory, every, snapshot is not None
+        self.team = directory.team
         self._begun = self._last = time.monotonic()
         self._spent = self._longest = 0.0
 
@@ -111,8 +113,8 @@ class Journal:
         return self._directory.start_weights(model, resumes=self._resumes)
 
     def choose(self, stage: int, choice: dict[str, Any]) -> None:
-        """Write what is chosen for a stage."""
-        self.choices[str(stage)] = choice
+        """Write what is chosen for a stage; with several workers, what the chief chose."""
+        self.choices[str(stage)] = agreed(self.team, lambda: choice)
         self._directory.write_choices(self.choices)
 
     def add(self, row: dict[str, Any]) -> None:
@@ -129,7 +131,9 @@ class Journal:
         self._directory.write_model(model)
 
     def due(self, *, epoch_ends: bool) -> bool:
-        """Whether it is time for a checkpoint."""
+        """Whether it is time for a checkpoint; workers, whose clocks differ, write at the ends of all epochs."""
+        if self.team.size > 1:
+            return epoch_ends
         now = time.monotonic()
         affordable = self._spent + self._longest <= _SHARE * (now - self._begun)
         return self._every == 0 or (affordable and (epoch_ends or now - self._last >= self._every))

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from kertl.hardware import scope_of
 from kertl.probes import STRENGTHS, USUAL_STRENGTH, Solution
 from kertl.range_test import suggested_rate
 from kertl.recipe import Recipe, Stage
+from kertl.runner._agreement import agreed
 from kertl.runner._best_stage import BestStage
 from kertl.runner._board import RunBoard
 from kertl.runner._checkpoints import Checkpoints
@@ -35,6 +37,7 @@ from kertl.training import (
     StageFit,
     Trained,
     choose,
+    factors_added,
     found_rate,
     give_head,
     solve_head,
@@ -108,6 +111,8 @@ class StageRunner:
             validation_images=None if data.validation is None else data.validation.num_examples,
         )
         self._watch = Watch(known)
+        # In this order they are in the checkpoints, without the factors that a stage may add for a while.
+        self._variables = list(learner.model.variables)
         self.monitored: float | None = None
         """The best value of what chose the weights of the stage that was trained last."""
 
@@ -126,9 +131,11 @@ class StageRunner:
         """
         model, journal = self._learner.model, self._journal
         first = sum(row["stage"] < number for row in journal.rows)
-        with scope_of(model):
+        with scope_of(model), ExitStack() as leaving:
             if snapshot is not None:  # the frozen part may have been trained in stages before
                 snapshot.give_weights(model)
+            wanted = self._recipe.stages[number]
+            leaving.enter_context(factors_added(self._learner.chain, wanted, self._recipe.seed))
             stage, fit, material, answered = self._prepared(number)
             fit.begin(before)
             monitor = Given(self._data).monitor
@@ -142,7 +149,7 @@ class StageRunner:
                 note=partial(self._note_strength, number),
             )
             keeping = [self._best_stage, attempt.best, *self._callbacks]
-            checkpoints = Checkpoints(number, model, keeping, journal, material.steps, snapshot)
+            checkpoints = Checkpoints(number, self._variables, keeping, journal, material.steps, snapshot)
             along = [
                 _Rows(number, stage.at, journal, self._watch, first + stage.epochs),
                 *self._board.watching(number, material),
@@ -222,8 +229,9 @@ class StageRunner:
         learner, given = self._learner.at_size(stage.image_size), Given(self._data).in_stage(stage)
         choice: dict[str, Any] = journal.choices.get(str(number), {})
         if "features" not in choice:
-            found = choose(learner, given, stage, cache_dir=journal.features_dir)
-            if found is not LIVE:
+            own = choose(learner, given, stage, cache_dir=journal.features_dir)
+            found = agreed(journal.team, lambda: own)
+            if found != LIVE:
                 journal.choose(number, choice := {**choice, **found})
         on_features = choice.get("features", "live") != "live"
         pool = self._pool(number, choice) if on_features else None

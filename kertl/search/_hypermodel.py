@@ -153,6 +153,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
 
     def _trial(self, candidate: Candidate) -> Trial:
         shared, head, recipe = self._shared, candidate.head, candidate.recipe
+        refuse_unsupported(recipe, "a search")
         if self.folds:
             refuse_unsupported(recipe, "a search by folds")
         trainee = Trainee(

@@ -16,6 +16,7 @@ from kertl.training._exact import give_head, refuse_other_heads, solvable_head, 
 from kertl.training._given import Given
 from kertl.training._head import head_for, with_head
 from kertl.training._learner import Learner, put_back, values_of
+from kertl.training._low_rank import factors_added, refuse_without_low_rank
 from kertl.training._material import Material, OnFeatures, OnImages
 from kertl.training._pool import FeaturePool
 from kertl.training._pull import L2SP, pulled
@@ -52,6 +53,7 @@ __all__ = [
     "choose",
     "compile_for",
     "compile_with",
+    "factors_added",
     "found_rate",
     "give_head",
     "head_for",
@@ -61,6 +63,7 @@ __all__ = [
     "rates_by_group",
     "refuse_other_heads",
     "refuse_unsupported",
+    "refuse_without_low_rank",
     "schedule_of",
     "solvable_head",
     "solve_head",

@@ -13,6 +13,7 @@ from kertl._checks import complain
 from kertl._terminal import counted, span
 from kertl.features import FeatureBatches
 from kertl.groups import Chain
+from kertl.hardware import team
 from kertl.model import UNITS_LAYER
 from kertl.probes import FOLDS, STRENGTHS, Solution, solve
 from kertl.recipe import Stage
@@ -108,8 +109,10 @@ def give_head(learner: Learner, stage: Stage, solution: Solution) -> None:
     """Make a solution the weights of the head."""
     dense = solvable_head(learner.chain, stage.at, learner.task)
     assert dense is not None
-    dense.kernel.assign(solution.kernel)
-    dense.bias.assign(solution.bias)
+    # Other processes may have rounded otherwise.
+    kernel, bias = team().values_from_chief([np.asarray(solution.kernel), np.asarray(solution.bias)])
+    dense.kernel.assign(kernel)
+    dense.bias.assign(bias)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from kertl.backbones import refuse_nan
 from kertl.groups import Chain, copied, find_chain
-from kertl.model import FrozenPrefix, at_size, computing_in, target_spreads, train_groups
+from kertl.model import FrozenPrefix, at_size, computing_in, target_spreads, train_factors, train_groups
 from kertl.recipe import Stage
 from kertl.tasks import Task, task_named
 
@@ -74,7 +74,10 @@ class Learner:
 
     def set_trainable(self, stage: Stage) -> None:
         """Make exactly those layers trainable that a stage trains."""
-        train_groups(self.chain, self.first_trained(stage), stage.batch_norm)
+        first = self.first_trained(stage)
+        train_groups(self.chain, first, stage.batch_norm)
+        if stage.lora_rank:
+            train_factors(self.chain.layers(first, len(self.chain.backbone_groups)))
 
     def prefix(self, stage: Stage) -> keras.Model:
         """The frozen prefix of a stage."""

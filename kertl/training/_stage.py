@@ -12,6 +12,7 @@ from kertl.callbacks import BestAverage, BestWeights, EpochSeeds, GroupRates, St
 from kertl.data import augment
 from kertl.errors import DivergedError
 from kertl.features import EpochFitter
+from kertl.hardware import multi_worker
 from kertl.optimizers import begin_schedule_again, carry_moments
 from kertl.probes import Solution
 from kertl.recipe import Stage
@@ -59,7 +60,7 @@ class StageFit:
         with learner.computing_in(precision):
             suffix = learner.suffix(stage)
             layers = [] if on_features else augment.layers(stage.augment, learner.channels)
-            self.model = suffix if on_features else learner.whole(stage, suffix, layers)
+            self.model = multi_worker(suffix if on_features else learner.whole(stage, suffix, layers))
             self._own = compile_for(self.model, learner, stage, total_steps=total_steps, precision=precision)
         self.optimizer = self._own
         self.variables = list(self.model.trainable_variables)

@@ -7,6 +7,7 @@ import pytest
 
 import kertl
 from kertl import hardware
+from kertl.hardware import _describe
 
 
 def test_the_description_is_json_and_names_what_a_run_depends_on():
@@ -21,7 +22,7 @@ def test_the_description_is_json_and_names_what_a_run_depends_on():
 
 
 def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
-    monkeypatch.setattr(hardware, "_PACKAGES", ("keras", "no-such-package-anywhere"))
+    monkeypatch.setattr(_describe, "_PACKAGES", ("keras", "no-such-package-anywhere"))
     assert list(hardware.describe()["packages"]) == ["keras"]
 
 

@@ -1,16 +1,13 @@
-"""The hardware to compute on, and how many copies of a model run at once."""
+"""What a run depends on besides its recipe and its data, for its records."""
 
 import importlib.metadata
 import os
 import platform
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import psutil
-
-__all__ = ["cores", "describe", "replicas", "scope_of"]
 
 _PACKAGES = (
     "kertl",
@@ -53,23 +50,6 @@ def describe() -> dict[str, Any]:
 def cores() -> int:
     """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def replicas() -> int:
-    """How many copies of a model the current `tf.distribute` scope makes; 1 outside one and on other backends."""
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        return 1
-    import tensorflow as tf
-
-    return int(tf.distribute.get_strategy().num_replicas_in_sync)
-
-
-def scope_of(model: Any) -> AbstractContextManager[Any]:
-    """The `tf.distribute` scope in which a model was built; one that does nothing elsewhere."""
-    strategy = getattr(model, "distribute_strategy", None)
-    return nullcontext() if strategy is None else strategy.scope()
 
 
 def _command() -> list[str] | None:

@@ -1,0 +1,45 @@
+"""Several devices of one process, on TensorFlow."""
+
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import Any
+
+from kertl._checks import complain
+from kertl.hardware._scope import Scope
+
+
+class Mirrored(Scope):
+    """A copy of the model on each device, and the mean of their gradients.
+
+    Several CPU devices are virtual ones that share the cores: for trying out what several GPUs would do.
+    """
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """As `Scope.scope`."""
+        return self._strategy.scope()
+
+    @cached_property
+    def _strategy(self) -> Any:
+        import tensorflow as tf
+
+        if self.choice.accelerator == "cpu":
+            _make_virtual(max(int(name.split(":")[1]) for name in self.choice.devices) + 1)
+        return tf.distribute.MirroredStrategy(list(self.choice.devices))
+
+
+def _make_virtual(count: int) -> None:
+    """Let TensorFlow have so many CPU devices.
+
+    Raises:
+        ValueError: If it has been started with fewer.
+    """
+    import tensorflow as tf
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    except RuntimeError as error:
+        there = len(tf.config.list_logical_devices("CPU"))
+        if there < count:
+            advice = "Call `kertl.hardware.setup` and enter it before anything else uses TensorFlow."
+            raise complain("devices", f"at most {there}, with which TensorFlow was started", count, advice) from error

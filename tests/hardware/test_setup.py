@@ -1,0 +1,98 @@
+import json
+
+import keras
+import pytest
+
+import kertl
+from kertl import hardware
+from kertl.hardware import _multi_worker
+from kertl.hardware._mirrored import Mirrored
+from tests.messages import assert_names
+from tests.runs import python, quick, recipe, squares, tiny
+
+
+@pytest.fixture
+def of_four():
+    return Mirrored(hardware.Choice("gpu", "mirrored", tuple(f"gpu:{n}" for n in range(4)), 1, 0, "float32", ()))
+
+
+def test_on_one_device_nothing_changes():
+    with hardware.setup("cpu") as scope:
+        assert hardware.replicas() == scope.replicas == scope.workers == 1
+        assert scope.chief
+        assert hardware.team().size == 1
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        assert hardware.multi_worker(model) is model
+
+
+def test_the_batch_is_that_of_all_replicas(of_four):
+    assert of_four.batch_size(per_replica=32) == 128
+    with pytest.raises(ValueError, match="`per_replica` must be a whole number >= 1"):
+        of_four.batch_size(0)
+
+
+def test_a_rate_goes_with_the_batch_as_is_asked(of_four):
+    rates = {scaling: of_four.learning_rate(0.1, scaling=scaling) for scaling in hardware.SCALINGS}
+    assert rates == {"none": 0.1, "linear": pytest.approx(0.4), "sqrt": pytest.approx(0.2)}
+    assert of_four.learning_rate(0.1) == 0.1
+    with pytest.raises(ValueError, match="Received") as caught:
+        of_four.learning_rate(0.1, scaling="square")
+    assert_names(caught.value, "`scaling`", "'linear'", "'sqrt'", "scaling='square'")
+
+
+def test_training_takes_up_the_precision_of_the_innermost_scope_unless_something_else_is_said():
+    assert hardware.precision_in_scope() is None
+    data, one = squares(per_class=8), recipe(quick())
+    with hardware.setup("cpu", precision="mixed_float16"), hardware.setup("cpu", precision="mixed_bfloat16"):
+        run = kertl.fine_tune(tiny(), data, recipe=one, verbose=0)
+        other = kertl.fine_tune(tiny(), data, recipe=one, precision="float32", verbose=0)
+    assert run.recipe.precision == "mixed_bfloat16"
+    assert other.recipe.precision == "float32"
+    assert hardware.precision_in_scope() is None
+
+
+VIRTUAL = """
+import json
+from kertl import hardware
+from kertl.hardware import _multi_worker
+
+with hardware.setup("cpu", devices={devices}) as scope:
+    import keras
+    import kertl
+    from tests.hardware.several import PLAIN, still
+    from tests.runs import classifier, quick, recipe, squares, values
+
+    model = classifier(1, still, dropout=0.0, batch_norm=False)
+    stages = recipe(quick("deep", **PLAIN), quick("full", **PLAIN))
+    kertl.fine_tune(model, squares(), recipe=stages, verbose=0)
+    print(json.dumps([scope.replicas, scope.choice.strategy, [float(abs(v).sum()) for v in values(model.weights)]]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.promise
+@pytest.mark.parametrize(("backend", "strategy"), [("tensorflow", "mirrored"), ("jax", "data_parallel")])
+def test_two_virtual_devices_train_as_one_does(backend, strategy):
+    pytest.importorskip(backend)
+    found = [
+        json.loads(python(VIRTUAL.format(devices=count), KERAS_BACKEND=backend).splitlines()[-1]) for count in (1, 2)
+    ]
+    assert [one[:2] for one in found] == [[1, "one_device"], [2, strategy]]
+    assert found[1][2] == pytest.approx(found[0][2], rel=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about TensorFlow's devices")
+def test_virtual_devices_that_come_too_late_are_refused():
+    with pytest.raises(ValueError, match="`devices` must be at most 1") as caught, hardware.setup("cpu", devices=2):
+        pass
+    assert_names(caught.value, "before anything else uses TensorFlow", "devices=2")
+
+
+def test_a_version_of_keras_that_lacks_what_workers_need_is_named(monkeypatch):
+    monkeypatch.setattr(_multi_worker, "has_workers", lambda strategy: True)
+    monkeypatch.setattr(_multi_worker, "gone", lambda names: [one.name for one in names])
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    with pytest.raises(RuntimeError, match=r"(?s)Keras must have .*without _maybe_symbolic_build"):
+        hardware.multi_worker(model)
+    with pytest.raises(ValueError, match="`model` must be a functional or sequential model"):
+        hardware.multi_worker(keras.Sequential([keras.layers.Dense(1)]))
