@@ -30,10 +30,8 @@ def report(
         written = write_comparison([story_of(run) for run in found], out or Path(REPORT))
     else:
         run = found[0]
-        images = data_of(run, root)
+        images, why = data_of(run, root)
         if images is None:
-            typer.echo(
-                "The images are not where they were, so the page shows none; --root says where they are.", err=True
-            )
+            typer.echo(f"The page shows no images: {why}. If they were moved, --root says where they are.", err=True)
         written = dataclasses.replace(run, data=images).report(out)
     typer.echo(f"The report is {written}.")

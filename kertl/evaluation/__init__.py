@@ -9,6 +9,7 @@ from kertl.evaluation._evaluate import evaluate
 from kertl.evaluation._labels import matched, output_names
 from kertl.evaluation._pictures import images_for, part_to_evaluate, pictures_of, resize_of
 from kertl.evaluation._predict import predict
+from kertl.evaluation._run_images import run_images
 from kertl.evaluation._thresholds import tune_thresholds
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "pictures_of",
     "predict",
     "resize_of",
+    "run_images",
     "tune_thresholds",
 ]

@@ -14,9 +14,8 @@ from kertl._checks import complain, integer
 from kertl.backbones import refuse_nan
 from kertl.data import ImageData, ImageDataset, data_errors, from_directory
 from kertl.errors import RunError
-from kertl.evaluation import matched, pictures_of
+from kertl.evaluation import matched, pictures_of, run_images
 from kertl.exporting._contract import contract_of
-from kertl.exporting._run_images import run_images
 from kertl.groups import functional_of
 from kertl.model import load, model_info, picture_shape, with_preprocessing
 from kertl.run_files import MODEL_FILE

@@ -1,11 +1,12 @@
 """Runs that have been written, and the images that they were trained on."""
 
-import json
+import csv
 from pathlib import Path
 from typing import Any
 
-from kertl.data import ImageData, from_csv
-from kertl.errors import DataError, RunError
+from kertl.data import ImageData, Record
+from kertl.errors import RunError
+from kertl.evaluation import run_images
 from kertl.model import load, model_info
 from kertl.recipe import Recipe
 from kertl.run_files import read_json, read_text
@@ -39,43 +40,36 @@ def read_run(path: str | Path) -> Run:
     return Run(model, recipe, rows, parts, Path(path), metrics.get("best_stage") or 0, ends, metrics.get("refit"))
 
 
-def data_of(run: Run, root: str | Path | None = None) -> ImageData | None:
-    """The images of a run, if they are where they were.
+def data_of(run: Run, root: str | Path | None = None) -> tuple[ImageData | None, str]:
+    """The images of a run that was read from its directory, and why there are none, if so.
 
     Args:
         run: A run with a directory.
         root: The folder that the files in data.csv are relative to; None for where they were.
 
     Raises:
-        DataError: If a root is given and the images are not there.
+        RunError: If what the directory says of its data cannot be read.
     """
     folder, info = Path(str(run.run_dir)), model_info(run.model)
-    told = root or _text(folder / "environment.json", "images")
-    if told is None or info is None:
-        return None
-    several = info.task == "multi_label" or (info.task == "regression" and len(info.class_names) > 1)
+    if info is None:
+        return None, "its model does not know its classes"
+    parts, why = run_images(folder, info, root)
+    if "train" not in parts:
+        return None, why or "there are no training images"
     batches = read_json(folder / BATCHES)
-    try:
-        return from_csv(
-            folder / DATA,
-            split_column="split",
-            root=told,
-            task=info.task,
-            class_names=list(info.class_names),
-            separator=";" if several else None,
-            **{name: batches[name] for name in ("channels", "resize", "batch_size", "seed")},
-            image_size=tuple(batches["image_size"]),
-        )
-    except DataError:
-        if root is not None:
-            raise
-        return None
-
-
-def _text(file: Path, name: str) -> str | None:
-    """A text in a JSON file that may be missing or damaged."""
-    try:
-        found = json.loads(read_text(file)).get(name)
-    except (OSError, ValueError, AttributeError):
-        return None
-    return found if isinstance(found, str) else None
+    with (folder / DATA).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        records = tuple(Record(**row) for row in csv.DictReader(file))
+    data = ImageData(
+        parts["train"],
+        parts.get("validation"),
+        parts.get("test"),
+        list(info.class_names),
+        records,
+        (),
+        tuple(batches["image_size"]),
+        batches["batch_size"],
+        batches["seed"],
+        batches["resize"],
+        info.task,
+    )
+    return data, ""

@@ -107,9 +107,14 @@ def test_a_run_is_read_again_with_its_images_where_they_were_or_are_now(trained,
     found = read_run(run.run_dir)
     assert found.metrics == run.metrics
     assert list(found.rows) == list(run.rows)
-    data = data_of(found)
+    data, why = data_of(found)
+    assert why == ""
     assert data.records == run.data.records
-    assert data_of(found, root=folder).records == run.data.records
+    for part in ("train", "validation", "test"):
+        one, two = getattr(data, part).in_order(), getattr(run.data, part).in_order()
+        assert (one.files, list(one.labels)) == (two.files, list(two.labels))
+    assert data_of(found, root=folder)[0].records == run.data.records
+    assert "images are not there" in data_of(found, root=tmp_path)[1]
     assert kertl_command(["report", str(run.run_dir), "--out", str(tmp_path / "again.html")]) == 0
     again = (tmp_path / "again.html").read_text(encoding="utf-8")
     assert Page(again).text == Page(text).text

@@ -23,7 +23,7 @@ _UNKNOWN = Stamp(-1, -1)  # no file has such a size, so each is compared by its 
 _SEPARATORS = (SEPARATOR, ",", "|", " ", "\t")
 
 
-def run_images(run_dir: Path, info: ModelInfo) -> tuple[dict[str, ImageDataset], str]:
+def run_images(run_dir: Path, info: ModelInfo, root: str | Path | None = None) -> tuple[dict[str, ImageDataset], str]:
     """The images of a run by part, in data order, and why there are none, if so.
 
     An image that has changed since the run raises when it is read.
@@ -31,13 +31,15 @@ def run_images(run_dir: Path, info: ModelInfo) -> tuple[dict[str, ImageDataset],
     Args:
         run_dir: The run directory.
         info: What its model knows: the classes, in the order of the labels.
+        root: The folder that the files in data.csv are relative to; None for where they were.
 
     Raises:
         RunError: If what the directory says of its data cannot be read.
     """
     try:
         rows = list(csv.DictReader(io.StringIO(read_text(run_dir / _DATA, _LARGEST_TABLE), newline="")))
-        batches, root = read_json(run_dir / _BATCHES), read_json(run_dir / _ENVIRONMENT).get("images")
+        batches = read_json(run_dir / _BATCHES)
+        root = root or read_json(run_dir / _ENVIRONMENT).get("images")
         missing = "" if rows else "no image"
         if root is None:
             return {}, "the run's images were in memory, not in files"
