@@ -7,7 +7,7 @@ DEMO ?= runs/demo
 # sets up; who is done first takes over from the others, so that none waits for the longest file.
 TOGETHER := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test promises test-all check lint bench clean
+.PHONY: demo test promises test-all check lint bench load clean
 .DEFAULT_GOAL := check
 
 $(STAMP): pyproject.toml constraints.txt
@@ -40,6 +40,9 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/extraction.py
 	$(BIN)/python benchmarks/extract_once.py
 	$(BIN)/python benchmarks/search.py --work speed
+
+load: $(STAMP)
+	$(BIN)/python benchmarks/serving.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
