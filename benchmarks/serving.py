@@ -1,8 +1,8 @@
 """How fast does `kertl serve` answer, beside the model itself, and what do malformed requests do to it?
 
 A model serves in a process of its own. The model alone, in batches of 32, and the server with 1 and 8 callers at once
-take turns, for `--seconds` each; requests a second, the median and the 99th percentile of the time of an answer, and the
-share of the model's own speed are printed. Then `--malformed` requests that are none come in (cut-off images, wrong
+take turns, for `--seconds` each; requests a second, the median and the 99th percentile of the time of an answer, and
+the share of the model's own speed are printed. Then `--malformed` requests that are none come in (cut-off images, wrong
 forms, wrong lengths, random bytes, too many files); the server must answer each, and its memory is read before and
 after.
 

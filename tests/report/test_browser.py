@@ -1,0 +1,60 @@
+"""The report in a real browser: `pip install selenium`, and Debian's chromium and chromium-driver."""
+
+import shutil
+
+import pytest
+
+import kertl
+from tests.families import small_backbone
+from tests.report.test_report import photos
+from tests.runs import quick, recipe
+
+webdriver = pytest.importorskip("selenium.webdriver")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("chromedriver") is None, reason="there is no chromedriver"),
+]
+NAMES = ["a class with a long name of several words", "bird", "cat"]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    data = kertl.data.from_csv(photos(folder, NAMES), image_size=(32, 32), validation=0.25, test=0.25, batch_size=8)
+    model = kertl.build(small_backbone(), class_names=data.class_names)
+    run = kertl.fine_tune(model, data, recipe=recipe(quick(epochs=3), quick("mid")), run_dir=folder / "run", verbose=0)
+    return run.report()
+
+
+@pytest.fixture(params=[(400, 800), (1280, 900)], ids=str)
+def browser(request):
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    driver = webdriver.Chrome(options=options, service=service)
+    width, height = request.param
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_loads_whole_without_errors_and_does_not_scroll_sideways(page, browser, scheme):
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    browser.get(page.as_uri())
+    assert browser.get_log("browser") == []
+    wide, window = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide <= window
+    images = browser.execute_script("return [...document.images].map((one) => one.complete && one.naturalWidth > 0)")
+    assert len(images) > 12
+    assert all(images)
+    ink, paper = browser.execute_script(
+        "const style = getComputedStyle(document.body); return [style.color, style.backgroundColor]"
+    )
+    brighter = sum(map(int, paper[4:-1].split(","))) > sum(map(int, ink[4:-1].split(",")))
+    assert brighter == (scheme == "light")
+    assert browser.execute_script("return document.querySelectorAll('svg.chart').length") == 2
