@@ -119,6 +119,13 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="Single label: how many classes to name for each image.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write a .csv or .parquet file instead, part by part; the same command again goes on."),
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="K/N", help="With --out: only share K of N, by the names of the files.")
+    ] = None,
     batch_size: options.BatchSize = 32,
     views: options.Views = 0,
     augment: options.Augment = None,
@@ -133,6 +140,9 @@ def predict(
     """Predict what is in images: classes and their probabilities, or the values of targets."""
     if as_json and as_csv:
         raise ValueError("`--json` and `--csv` cannot both be given. Received: both. Leave out one of them.")
+    share = _share(shard)
+    if out is None and share is not None:
+        raise ValueError(f"`--shard` takes a file to write to. Received: --shard {shard} alone. Pass `--out` too.")
     start_keras()
     import kertl
     from kertl.cli._answers import print_csv, print_json, print_table
@@ -140,6 +150,13 @@ def predict(
 
     told = foreign.Told(image_size, channels, resize, preprocessing, model_task, class_name, custom)
     loaded, task, _ = read_model(model, told)
+    if out is not None:
+        how = {"views": views, "augment": options.read_augment(augment) or "light"}
+        count = kertl.evaluation.predict_to_file(
+            loaded, images, out, top=top, shard=share, batch_size=batch_size, **how
+        )
+        typer.echo(f"{out} has {count:,} rows.")
+        return
     size, depth = told.form(loaded)
     dataset = images_for(loaded, images, image_size=size, channels=depth, batch_size=batch_size, strict=False)
     predictions = kertl.predict(loaded, dataset, views=views, augment=options.read_augment(augment) or "light")
@@ -152,6 +169,16 @@ def predict(
         print_csv(task, dataset.files, answers)
     else:
         print_table(task, dataset.files, answers)
+
+
+def _share(text: str | None) -> tuple[int, int] | None:
+    """`3/16` as numbers."""
+    if text is None:
+        return None
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ValueError(f"`--shard` must be K/N with 1 <= K <= N, such as 3/16. Received: --shard {text}.")
+    return int(number), int(count)
 
 
 def read_model(path: Path, told: foreign.Told) -> tuple["keras.Model", str, list[str]]:

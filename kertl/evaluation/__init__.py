@@ -11,6 +11,7 @@ from kertl.evaluation._pictures import images_for, part_to_evaluate, pictures_of
 from kertl.evaluation._predict import predict
 from kertl.evaluation._run_images import run_images
 from kertl.evaluation._thresholds import tune_thresholds
+from kertl.evaluation._to_file import predict_to_file
 
 __all__ = [
     "answers",
@@ -21,6 +22,7 @@ __all__ = [
     "part_to_evaluate",
     "pictures_of",
     "predict",
+    "predict_to_file",
     "resize_of",
     "run_images",
     "tune_thresholds",

@@ -1,0 +1,205 @@
+"""`predict_to_file`: predictions for any number of images, in a file, resumable."""
+
+import csv
+import hashlib
+import importlib.util
+import io
+import itertools
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from rich.progress import track
+
+from kertl._checks import complain, integer
+from kertl._terminal import CONSOLE, shown
+from kertl.data._unlabelled import files_in
+from kertl.errors import DataError, RunError
+from kertl.evaluation._answers import answers
+from kertl.evaluation._pictures import check_asked, images_for
+from kertl.evaluation._predict import predict
+from kertl.model import task_of
+from kertl.run_files import read_json, read_text, replace_file, write_json, write_text
+from kertl.tasks import Task, task_named
+
+SUFFIXES = (".csv", ".parquet")
+_CHUNK = 1_000  # images of a part, which is what a kill may cost
+_LARGEST_PART = 2**30
+
+
+def predict_to_file(
+    model: keras.Model,
+    paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    top: int = 3,
+    shard: tuple[int, int] | None = None,
+    batch_size: int = 32,
+    **options: Any,
+) -> int:
+    """Predict on image files, or all those in folders, and write a row for each into a file.
+
+    Rows are written part by part beside the file, each as a whole; the same call again goes on after the last part, and
+    the file is there when all of them are. A file that cannot be read has a row with the reason in the column `error`.
+    Memory does not grow with the number of images.
+
+    Args:
+        model: A model that takes pictures of one size.
+        paths: Files or folders.
+        out: A .csv or .parquet file; the latter takes pyarrow. The columns are `file`, those of the task (see
+            `kertl.tasks.Task.cells`) and `error`.
+        top: How many classes to name for a single label; >= 1.
+        shard: `(k, n)`: only the files of share k of n, 1 <= k <= n. A file's share follows from its name alone, so
+            that n machines do all files once.
+        batch_size: Images per batch; >= 1.
+        **options: As in `kertl.predict`: `views`, `augment`, `seed`, `preprocessing`.
+
+    Returns:
+        How many rows the file has.
+
+    Raises:
+        DataError: If there is no file to predict on.
+        RunError: If a file cannot be written, or the parts that are there are of another model or other images.
+        ValueError: If an argument is not as described.
+    """
+    check_asked(model)
+    out = Path(out)
+    if out.suffix not in SUFFIXES:
+        raise complain("out", f"a file that ends in {' or '.join(SUFFIXES)}", str(out))
+    if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise complain("out", "a .csv file where pyarrow is not installed", str(out), "pip install 'kertl[parquet]'.")
+    integer("top", top, at_least=1)
+    files = _of_shard(files_in([Path(path) for path in paths], []), shard)
+    if not files:
+        raise DataError(f"There must be a file to predict on. Received: none in {[str(path) for path in paths]}.")
+    parts = out.with_name(f"{out.name}.parts")
+    _check_plan(parts, model, files, {"top": top, **{name: repr(value) for name, value in options.items()}})
+    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    todo = [number for number in range(len(chunks)) if not _part(parts, number).exists()]
+    for number in track(
+        todo,
+        description=f"Predicting on {len(files):,} images",
+        console=CONSOLE,
+        transient=True,
+        disable=not shown("auto"),
+    ):
+        rows = _rows(model, chunks[number], top, batch_size, options)
+        write_text(_part(parts, number), _as_csv(rows))
+    _join([_part(parts, number) for number in range(len(chunks))], out, task_named(task_of(model)))
+    shutil.rmtree(parts)
+    return len(files)
+
+
+def _of_shard(files: Sequence[str], shard: tuple[int, int] | None) -> list[str]:
+    """The files whose names fall into a share."""
+    if shard is None:
+        return list(files)
+    number, count = shard
+    integer("shard", number, at_least=1)
+    if number > integer("shard", count, at_least=1):
+        raise complain("shard", "(k, n) with 1 <= k <= n", shard)
+
+    def share(file: str) -> int:
+        name = Path(file).name.encode("utf-8", "surrogateescape")
+        return int(hashlib.sha256(name).hexdigest()[:12], 16) % count
+
+    return [file for file in files if share(file) == number - 1]
+
+
+def _check_plan(parts: Path, model: keras.Model, files: Sequence[str], options: dict[str, Any]) -> None:
+    """Note what the parts are of; those that are there must be of the same."""
+    weights = hashlib.sha256()
+    for value in model.get_weights():
+        weights.update(value.tobytes())
+    names = hashlib.sha256("\0".join(files).encode("utf-8", "surrogateescape"))
+    plan = {"model": weights.hexdigest(), "files": names.hexdigest(), "count": len(files), **options}
+    noted = parts / "plan.json"
+    if not noted.exists():
+        write_json(noted, plan)
+    elif (found := read_json(noted)) != plan:
+        differ = sorted(name for name in {*plan, *found} if plan.get(name) != found.get(name))
+        raise RunError(
+            f"{str(parts)!r} must have parts of the same model, files and options. Received: parts that differ in "
+            f"{', '.join(differ)}. Remove it to begin again, or choose another file."
+        )
+
+
+def _rows(
+    model: keras.Model, files: Sequence[str], top: int, batch_size: int, options: dict[str, Any]
+) -> list[dict[str, str]]:
+    """A row for each file, in the order of the files."""
+    task = task_named(task_of(model))
+    columns = [*task.cells(answers(model, np.zeros((1, model.output_shape[-1])), top=top)[0])]
+    found: dict[str, dict[str, str]] = {}
+    images = images_for(model, files, batch_size=batch_size, strict=False)
+    try:
+        said = predict(model, images, **options)
+    except DataError:
+        if images.files:
+            raise
+        said = np.zeros((0, model.output_shape[-1]))  # none of these files can be read
+    if len(said):
+        found = {
+            file: task.cells(answer) for file, answer in zip(images.files, answers(model, said, top=top), strict=True)
+        }
+    reasons = {issue.path: issue.reason for issue in images.issues}
+    blank = dict.fromkeys(columns, "")
+    return [{"file": file, **found.get(file, blank), "error": reasons.get(file, "")} for file in files]
+
+
+def _as_csv(rows: Sequence[dict[str, str]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _part(parts: Path, number: int) -> Path:
+    return parts / f"{number:06}.csv"
+
+
+def _join(parts: Sequence[Path], out: Path, task: Task) -> None:
+    """The parts in one file, which replaces what was there as a whole."""
+
+    def as_csv(beside: Path) -> None:
+        with beside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            for number, part in enumerate(parts):
+                file.writelines(itertools.islice(_lines(part), 1 if number else 0, None))
+
+    def as_parquet(beside: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        writer = None
+        for part in parts:
+            rows = list(csv.DictReader(_lines(part)))
+            numbers = {name for name in rows[0] if _holds_numbers(name, task)}
+            columns = {name: [_typed(row[name], name in numbers) for row in rows] for name in rows[0]}
+            kinds = [(name, pa.float64() if name in numbers else pa.string()) for name in columns]
+            table = pa.table(columns, schema=pa.schema(kinds))
+            writer = writer or pyarrow.parquet.ParquetWriter(beside, table.schema)
+            writer.write_table(table)
+        assert writer is not None
+        writer.close()
+
+    replace_file(out, as_parquet if out.suffix == ".parquet" else as_csv)
+
+
+def _lines(part: Path) -> Iterator[str]:
+    return iter(io.StringIO(read_text(part, _LARGEST_PART), newline=""))
+
+
+def _holds_numbers(name: str, task: Task) -> bool:
+    """Whether a column has one number a row; the probabilities of several labels are a list."""
+    probability = name == "probability" or name.startswith("probability_")
+    return probability or (task.output_of == "target" and name not in ("file", "error"))
+
+
+def _typed(text: str, number: bool) -> Any:
+    if not text:
+        return None
+    return float(text) if number else text
