@@ -58,8 +58,8 @@ def evaluate(
         augment: As in `kertl.predict`.
         seed: As in `kertl.predict`.
         preprocessing: As in `kertl.predict`.
-        intervals: Whether to add `intervals`, the 95 % bootstrap interval of each metric by its name; it takes some
-            seconds.
+        intervals: Whether to add `intervals`, the 95 % bootstrap interval of each metric by its name, but for those of
+            rankings (AUC and average precision).
 
     Returns:
         Always `images` (count), and if there are classes `missing_classes`, those of the model without an image. Means
@@ -126,11 +126,11 @@ def evaluate(
         names, thresholds = [names[place] for place in asked_of], thresholds[asked_of]
         truth, said = truth[:, asked_of], said[:, asked_of]
 
-    def judge(truth: np.ndarray, said: np.ndarray) -> dict[str, Any]:
-        return task.judge(truth, said, names, thresholds)
+    def quick(truth: np.ndarray, said: np.ndarray) -> dict[str, Any]:
+        return task.judge(truth, said, names, thresholds, quick=True)
 
-    certainty = {"intervals": bootstrap(judge, truth, said)} if intervals else {}
-    return {**judge(truth, said), **missing, **certainty}
+    certainty = {"intervals": bootstrap(quick, truth, said)} if intervals else {}
+    return {**task.judge(truth, said, names, thresholds), **missing, **certainty}
 
 
 def _say_if_trained_on(model: keras.Model, pictures: Any) -> None:

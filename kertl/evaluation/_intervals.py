@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import sklearn
 
 _RESAMPLES = 1_000
 _MOST_ROWS = 2_000_000  # drawn in all; of many images, fewer resamples show as much
@@ -29,11 +28,10 @@ def bootstrap(
     count = len(truth)
     random = np.random.default_rng(0)
     found: dict[str, list[float]] = {}
-    with sklearn.config_context(skip_parameter_validation=True):  # which takes most of the time
-        for _ in range(max(200, min(_RESAMPLES, _MOST_ROWS // count))):
-            rows = random.integers(count, size=count)
-            for name, value in judge(truth[rows], predictions[rows]).items():
-                if isinstance(value, float):
-                    found.setdefault(name, []).append(value)
+    for _ in range(max(200, min(_RESAMPLES, _MOST_ROWS // count))):
+        rows = random.integers(count, size=count)
+        for name, value in judge(truth[rows], predictions[rows]).items():
+            if isinstance(value, float):
+                found.setdefault(name, []).append(value)
     tail = 100 * (1 - _LEVEL) / 2
     return {name: np.percentile(values, [tail, 100 - tail]).tolist() for name, values in found.items()}

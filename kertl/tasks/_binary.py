@@ -10,7 +10,7 @@ from sklearn import metrics
 from kertl.tasks._losses import focal_binary_crossentropy
 from kertl.tasks._metrics import YesNoAccuracy, YesNoAUC
 from kertl.tasks._one_class import OneClass, both_classes, class_ids, judge_classes
-from kertl.tasks._scores import defined
+from kertl.tasks._scores import by_counts, defined
 from kertl.tasks._task import Answer, LossMaker
 
 
@@ -48,15 +48,24 @@ class Binary(OneClass):
         return (predictions[:, :1] >= thresholds[0]).astype(int)
 
     def judge(
-        self, truth: np.ndarray, predictions: np.ndarray, names: Sequence[str], thresholds: np.ndarray
+        self,
+        truth: np.ndarray,
+        predictions: np.ndarray,
+        names: Sequence[str],
+        thresholds: np.ndarray,
+        *,
+        quick: bool = False,
     ) -> dict[str, Any]:
         """See `Task`."""
         positive, ids = predictions[:, 0], class_ids(truth)
         guesses = self.decisions(predictions, thresholds)[:, 0]
+        found = judge_classes(ids, both_classes(predictions), guesses, names)
+        (_, (missed, hits)), told = found["confusion"], int(guesses.sum())
+        ranking = {} if quick else {"auc": defined(metrics.roc_auc_score, ids, positive)}
         return {
-            **judge_classes(ids, both_classes(predictions), guesses, names),
-            "f1": float(metrics.f1_score(ids, guesses, zero_division=0)),
-            "auc": defined(metrics.roc_auc_score, ids, positive),
+            **found,
+            "f1": float(by_counts(np.array(hits), np.array(told), np.array(missed + hits))[2]),
+            **ranking,
             "thresholds": self.by_threshold(names, thresholds),
         }
 

@@ -9,7 +9,7 @@ from sklearn import metrics
 
 from kertl.tasks._losses import focal_binary_crossentropy
 from kertl.tasks._metrics import YesNoAccuracy, YesNoAUC, YesNoF1
-from kertl.tasks._scores import crossentropy, defined, logarithms, mean
+from kertl.tasks._scores import by_counts, crossentropy, defined, logarithms, mean
 from kertl.tasks._task import Answer, LossMaker, Task, listed, ranked
 
 
@@ -58,20 +58,38 @@ class MultiLabel(Task):
         return (self.decisions(predictions, thresholds) == (truth > 0)).mean(axis=1)
 
     def judge(
-        self, truth: np.ndarray, predictions: np.ndarray, names: Sequence[str], thresholds: np.ndarray
+        self,
+        truth: np.ndarray,
+        predictions: np.ndarray,
+        names: Sequence[str],
+        thresholds: np.ndarray,
+        *,
+        quick: bool = False,
     ) -> dict[str, Any]:
         """See `Task`."""
         truth, guesses = truth > 0, self.decisions(predictions, thresholds)
-        classes = {name: _judge_one(truth[:, k], predictions[:, k], guesses[:, k]) for k, name in enumerate(names)}
+        hits, told, true = (one.sum(axis=0) for one in (truth & guesses, guesses, truth))
+        precision, recall, f1 = by_counts(hits, told, true)
+        micro = by_counts(hits.sum(), told.sum(), true.sum())[2]
+        classes: dict[str, dict[str, Any]] = {
+            name: {
+                "precision": float(precision[k]),
+                "recall": float(recall[k]),
+                "f1": float(f1[k]),
+                **({} if quick else _ranked_one(truth[:, k], predictions[:, k])),
+                "images": int(true[k]),
+            }
+            for k, name in enumerate(names)
+        }
         seen = [row for row in classes.values() if row["images"]]
+        rankings = () if quick else ("auc", "average_precision")
         return {
             "images": len(truth),
             "exact": float((guesses == truth).all(axis=1).mean()),
             "accuracy": float((guesses == truth).mean()),
-            "micro_f1": float(metrics.f1_score(truth.ravel(), guesses.ravel(), zero_division=0)),
+            "micro_f1": float(micro),
             "macro_f1": mean(row["f1"] for row in seen),
-            "auc": mean(row["auc"] for row in seen),
-            "average_precision": mean(row["average_precision"] for row in seen),
+            **{name: mean(row[name] for row in seen) for name in rankings},
             "crossentropy": crossentropy(np.where(truth, predictions, 1 - predictions)),
             "classes": classes,
             "thresholds": self.by_threshold(names, thresholds),
@@ -102,16 +120,9 @@ class MultiLabel(Task):
         return {"labels": listed(answer["labels"]) or "(none)"}
 
 
-def _judge_one(truth: np.ndarray, probabilities: np.ndarray, guesses: np.ndarray) -> dict[str, Any]:
-    """The metrics of one class."""
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        truth, guesses, average="binary", zero_division=0
-    )
+def _ranked_one(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
+    """How well the probabilities of one class rank the images."""
     return {
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
         "auc": defined(metrics.roc_auc_score, truth, probabilities),
         "average_precision": defined(metrics.average_precision_score, truth, probabilities),
-        "images": int(truth.sum()),
     }

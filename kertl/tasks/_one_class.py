@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn import metrics
 
-from kertl.tasks._scores import crossentropy, logarithms
+from kertl.tasks._scores import by_counts, crossentropy, logarithms
 from kertl.tasks._task import Task
 
 
@@ -67,8 +66,10 @@ def judge_classes(
         guesses: Class ids, shape `(images,)`.
         names: The classes.
     """
-    ids = list(range(len(names)))
-    precision, recall, f1, count = metrics.precision_recall_fscore_support(truth, guesses, labels=ids, zero_division=0)
+    classes = len(names)
+    confusion = np.bincount(truth * classes + guesses, minlength=classes**2).reshape(classes, classes)
+    count = confusion.sum(axis=1)
+    precision, recall, f1 = by_counts(np.diag(confusion), confusion.sum(axis=0), count)
     seen = count > 0
     return {
         "images": len(truth),
@@ -81,5 +82,5 @@ def judge_classes(
             name: {"precision": float(precision[i]), "recall": float(recall[i]), "images": int(count[i])}
             for i, name in enumerate(names)
         },
-        "confusion": metrics.confusion_matrix(truth, guesses, labels=ids).tolist(),
+        "confusion": confusion.tolist(),
     }

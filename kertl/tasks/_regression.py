@@ -52,7 +52,13 @@ class Regression(Task):
         return quantile_bins(labels)
 
     def judge(
-        self, truth: np.ndarray, predictions: np.ndarray, names: Sequence[str], thresholds: np.ndarray
+        self,
+        truth: np.ndarray,
+        predictions: np.ndarray,
+        names: Sequence[str],
+        thresholds: np.ndarray,
+        *,
+        quick: bool = False,
     ) -> dict[str, Any]:
         """See `Task`."""
         truth, predictions = truth.astype(np.float64), predictions.astype(np.float64)

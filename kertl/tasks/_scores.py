@@ -27,3 +27,14 @@ def mean(scores: Iterable[float | None]) -> float | None:
     """The mean of those that are defined; None if none is."""
     values = [score for score in scores if score is not None]
     return float(np.mean(values)) if values else None
+
+
+def by_counts(hits: np.ndarray, told: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall and F1 from counts; 0 where nothing was predicted, or nothing is there.
+
+    Args:
+        hits: How often what was predicted is true.
+        told: How often it was predicted.
+        true: How often it is true.
+    """
+    return hits / np.maximum(told, 1), hits / np.maximum(true, 1), 2 * hits / np.maximum(told + true, 1)

@@ -42,7 +42,13 @@ class SingleLabel(OneClass):
         return predictions.argmax(axis=1)[:, None]
 
     def judge(
-        self, truth: np.ndarray, predictions: np.ndarray, names: Sequence[str], thresholds: np.ndarray
+        self,
+        truth: np.ndarray,
+        predictions: np.ndarray,
+        names: Sequence[str],
+        thresholds: np.ndarray,
+        *,
+        quick: bool = False,
     ) -> dict[str, Any]:
         """See `Task`."""
         return judge_classes(truth, predictions, self.decisions(predictions, thresholds)[:, 0], names)

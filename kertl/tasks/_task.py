@@ -89,7 +89,13 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def judge(
-        self, truth: np.ndarray, predictions: np.ndarray, names: Sequence[str], thresholds: np.ndarray
+        self,
+        truth: np.ndarray,
+        predictions: np.ndarray,
+        names: Sequence[str],
+        thresholds: np.ndarray,
+        *,
+        quick: bool = False,
     ) -> dict[str, Any]:
         """How good predictions are, as `kertl.evaluate` gives it.
 
@@ -98,6 +104,7 @@ class Task(abc.ABC):
             predictions: The model's predictions, shape `(images, outputs)`.
             names: The classes or targets.
             thresholds: One per output; ignored if the task has none.
+            quick: Whether to leave out what sorts the predictions, the metrics of rankings.
         """
 
     @abc.abstractmethod
