@@ -34,6 +34,7 @@ def other(field):
         "layer_decay": 0.5,
         "ema": 0.99,
         "l2_sp": 0.01,
+        "lora_rank": 4,
         "image_size": (64, 96),
         "batch_size": "full",
     }[field]

@@ -10,14 +10,27 @@ import pytest
 from PIL import Image
 
 import kertl
+from kertl import exporting
 from kertl.data import AugmentationCheck, Effect
 from kertl.diagnosis import Diagnosis
+from kertl.exporting import Benchmark, Checked, Export, Inspection, Measured
+from kertl.hardware import Choice
+from kertl.interpretation import (
+    AlikeImages,
+    Bin,
+    Calibration,
+    Confusion,
+    DoubtfulLabel,
+    ImageLoss,
+    Interpretation,
+)
 from kertl.probes import Baseline, Baselines
 from kertl.range_test import Curve, RangeTest
 from kertl.results import LEFT_OUT, Result, called
 from kertl.runner import Run, StageValue
 from kertl.search import Importance, SearchResult, Trial
 from kertl.studies import CrossValidation, Fold, LearningCurve, Point, PowerLaw, Verification
+from kertl.tpu import Compilation, CompiledStage
 from tests.messages import assert_names
 
 PUBLIC = [
@@ -93,9 +106,49 @@ def run(tmp_path):
     return Run(None, recipe, tuple(rows), metrics, tmp_path, 0, ends)
 
 
+def exported(tmp_path):
+    return Export(tmp_path / "m.tflite", "litert", "int8", 10**6, 30, "30 test images", 0.5, 0.75, None, "accuracy")
+
+
+def interpretation():
+    metrics = {"accuracy": 0.5, "images": 4, "intervals": {"accuracy": [0.25, 0.75]}}
+    losses = (ImageLoss("a.png", "cat", "dog 0.9", 2.5, ("b.png (dog)",)),)
+    doubts = (DoubtfulLabel("c.png", "train", "cat", "dog", 0.125),)
+    alike = (AlikeImages("a.png", "d.png", 0.98, same_label=False),)
+    confusions = (Confusion("cat", "dog", 2, 0.5),)
+    return Interpretation("test", metrics, calibration(), confusions, losses, doubts, alike, notes=("None.",))
+
+
+def calibration():
+    return Calibration(0.25, (Bin(0.5, 0.25, 4), Bin(0.9, 0.75, 8)), 1.5, 0.125)
+
+
+def compilation():
+    stage = CompiledStage(0, "deep", 100, {"all-reduce": 1}, 2.5, 0.5, {"bf16": 52}, 12.0)
+    return Compilation("v5e:2x2", 4, 128, "mixed_bfloat16", "m", (stage,), ("Stage 2 is solved on the host.",))
+
+
+def inspection(tmp_path):
+    layers, members = {"Dense": 2}, {"config.json": 100}
+    shapes = ((32, 32, 3),)
+    return Inspection(tmp_path, "keras", 10, "0" * 64, "3.15", "m", shapes, layers, 4, 90, (), (), {}, members)
+
+
 MADE = {
     AugmentationCheck: lambda _: augmentation_check(),
     Baselines: lambda _: baselines(),
+    Benchmark: lambda _: Benchmark(
+        (Measured("litert", None, None, "No runtime."),), "30 test images", 2, "a processor"
+    ),
+    Calibration: lambda _: calibration(),
+    Choice: lambda _: Choice("cpu", "one_device", ("cpu:0",), 1, 0, "float32", ("There is nothing else.",)),
+    Compilation: lambda _: compilation(),
+    Export: exported,
+    Inspection: inspection,
+    Interpretation: lambda _: interpretation(),
+    exporting.Verification: lambda tmp_path: exporting.Verification(
+        tmp_path, (Checked("images", 4, ("a.png has changed.",)),)
+    ),
     CrossValidation: lambda _: cross_validation(),
     Diagnosis: lambda _: kertl.diagnose({"loss": [1.0, 0.5, 0.25], "val_loss": [1.0, 0.75, 0.5]}),
     Importance: lambda _: Importance(("rate", "units"), (0.5, 0.25), (0.125, 0.0), 12, 0.75),

@@ -230,7 +230,11 @@ def _doubtful(
     if not enough(labels, data.num_classes):
         notes.append("Doubtful labels were not looked for: a class has fewer images than there are folds.")
         return None
-    probabilities = out_of_fold(np.concatenate(list(vectors.values())), labels, data.num_classes)
+    rows = np.concatenate(list(vectors.values()))
+    if not rows.any():
+        notes.append("Doubtful labels were not looked for: the features of all images are equal.")
+        return None
+    probabilities = out_of_fold(rows, labels, data.num_classes)
     found = doubtful(labels, probabilities)
     if found is None:
         notes.append("Doubtful labels were not looked for: that takes `pip install 'kertl[labels]'`.")

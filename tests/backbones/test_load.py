@@ -191,7 +191,7 @@ def test_the_arithmetic_at_the_start_tells_what_pixels_a_model_takes_and_that_is
         found = out(kertl.load_backbone(model), x)
     expected = out(features, FORMULAS[kind](x).astype("float32"))
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
-    (said,) = [record for record in caplog.records if "`preprocessing=`" in record.message]
+    (said,) = [record for record in caplog.records if "preprocessing=" in record.message]
     assert said.levelname == ("INFO" if kind == "none" else "WARNING")
     assert_names(said.message, "'foreign'")
 
@@ -226,7 +226,9 @@ def test_batch_norm_at_the_start_tells_the_range_too():
 
 def test_an_application_that_is_assumed_is_said(caplog):
     kertl.load_backbone(trained()[0])
-    assert_names(caplog.records[0].message, "'breeds'", "MobileNetV2", "-1..1", "`preprocessing=`")
+    assert_names(
+        caplog.records[0].message, "'breeds'", "MobileNetV2", "-1..1", "`kertl.load_backbone(..., preprocessing=)`"
+    )
 
 
 # What does not tell the range of pixels, or is no arithmetic at all.

@@ -27,7 +27,7 @@ def test_a_model_is_exported_and_inspected(saved, capsys):
 def test_a_wrong_format_is_told_before_the_model_is_loaded(saved, capsys, monkeypatch):
     monkeypatch.setattr(kertl, "load", lambda path: pytest.fail("loaded"))
     assert run(["export", str(saved), "--format", "tflite"]) == 1
-    assert_names(unwrapped(capsys.readouterr().err), "`format`", "'litert'", "'tflite'")
+    assert_names(unwrapped(capsys.readouterr().err), "`--format`", "'litert'", "'tflite'")
 
 
 def test_formats_are_compared(saved, tmp_path, capsys):

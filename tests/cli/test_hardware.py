@@ -29,7 +29,7 @@ def test_rates_are_scaled_where_they_are_numbers():
     ("wrong", "named"),
     [
         (["--scale-rate", "cubic"], ("`scaling`", "'sqrt'", "scaling='cubic'")),
-        (["--accelerator", "npu"], ("`accelerator`", "'gpu'", "accelerator='npu'")),
+        (["--accelerator", "npu"], ("`--accelerator`", "'gpu'", "--accelerator='npu'")),
         (["--batch-per-replica", "0"], ("`per_replica`", ">= 1", "per_replica=0")),
     ],
 )

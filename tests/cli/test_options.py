@@ -48,11 +48,12 @@ def test_the_words_that_options_take_are_those_of_the_library():
     ids=" ".join,
 )
 def test_a_wrong_option_is_refused_before_anything_slow_is_imported(arguments, named, tmp_path, monkeypatch, capsys):
-    def too_late():
+    def too_late(*_):
         raise AssertionError("TensorFlow is imported")
 
-    for module in (_ask, _augment, _rates, _search, _studies, _train):
+    for module in (_ask, _augment, _rates, _search, _studies):
         monkeypatch.setattr(module, "start_keras", too_late)
+    monkeypatch.setattr(_train, "hardware_entered", too_late)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "run").mkdir()

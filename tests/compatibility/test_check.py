@@ -240,6 +240,7 @@ UNMET = {
         "stages": [kertl.Stage("deep", solver="exact")],
         "model": lambda: classifier(hidden_units=(4,)),
     },
+    "layers-for-low-rank": {"stages": [quick("deep", lora_rank=2)]},
     "loss-of-the-task": {"stages": [quick(loss="huber")]},
     "possible-size": {"stages": [quick(image_size=(64, 64))], "model": lambda: flattened()},
 }

@@ -96,7 +96,7 @@ def test_a_plan_is_measured_and_prints_its_sums(parts, room):
     found = dataclasses.replace(found, images_per_second=1234.4, seconds_cached=34.56, seconds_live=600)
     assert found.lines() == [
         "1000 images in 2 versions, 4.1 kB each at the boundary: 8.2 MB (3.0 GB of memory free, 50.0 GB of disk free)",
-        "the frozen part runs at 1,234 images/s; 10 epochs take about 34.6 s on cached features, 10.0 min on images",
+        "the frozen part runs at 1,234 images/s; 10 epochs: about 34.6 s on cached features, 10.0 min on images",
         "Features are cached in memory: they take 8.2 MB, at most half of the free memory",
     ]
 

@@ -35,6 +35,7 @@ def test_classes_may_be_given_by_name():
         "image_size": (32, 32),
         "channels": 3,
         "resize": None,
+        "trained_on": frozenset(),
     }
 
 

@@ -196,7 +196,7 @@ def test_the_model_of_a_damaged_run_is_not_loaded(tmp_path, whole):
     for _, copy in cases(whole.run_dir, "model.keras", tmp_path):
         with pytest.raises(WeightsError) as caught:
             kertl.load(copy)
-        assert_names(caught.value, repr(str(copy / "model.keras")))
+        assert str(copy) in str(caught.value)
 
 
 def test_the_model_of_a_run_is_loaded_only_if_it_is_the_one_that_was_written(whole, tmp_path):
