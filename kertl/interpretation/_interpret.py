@@ -42,6 +42,7 @@ def interpret(
     part: str = "test",
     other: keras.Model | None = None,
     most: int = 12,
+    most_searched: int = 5_000,
     predictions: Mapping[str, np.ndarray] | None = None,
     cache_dir: str | Path | None = None,
 ) -> Interpretation:
@@ -57,6 +58,8 @@ def interpret(
         part: "train", "validation" or "test".
         other: Another model for the same classes; images for which it predicts something else are listed.
         most: How many images, pairs and so on to list at most; >= 1.
+        most_searched: Of more images than this, in all parts together, no features are extracted to look for neighbours
+            and doubtful labels, which takes a pass over all of them; >= 0.
         predictions: The results of `kertl.predict` by the name of the part, for those that you have.
         cache_dir: Where features are cached, as in `kertl.extract`.
 
@@ -76,6 +79,7 @@ def interpret(
     check_image_data(data)
     one_of("part", part, ("train", "validation", "test"))
     integer("most", most, at_least=1)
+    integer("most_searched", most_searched, at_least=0)
     images, _ = part_to_evaluate(data, part)
     said = dict(predictions or {})
     if part not in said:
@@ -86,7 +90,7 @@ def interpret(
     worst = np.argsort(-losses, kind="stable")[:most]
     words = _words(model, task, said[part])
     notes: list[str] = []
-    alike, nearest, wrong = _by_features(model, data, images, part, worst, most, cache_dir, notes)
+    alike, nearest, wrong = _by_features(model, data, images, part, worst, most, most_searched, cache_dir, notes)
     top = tuple(
         ImageLoss(images.files[row], task.label_text(truth[row], names), words[row], float(losses[row]), near)
         for row, near in zip(worst, nearest, strict=True)
@@ -178,6 +182,7 @@ def _by_features(
     part: str,
     worst: np.ndarray,
     most: int,
+    most_searched: int,
     cache_dir: str | Path | None,
     notes: list[str],
 ) -> tuple[tuple[AlikeImages, ...], list[tuple[str, ...]], tuple[DoubtfulLabel, ...] | None]:
@@ -186,10 +191,10 @@ def _by_features(
     chain = find_chain(model)
     numbers = sum(chain.graph.shapes[ref][-1] or 0 for ref in chain.crossing(len(chain.backbone_groups)))
     count = sum(one.num_examples for one in parts.values())
-    if count * numbers > _MOST_NUMBERS:
+    if count > most_searched or count * numbers > _MOST_NUMBERS:
         notes.append(
-            f"Neighbours and doubtful labels were not looked for: {count:,} images with {numbers:,} features each take "
-            "more than 1 GiB."
+            f"Neighbours and doubtful labels were not looked for among {count:,} images with {numbers:,} features each: "
+            f"more than `most_searched` of `kertl.interpret`, {most_searched:,}, or than 1 GiB."
         )
         return (), [()] * len(worst), None
     vectors = vectors_of(model, parts, cache_dir)

@@ -15,7 +15,7 @@ from kertl._checks import number, one_of
 from kertl._terminal import told
 from kertl.compatibility import Findings, check, require
 from kertl.data import ImageData, check_image_data
-from kertl.errors import DataError, DivergedError, KertlError
+from kertl.errors import DataError, DivergedError
 from kertl.evaluation import evaluate, predict, tune_thresholds
 from kertl.groups import functional_of
 from kertl.hardware import precision_in_scope, scope_of, team_of
@@ -312,5 +312,5 @@ def _reported(run: Run) -> None:
         return
     try:
         _logger.info("The report is %s.", run.report())
-    except (KertlError, OSError) as error:
-        _logger.warning("No report was written: %s `kertl report %s` tries again.", error, run.run_dir)
+    except Exception as error:  # whatever it is, the run is whole, and its result must not be lost for a page
+        _logger.warning("No report was written: %s `kertl report %s` tries again.", error, run.run_dir, exc_info=True)

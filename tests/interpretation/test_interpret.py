@@ -114,6 +114,14 @@ def test_every_task_is_interpreted(task):
     assert str(found)
 
 
+def test_of_too_many_images_no_features_are_extracted(planted):
+    model, data, _ = planted
+    found = kertl.interpret(model, data, most_searched=50)
+    assert found.doubtful_labels is None
+    assert found.alike == ()
+    assert "`most_searched` of `kertl.interpret`, 50" in found.notes[0]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
