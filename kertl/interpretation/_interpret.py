@@ -193,8 +193,8 @@ def _by_features(
     count = sum(one.num_examples for one in parts.values())
     if count > most_searched or count * numbers > _MOST_NUMBERS:
         notes.append(
-            f"Neighbours and doubtful labels were not looked for: {count:,} images of {numbers:,} features are more than "
-            f"`most_searched` of `kertl.interpret`, {most_searched:,}, or take more than 1 GiB."
+            f"Neighbours and doubtful labels were not looked for: {count:,} images of {numbers:,} features are more "
+            f"than `most_searched` of `kertl.interpret`, {most_searched:,}, or take more than 1 GiB."
         )
         return (), [()] * len(worst), None
     vectors = vectors_of(model, parts, cache_dir)
