@@ -142,7 +142,7 @@ def predict(
         raise ValueError("`--json` and `--csv` cannot both be given. Received: both. Leave out one of them.")
     share = _share(shard)
     if out is None and share is not None:
-        raise ValueError(f"`--shard` takes a file to write to. Received: --shard {shard} alone. Pass `--out` too.")
+        raise ValueError(f"`--shard` needs `--out`, the file to write to. Received: --shard {shard} alone.")
     start_keras()
     import kertl
     from kertl.cli._answers import print_csv, print_json, print_table

@@ -25,7 +25,7 @@ def _rate(case: Case, times: float) -> str:
 
 
 def _good_fit(_: Case) -> str:
-    return 'kertl.evaluate(model, data, part="test")  # nothing was chosen by these'
+    return 'kertl.evaluate(model, data, part="test")  # these influenced no choice'
 
 
 def _overfitting(case: Case) -> str:

@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import io
 import itertools
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,8 +26,10 @@ from kertl.model import task_of
 from kertl.run_files import read_json, read_text, replace_file, write_json, write_text
 from kertl.tasks import Task, task_named
 
+_logger = logging.getLogger(__name__)
+
 SUFFIXES = (".csv", ".parquet")
-_CHUNK = 1_000  # images of a part, which is what a kill may cost
+_CHUNK = 256  # images of a part, which is what a kill may cost
 _LARGEST_PART = 2**30
 
 
@@ -78,16 +81,25 @@ def predict_to_file(
     parts = out.with_name(f"{out.name}.parts")
     _check_plan(parts, model, files, {"top": top, **{name: repr(value) for name, value in options.items()}})
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    _logger.info("Predicting on %d images; what is done is in %s, %d at a time.", len(files), parts, _CHUNK)
     todo = [number for number in range(len(chunks)) if not _part(parts, number).exists()]
-    for number in track(
-        todo,
-        description=f"Predicting on {len(files):,} images",
-        console=CONSOLE,
-        transient=True,
-        disable=not shown("auto"),
-    ):
-        rows = _rows(model, chunks[number], top, batch_size, options)
-        write_text(_part(parts, number), _as_csv(rows))
+    if len(todo) < len(chunks):
+        _logger.info("%d of %d parts are there already.", len(chunks) - len(todo), len(chunks))
+    done = len(chunks) - len(todo)
+    try:
+        for number in track(
+            todo,
+            description=f"Predicting on {len(files):,} images",
+            console=CONSOLE,
+            transient=True,
+            disable=not shown("auto"),
+        ):
+            rows = _rows(model, chunks[number], top, batch_size, options)
+            write_text(_part(parts, number), _as_csv(rows))
+            done += 1
+    except KeyboardInterrupt:
+        _logger.warning("%d of %d parts are in %s; the same call goes on after them.", done, len(chunks), parts)
+        raise
     _join([_part(parts, number) for number in range(len(chunks))], out, task_named(task_of(model)))
     shutil.rmtree(parts)
     return len(files)

@@ -44,10 +44,11 @@ _KINDS = {"html": "text/html; charset=utf-8", "js": "text/javascript", "css": "t
 def application(model: keras.Model, *, most_bytes: int = MOST_BYTES, most_images: int = MOST_IMAGES) -> Starlette:
     """An ASGI application that answers for a model.
 
-    `GET /` is a page to drop images on. `POST /predict` takes images as files of a form, as one body of an image type,
-    or as JSON `{"images": [base64, ...]}`; its answer is JSON, `{"answers": [...]}`, in the order of the images, each
-    with what `kertl.answers` gives, or with `error`. `POST /explain` takes one image and also gives `places`, a picture
-    of what speaks for the prediction. `GET /health` says that it is there.
+    `GET /` is a page to drop images on. `POST /predict` takes images as files of a form (`curl -F file=@a.png
+    http://127.0.0.1:8000/predict`), as one body of an image type, or as JSON `{"images": [base64, ...]}`; its answer is
+    JSON, `{"answers": [...]}`, in the order of the images, each with what `kertl.answers` gives, or with `error`; the
+    status is 422 if none can be read. `POST /explain` takes one image and also gives `places`, a picture of what speaks
+    for the prediction. `GET /health` says that it is there.
 
     Args:
         model: A model that takes pictures of one size.
@@ -89,7 +90,8 @@ class _Service:
         """An answer for each image."""
         images = await _images(request, *self._most)
         found = await asyncio.gather(*(self._answered(name, content) for name, content in images))
-        return JSONResponse({"answers": [answer for answer, _ in found]}, headers=_HEADERS)
+        status = 200 if any(image is not None for _, image in found) else 422
+        return JSONResponse({"answers": [answer for answer, _ in found]}, status, headers=_HEADERS)
 
     async def explain(self, request: Request) -> Response:
         """The answer for one image, and the places that speak for it."""
@@ -145,7 +147,9 @@ async def _images(request: Request, most_bytes: int, most_images: int) -> list[t
         found = [("image", await _body(request, most_bytes))]
     else:
         raise HTTPException(
-            415, f"Send files of a form, an image, or JSON with base64 images. Received: content-type {kind!r}."
+            415,
+            "Send image files, as `curl -F file=@a.png` does, one image with its content-type, or JSON "
+            f'{{"images": [base64, ...]}}. Received: content-type {kind!r}.',
         )
     if not found:
         raise HTTPException(400, "At least one image must be sent. Received: none.")

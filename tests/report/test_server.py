@@ -92,6 +92,9 @@ def test_an_image_that_cannot_be_read_is_told_and_the_others_are_answered(served
     assert status == 200
     assert "error" in found["answers"][0]
     assert "classes" in found["answers"][1]
+    status, found = post(f"{address}/predict", b"no image", "image/png")
+    assert status == 422
+    assert "error" in found["answers"][0]
 
 
 def test_places_are_shown_for_one_image(served):
