@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from kertl._terminal import span
 from kertl._transformations import transformations_of
 from kertl.backbones import APPLICATIONS
 from kertl.compatibility._case import Case
 from kertl.compatibility._pixels import times_as_wide
 from kertl.compatibility._requirements import REQUIREMENTS
-from kertl.features import span
 from kertl.hardware import replicas, scope_of
 from kertl.model import count_trained_on, model_info
 from kertl.tasks import task_named

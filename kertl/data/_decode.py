@@ -12,15 +12,16 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from kertl import _checks
 from kertl._terminal import printable
-from kertl.data._array_files import array_in, from_sixteen_bits, is_array_file, refuse_other_channels
+from kertl.data._array_files import array_in, from_sixteen_bits, is_array_file
 from kertl.data._budget import Budget, threads
+from kertl.data._fit import MODES, fit, fit_array, in_channels
 from kertl.data._kinds import READ, kind_of
 from kertl.errors import DataError
 
@@ -30,7 +31,6 @@ MAX_BYTES = 8 * MAX_PIXELS  # the largest image with four channels of 16 bits, u
 RESIZE = ("stretch", "pad", "crop")
 IN_FLIGHT = Budget(max(MAX_PIXELS, threads() * 12_000_000))  # pixels: a photo for each thread, or one large image
 _ROWS = 256  # of an image that are converted at a time
-_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # Pillow's names, by the number of channels
 _SAMPLES_PER_PIXEL = 277  # a tag of TIFF
 _QUARTER_TURNS = (5, 6, 7, 8)  # of the orientation in EXIF data
 
@@ -301,10 +301,10 @@ def refuse_missing_channels(image: Image.Image, channels: int) -> None:
         DataError: If so.
     """
     own = max(len(image.getbands()), getattr(image, "tag_v2", {}).get(_SAMPLES_PER_PIXEL, 1))
-    if channels not in _MODES:
+    if channels not in MODES:
         raise DataError(
             f"has {own} channels, and channels={channels} is asked for, which only NumPy files (.npy) can have. "
-            f"Pass channels={own if own in _MODES else 3}"
+            f"Pass channels={own if own in MODES else 3}"
         )
     if channels == 4 and own >= 4 and len(image.getbands()) < 4:
         raise DataError(_only_as_array(own))
@@ -339,7 +339,7 @@ def _eight_bits(image: Image.Image, channels: int = 3) -> Image.Image:
     if image.mode in ("I", "F"):
         raise DataError("has 32-bit pixels, whose range is not known; save it with 8 or 16 bits")
     if channels in (2, 4) and image.has_transparency_data:
-        return image.convert("RGBA").convert(_MODES[channels])
+        return image.convert("RGBA").convert(MODES[channels])
     if image.has_transparency_data:
         opaque = Image.new("RGB", image.size)
         for rows in _portions(image):
@@ -355,58 +355,3 @@ def _eight_bits(image: Image.Image, channels: int = 3) -> Image.Image:
 def _portions(image: Image.Image) -> Iterator[slice]:
     """Some rows at a time, so that what conversions need in between is small."""
     return (slice(top, min(top + _ROWS, image.height)) for top in range(0, image.height, _ROWS))
-
-
-def fit(
-    image: Image.Image, image_size: tuple[int, int], resize: str, whole: tuple[int, int] | None = None
-) -> Image.Image:
-    """`image` at `image_size`, bilinear with antialiasing.
-
-    `whole` is the `(width, height)` of what it is a smaller copy of, in whole pixels.
-    """
-    if image.mode in ("LA", "RGBA"):  # Pillow would forget the colour of what is transparent
-        return Image.merge(image.mode, [fit(band, image_size, resize) for band in image.split()])
-    (height, width), (image_width, image_height) = image_size, whole or image.size
-    if resize == "crop":
-        scale = max(height / image_height, width / image_width)
-        left, top = (image_width - width / scale) / 2, (image_height - height / scale) / 2
-        box = (left, top, left + width / scale, top + height / scale)
-        across, down = image.width / image_width, image.height / image_height
-        box = (
-            max(box[0], 0.0) * across,
-            max(box[1], 0.0) * down,
-            min(box[2], image_width) * across,
-            min(box[3], image_height) * down,
-        )
-        return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
-    if resize == "pad":
-        scale = min(height / image_height, width / image_width)
-        inner = (max(1, round(image_width * scale)), max(1, round(image_height * scale)))
-        canvas = Image.new(image.mode, (width, height))
-        small = image.resize(inner, Image.Resampling.BILINEAR)
-        canvas.paste(small, ((width - inner[0]) // 2, (height - inner[1]) // 2))
-        return canvas
-    return image.resize((width, height), Image.Resampling.BILINEAR)
-
-
-def in_channels(image: Image.Image, channels: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The pixels, with gray repeated three times: resizing gray before this gives the same pixels faster."""
-    mode = _MODES[channels]
-    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
-    return pixels if pixels.ndim == 3 else pixels[..., None]
-
-
-def fit_array(
-    pixels: np.ndarray, image_size: tuple[int, int], resize: str, channels: int
-) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """An image in memory, `uint8` of shape `(height, width, channels)`, as `read_image` gives it.
-
-    Raises:
-        DataError: If it has another number of channels, unless one and three become each other.
-    """
-    refuse_other_channels(pixels.shape, channels)
-    if pixels.shape[-1] in (1, 3):
-        image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
-        return in_channels(fit(image.convert("L") if channels == 1 else image, image_size, resize), channels)
-    bands = [Image.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(pixels, -1, 0)]
-    return np.stack([np.asarray(fit(band, image_size, resize)) for band in bands], axis=-1)

@@ -14,7 +14,8 @@ from typing import Protocol
 import numpy as np
 
 from kertl.data._budget import threads
-from kertl.data._decode import Stamp, fit_array, pixels_of, read_file
+from kertl.data._decode import Stamp, pixels_of, read_file
+from kertl.data._fit import fit_array
 from kertl.errors import DataError
 
 

@@ -81,7 +81,7 @@ def _orientation(content: Any) -> Any:
 
 def _orientation_of(exif: Any) -> Any:
     """The orientation in the bytes of EXIF data, a TIFF header and a list of tags of 12 bytes each."""
-    # Bytes behind the end read as zeros.
+    # Bytes past the end read as zeros.
     data = tf.concat([tf.cast(exif, tf.int32), tf.zeros([_SEARCHED], tf.int32)], axis=0)
     little = data[0] == ord("I")
 

@@ -1,6 +1,5 @@
 """Extract once: features that a model's frozen prefix computes from images, for everything that trains on them."""
 
-from kertl._terminal import span
 from kertl.features._batches import EpochFitter, FeatureBatches, feature_batches
 from kertl.features._extract import extract
 from kertl.features._features import Features
@@ -24,7 +23,6 @@ __all__ = [
     "openvino_core",
     "plan",
     "plan_of",
-    "span",
     "training_batches",
     "write_projector",
 ]

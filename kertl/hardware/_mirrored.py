@@ -1,22 +1,17 @@
 """Several devices of one process, on TensorFlow."""
 
-from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
 from kertl._checks import complain
-from kertl.hardware._scope import Scope
+from kertl.hardware._strategy_scope import StrategyScope
 
 
-class Mirrored(Scope):
+class Mirrored(StrategyScope):
     """A copy of the model on each device, and the mean of their gradients.
 
     Several CPU devices are virtual ones that share the cores: for trying out what several GPUs would do.
     """
-
-    def scope(self) -> AbstractContextManager[Any]:
-        """As `Scope.scope`."""
-        return self._strategy.scope()
 
     @cached_property
     def _strategy(self) -> Any:

@@ -1,6 +1,7 @@
 """What all kinds of hardware have in common: a scope to build and train in, batches, and how rates go with them."""
 
 import math
+from abc import abstractmethod
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -25,9 +26,9 @@ class Scope(AbstractContextManager["Scope"]):
         self.choice = choice
         self._inside: list[AbstractContextManager[Any]] = []
 
+    @abstractmethod
     def scope(self) -> AbstractContextManager[Any]:
         """A new context in which models are built for the hardware; what `with` enters."""
-        raise NotImplementedError
 
     @property
     def replicas(self) -> int:

@@ -1,8 +1,8 @@
 """`setup`: the scope for what is there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from kertl.hardware._choice import choose
+from kertl.hardware._choice import Choice, choose
 from kertl.hardware._data_parallel import DataParallel
 from kertl.hardware._mirrored import Mirrored
 from kertl.hardware._one_device import OneDevice
@@ -10,7 +10,7 @@ from kertl.hardware._scope import Scope
 from kertl.hardware._several_workers import SeveralWorkers
 from kertl.hardware._tpu import TpuCores
 
-_KINDS = {
+_KINDS: dict[str, Callable[[Choice], Scope]] = {
     "one_device": OneDevice,
     "mirrored": Mirrored,
     "workers": SeveralWorkers,

@@ -1,22 +1,17 @@
 """Several processes, on one machine or many, on TensorFlow."""
 
-from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
 from kertl._checks import complain
-from kertl.hardware._scope import Scope
+from kertl.hardware._strategy_scope import StrategyScope
 
 
-class SeveralWorkers(Scope):
+class SeveralWorkers(StrategyScope):
     """The workers that TF_CONFIG names; every one runs the same script, and the first writes.
 
     TensorFlow waits, when the scope is entered, until all of them are there.
     """
-
-    def scope(self) -> AbstractContextManager[Any]:
-        """As `Scope.scope`."""
-        return self._strategy.scope()
 
     @property
     def replicas(self) -> int:

@@ -1,18 +1,13 @@
 """TPU cores, on TensorFlow. Never run: none was at hand, and the stock TensorFlow wheel has no TPU operations."""
 
-from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
-from kertl.hardware._scope import Scope
+from kertl.hardware._strategy_scope import StrategyScope
 
 
-class TpuCores(Scope):
+class TpuCores(StrategyScope):
     """`tf.distribute.TPUStrategy` over all cores of the TPU that TPU_NAME names, or of this machine."""
-
-    def scope(self) -> AbstractContextManager[Any]:
-        """As `Scope.scope`."""
-        return self._strategy.scope()
 
     @property
     def replicas(self) -> int:

@@ -19,7 +19,7 @@ from kertl.evaluation._labels import matched
 from kertl.interpretation._drawing import draw_reliability
 from kertl.model import count_trained_on, model_info, output_layer, set_model_info, task_of
 from kertl.results import Result, table_text
-from kertl.tasks import Task, task_named
+from kertl.tasks import Task, both_classes, task_named
 
 _logger = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ def _confidences(task: Task, truth: np.ndarray, predictions: np.ndarray) -> tupl
         return predictions.ravel(), (truth > 0).ravel()
     members = task.members(truth, max(2, predictions.shape[1]))
     assert members is not None
-    by_class = predictions if predictions.shape[1] > 1 else np.concatenate([1 - predictions, predictions], axis=1)
+    by_class = both_classes(predictions)
     chosen = by_class.argmax(axis=1)
     rows = np.arange(len(chosen))
     return by_class[rows, chosen], members[rows, chosen]

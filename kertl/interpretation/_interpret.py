@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -90,18 +91,19 @@ def interpret(
     worst = np.argsort(-losses, kind="stable")[:most]
     words = _words(model, task, said[part])
     notes: list[str] = []
-    alike, nearest, wrong = _by_features(model, data, images, part, worst, most, most_searched, cache_dir, notes)
+    alike, nearest, wrong = _by_features(model, data, images, part, truth, worst, most, most_searched, cache_dir, notes)
     top = tuple(
         ImageLoss(images.files[row], task.label_text(truth[row], names), words[row], float(losses[row]), near)
         for row, near in zip(worst, nearest, strict=True)
     )
     calibration = _calibration(model, task, data, part, said, truth, notes)
     maps = _maps(model, images, worst, notes)
+    metrics = evaluate(model, images, predictions=said[part], intervals=True)
     return Interpretation(
         part,
-        evaluate(model, images, predictions=said[part], intervals=True),
+        metrics,
         calibration,
-        _confusions(task, truth, said[part], names, most),
+        _confusions(metrics, most),
         top,
         wrong,
         alike,
@@ -154,17 +156,11 @@ def _calibration(
     return calibration_of(task, truth, said[part], temperature)
 
 
-def _confusions(
-    task: Task, truth: np.ndarray, said: np.ndarray, names: Sequence[str], most: int
-) -> tuple[Confusion, ...]:
-    if not task.one_class:
+def _confusions(metrics: Mapping[str, Any], most: int) -> tuple[Confusion, ...]:
+    """The pairs of classes that are mistaken most often; none where images do not have one class each."""
+    if "confusion" not in metrics:
         return ()
-    members = task.members(truth, len(names))
-    assert members is not None
-    true = members.argmax(axis=1)
-    guesses = said.argmax(axis=1) if said.shape[1] > 1 else (said[:, 0] >= 0.5).astype(np.int64)
-    counts = np.zeros((len(names), len(names)), np.int64)
-    np.add.at(counts, (true, guesses), 1)
+    counts, names = np.array(metrics["confusion"]), list(metrics["classes"])
     totals = counts.sum(axis=1)
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:most]
@@ -180,6 +176,7 @@ def _by_features(
     data: ImageData,
     images: ImageDataset,
     part: str,
+    truth: np.ndarray,
     worst: np.ndarray,
     most: int,
     most_searched: int,
@@ -205,8 +202,7 @@ def _by_features(
     task = task_named(train.task)
     labels, names = np.asarray(train.labels), train.class_names
     places, cosines = Neighbours(vectors["train"]).nearest(vectors[part], _NEAREST)
-    own = np.asarray(matched(model, images).labels)
-    same = [bool(np.array_equal(own[row], labels[places[row, 0]])) for row in range(len(own))]
+    same = [bool(np.array_equal(truth[row], labels[places[row, 0]])) for row in range(len(truth))]
     alike = sorted(
         (
             AlikeImages(images.files[row], train.files[places[row, 0]], float(cosines[row, 0]), same[row])

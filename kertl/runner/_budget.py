@@ -7,8 +7,9 @@ import time
 import keras
 import numpy as np
 
+from kertl._terminal import span
 from kertl.data import ImageData
-from kertl.features import TRAINING, Plan, plan, span
+from kertl.features import TRAINING, Plan, plan
 from kertl.groups import Chain
 from kertl.model import cut
 from kertl.recipe import Recipe, Stage

@@ -7,6 +7,7 @@ predictions are evaluated, put into words and printed. A new task is a new file 
 from kertl.tasks._intervals import change_interval, matched_interval, mean_interval
 from kertl.tasks._losses import SmoothedCrossentropy, StandardizedError
 from kertl.tasks._metrics import LabelAccuracy, YesNoAccuracy, YesNoAUC, YesNoF1
+from kertl.tasks._one_class import both_classes
 from kertl.tasks._registry import TASKS, loss_named, task_named
 from kertl.tasks._task import Answer, Task
 
@@ -20,6 +21,7 @@ __all__ = [
     "YesNoAUC",
     "YesNoAccuracy",
     "YesNoF1",
+    "both_classes",
     "change_interval",
     "loss_named",
     "matched_interval",

@@ -43,7 +43,7 @@ def compile_for_tpu(
         topology: As libtpu names it: "v5e:2x2", "v5e:4x4", "v6e:2x2".
         build: For a recipe, the arguments of `kertl.build`, without weights: `{"backbone": "MobileNetV2",
             "num_classes": 2, "input_shape": (96, 96, 3)}`.
-        batch_size: Images per step, of all chips together; None for that of the run, or 32 per chip.
+        batch_size: Images per step, of all chips together; None for that of the run, or 128.
         precision: As in `kertl.Recipe`.
 
     Returns:

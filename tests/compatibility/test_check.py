@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import kertl
+from kertl._terminal import span
 from kertl.compatibility import REQUIREMENTS, RULES, _case, _rules, matrix
 from kertl.errors import WeightsError
-from kertl.features import span
 from kertl.model import note_trained_on
 from kertl.training import support_table
 from tests.families import small_backbone

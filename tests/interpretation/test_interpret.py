@@ -106,7 +106,12 @@ def test_every_task_is_interpreted(task):
     pictures = np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), dtype="uint8")
     data = kertl.data.from_arrays(pictures, LABELS[task], task=task, validation=0.25, test=0.25)
     model = kertl.build(small_backbone(), class_names=data.class_names, task=task)
+    if task == "binary":  # what reaches the threshold counts, as in the metrics
+        kertl.tune_thresholds(model, data)
     found = kertl.interpret(model, data, most=3)
+    if task == "binary":
+        (_, one), (two, _) = found.metrics["confusion"]
+        assert sum(each.images for each in found.confusions) == one + two > 0
     assert len(found.top_losses) == 3
     assert (found.calibration is None) == (task == "regression")
     assert (found.doubtful_labels is None) == (task != "binary")
