@@ -80,7 +80,10 @@ def run_script(script, arguments, monkeypatch, capsys):
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer:UserWarning")
 @pytest.mark.parametrize(
     "example",
-    [name if name == "kerastuner_search" else pytest.param(name, marks=pytest.mark.promise) for name in SMALL],
+    [
+        name if name in ("kerastuner_search", "regression") else pytest.param(name, marks=pytest.mark.promise)
+        for name in SMALL
+    ],
 )
 def test_an_example_and_its_plain_counterpart_run(example, tmp_path, monkeypatch, capsys):
     arguments, expected = SMALL[example]

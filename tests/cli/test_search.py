@@ -33,7 +33,6 @@ def arguments(tmp_path_factory):
     return [str(folder), "--backbone", str(path), *options]
 
 
-@pytest.mark.promise
 @pytest.mark.slow
 def test_search_shows_its_trials_and_goes_on_and_report_shows_the_best(arguments, tmp_path, capsys):
     command = ["search", *arguments, "--strategy", "bayesian", "--out", str(tmp_path)]

@@ -296,7 +296,8 @@ def test_an_export_replaces_one_that_is_there(told, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("format_", "name"), [pytest.param("onnx", "m.onnx", marks=PROMISED), pytest.param("openvino", "o", marks=PROMISED)]
+    ("format_", "name"),
+    [pytest.param("onnx", "m.onnx", marks=PROMISED), pytest.param("openvino", "o", marks=pytest.mark.slow)],
 )
 def test_constants_of_efficientnet_are_no_inputs_and_fusions_no_outputs(tmp_path, format_, name):
     model = kertl.build("EfficientNetV2B0", class_names=NAMES, weights=None, input_shape=(64, 64, 3))

@@ -70,8 +70,10 @@ with hardware.setup("cpu", devices={devices}) as scope:
 
 
 @pytest.mark.slow
-@pytest.mark.promise
-@pytest.mark.parametrize(("backend", "strategy"), [("tensorflow", "mirrored"), ("jax", "data_parallel")])
+@pytest.mark.parametrize(
+    ("backend", "strategy"),
+    [("tensorflow", "mirrored"), pytest.param("jax", "data_parallel", marks=pytest.mark.promise)],
+)
 def test_two_virtual_devices_train_as_one_does(backend, strategy):
     pytest.importorskip(backend)
     found = [

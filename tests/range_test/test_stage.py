@@ -8,13 +8,11 @@ import pytest
 
 import kertl
 from kertl.range_test import stage_range_test
-from tests.marks import some_of
 from tests.runs import classifier, quick, recipe, same, squares, weights
 
 
-@pytest.mark.promise
 @pytest.mark.slow
-@pytest.mark.parametrize("cache", some_of([True, False], False))
+@pytest.mark.parametrize("cache", [True, pytest.param(False, marks=pytest.mark.promise)])
 def test_it_suggests_what_a_stage_takes_whose_rate_is_auto(tmp_path, cache):
     options = {"epochs": 2, "cache": cache, "class_weights": True, "mixup": 0.2, "optimizer": "sgd"}
     stage = quick("mid", learning_rate="auto", **options)

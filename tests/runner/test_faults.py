@@ -375,7 +375,6 @@ def test_twenty_kills_at_random_moments_change_no_bit(tmp_path, end):
 
 
 @pytest.mark.slow
-@pytest.mark.promise
 def test_sigterm_to_a_process_ends_it_with_143_and_sigint_with_a_message(tmp_path, end):
     draw(tmp_path)
     for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)):

@@ -281,7 +281,7 @@ def test_a_run_goes_on_with_a_word_on_where(tmp_path, caplog):
         go(tmp_path, Kill(["on_train_batch_end"], 6))
     caplog.clear()
     go(tmp_path)
-    assert_names(caplog.text, tmp_path, "stage 1", "1 epochs", "2 batches")
+    assert_names(caplog.text, tmp_path, "stage 1", "1 epoch", "2 batches")
 
 
 @pytest.mark.promise

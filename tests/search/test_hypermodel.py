@@ -181,7 +181,6 @@ def test_folds_train_on_versions_and_are_judged_by_the_images_themselves(data, m
     assert not any(np.array_equal(plain[row], seen[0][0].values[row]) for row in range(5))
 
 
-@pytest.mark.promise
 @pytest.mark.slow
 def test_models_of_trials_that_are_over_are_let_go(data, tmp_path):
     made = []
