@@ -107,19 +107,6 @@ QUICK = {
 }
 
 PROMISED = {
-    "hub DeiT": of_hub("DeiT", "token", ("key/bias",), intermediate_dim=32, dropout_rate=0.1, **PICTURE, **TRANSFORMER),
-    "hub DINOV2": of_hub(
-        "DINOV2",
-        "token",
-        ("key/bias",),
-        intermediate_dim=32,
-        num_register_tokens=2,
-        position_embedding_shape=(48, 48, 3),
-        dropout_rate=0.1,
-        name="dino",
-        **PICTURE,
-        **TRANSFORMER,
-    ),
     "hub DINOV3": of_hub(
         "DINOV3",
         "token",
@@ -137,6 +124,19 @@ PROMISED = {
 
 SLOW = {
     **{name: of_applications(name, side) for name, side in FAMILIES.items() if name != "VGG16"},
+    "hub DeiT": of_hub("DeiT", "token", ("key/bias",), intermediate_dim=32, dropout_rate=0.1, **PICTURE, **TRANSFORMER),
+    "hub DINOV2": of_hub(
+        "DINOV2",
+        "token",
+        ("key/bias",),
+        intermediate_dim=32,
+        num_register_tokens=2,
+        position_embedding_shape=(48, 48, 3),
+        dropout_rate=0.1,
+        name="dino",
+        **PICTURE,
+        **TRANSFORMER,
+    ),
     "hub ResNetV2": of_hub("ResNet", block_type="bottleneck_block", use_pre_activation=True, **_RESIDUAL),
     "hub Swin": of_hub(
         "SwinTransformer",

@@ -10,6 +10,7 @@ from PIL import Image
 import kertl
 from kertl.cli import run
 from kertl.model import model_info
+from tests.marks import some_of
 from tests.messages import assert_names
 from tests.runs import unwrapped
 
@@ -39,7 +40,7 @@ def pictures(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(scope="module", params=some_of(TASKS, "multi_label"))
 def trained(request, pictures, tmp_path_factory):
     """A run of each task from the command line: (task, directory)."""
     folder = tmp_path_factory.mktemp(request.param)

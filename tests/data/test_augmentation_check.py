@@ -74,6 +74,7 @@ def test_a_flip_is_flagged_where_left_and_right_differ_and_brightness_is_not():
     assert row.change == pytest.approx(row.changed, abs=0.02)
 
 
+@pytest.mark.slow
 def test_by_default_all_transformations_are_tried_by_several_amounts():
     found = check_augmentation(*by_brightness(24))
     tried = {}

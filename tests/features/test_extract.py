@@ -61,7 +61,7 @@ BACKBONES = {
 }
 
 
-@pytest.mark.parametrize("name", some_of(BACKBONES, "small", "cells"))
+@pytest.mark.parametrize("name", some_of(BACKBONES, "small"))
 def test_features_are_what_the_prefix_predicts_at_every_main_boundary_by_both_engines(name, tmp_path):
     model = BACKBONES[name]()
     x = pictures(35, model.input_shape[1])
