@@ -25,7 +25,7 @@ def compile_run(
 ) -> None:
     """Compile what a run or a recipe trains for a TPU that need not be there. Nothing is run: it says nothing of speed.
 
-    It takes seconds for a frozen network, and minutes where all of it trains. pip install 'kertl[tpu-compile]'.
+    It takes seconds for a frozen network, and minutes where all of it trains. It needs the extra `tpu-compile`.
     """
     start_keras()
     from kertl.tpu import compile_for_tpu

@@ -43,6 +43,8 @@ class Durable(keras_tuner.Oracle):
         self._retry_queue: list[str]
         self.end_order: list[str]
         self._over_before = 0
+        self.waits_for_others = False
+        """Whether a worker that finds no trial waits, since one that another was given may come back."""
 
     @property
     def too_many_failed(self) -> list[str]:
@@ -51,19 +53,59 @@ class Durable(keras_tuner.Oracle):
         failed = all(self.trials[name].status == "FAILED" for name in last)
         return last if failed and len(last) == FAILED_IN_A_ROW else []
 
+    @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Trial:
         """KerasTuner's, except that too many failures in a row end the search by ending the suggestions."""
         limit: int = self.max_trials
         if self.too_many_failed:
             self.max_trials, self._retry_queue = len(self.trials), []
         try:
-            return super().create_trial(tuner_id)
+            trial = super().create_trial(tuner_id)
         finally:
             self.max_trials = limit
+        if trial.status == "STOPPED" and self.waits_for_others and self.ongoing_trials and not self.too_many_failed:
+            trial.status = "IDLE"
+            self.tuner_ids.add(tuner_id)
+        return trial
+
+    @keras_tuner.synchronized
+    def workers(self) -> tuple[str, ...]:
+        """The workers that were given a trial, or wait for one."""
+        return tuple({*self.tuner_ids, *self.ongoing_trials})
+
+    @keras_tuner.synchronized
+    def give_up(self, worker: str, seconds: float) -> None:
+        """Put the trial of a worker back into the queue, and wait for that worker no longer."""
+        self.tuner_ids.discard(worker)
+        trial = self.ongoing_trials.pop(worker, None)
+        back = ""
+        if trial is not None:
+            self._retry_queue.append(trial.trial_id)
+            self.save()
+            back = f" Its trial {trial.trial_id} goes to another."
+        left = len(self.tuner_ids)
+        _logger.warning(
+            "Worker %s has shown no sign of life for %.0f seconds.%s %s",
+            worker,
+            seconds,
+            back,
+            f"Workers left: {left}." if left else "No worker is left: the search waits until one is started.",
+        )
 
     @keras_tuner.synchronized
     def end_trial(self, trial: Trial) -> None:
-        """KerasTuner's; then checkpoints are removed that are neither of the best trials nor needed for training."""
+        """KerasTuner's; then checkpoints are removed that are neither of the best trials nor needed for training.
+
+        A trial may end twice, where a worker that was given up was only slow; what came first counts.
+        """
+        name = trial.trial_id
+        if name in self.end_order:
+            mine = [worker for worker, one in self.ongoing_trials.items() if one.trial_id == name]
+            for worker in mine:
+                del self.ongoing_trials[worker]
+            return
+        if name in self._retry_queue:
+            self._retry_queue.remove(name)
         super().end_trial(trial)
         kept = {best.trial_id for best in self.get_best_trials(self.keep)} | self.trained_on()
         for name, one in self.trials.items():

@@ -6,7 +6,9 @@ import hashlib
 import io
 import logging
 import os
+import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from kertl.run_files import read_json, write_json
 from kertl.search._candidate import Candidate
 from kertl.search._confirm import confirm as confirm_best
 from kertl.search._hypermodel import TransferHyperModel
+from kertl.search._leases import lease
 from kertl.search._live import watched
 from kertl.search._oracles import FAILED_IN_A_ROW, STRATEGIES, oracle_for
 from kertl.search._result import SETTINGS, SearchResult, read
@@ -30,6 +33,8 @@ from kertl.search._tuner import SearchTuner
 from kertl.tasks import task_named
 
 _logger = logging.getLogger(__name__)
+
+_CHIEF_SECONDS = 45
 
 _OBJECTIVES = {
     "single_label": "val_accuracy",
@@ -69,8 +74,8 @@ def tune(
     If KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are set, this is the chief of a search (an
     id with "chief" in it) or one of its workers, in processes of the same call and the same `out`. The port has no
     authentication: whoever reaches it can read and change the search, so any other address than 127.0.0.1 belongs
-    behind a firewall. A chief waits for its workers, even for one that is killed in a trial; when that worker is
-    started again with the same id, it resumes its trial.
+    behind a firewall. The trial of a worker that shows no sign of life for a minute goes to another. A chief that was
+    killed and is started again goes on, with the same workers.
 
     Args:
         data: The images, with a validation set, or with `folds`.
@@ -156,7 +161,12 @@ def tune(
     with contextlib.redirect_stdout(io.StringIO()):  # on which KerasTuner says that it reloads
         tuner = SearchTuner(oracle, hypermodel, folder)
     try:
-        with _few_words(), _quick_collections(), watched(folder, max_trials, verbose) as tuner.tell:
+        with (
+            _few_words(),
+            _quick_collections(),
+            lease(folder, oracle),
+            watched(folder, max_trials, verbose) as tuner.tell,
+        ):
             tuner.search(epochs=epochs, callbacks=[*callbacks, TensorBoard(folder / "tensorboard")], verbose=0)
             if "KERASTUNER_TUNER_ID" not in os.environ:
                 confirm_best(hypermodel, oracle, folder, confirm, epochs, tuner.tell)
@@ -219,12 +229,34 @@ def _word_on_the_port() -> None:
         _logger.info("The chief of this search listens on %s and waits for workers.", where)
     elif name:
         _logger.info("Worker %s asks the chief on %s for trials, and waits at most an hour for it.", name, where)
+        if not _answers(address, os.environ.get("KERASTUNER_ORACLE_PORT")):
+            _logger.warning(
+                "Nothing answers on %s for %d seconds. Is the chief running, and do KERASTUNER_ORACLE_IP and "
+                "KERASTUNER_ORACLE_PORT name it? This worker still waits.",
+                where,
+                _CHIEF_SECONDS,
+            )
     if address and address not in _LOOPBACK:
         _logger.warning(
             "The chief of this search listens on %s without authentication: whoever reaches that port can read and "
             "change the search. Keep it behind a firewall.",
             address,
         )
+
+
+def _answers(address: str | None, port: str | None) -> bool:
+    """Whether something listens there within `_CHIEF_SECONDS`; what is no address is KerasTuner's to refuse."""
+    if not address or not port or not port.isdecimal():
+        return True
+    until = time.monotonic() + _CHIEF_SECONDS
+    while time.monotonic() < until:
+        try:
+            socket.create_connection((address, int(port)), timeout=5).close()
+        except OSError:
+            time.sleep(1)
+        else:
+            return True
+    return False
 
 
 @contextlib.contextmanager

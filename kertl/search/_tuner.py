@@ -20,6 +20,8 @@ from kertl.search._oracles import Durable
 CANDIDATE = "candidate.json"
 """In the folder of a trial: what it trained, and for how long."""
 
+_PAUSE = 0.2
+
 
 class _SpaceAlone(keras_tuner.HyperModel):
     """The hyperparameters of a hypermodel, without a model, whose building may fail."""
@@ -54,6 +56,11 @@ class SearchTuner(keras_tuner.Hyperband):
             super()._populate_initial_space()
         finally:
             self.hypermodel = whole
+
+    def pre_create_trial(self) -> None:
+        """A worker that is told to wait asks again after a moment."""
+        if self._is_worker():
+            time.sleep(_PAUSE)
 
     def _try_run_and_update_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
         """KerasTuner's, without the traceback on stderr; it is in trial.json."""
