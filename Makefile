@@ -10,9 +10,10 @@ TOGETHER := --numprocesses logical --maxprocesses 4 --dist worksteal
 .PHONY: demo test promises test-all check lint bench load clean
 .DEFAULT_GOAL := check
 
+# Of the 17,000 modules only those that are imported are compiled, when they are: that saves a minute.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: $(STAMP)
