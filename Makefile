@@ -7,7 +7,7 @@ DEMO ?= runs/demo
 # sets up; who is done first takes over from the others, so that none waits for the longest file.
 TOGETHER := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test promises test-all check lint bench load clean
+.PHONY: demo test promises test-all check lint bench load dist clean
 .DEFAULT_GOAL := check
 
 # Of the 17,000 modules only those that are imported are compiled, when they are: that saves a minute.
@@ -44,6 +44,16 @@ bench: $(STAMP)
 
 load: $(STAMP)
 	$(BIN)/python benchmarks/serving.py
+
+# What would be released: built, checked, and imported in an environment that has nothing else.
+dist: $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[release]'
+	rm -rf dist build/alone
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/alone
+	build/alone/bin/python -m pip install --quiet --no-deps dist/*.whl
+	cd build && alone/bin/python -c "import kertl; print('kertl', kertl.__version__, 'is importable')"
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -7,7 +7,7 @@ and editors read them from the imports under `TYPE_CHECKING`, which say the same
 import importlib as _importlib
 import typing as _typing
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if _typing.TYPE_CHECKING:
     from kertl import backbones as backbones

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import kertl
+from tests.runs import REPOSITORY
 
 PUBLIC_MODULES = [
     one.name
@@ -67,3 +68,7 @@ def test_an_unknown_name_is_an_error_that_names_it():
 def test_importing_kertl_imports_neither_keras_nor_tensorflow():
     code = "import sys, kertl; dir(kertl); sys.exit(sum(name in sys.modules for name in ('keras', 'tensorflow')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_version_that_is_cited_is_the_released_one():
+    assert f"\nversion: {kertl.__version__}\n" in (REPOSITORY / "CITATION.cff").read_text()
