@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kertl._checks import LARGEST_SIDE, complain, integer, number, one_of
+from kertl._terminal import working
 from kertl._transformations import STRENGTHS, checked_augment
 from kertl.cli._fields import showing
 from kertl.recipe import NAMED, Stage
@@ -188,7 +189,8 @@ def read_backbone(
 
     def loaded(shape: tuple[int, int, int] | None) -> "keras.Model":
         keras.utils.set_random_seed(seed)
-        return kertl.load_backbone(name, **options, input_shape=shape)
+        with working("Loading the backbone"):
+            return kertl.load_backbone(name, **options, input_shape=shape)
 
     if image_size is not None and (channels is not None or not name.endswith(MODEL_SUFFIXES)):
         return loaded((image_size, image_size, channels or 3))
