@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from kertl.data import ImageData
     from kertl.recipe import Recipe
 
+_logger = logging.getLogger(__name__)
 _FIELDS = f"They are {', '.join(field.name for field in dataclasses.fields(Stage))}."
 
 # What the tables of the library have, which cannot be read before TensorFlow is imported.
@@ -260,17 +262,19 @@ def read_data(
     common: dict[str, Any] = {"validation": validation, "test": test, "seed": seed, "batch_size": batch_size}
     common.update(task=task, class_names=class_names, resize=resize, channels=channels)
     columns = label_columns or ["label"]
+    given: dict[str, Any] = {
+        "image_column": image_column,
+        "label_column": columns[0] if len(columns) == 1 else columns,
+        "separator": separator,
+        "stratify_columns": tuple(stratify_columns or ()),
+        "group_column": group_column,
+        "split_column": split_column,
+        "root": root,
+    }
     if path.is_dir():
-        return data.from_directory(path, image_size=image_size, **common)
-    return data.from_csv(
-        path,
-        image_column=image_column,
-        label_column=columns[0] if len(columns) == 1 else columns,
-        separator=separator,
-        stratify_columns=tuple(stratify_columns or ()),
-        group_column=group_column,
-        split_column=split_column,
-        root=root,
-        image_size=image_size,
-        **common,
-    )
+        found = data.from_directory(path, image_size=image_size, **common)
+    else:
+        found = data.from_csv(path, image_size=image_size, **given, **common)
+    for issue in found.issues:
+        _logger.debug("%s", issue)  # for --verbose; summaries show the first ones
+    return found

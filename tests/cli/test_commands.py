@@ -308,7 +308,7 @@ def test_any_field_of_stage_and_head_is_an_option(squares, trained_file, tmp_pat
     [
         ("loss", ("`--stage`", "FIELD=VALUE", "kertl.Stage", "--stage='loss'")),
         ("losss=focal", ("`--stage`", "--stage='losss=focal'", "Did you mean 'loss'")),
-        ("epochs=0", ("`epochs`", ">= 1", "epochs=0")),
+        ("epochs=0", ("`--stage epochs`", ">= 1", "epochs=0")),
     ],
 )
 def test_a_field_that_is_none_or_out_of_range_is_refused(option, named, squares, trained_file, tmp_path, capsys):

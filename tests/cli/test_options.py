@@ -1,4 +1,5 @@
 import pytest
+from PIL import Image
 
 import kertl
 from kertl.backbones import KINDS
@@ -72,3 +73,15 @@ def test_a_message_about_an_argument_names_the_option_that_was_given():
     names = "`class_names` must be two. Received: class_names=['a']."
     said = "`--class-name` must be two. Received: --class-name=['a']."
     assert _in_options(names, ["predict", "--class-name", "a"]) == said
+
+
+def test_every_issue_of_the_images_is_in_the_detailed_messages(tmp_path, caplog):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            Image.new("RGB", (8, 8), (number * 90, 0, 90 * (name == "a"))).save(tmp_path / name / f"{number}.png")
+        (tmp_path / name / "broken.png").write_bytes(b"no image")
+    caplog.set_level("DEBUG", "kertl")
+    images = _options.read_data(tmp_path, (8, 8), validation=0, test=0)
+    assert len(images.issues) >= 2
+    assert {str(issue) for issue in images.issues} <= set(caplog.messages)

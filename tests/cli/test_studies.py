@@ -74,5 +74,5 @@ def test_what_a_recipe_says_is_not_said_beside_it(arguments, capsys):
 
 
 def test_a_wrong_boundary_is_one_readable_block(arguments, capsys):
-    assert run(["cross-validate", *arguments, "--at", "block9"]) == 1
+    assert run(["cross-validate", *arguments, "--at", "block9"]) == 2
     assert "block4" in capsys.readouterr().err
