@@ -1,19 +1,80 @@
 """What is shown on stderr or in a notebook: where, and what of a name that somebody else chose."""
 
 import logging
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.progress import track
 
 CONSOLE = Console(stderr=True)
-"""One for all, so that displays at the same time are shown below each other."""
+"""One for all, so that displays at the same time are shown below each other; its `quiet` silences all of them."""
+
+_logger = logging.getLogger(__name__)
+_PATIENCE_SECONDS, _BETWEEN_SECONDS = 5.0, 60.0  # after which something is said where there is no spinner
+Item = TypeVar("Item")
 
 
 def shown(verbose: str | bool) -> bool:
-    """Whether to show progress; "auto" does on a terminal and in a notebook."""
-    return CONSOLE.file.isatty() or CONSOLE.is_jupyter if verbose == "auto" else bool(verbose)
+    """Whether to show progress; "auto" does on a terminal and in a notebook, unless the console is quiet."""
+    if verbose != "auto":
+        return bool(verbose)
+    return not CONSOLE.quiet and (CONSOLE.file.isatty() or CONSOLE.is_jupyter)
+
+
+@contextmanager
+def working(what: str, verbose: str | int = "auto", console: Console = CONSOLE) -> Iterator[None]:
+    """Show that something goes on: a spinner on a terminal, elsewhere a message if it takes longer than five seconds.
+
+    Args:
+        what: What goes on, such as "Evaluating".
+        verbose: 0 for silence.
+        console: Where to show it.
+    """
+    if not verbose or console.quiet:
+        yield
+    elif console.file.isatty():
+        with console.status(f"{what} …"):
+            yield
+    else:
+        told = console.print if console is not CONSOLE else _logger.info  # as the library's other messages
+        later = threading.Timer(_PATIENCE_SECONDS, told, [f"{what} …"])
+        later.daemon = True
+        later.start()
+        try:
+            yield
+        finally:
+            later.cancel()
+
+
+class Pulse:
+    """Says in the log how far long work is, where there is no bar: first after five seconds, then every minute."""
+
+    def __init__(self, what: str, total: int, unit: str) -> None:
+        self._what, self._total, self._unit = what, total, unit
+        self._next = time.monotonic() + _PATIENCE_SECONDS
+
+    def beat(self, done: int) -> None:
+        """So much is done."""
+        if time.monotonic() > self._next:
+            self._next = time.monotonic() + _BETWEEN_SECONDS
+            _logger.info("%s: %s of %s.", self._what, f"{done:,}", counted(self._total, self._unit))
+
+
+def tracked(items: Iterable[Item], what: str, total: int, unit: str, verbose: str | bool = "auto") -> Iterator[Item]:
+    """The items, with a bar on a terminal and in a notebook, and now and then a line in the log elsewhere."""
+    if shown(verbose):
+        yield from track(items, description=what, total=total, console=CONSOLE, transient=True)
+        return
+    pulse = Pulse(what, total, unit)
+    for done, item in enumerate(items):
+        if verbose and not CONSOLE.quiet:
+            pulse.beat(done)
+        yield item
 
 
 def printable(text: str, lines: bool = False) -> str:

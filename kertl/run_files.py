@@ -163,6 +163,11 @@ def model_of_run(folder: Path) -> Path:
     """
     path, is_run = folder / MODEL_FILE, (folder / "recipe.json").exists()
     again = "The same `kertl train` command, or the same call of `kertl.fine_tune`, resumes it."
+    if not path.exists() and is_run and (folder / SUMS).exists():
+        raise WeightsError(
+            f"A finished run must have its {MODEL_FILE}. Received: {str(folder)!r}, which has a {SUMS} and no "
+            f"{MODEL_FILE}. Restore it. {again.replace('resumes it', 'makes it again if checkpoints/ is still there')}"
+        )
     if not path.exists() and is_run:
         raise WeightsError(
             f"The run must have finished. Received: {str(folder)!r}, without a {MODEL_FILE} yet. {again}"

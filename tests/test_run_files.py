@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kertl.errors import RunError
-from kertl.run_files import read_arrays, read_json, remove_partial, replace_file, write_json, write_text
+from kertl.errors import RunError, WeightsError
+from kertl.run_files import model_of_run, read_arrays, read_json, remove_partial, replace_file, write_json, write_text
 from tests.messages import assert_names
 
 
@@ -206,3 +206,13 @@ def test_a_changed_byte_never_makes_other_arrays(tmp_path):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match=r"zip|npz|compressed"):
             read_arrays(path)
+
+
+def test_a_finished_run_whose_model_is_gone_is_not_called_unfinished(tmp_path):
+    (tmp_path / "recipe.json").touch()
+    with pytest.raises(WeightsError, match="must have finished"):
+        model_of_run(tmp_path)
+    (tmp_path / "SHA256SUMS").touch()
+    with pytest.raises(WeightsError) as caught:
+        model_of_run(tmp_path)
+    assert_names(caught.value, "A finished run must have its model.keras", "Restore it", "makes it again")

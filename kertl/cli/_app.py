@@ -1,15 +1,19 @@
 """The commands under one name, and how their errors are shown."""
 
 import logging
+import os
 import traceback
 from collections.abc import Sequence
+from itertools import pairwise
 
 import typer
+from rich.console import Console
 from rich.logging import RichHandler
 from rich.panel import Panel
 from rich.text import Text
 from typer.exceptions import TyperException
 
+from kertl._checks import complain
 from kertl._terminal import CONSOLE, Printable, printable
 from kertl.cli import (
     _ask,
@@ -26,6 +30,9 @@ from kertl.cli import (
     _studies,
     _train,
 )
+from kertl.errors import KertlError
+
+_COMMON = ("--debug", "--quiet", "--verbose")
 
 app = typer.Typer(
     name="kertl",
@@ -60,11 +67,23 @@ app.command("demo")(_demo.demo)
 @app.callback()
 def _common(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    quiet: bool = typer.Option(False, "--quiet", help="Show results, warnings and errors alone: no progress."),
+    verbose: bool = typer.Option(
+        False, "--verbose", help="Show the time of each message, and the messages of TensorFlow and other libraries."
+    ),
 ) -> None:
-    handler = RichHandler(console=CONSOLE, show_time=False, show_path=False, show_level=False)
+    if quiet and verbose:
+        raise complain("--quiet", "given without --verbose", True)
+    CONSOLE.quiet = quiet
+    if verbose:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
+    # Warnings are shown in any case.
+    console = Console(stderr=True) if quiet else CONSOLE
+    handler = RichHandler(console=console, show_time=verbose, show_path=False, show_level=verbose)
     handler.setFormatter(Printable("%(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("kertl").setLevel(logging.DEBUG if debug else logging.INFO)
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True)
+    usual = logging.WARNING if quiet else logging.INFO
+    logging.getLogger("kertl").setLevel(logging.DEBUG if debug or verbose else usual)
 
 
 def run(arguments: list[str]) -> int:
@@ -75,8 +94,9 @@ def run(arguments: list[str]) -> int:
     """
     debug = "--debug" in arguments
     try:
-        # `--debug` may stand anywhere.
-        status = app(["--debug"] * debug + [a for a in arguments if a != "--debug"], standalone_mode=False)
+        # Options of all commands may stand anywhere.
+        common = [one for one in arguments if one in _COMMON]
+        status = app([*common, *(one for one in arguments if one not in _COMMON)], standalone_mode=False)
     except TyperException as error:
         _show_error(f"{error.format_message()} `kertl --help` and `kertl COMMAND --help` say more.", "usage")
         return error.exit_code
@@ -85,9 +105,31 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        _show_error(_in_options(str(error), arguments), type(error).__name__)
+        message = _in_options(str(error), arguments)
+        if _of_usage(error, message):
+            _show_error(f"{message} `kertl {_command(arguments)} --help` says more.", "usage")
+            return 2
+        _show_error(message, type(error).__name__)
         return 1
     return status if isinstance(status, int) else 0
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """The name of the command among the arguments."""
+    return next((one for one in arguments if not one.startswith("-")), "COMMAND")
+
+
+def _of_usage(error: Exception, message: str) -> bool:
+    """Whether a message is about a wrong option."""
+    ours = isinstance(error, ValueError) and not isinstance(error, KertlError)
+    return ours and message.startswith("`--")
+
+
+def _positional(command: str) -> dict[str, str]:
+    """What the help calls the arguments of a command, by their names in Python."""
+    known = getattr(typer.main.get_command(app), "commands", {}).get(command)
+    found = [one for one in getattr(known, "params", ()) if one.param_type_name == "argument" and one.metavar]
+    return {one.name: one.metavar.rstrip(".") for one in found}
 
 
 def _in_options(message: str, arguments: Sequence[str]) -> str:
@@ -95,10 +137,20 @@ def _in_options(message: str, arguments: Sequence[str]) -> str:
     for option in {one.partition("=")[0] for one in arguments if one.startswith("--")}:
         word = option.removeprefix("--").replace("-", "_")
         for name in (word, f"{word}s"):  # an option is repeated where an argument is a list
-            message = message.replace(f"`{name}`", f"`{option}`").replace(f"Received: {name}=", f"Received: {option}=")
+            message = _renamed(message, name, option)
+    for option, text in pairwise(arguments):  # the field of --stage FIELD=VALUE
+        name, equals, _ = text.partition("=")
+        if option in ("--stage", "--head") and equals:
+            message = _renamed(message, name, f"{option} {name}")
+    for name, metavar in _positional(_command(arguments)).items():
+        message = _renamed(message, name, metavar)
     return message
+
+
+def _renamed(message: str, name: str, shown: str) -> str:
+    return message.replace(f"`{name}`", f"`{shown}`").replace(f"Received: {name}=", f"Received: {shown}=")
 
 
 def _show_error(message: str, title: str) -> None:
     panel = Panel(Text(printable(message, lines=True)), title=title, title_align="left", border_style="red")
-    CONSOLE.print(panel)
+    Console(stderr=True).print(panel)  # even if the other one is quiet

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from kertl._places import Places, none_usable
-from kertl._terminal import CONSOLE, printable
+from kertl._terminal import CONSOLE, printable, working
 from kertl.cli import _foreign as foreign
 from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
@@ -103,7 +103,8 @@ def evaluate(
     named = printable(str(data))
     CONSOLE.print(f"Evaluating {judged.num_examples} images of {named}, part: {name}.", markup=False, highlight=False)
     how = options.read_augment(augment) or "light"
-    metrics = kertl.evaluate(loaded, judged, views=views, augment=how, intervals=True)
+    with working("Evaluating"):
+        metrics = kertl.evaluate(loaded, judged, views=views, augment=how, intervals=True)
     if as_json:
         typer.echo(json_text({"part": name, **metrics}))
     else:
@@ -159,7 +160,8 @@ def predict(
         return
     size, depth = told.form(loaded)
     dataset = images_for(loaded, images, image_size=size, channels=depth, batch_size=batch_size, strict=False)
-    predictions = kertl.predict(loaded, dataset, views=views, augment=options.read_augment(augment) or "light")
+    with working("Predicting"):
+        predictions = kertl.predict(loaded, dataset, views=views, augment=options.read_augment(augment) or "light")
     for issue in dataset.issues:
         CONSOLE.print(f"left out: {issue}", markup=False, highlight=False)
     answers = kertl.answers(loaded, predictions, top=top)

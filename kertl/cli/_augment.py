@@ -57,6 +57,12 @@ def check_augmentation(
     model_task: foreign.Task = None,
     class_name: foreign.ClassName = None,
     custom: foreign.Custom = None,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            min=0, help="About how long it may take; of many images a random sample is taken then. 0 takes all of them."
+        ),
+    ] = 2.0,
     seed: Seed = 0,
     batch_size: options.BatchSize = 32,
     image_column: options.ImageColumn = "file",
@@ -66,7 +72,7 @@ def check_augmentation(
 ) -> None:
     """Show which transformations of images change a model's predictions, and flag those that lower its accuracy.
 
-    Use images that the model was not trained on. All are used, or with --split-column only the validation set (without
+    Use images that the model was not trained on. All are meant, or with --split-column only the validation set (without
     one the test set): a run's data.csv has the column split.
     """
     start_keras()
@@ -92,7 +98,9 @@ def check_augmentation(
     )
     part = images.validation or images.test or images.train
     chosen = options.read_augment(augment)
-    found = kertl.data.check_augmentation(loaded, part.relabelled(names, task), chosen, seed=seed)
+    found = kertl.data.check_augmentation(
+        loaded, part.relabelled(names, task), chosen, seed=seed, minutes=minutes or None
+    )
     typer.echo(str(found))
     if out is not None:
         found.plot(out)

@@ -6,31 +6,41 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kertl._checks import one_of
+from kertl._terminal import working
 from kertl.cli import _foreign as foreign
 from kertl.cli._ask import ModelPath
+from kertl.cli._options import among, checked
 from kertl.cli._quiet import start_keras
 
 if TYPE_CHECKING:
     from kertl.results import Result
 
-_FORMATS = "keras, saved_model, litert, onnx, openvino or tfjs"
+FORMATS = ("keras", "saved_model", "litert", "onnx", "openvino", "tfjs")
+QUANTIZATIONS = ("float16", "dynamic", "int8")
+_VARIANTS = (*FORMATS, *(f"{name}:{kind}" for name in FORMATS for kind in QUANTIZATIONS))
 
 Data = Annotated[
     Path | None,
     typer.Option(exists=True, help="Compare on these images, a folder per class; by default the run's test images."),
 ]
-Images = Annotated[int, typer.Option(help="Compare on at most so many images.")]
+Images = Annotated[int, typer.Option(min=1, help="How many images to compare on, at most.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def export(
     model: ModelPath,
-    format: Annotated[str, typer.Option(help=f"{_FORMATS}.")] = "keras",  # noqa: A002, the name of the option
+    format: Annotated[  # noqa: A002, the name of the option
+        str, typer.Option(help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}.", callback=among("--format", FORMATS))
+    ] = "keras",
     out: Annotated[
         Path | None, typer.Option(help="File or folder; by default in RUN/export, or beside the model file.")
     ] = None,
     quantize: Annotated[
-        str | None, typer.Option(help="For litert: float16, dynamic or int8 (needs training images).")
+        str | None,
+        typer.Option(
+            help="For litert: float16, dynamic or int8 (needs training images).",
+            callback=among("--quantize", QUANTIZATIONS),
+        ),
     ] = None,
     data: Data = None,
     images: Images = 1000,
@@ -44,19 +54,24 @@ def export(
     """Export a trained model, load it again in its own runtime, and check that it agrees, on real images."""
     start_keras()
     import kertl
-    from kertl.exporting import FORMATS, file_name
+    from kertl.exporting import file_name
 
-    one_of("format", format, FORMATS)
     told = foreign.Told(None, None, resize, preprocessing, model_task, class_name, custom)
     path = out or (model / "export" if model.is_dir() else model.parent) / file_name(format, quantize)
     asked = told.load(model) if told.says_anything() else model
-    _print(kertl.export(asked, path, format=format, quantize=quantize, data=data, images=images), as_json)
+    with working("Exporting, and checking what was exported"):
+        found = kertl.export(asked, path, format=format, quantize=quantize, data=data, images=images)
+    _print(found, as_json)
 
 
 def benchmark(
     model: ModelPath,
     format: Annotated[  # noqa: A002
-        list[str] | None, typer.Option(help="Such as onnx or litert:int8; repeatable; all by default.")
+        list[str] | None,
+        typer.Option(
+            help="Such as onnx or litert:int8; repeatable; all by default.",
+            callback=checked(lambda given: [one_of("--format", one, _VARIANTS) for one in given]),
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the exports; by default RUN/export.")] = None,
     data: Data = None,
@@ -67,7 +82,9 @@ def benchmark(
     start_keras()
     import kertl
 
-    _print(kertl.benchmark(model, formats=format, data=data, out=out, images=images), as_json)
+    with working("Exporting in every format, and measuring"):
+        found = kertl.benchmark(model, formats=format, data=data, out=out, images=images)
+    _print(found, as_json)
 
 
 def inspect(

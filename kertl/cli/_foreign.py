@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kertl._checks import complain, named
+from kertl._terminal import working
 from kertl.cli import _options as options
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Told:
         import kertl
         from kertl.groups import functional_of
 
-        with keras.saving.custom_object_scope(_custom_objects(self.custom or ())):
+        with working("Loading the model"), keras.saving.custom_object_scope(_custom_objects(self.custom or ())):
             model = kertl.load(path)
         functional_of(model)
         known = self._known

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kertl._checks import LARGEST_SIDE, complain, integer, number, one_of
+from kertl._terminal import working
 from kertl._transformations import STRENGTHS, checked_augment
 from kertl.cli._fields import showing
 from kertl.recipe import NAMED, Stage
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from kertl.data import ImageData
     from kertl.recipe import Recipe
 
+_logger = logging.getLogger(__name__)
 _FIELDS = f"They are {', '.join(field.name for field in dataclasses.fields(Stage))}."
 
 # What the tables of the library have, which cannot be read before TensorFlow is imported.
@@ -188,7 +191,8 @@ def read_backbone(
 
     def loaded(shape: tuple[int, int, int] | None) -> "keras.Model":
         keras.utils.set_random_seed(seed)
-        return kertl.load_backbone(name, **options, input_shape=shape)
+        with working("Loading the backbone"):
+            return kertl.load_backbone(name, **options, input_shape=shape)
 
     if image_size is not None and (channels is not None or not name.endswith(MODEL_SUFFIXES)):
         return loaded((image_size, image_size, channels or 3))
@@ -258,17 +262,19 @@ def read_data(
     common: dict[str, Any] = {"validation": validation, "test": test, "seed": seed, "batch_size": batch_size}
     common.update(task=task, class_names=class_names, resize=resize, channels=channels)
     columns = label_columns or ["label"]
+    given: dict[str, Any] = {
+        "image_column": image_column,
+        "label_column": columns[0] if len(columns) == 1 else columns,
+        "separator": separator,
+        "stratify_columns": tuple(stratify_columns or ()),
+        "group_column": group_column,
+        "split_column": split_column,
+        "root": root,
+    }
     if path.is_dir():
-        return data.from_directory(path, image_size=image_size, **common)
-    return data.from_csv(
-        path,
-        image_column=image_column,
-        label_column=columns[0] if len(columns) == 1 else columns,
-        separator=separator,
-        stratify_columns=tuple(stratify_columns or ()),
-        group_column=group_column,
-        split_column=split_column,
-        root=root,
-        image_size=image_size,
-        **common,
-    )
+        found = data.from_directory(path, image_size=image_size, **common)
+    else:
+        found = data.from_csv(path, image_size=image_size, **given, **common)
+    for issue in found.issues:
+        _logger.debug("%s", issue)  # for --verbose; summaries show the first ones
+    return found

@@ -3,10 +3,12 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING, TextIO
 
-from kertl._terminal import CONSOLE
+from rich.console import Console
+
+from kertl._terminal import CONSOLE, working
 
 if TYPE_CHECKING:
     from kertl.hardware import Scope
@@ -21,17 +23,23 @@ def start_keras() -> None:
     if "keras" in sys.modules:
         return
     shown = int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 3
-    with nullcontext() if shown else _stderr_away():
+    with _starting() if shown else _stderr_away():
         import keras
 
         keras.distribution.list_devices()
+
+
+def _starting(file: TextIO | None = None) -> AbstractContextManager[None]:
+    """Show that Keras starts, on stderr or where that has been kept."""
+    console = CONSOLE if file is None else Console(file=file, quiet=CONSOLE.quiet)
+    return working("Starting Keras", console=console)
 
 
 @contextmanager
 def hardware_entered(accelerator: str, precision: str, devices: int | None) -> "Iterator[Scope]":
     """Start Keras on the hardware that is asked for, as `kertl.hardware.setup`, before anything else uses devices."""
     shown = int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 3 or "keras" in sys.modules
-    with nullcontext() if shown else _stderr_away():
+    with _starting() if shown else _stderr_away():
         from kertl import hardware
 
         scope = hardware.setup(accelerator, precision, devices)
@@ -49,12 +57,13 @@ def hardware_entered(accelerator: str, precision: str, devices: int | None) -> "
 
 @contextmanager
 def _stderr_away() -> Iterator[None]:
-    """Discard what is written to the file descriptor of stderr."""
+    """Discard what is written to the file descriptor of stderr, besides that Keras starts."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        yield
+        with open(kept, "w", closefd=False) as file, _starting(file):
+            yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)

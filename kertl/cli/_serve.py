@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kertl._terminal import CONSOLE
+from kertl._terminal import CONSOLE, working
 from kertl.cli._ask import ModelPath
 from kertl.cli._quiet import start_keras
 
@@ -26,7 +26,8 @@ def serve(
     import kertl
     from kertl.report._server import application
 
-    loaded = kertl.load(model)
+    with working("Loading the model"):
+        loaded = kertl.load(model)
     CONSOLE.print(f"Serving {loaded.name} on http://{host}:{port} until Ctrl-C.", markup=False, highlight=False)
     uvicorn.run(
         application(loaded), host=host, port=port, log_level="warning", server_header=False, limit_concurrency=256

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from kertl._checks import one_of
+from kertl._checks import integer, one_of
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields
 from kertl.cli._quiet import hardware_entered
@@ -63,10 +63,18 @@ def train(
     accelerator: options.Accelerator = "auto",
     devices: options.Devices = None,
     batch_per_replica: Annotated[
-        int | None, typer.Option(help="Images per batch of one device, instead of --batch-size.")
+        int | None,
+        typer.Option(
+            help="Images per batch of one device, instead of --batch-size.",
+            callback=options.checked(lambda size: integer("--batch-per-replica", size, at_least=1)),
+        ),
     ] = None,
     scale_rate: Annotated[
-        str, typer.Option(help="Learning rates times the number of devices (linear), its root (sqrt), or as they are.")
+        str,
+        typer.Option(
+            help="Learning rates times the number of devices (linear), its root (sqrt), or as they are (none).",
+            callback=options.among("--scale-rate", ("none", "linear", "sqrt")),
+        ),
     ] = "none",
 ) -> None:
     """Fine-tune a pretrained model on a folder of images or a CSV table, stage by stage.
@@ -88,7 +96,6 @@ def train(
         console = Console(quiet=not hardware.chief)
         precision = hardware.precision
         batch_size = batch_size if batch_per_replica is None else hardware.batch_size(batch_per_replica)
-        hardware.learning_rate(1.0, scaling=scale_rate)  # an unknown scaling is refused here
         plan = _head(recipe, dropout, read_fields("head", head, kertl.Head))
         loaded = options.read_backbone(
             backbone, weights, image_size, seed, channels=channels, preprocessing=preprocessing

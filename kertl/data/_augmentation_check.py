@@ -1,14 +1,15 @@
 """`check_augmentation`: which transformations of the images leave predictions unchanged, and which do not."""
 
+import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from rich.progress import track
 
-from kertl._checks import complain, integer, named, one_of
-from kertl._terminal import CONSOLE, shown
+from kertl._checks import complain, integer, named, number, one_of
+from kertl._terminal import tracked
 from kertl._transformations import COLOURS, TRANSFORMATIONS, transformations_of
 from kertl.data._dataset import ImageDataset
 from kertl.data._effects import AugmentationCheck, Effect
@@ -24,6 +25,7 @@ def check_augmentation(
     transformations: str | Sequence[Any] | None = None,
     *,
     seed: int = 0,
+    minutes: float | None = None,
     verbose: str | bool = "auto",
 ) -> AugmentationCheck:
     """Find which transformations of held-out images change a model's predictions and lower its accuracy.
@@ -42,6 +44,8 @@ def check_augmentation(
             directions), and pairs of name and amount, as in `kertl.data.augment.layers`; or a strength, such as
             "strong". All names by default, without those of colours where there are not three channels.
         seed: Seed of the random draws; >= 0.
+        minutes: About how long it may take, > 0; if that is not enough for all images, those that were reached are
+            judged, in random order, and the result says how many. None for as long as it takes.
         verbose: Whether to show progress on stderr; "auto" shows it on a terminal and in a notebook.
 
     Raises:
@@ -62,28 +66,31 @@ def check_augmentation(
     """
     integer("seed", seed, at_least=0)
     one_of("verbose", verbose, ("auto", True, False))
+    if minutes is not None:
+        number("minutes", minutes, above=0)
     part, dataset = _held_out(data)
     _check(model, dataset)
+    if minutes is not None:  # some images are to be like all of them
+        drawn = np.random.default_rng(seed).permutation(dataset.num_examples)
+        dataset = dataset.subset(drawn, shuffle=False)
     depth = dataset.channels
     checks = [(name, amount, layers([(name, amount)], depth)) for name, amount in _checks(transformations, depth)]
-    numbers = track(
-        range(len(dataset)),
-        description="Checking augmentation",
-        console=CONSOLE,
-        transient=True,
-        disable=not shown(verbose),
-    )
+    deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     found = []
-    for number in numbers:
-        images = dataset.batch(0, number)[0]
-        versions = [images, *(varied(made, images, (seed, number)) for _, _, made in checks)]
+    for place in tracked(range(len(dataset)), "Checking augmentation", len(dataset), "batch", verbose):
+        began = time.monotonic()
+        images = dataset.batch(0, place)[0]
+        versions = [images, *(varied(made, images, (seed, place)) for _, _, made in checks)]
         found.append([_probabilities(model, version) for version in versions])
+        if 2 * time.monotonic() - began > deadline:  # the next batch would end too late
+            break
     plain, *others = (np.concatenate(batches) for batches in zip(*found, strict=True))
-    labels = np.asarray(dataset.labels).astype(np.int64).ravel()
+    labels = np.asarray(dataset.labels).astype(np.int64).ravel()[: len(plain)]
     rows = [
         _effect(name, amount, plain, other, labels) for (name, amount, _), other in zip(checks, others, strict=True)
     ]
-    return AugmentationCheck(tuple(rows), float(np.mean(plain.argmax(axis=1) == labels)), part)
+    accuracy = float(np.mean(plain.argmax(axis=1) == labels))
+    return AugmentationCheck(tuple(rows), accuracy, part, dataset.num_examples)
 
 
 def _held_out(data: Any) -> tuple[str, ImageDataset]:

@@ -110,8 +110,9 @@ def read_image(
         content = bytes(source) if isinstance(source, bytes | bytearray) else read_file(source)[0]
         return pixels_of(content, image_size, resize, channels)
     except DataError as error:
-        named = repr(str(source)) if isinstance(source, str | Path) else f"in the {type(source).__name__}"
-        raise DataError(f"The image {named} {error}.") from error
+        pillow = "The Pillow image" if isinstance(source, Image.Image) else "The content"
+        named = f"The image {str(source)!r}" if isinstance(source, str | Path) else pillow
+        raise DataError(f"{named} {error}.") from error
 
 
 def pixels_of(content: bytes, image_size: tuple[int, int], resize: str, channels: int = 3) -> np.ndarray:

@@ -2,12 +2,14 @@
 
 import dataclasses
 import math
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
+from kertl._terminal import counted
 from kertl.results import Result, table_text
 from kertl.run_files import save_figure
 from kertl.tasks import matched_interval
@@ -61,11 +63,14 @@ class AugmentationCheck(Result):
         rows: The effect of each transformation at each amount.
         accuracy: Accuracy on the unchanged images.
         part: Which of the sets the images are from.
+        available: How many images that set has, of which those that there was time for were taken at random; 0 if
+            nobody counted.
     """
 
     rows: tuple[Effect, ...]
     accuracy: float
     part: str
+    available: int = 0
 
     @property
     def level(self) -> float:
@@ -79,27 +84,32 @@ class AugmentationCheck(Result):
 
     def table(self) -> str:
         """The rows as text, and what a flag means."""
-        table = Table(box=box.SIMPLE)
-        for heading in ("transformation", "amount", "change", "other prediction", "accuracy", "difference", "p", ""):
-            table.add_column(heading, justify="left" if heading in ("transformation", "") else "right")
+        table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
+        for heading in ("kind", "amount", "changed", "accuracy", "difference", "p", ""):
+            table.add_column(heading, justify="left" if heading in ("kind", "") else "right")
         for row in self.rows:
             low, high = row.interval
             table.add_row(
                 row.transformation,
                 f"{row.amount}",
-                f"{row.change:.4f}",
-                f"{row.changed:.4f}",
-                f"{row.accuracy:.4f}",
-                f"{row.accuracy - self.accuracy:+.4f} ({low:+.4f} to {high:+.4f})",
-                f"{row.p_value:.1e}",
+                f"{row.changed:.3f}",
+                f"{row.accuracy:.3f}",
+                f"{row.accuracy - self.accuracy:+.3f} ({low:+.2f}, {high:+.2f})",
+                f"{row.p_value:.0e}",
                 "FLAG" if row in self.flagged else "",
             )
-        return table_text(table) + (
-            f"Accuracy of the {self.rows[0].images} {self.part} images as they are: {self.accuracy:.4f}. Differences "
-            f"with 95 % intervals;\nof {len(self.rows)} checks, those with p < {self.level:.1e} are flagged. A flag "
-            "means that this model does worse on images varied this way:\nbecause their class has changed, or "
-            "because the model never learnt to recognise them. `kertl augment-preview` shows them."
+        images = self.rows[0].images
+        some = images < self.available
+        text = (
+            f"Accuracy of {f'{images:,} of the {self.available:,}' if some else f'the {images:,}'} {self.part} images "
+            f"as they are: {self.accuracy:.4f}. "
+            + ("They were drawn at random, as many as there was time for. " if some else "")
+            + "Changed is the share of other predictions; differences have 95 % intervals. Of "
+            f"{counted(len(self.rows), 'check')}, those with p < {self.level:.1e} are flagged. A flag means that this "
+            "model does worse on images varied this way: because their class has changed, or because the model never "
+            "learnt to recognise them. `kertl augment-preview` shows them."
         )
+        return table_text(table) + textwrap.fill(text, 80)
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draw the differences in accuracy with their intervals.

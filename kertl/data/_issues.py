@@ -36,7 +36,7 @@ def summary_of(issues: Sequence[Issue]) -> str:
             lines.append(str(issue))
     heading = f"{len(issues)} issue{'s' * (len(issues) > 1)}, {left_out} of them files that were left out"
     if len(issues) > len(lines):
-        lines.append(f"and {len(issues) - len(lines)} more, see `issues`")
+        lines.append(f"and {len(issues) - len(lines)} more: `issues` has all, and --verbose shows them")
     return "\n".join([heading, *lines])
 
 

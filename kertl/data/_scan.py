@@ -17,9 +17,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from rich.progress import track
 
-from kertl._terminal import CONSOLE, shown
+from kertl._terminal import tracked
 from kertl.data._array_files import KIND, array_in, is_array_file, refuse_other_channels
 from kertl.data._budget import threads
 from kertl.data._decode import (
@@ -73,16 +72,7 @@ def inspect(paths: Sequence[str], channels: int = 3) -> list[Verdict]:
             verdicts = (
                 verdict for portion in pool.map(functools.partial(_verdicts, channels), portions) for verdict in portion
             )
-            return list(
-                track(
-                    verdicts,
-                    description="Checking images",
-                    total=len(paths),
-                    console=CONSOLE,
-                    transient=True,
-                    disable=not shown("auto"),
-                )
-            )
+            return list(tracked(verdicts, "Checking images", len(paths), "image"))
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -14,10 +14,8 @@ from kertl.errors import RunError
 from kertl.recipe import Recipe
 from kertl.run_files import read_json, read_text
 
-_ACCEPTED = (
-    "a kertl.Run, what `fit` returns, a dictionary of columns, a run directory, a CSV log, or a folder of TensorBoard "
-    "events"
-)
+_PATHS = "a run directory, a CSV log, or a folder of TensorBoard events"
+_ACCEPTED = f"a kertl.Run, what `fit` returns, a dictionary of columns, or the path of {_PATHS}"
 _LARGEST_METRICS = 512 * 2**20
 _HISTORY, _RECIPE, _METRICS, _DATA = "history.csv", "recipe.json", "metrics.json", "data.json"
 
@@ -84,7 +82,7 @@ def _of_path(path: Path) -> tuple[Curves, Known]:
             return Curves.of_rows(read_events(path), "source"), Known()
         return Curves.of_rows(_rows_of_csv(path), "source"), Known()
     if not path.is_dir():
-        raise complain("source", _ACCEPTED, str(path), "There is no such file or directory.")
+        raise complain("source", _PATHS, str(path), "There is no such file or directory.")
     ours = (path / _RECIPE).is_file()
     known = _known_of_directory(path) if ours else Known()
     if (path / _HISTORY).is_file():
@@ -98,7 +96,7 @@ def _of_path(path: Path) -> tuple[Curves, Known]:
             f"{str(path)!r}, without a {_HISTORY} and without TensorBoard events",
             "Wait until its first epoch has ended, or let it resume.",
         )
-    raise complain("source", _ACCEPTED, str(path), f"The directory has no {_HISTORY} and no event files.")
+    raise complain("source", _PATHS, str(path), f"The directory has no {_HISTORY} and no event files.")
 
 
 def _known_of_directory(path: Path) -> Known:

@@ -76,7 +76,7 @@ class Diagnosis(Result):
     def table(self) -> str:
         """The verdict, its evidence, what to try, and what else was found."""
         first = self.findings[0]
-        lines = [*_wrapped(f"{_titled(first.verdict)}: {first.sentence}"), f"  {_numbers(first)}", "Next:"]
+        lines = [*_wrapped(f"{_titled(first.verdict)}. {first.sentence}"), f"  {_numbers(first)}", "Next:"]
         lines += [f"  {line}" for line in first.next.splitlines()]
         for other in self.others:
             lines += _wrapped(f"Also, {_titled(other.verdict).lower()}: {other.sentence}")

@@ -227,7 +227,7 @@ def plateau(case: Case) -> Found | None:
 def good_fit(case: Case) -> Found:
     """Nothing speaks against it."""
     sentence = (
-        f"Nothing speaks against this fit: training ended with a loss of {case.train_end:.4g} and validation with one "
-        f"of {case.validation_end:.4g}."
+        f"Nothing in the curves speaks against this fit: training ended with a loss of {case.train_end:.4g} and "
+        f"validation with one of {case.validation_end:.4g}."
     )
     return sentence, {"training_loss": case.train_end, "validation_loss": case.validation_end, "skill": case.skill}

@@ -13,10 +13,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from rich.progress import track
 
 from kertl._checks import complain, integer
-from kertl._terminal import CONSOLE, shown
+from kertl._terminal import tracked
 from kertl.data._unlabelled import files_in
 from kertl.errors import DataError, RunError
 from kertl.evaluation._answers import answers
@@ -87,13 +86,7 @@ def predict_to_file(
         _logger.info("%d of %d parts are there already.", len(chunks) - len(todo), len(chunks))
     done = len(chunks) - len(todo)
     try:
-        for number in track(
-            todo,
-            description=f"Predicting on {len(files):,} images",
-            console=CONSOLE,
-            transient=True,
-            disable=not shown("auto"),
-        ):
+        for number in tracked(todo, f"Predicting on {len(files):,} images", len(todo), "part"):
             rows = _rows(model, chunks[number], top, batch_size, options)
             write_text(_part(parts, number), _as_csv(rows))
             done += 1

@@ -61,7 +61,7 @@ class Verification(Result):
             table.add_row(row.what, str(row.files), str(len(row.problems)), row.note)
         shown = [f"{printable(problem)}\n" for problem in self.problems[:_SHOWN]]
         if len(self.problems) > _SHOWN:
-            shown.append(f"… and {len(self.problems) - _SHOWN} more\n")
+            shown.append(f"… and {len(self.problems) - _SHOWN} more, which --json lists\n")
         return table_text(table) + ("".join(shown) or "All of them are as they were written.\n")
 
 

@@ -8,9 +8,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from kertl._terminal import CONSOLE, shown
+from kertl._terminal import CONSOLE, Pulse, shown
 
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 0.5
 
 
 class _Speed(ProgressColumn):
@@ -19,7 +19,7 @@ class _Speed(ProgressColumn):
 
 
 class Progress:
-    """Shows how many images are done, from two seconds on.
+    """Shows how many images are done, from half a second on; where there is no bar, a line now and then.
 
     Args:
         total: Images to do.
@@ -31,6 +31,7 @@ class Progress:
         self._started = time.monotonic()
         self._done, self._total = 0, total
         self._bar: Bar | None = None
+        self._pulse = Pulse("Extracting features", total, "image") if verbose and not self._shown else None
         self._task: Any = None
 
     def __enter__(self) -> "Progress":
@@ -45,6 +46,8 @@ class Progress:
     def add(self, count: int) -> None:
         """Count so many more images as done."""
         self._done += count
+        if self._pulse is not None:
+            self._pulse.beat(self._done)
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)
         elif self._shown and time.monotonic() - self._started > _PATIENCE_SECONDS:

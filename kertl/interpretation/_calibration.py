@@ -13,6 +13,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit, softmax
 
 from kertl._checks import complain
+from kertl._terminal import counted
 from kertl.data import ImageData
 from kertl.evaluation import predict
 from kertl.evaluation._labels import matched
@@ -26,6 +27,7 @@ _logger = logging.getLogger(__name__)
 BINS = 10
 _LEAST = 1e-7
 _ABOUT_RIGHT = 0.1
+_FEW = 200  # predictions, below which a temperature and a bin say little
 _RANGE = (-3.0, 3.0)  # logarithms of the temperatures that are tried
 
 
@@ -53,12 +55,14 @@ class Calibration(Result):
         temperature: By what the scores before the softmax or sigmoid have to be divided to fit best; above 1 the model
             is too sure of itself, below 1 not enough. None if nothing was fitted.
         error_after: The error with that temperature.
+        applied: Whether the scores of the model are divided by it from now on, as `kertl.calibrate` does.
     """
 
     error: float
     bins: tuple[Bin, ...]
     temperature: float | None = None
     error_after: float | None = None
+    applied: bool = False
 
     def table(self) -> str:
         """The bins as text, and what they come to."""
@@ -71,15 +75,22 @@ class Calibration(Result):
 
     def sentence(self) -> str:
         """What it comes to."""
-        told = f"Expected calibration error {self.error:.4f}"
+        count = sum(one.images for one in self.bins)
+        few = ", too few to be sure of" if count < _FEW else ""
+        told = f"Expected calibration error {self.error:.4f} on {counted(count, 'prediction')}{few}"
         if self.temperature is None or self.error_after is None:
             return f"{told}."
         kind = "too sure of itself" if self.temperature > 1 else "not as sure as it could be"
         if abs(self.temperature - 1) < _ABOUT_RIGHT:
             kind = "about as sure as it should be"
+        changed = (
+            "Its scores are divided by that temperature now; `kertl.save` keeps that."
+            if self.applied
+            else "It is unchanged; `kertl.calibrate` divides its scores by that temperature."
+        )
         return (
-            f"{told}, {self.error_after:.4f} at the temperature that fits the validation set, {self.temperature:.2f}: "
-            f"the model is {kind}."
+            f"{told}; {self.error_after:.4f} at the temperature that fits the validation set, {self.temperature:.2f}: "
+            f"the model is {kind}. {changed}"
         )
 
     def plot(self, path: str | Path | None = None) -> Any:
@@ -139,7 +150,7 @@ def calibrate(model: keras.Model, data: ImageData) -> Calibration:
     if info is not None and info.thresholds:
         moved = tuple(float(expit(logit(one) / temperature)) for one in info.thresholds)
         set_model_info(model, dataclasses.replace(info, thresholds=moved))
-    return found
+    return dataclasses.replace(found, applied=True)
 
 
 def calibration_of(

@@ -176,7 +176,7 @@ def _listed(title: str, items: Sequence[Any]) -> str:
         table.add_column(name.replace("_", " "), overflow="fold")
     for item in items[:_MOST_LISTED]:
         table.add_row(*(Text(_cell(getattr(item, name))) for name in names))
-    more = f"… and {len(items) - _MOST_LISTED} more\n" if len(items) > _MOST_LISTED else ""
+    more = f"… and {len(items) - _MOST_LISTED} more, see `to_dict()`\n" if len(items) > _MOST_LISTED else ""
     return table_text(table) + more
 
 

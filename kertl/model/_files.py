@@ -117,9 +117,13 @@ def _check_sum(path: Path) -> None:
         return
     told = [line.split("  ")[0] for line in read_text(sums).splitlines() if line.endswith(f"  {path.name}")]
     if told and told[0] != (found := sha256_of(path)):
+        # Of a damaged file only restoring helps.
+        changed = (
+            ", or, if you changed it, pass the file itself" if zipfile.is_zipfile(path) else ", since it is damaged"
+        )
         raise WeightsError(
             f"The model in {str(path)!r} must be the one that the run wrote. Received: a file with the SHA-256 "
-            f"{found}, which is not the one in {SUMS}. Restore it, or pass the file itself to load it all the same."
+            f"{found}, which is not the one in {SUMS}. Restore it{changed}."
         )
 
 

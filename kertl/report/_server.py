@@ -193,4 +193,13 @@ def _file(name: str) -> Any:
 
 
 async def _told(request: Request, error: HTTPException) -> Response:
-    return JSONResponse({"error": str(error.detail)}, status_code=error.status_code, headers=_HEADERS)
+    told = str(error.detail)
+    if error.status_code == 405:
+        told = (
+            f"{request.url.path} must be asked with {(error.headers or {}).get('Allow', 'another method')}. Received: "
+            f"{request.method}. Images are sent by POST: curl -F file=@a.png {request.base_url}predict"
+        )
+    elif error.status_code == 404:
+        told = f"{request.url.path} is not here: there are GET /, GET /health, POST /predict and POST /explain."
+    headers = {**_HEADERS, **(error.headers or {})}
+    return JSONResponse({"error": told}, status_code=error.status_code, headers=headers)

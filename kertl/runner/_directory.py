@@ -43,7 +43,7 @@ RECIPE, DATA, BATCHES, ARCHITECTURE = "recipe.json", "data.csv", "data.json", "m
 HISTORY, METRICS, CHOICES, START = "history.csv", "metrics.json", "choices.json", "start.npz"
 _LARGEST_METRICS = 16 * 2**20
 _LONGEST_SHOWN = 2**20
-_RESULTS = (HISTORY, METRICS, MODEL_FILE)
+RESULTS = (HISTORY, METRICS, MODEL_FILE)
 _AGAIN = "Remove it; the same call then resumes from the last checkpoint and writes it again."
 _RESTORE = "Restore it, or remove the directory to begin again."
 
@@ -75,7 +75,7 @@ class RunDirectory:
         return agreed(self.team, self._finished)
 
     def _finished(self) -> bool:
-        return self.path is not None and all((self.path / name).is_file() for name in (*_RESULTS, SUMS))
+        return self.path is not None and all((self.path / name).is_file() for name in (*RESULTS, SUMS))
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -257,7 +257,7 @@ class RunDirectory:
         """Write the metrics, and the checksums of what the run gives, which ends it."""
         if self.path is not None:
             write_json(self.path / METRICS, metrics)
-            write_text(self.path / SUMS, "".join(f"{sha256_of(self.path / name)}  {name}\n" for name in _RESULTS))
+            write_text(self.path / SUMS, "".join(f"{sha256_of(self.path / name)}  {name}\n" for name in RESULTS))
 
     def read_metrics(self, outputs: int) -> dict[str, Any]:
         """The metrics of a finished run, whose model has so many outputs.
@@ -285,9 +285,9 @@ class RunDirectory:
             told = {
                 name: digest for digest, name in (line.split("  ") for line in read_text(folder / SUMS).splitlines())
             }
-            if told.keys() != set(_RESULTS):
+            if told.keys() != set(RESULTS):
                 raise ValueError(f"checksums of {sorted(told)}")
-        for name in _RESULTS:
+        for name in RESULTS:
             with _readable(folder / name, "what the run wrote", _AGAIN):
                 if (found := sha256_of(folder / name)) != told[name]:
                     raise ValueError(f"a file with the SHA-256 {found}, which is not the one in {SUMS}")

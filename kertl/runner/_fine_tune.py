@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from kertl._checks import number, one_of
-from kertl._terminal import told
+from kertl._terminal import counted, told, working
 from kertl.compatibility import Findings, check, require
 from kertl.data import ImageData, check_image_data
 from kertl.errors import DataError, DivergedError
@@ -90,9 +90,9 @@ def fine_tune(
             many seconds, but rarely enough to take at most 3 % of the time; 0 writes after every batch, however long it
             takes. SIGINT (Ctrl-C) and SIGTERM write one too and end the run; a second signal ends it at once.
         report: Whether to write report.html into `run_dir` in the end, as `Run.report` does; it takes some seconds.
-        verbose: As in `fit`: 0 for silence, 1 for progress bars, 2 for one line per epoch. On features in memory a
-            whole epoch is one step, so that the bar shows 1/1. Above 0, what kertl decides is shown on a terminal and
-            in a notebook; everywhere it goes to the logger "kertl".
+        verbose: 0 for silence; "auto" and 1 show the epochs of a stage as a table on a terminal, with the best so far
+            and the time left, and elsewhere a line for each, on stderr; 2 always writes lines. Above 0, what kertl
+            decides is shown on a terminal and in a notebook; everywhere it goes to the logger "kertl".
 
     Returns:
         The run: `model`, `history`, `metrics`, `best_stage`, `stages`.
@@ -165,23 +165,26 @@ def fine_tune(
                     )
                 finally:
                     note_trained_on(model, data.train)
-                if task_named(data.task).has_thresholds and data.validation is not None:
-                    tune_thresholds(model, data, predictions=predictions["validation"])
-                metrics = {
-                    name: evaluate(model, getattr(data, name), predictions=found) for name, found in predictions.items()
-                }
-                if refit:  # what was said of the validation set is from before
-                    note_trained_on(model, data.validation)
-                ends = tuple(stages.values)
-                directory.write_history(journal.rows)
-                directory.write_model(model)
-                board.end(metrics, predictions, len(journal.rows) - 1)
+                with working("Evaluating and saving", verbose):
+                    if task_named(data.task).has_thresholds and data.validation is not None:
+                        tune_thresholds(model, data, predictions=predictions["validation"])
+                    metrics = {
+                        name: evaluate(model, getattr(data, name), predictions=found)
+                        for name, found in predictions.items()
+                    }
+                    if refit:  # what was said of the validation set is from before
+                        note_trained_on(model, data.validation)
+                    ends = tuple(stages.values)
+                    directory.write_history(journal.rows)
+                    directory.write_model(model)
+                    board.end(metrics, predictions, len(journal.rows) - 1)
             told_of_refit = {"refit": refit} if refit else {}
             directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends), **told_of_refit})
         best = stages.best or 0
         run = Run(model, recipe, tuple(journal.rows), metrics, directory.path, best, ends, refit, data, predictions)
         if report and team.size == 1:
-            _reported(run)
+            with working("Looking into the images and writing the report", verbose):
+                _reported(run)
     return run
 
 
@@ -219,10 +222,7 @@ def _train(
     before, predicting = None, {}
     begin = snapshot.position.stage if snapshot else 0
     for place, stage in list(enumerate(recipe.stages))[begin:]:
-        first = sum(row["stage"] < place for row in journal.rows) + 1
-        last = first + stage.epochs - 1
-        epochs = f"epochs {first} to {last} of the run" if last > first else f"epoch {first} of the run"
-        how = "solved exactly" if stage.solver == "exact" else epochs
+        how = "solved exactly" if stage.solver == "exact" else counted(stage.epochs, "epoch")
         _logger.info("Stage %d of %d: at=%r, %s.", place + 1, len(recipe.stages), stage.at, how)
         try:
             end = runner.train(place, before, snapshot if place == begin else None)
@@ -238,19 +238,22 @@ def _train(
         before, predicting[place] = end.trained, end.predict
         best_stage.offer(place, stage, end.monitored, end.predict)
         _logger.info("%s.", best_stage.values[-1])
-    best_stage.restore()
-    best = best_stage.best or 0
-    said = predicting.get(best) or runner.predictions(best)
-    predictions = {} if data.validation is None else {"validation": said(data.validation)}
-    refit = None
-    if recipe.refit and recipe.stages[best].solver == "exact" and data.validation is not None:
-        refit = runner.refit(best)
-        said = runner.predictions(best)
-    elif recipe.refit:
-        reason = "the best stage has none" if data.validation is not None else "there are no validation images to add"
-        _logger.info("No solved head is solved once more: %s.", reason)
-    if data.test is not None:
-        predictions["test"] = said(data.test)
+    with working("Evaluating", verbose):
+        best_stage.restore()
+        best = best_stage.best or 0
+        said = predicting.get(best) or runner.predictions(best)
+        predictions = {} if data.validation is None else {"validation": said(data.validation)}
+        refit = None
+        if recipe.refit and recipe.stages[best].solver == "exact" and data.validation is not None:
+            refit = runner.refit(best)
+            said = runner.predictions(best)
+        elif recipe.refit:
+            reason = (
+                "the best stage has none" if data.validation is not None else "there are no validation images to add"
+            )
+            _logger.info("No solved head is solved once more: %s.", reason)
+        if data.test is not None:
+            predictions["test"] = said(data.test)
     return best_stage, predictions, refit
 
 

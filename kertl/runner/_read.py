@@ -9,8 +9,8 @@ from kertl.errors import RunError
 from kertl.evaluation import run_images
 from kertl.model import load, model_info
 from kertl.recipe import Recipe
-from kertl.run_files import read_json, read_text
-from kertl.runner._directory import BATCHES, DATA, RECIPE, RunDirectory
+from kertl.run_files import SUMS, read_json, read_text
+from kertl.runner._directory import BATCHES, DATA, RECIPE, RESULTS, RunDirectory
 from kertl.runner._run import Run, StageValue
 
 
@@ -25,6 +25,13 @@ def read_run(path: str | Path) -> Run:
     """
     directory = RunDirectory(path)
     if not directory.finished:
+        if (Path(path) / SUMS).is_file():  # it ended, and a file of it is gone
+            missing = [name for name in RESULTS if not (Path(path) / name).is_file()]
+            raise RunError(
+                f"`path` must be the directory of a run with all that it gave. Received: path={str(path)!r}, without "
+                f"its {' and '.join(missing)}. Restore what is missing; if checkpoints/ is still there, the call that "
+                "began it makes it again."
+            )
         raise RunError(
             f"`path` must be the directory of a finished run. Received: path={str(path)!r}. "
             "The call that began it resumes it from its last checkpoint."

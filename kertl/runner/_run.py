@@ -119,6 +119,7 @@ class Run(Result):
         shown = [f"{shortened(name)} {threshold:.4f}" for name, threshold in last.get("thresholds", {}).items()]
         more = f" and {len(shown) - _FEW} more" if len(shown) > _FEW else ""
         why = "chosen on the validation set for the highest F1" if "validation" in self.metrics else "not tuned"
+        why += ", before the head was solved once more" if self.refit and "validation" in self.metrics else ""
         return [f"Thresholds ({why}): {', '.join(shown[:_FEW])}{more}.\n"] if shown else []
 
     def plot(self, path: str | Path | None = None) -> Any:

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from kertl.runner._best_stage import BestStage
 from kertl.runner._board import RunBoard
 from kertl.runner._checkpoints import Checkpoints
 from kertl.runner._journal import Journal, Snapshot
+from kertl.runner._view import StageView
 from kertl.tasks import task_named
 from kertl.training import (
     LIVE,
@@ -86,7 +87,7 @@ class StageRunner:
         best_stage: Keeps the best of the stages.
         board: Writes for TensorBoard.
         callbacks: More callbacks for every `fit`.
-        verbose: As in `fit`.
+        verbose: 0 for silence, 2 for a line an epoch; otherwise a table on a terminal.
     """
 
     def __init__(
@@ -150,17 +151,26 @@ class StageRunner:
             )
             keeping = [self._best_stage, attempt.best, *self._callbacks]
             checkpoints = Checkpoints(number, self._variables, keeping, journal, material.steps, snapshot)
+            view = StageView(
+                f"Stage {number + 1} of {len(self._recipe.stages)}",
+                first=first,
+                epochs=stage.epochs,
+                steps=material.steps,
+                monitor=monitor,
+                past=[row for row in journal.rows if row["stage"] == number],
+                lines=self._verbose == 2,
+            )
             along = [
                 _Rows(number, stage.at, journal, self._watch, first + stage.epochs),
                 *self._board.watching(number, material),
                 *self._callbacks,
+                *([view] if self._verbose else ()),
                 checkpoints,
             ]
             self._board.mark(number, first, begins=True)
             try:
-                _fit_from(
-                    checkpoints, partial(attempt, callbacks=along, verbose=self._verbose), first, first + stage.epochs
-                )
+                with view if self._verbose else nullcontext():
+                    _fit_from(checkpoints, partial(attempt, callbacks=along), first, first + stage.epochs)
             except KeyboardInterrupt:
                 checkpoints.sync()
                 if attempt.best.best_weights is not None:

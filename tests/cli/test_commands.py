@@ -210,6 +210,30 @@ def test_wrong_usage_is_answered_with_status_2(capsys):
     assert "'nowhere' does not exist" in unwrapped(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("predict", "FOLDER", "FOLDER", "--out", "a.csv", "--shard", "4/3"),
+            ("`--shard`", "4/3", "kertl predict --help"),
+        ),
+        (("predict", "FOLDER", "FOLDER", "--shard", "1/3"), ("`--shard` needs `--out`",)),
+        (("export", "FOLDER", "--format", "tflite"), ("`--format`", "'litert'")),
+        (("export", "FOLDER", "--quantize", "int4"), ("`--quantize`", "'int8'")),
+        (("benchmark", "FOLDER", "--format", "litert:int4"), ("`--format`", "'litert:int8'")),
+        (("train", "FOLDER", "--out", "run", "--stage", "epochs=0"), ("`--stage epochs`", "--stage epochs=0")),
+        (("train", "FOLDER", "--out", "run", "--quiet", "--verbose"), ("`--quiet`", "--verbose")),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else value,
+)
+def test_what_is_wrong_with_an_option_is_told_as_usage(arguments, said, tmp_path, capsys):
+    (tmp_path / "model.keras").touch()
+    assert run([one.replace("FOLDER", str(tmp_path)) for one in arguments]) == 2
+    error = unwrapped(capsys.readouterr().err)
+    assert_names(error, "usage", *said)
+    assert "ValueError" not in error
+
+
 def test_help_imports_neither_keras_nor_tensorflow():
     script = (
         "import sys; from kertl.cli import run; status = run(['--help']); "
@@ -229,7 +253,7 @@ def test_import_kertl_imports_neither_keras_nor_tensorflow():
 @pytest.mark.slow
 def test_train_chooses_the_recipe_and_says_why(arguments, tmp_path, capsys):
     chosen = ["auto" if "recipe.json" in one else one for one in arguments]
-    assert run([*chosen, "--epochs", "3", "--out", str(tmp_path / "no")]) == 1
+    assert run([*chosen, "--epochs", "3", "--out", str(tmp_path / "no")]) == 2
     assert_names(unwrapped(capsys.readouterr().err), "`--recipe auto`", "--epochs 3")
     assert run([*chosen, "--validation", "0.3", "--test", "0", "--out", str(tmp_path / "out")]) == 0
     said = unwrapped(capsys.readouterr().err)
@@ -252,7 +276,7 @@ def test_train_stopped_by_a_signal_says_what_to_do_and_the_same_command_goes_on(
     command = [sys.executable, "-c", code, *arguments, "--out", str(out)]
     for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            epochs = (line for line in process.stdout if "Epoch" in line)
+            epochs = (line for line in process.stderr if ", epoch " in line)
             next(epochs), next(epochs)
             process.send_signal(number)
             said = unwrapped(process.communicate()[1])
@@ -284,12 +308,12 @@ def test_any_field_of_stage_and_head_is_an_option(squares, trained_file, tmp_pat
     [
         ("loss", ("`--stage`", "FIELD=VALUE", "kertl.Stage", "--stage='loss'")),
         ("losss=focal", ("`--stage`", "--stage='losss=focal'", "Did you mean 'loss'")),
-        ("epochs=0", ("`epochs`", ">= 1", "epochs=0")),
+        ("epochs=0", ("`--stage epochs`", ">= 1", "epochs=0")),
     ],
 )
 def test_a_field_that_is_none_or_out_of_range_is_refused(option, named, squares, trained_file, tmp_path, capsys):
     options = ["--backbone", trained_file, "--recipe", "deep", "--out", tmp_path / "out", "--stage", option]
-    assert run([*map(str, ["train", squares, *options])]) == 1
+    assert run([*map(str, ["train", squares, *options])]) == 2
     assert_names(unwrapped(capsys.readouterr().err), *named)
     assert not (tmp_path / "out").exists()
 

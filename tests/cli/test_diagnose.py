@@ -13,9 +13,16 @@ def test_diagnose_prints_the_verdict_and_what_to_try(tmp_path, capsys):
     (tmp_path / "log.csv").write_text(ROWS)
     assert run(["diagnose", str(tmp_path / "log.csv")]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("Overfitting: The model overfits from epoch 3 on")
+    assert printed.startswith("Overfitting. The model overfits from epoch 3 on")
     assert "kertl.Stage(" in printed
     assert max(len(line) for line in printed.splitlines()) <= 80
+
+
+def test_what_is_no_training_is_told_in_the_words_of_the_command(tmp_path, capsys):
+    assert run(["diagnose", str(tmp_path)]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "`RUN_OR_LOG` must be a run directory, a CSV log" in said
+    assert "dictionary" not in said
 
 
 def test_diagnose_prints_json(tmp_path, capsys):

@@ -26,7 +26,7 @@ def test_a_model_is_exported_and_inspected(saved, capsys):
 
 def test_a_wrong_format_is_told_before_the_model_is_loaded(saved, capsys, monkeypatch):
     monkeypatch.setattr(kertl, "load", lambda path: pytest.fail("loaded"))
-    assert run(["export", str(saved), "--format", "tflite"]) == 1
+    assert run(["export", str(saved), "--format", "tflite"]) == 2
     assert_names(unwrapped(capsys.readouterr().err), "`--format`", "'litert'", "'tflite'")
 
 

@@ -42,5 +42,5 @@ def test_the_help_of_train_names_the_fields_of_a_stage(capsys, monkeypatch):
 
 
 def test_an_unknown_field_is_an_error_that_names_the_nearest(capsys, tmp_path):
-    assert run(["train", str(tmp_path), "--out", str(tmp_path / "run"), "--stage", "epoch=3"]) == 1
+    assert run(["train", str(tmp_path), "--out", str(tmp_path / "run"), "--stage", "epoch=3"]) == 2
     assert "epochs" in capsys.readouterr().err

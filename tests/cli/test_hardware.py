@@ -28,11 +28,11 @@ def test_rates_are_scaled_where_they_are_numbers():
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        (["--scale-rate", "cubic"], ("`scaling`", "'sqrt'", "scaling='cubic'")),
+        (["--scale-rate", "cubic"], ("`--scale-rate`", "'sqrt'", "--scale-rate='cubic'")),
         (["--accelerator", "npu"], ("`--accelerator`", "'gpu'", "--accelerator='npu'")),
-        (["--batch-per-replica", "0"], ("`per_replica`", ">= 1", "per_replica=0")),
+        (["--batch-per-replica", "0"], ("`--batch-per-replica`", ">= 1", "--batch-per-replica=0")),
     ],
 )
 def test_what_is_no_hardware_or_scaling_is_refused_before_anything_is_read(tmp_path, capsys, wrong, named):
-    assert run(["train", str(tmp_path), "--out", str(tmp_path / "run"), *wrong]) == 1
+    assert run(["train", str(tmp_path), "--out", str(tmp_path / "run"), *wrong]) == 2
     assert_names(unwrapped(capsys.readouterr().err), *named)

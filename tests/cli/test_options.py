@@ -1,4 +1,5 @@
 import pytest
+from PIL import Image
 
 import kertl
 from kertl.backbones import KINDS
@@ -24,7 +25,7 @@ def test_the_words_that_options_take_are_those_of_the_library():
         ((*TRAIN, "--recipe", "no.json"), ("--recipe='no.json'", "No such file")),
         ((*TRAIN, "--recipe", "FOLDER/folder.json"), ("`--recipe`", "directory")),
         ((*TRAIN, "--recipe", "FOLDER/broken.json"), ("`--recipe`", "not JSON")),
-        ((*TRAIN, "--stage", "epochs=0"), ("`epochs`", "epochs=0")),
+        ((*TRAIN, "--stage", "epochs=0"), ("`--stage epochs`", "epochs=0")),
         ((*TRAIN, "--epochs", "0"), ("`--epochs`", "--epochs=0")),
         ((*TRAIN, "--augment", "rotatoin"), ("`--augment`", "'rotation'")),
         ((*TRAIN, "--minutes", "2", "--recipe", "deep"), ("`--minutes`", "auto")),
@@ -36,7 +37,7 @@ def test_the_words_that_options_take_are_those_of_the_library():
         ((*TRAIN, "--validation", "1"), ("`--validation`", "1.0")),
         ((*TRAIN, "--root", "nowhere"), ("--root", "'nowhere'")),
         (("cross-validate", "FOLDER", "--stage", "losss=mse"), ("`--stage`", "'loss'")),
-        (("lr-find", "FOLDER", "--stage", "schedule=up"), ("`schedule`", "'one_cycle'")),
+        (("lr-find", "FOLDER", "--stage", "schedule=up"), ("`--stage schedule`", "'one_cycle'")),
         (("evaluate", "FOLDER", "FOLDER", "--part", "tset"), ("`--part`", "'test'")),
         (("predict", "FOLDER/broken.json", "nowhere.jpg"), ("IMAGES", "'nowhere.jpg'", "does not exist")),
         (("baselines", "FOLDER", "--batch-size", "0"), ("`--batch-size`", "--batch-size=0")),
@@ -72,3 +73,15 @@ def test_a_message_about_an_argument_names_the_option_that_was_given():
     names = "`class_names` must be two. Received: class_names=['a']."
     said = "`--class-name` must be two. Received: --class-name=['a']."
     assert _in_options(names, ["predict", "--class-name", "a"]) == said
+
+
+def test_every_issue_of_the_images_is_in_the_detailed_messages(tmp_path, caplog):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            Image.new("RGB", (8, 8), (number * 90, 0, 90 * (name == "a"))).save(tmp_path / name / f"{number}.png")
+        (tmp_path / name / "broken.png").write_bytes(b"no image")
+    caplog.set_level("DEBUG", "kertl")
+    images = _options.read_data(tmp_path, (8, 8), validation=0, test=0)
+    assert len(images.issues) >= 2
+    assert {str(issue) for issue in images.issues} <= set(caplog.messages)

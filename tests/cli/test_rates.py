@@ -48,5 +48,5 @@ def test_where_nothing_is_learnt_no_rate_is_suggested(arguments, tmp_path, capsy
 
 
 def test_a_wrong_range_is_one_readable_block(arguments, capsys):
-    assert run([*arguments, "--start", "0"]) == 1
+    assert run([*arguments, "--start", "0"]) == 2
     assert "`--start` must be a number > 0" in capsys.readouterr().err

@@ -42,6 +42,9 @@ def test_search_shows_its_trials_and_goes_on_and_report_shows_the_best(arguments
     best = json.loads((tmp_path / "leaderboard.json").read_text())["trials"][0]
     assert "2 of at most 2 trials" in printed.err
     assert f"val_accuracy {best['value']:.4f}" in unwrapped(printed.out)
+    assert run(["report", str(tmp_path)]) == 0
+    assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    capsys.readouterr()
     assert run(["search", "report", str(tmp_path)]) == 0
     printed = unwrapped(capsys.readouterr().out)
     assert "2 of 2 trials have a value" in printed

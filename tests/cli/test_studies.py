@@ -49,6 +49,13 @@ def test_cross_validate_prints_the_folds_and_writes_the_predictions(arguments, t
     assert len(values["predictions"]) == 72
     assert f"Accuracy {values['mean']:.4f}" in printed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cross_validation.json", "cross_validation.png"]
+    assert run(["report", str(tmp_path)]) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert f"Accuracy {values['mean']:.4f}" in page
+    (tmp_path / "cross_validation.json").write_text("{}")
+    assert run(["report", str(tmp_path)]) == 1
+    assert "must hold what the study wrote" in unwrapped(capsys.readouterr().err)
 
 
 def test_learning_curve_prints_its_advice_and_writes_json_and_picture(arguments, tmp_path, capsys):
@@ -62,10 +69,10 @@ def test_learning_curve_prints_its_advice_and_writes_json_and_picture(arguments,
 
 
 def test_what_a_recipe_says_is_not_said_beside_it(arguments, capsys):
-    assert run(["cross-validate", *arguments, "--recipe", "deep", "--at", "mid"]) == 1
+    assert run(["cross-validate", *arguments, "--recipe", "deep", "--at", "mid"]) == 2
     assert_names(unwrapped(capsys.readouterr().err), "`--at`", "--recipe", "--stage")
 
 
 def test_a_wrong_boundary_is_one_readable_block(arguments, capsys):
-    assert run(["cross-validate", *arguments, "--at", "block9"]) == 1
+    assert run(["cross-validate", *arguments, "--at", "block9"]) == 2
     assert "block4" in capsys.readouterr().err

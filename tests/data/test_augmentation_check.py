@@ -113,7 +113,7 @@ def test_a_part_is_asked_as_it_is_and_the_test_part_where_there_is_no_validation
     model, images = by_brightness(48, validation=0, test=0.5)
     by_part = check_augmentation(model, images.test, ["flip"])
     assert (by_part.part, by_part.rows[0].images) == ("given", 24)
-    assert check_augmentation(model, images, ["flip"]) == AugmentationCheck(by_part.rows, by_part.accuracy, "test")
+    assert check_augmentation(model, images, ["flip"]) == AugmentationCheck(by_part.rows, by_part.accuracy, "test", 24)
 
 
 def test_p_is_that_of_mcnemars_exact_test_and_the_interval_that_of_agresti_and_min():
@@ -126,14 +126,23 @@ def test_p_is_that_of_mcnemars_exact_test_and_the_interval_that_of_agresti_and_m
     assert same.interval[0] < 0 < same.interval[1]
 
 
+def test_little_time_takes_some_images_at_random_and_says_so():
+    model, images = arrows()
+    found = check_augmentation(model, images, ["flip"], minutes=1e-6)
+    assert 0 < found.rows[0].images < found.available == 120
+    assert f"{found.rows[0].images} of the 120 validation images" in " ".join(str(found).split())
+    assert "at random" in str(found)
+
+
 def test_the_table_tells_all_and_the_picture_is_drawn(tmp_path):
     found = check_augmentation(*arrows(), ["flip", ("brightness", 0.2)])
     text = str(found)
     row = found.rows[0]
-    assert f"{row.accuracy:.4f}" in text
+    assert f"{row.accuracy:.3f}" in text
+    assert max(map(len, text.splitlines())) <= 80
     assert text.count("FLAG") == 1
-    assert "Accuracy of the 120 validation images as they are: 1.0000." in text
-    assert "of 3 checks, those with p < 1.7e-02 are flagged" in text
+    assert "Accuracy of the 120 validation images as they are: 1.0000." in " ".join(text.split())
+    assert "Of 3 checks, those with p < 1.7e-02 are flagged" in " ".join(text.split())
     found.plot(tmp_path / "check.png")
     assert size(tmp_path / "check.png")[0] > 500
 

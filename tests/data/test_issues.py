@@ -29,14 +29,14 @@ def test_issues_that_say_the_same_do_not_crowd_out_the_others():
         "'4.gif' holds 4 images; the first is used\n"
         "'5.gif' holds 5 images; the first is used\n"
         "'a.png' has the same content as \"it's.png\" of another class, 'dog'\n"
-        "and 999 more, see `issues`"
+        "and 999 more: `issues` has all, and --verbose shows them"
     )
 
 
 def test_a_summary_has_at_most_twenty_of_them():
     issues = [Issue("a", reason) for reason in "abcdefghijklmnopqrstuvwxyz"]
     assert len(summary_of(issues).splitlines()) == 22
-    assert summary_of(issues).endswith("'a' t\nand 6 more, see `issues`")
+    assert summary_of(issues).endswith("'a' t\nand 6 more: `issues` has all, and --verbose shows them")
 
 
 def test_what_would_disturb_a_terminal_is_escaped():

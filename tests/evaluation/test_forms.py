@@ -103,7 +103,7 @@ def test_a_pillow_image_is_turned_upright_and_stays_as_it_is():
 
 
 def test_bytes_that_are_no_image_are_named():
-    with pytest.raises(DataError, match=r"The image in the bytes is not a"):
+    with pytest.raises(DataError, match=r"The content is not a"):
         kertl.predict(brightness(), b"nothing")
 
 

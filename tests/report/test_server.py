@@ -144,6 +144,21 @@ def test_the_page_and_nothing_but_its_own_files_are_reached(served):
         error.value.close()
 
 
+def test_a_wrong_method_or_path_is_told_the_right_one(served):
+    _, address = served
+    for path, status, words in (
+        ("/predict", 405, ("POST", "GET", f"curl -F file=@a.png {address}/predict")),
+        ("/predictions", 404, ("POST /predict", "POST /explain")),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(f"{address}{path}", timeout=60)
+        assert error.value.code == status
+        told = json.load(error.value)["error"]
+        assert all(word in told for word in words)
+        assert error.value.headers["Allow"] == ("POST" if status == 405 else None)
+        error.value.close()
+
+
 def test_what_cannot_be_served_is_said(tmp_path, capsys, monkeypatch):
     (tmp_path / "none.keras").write_bytes(b"no model")
     assert kertl_command(["serve", str(tmp_path / "none.keras")]) == 1

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import zipfile
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import kertl
 from kertl.errors import RunError, WeightsError
-from kertl.runner import _stage
+from kertl.runner import _stage, read_run
 from tests.marks import some_of
 from tests.messages import assert_names
 from tests.runs import digest, quick, recipe, squares, tiny
@@ -120,6 +121,21 @@ def test_a_changed_digit_in_the_results_is_found(tmp_path, whole, model, name):
     with pytest.raises(RunError) as caught:
         go(tmp_path / "run", model)
     assert_names(caught.value, repr(str(path)), "SHA-256", "SHA256SUMS")
+
+
+def test_what_is_missing_or_cut_off_is_told_with_what_helps(tmp_path, whole):
+    run = shutil.copytree(whole.run_dir, tmp_path / "run")
+    model = run / "model.keras"
+    model.write_bytes(model.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=r"Restore it, since it is damaged\.$"):
+        kertl.load(run)
+    with zipfile.ZipFile(model, "w") as file:
+        file.writestr("metadata.json", "{}")
+    with pytest.raises(WeightsError, match="if you changed it, pass the file itself"):
+        kertl.load(run)
+    model.unlink()
+    with pytest.raises(RunError, match=r"without its model\.keras\. Restore what is missing"):
+        read_run(run)
 
 
 @pytest.mark.parametrize("name", some_of(RESULTS, "history.csv"))
