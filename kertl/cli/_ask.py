@@ -126,6 +126,9 @@ def predict(
     shard: Annotated[
         str | None, typer.Option(metavar="K/N", help="With --out: only share K of N, by the names of the files.")
     ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="With --out: join shares instead; all arguments are files of --shard.")
+    ] = False,
     batch_size: options.BatchSize = 32,
     views: options.Views = 0,
     augment: options.Augment = None,
@@ -143,11 +146,16 @@ def predict(
     share = _share(shard)
     if out is None and share is not None:
         raise ValueError(f"`--shard` needs `--out`, the file to write to. Received: --shard {shard} alone.")
+    if join and (out is None or share is not None):
+        raise ValueError("`--join` needs `--out`, the file to write to, and no `--shard`. Received: --join otherwise.")
     start_keras()
     import kertl
     from kertl.cli._answers import print_csv, print_json, print_table
     from kertl.evaluation import images_for
 
+    if join and out is not None:
+        typer.echo(f"{out} has {kertl.evaluation.join_predictions([model, *images], out):,} rows.")
+        return
     told = foreign.Told(image_size, channels, resize, preprocessing, model_task, class_name, custom)
     loaded, task, _ = read_model(model, told)
     if out is not None:

@@ -6,6 +6,7 @@ classes by name.
 
 from kertl.evaluation._answers import answers
 from kertl.evaluation._evaluate import evaluate
+from kertl.evaluation._join import join_predictions
 from kertl.evaluation._labels import matched, output_names
 from kertl.evaluation._pictures import images_for, part_to_evaluate, pictures_of, resize_of
 from kertl.evaluation._predict import predict
@@ -17,6 +18,7 @@ __all__ = [
     "answers",
     "evaluate",
     "images_for",
+    "join_predictions",
     "matched",
     "output_names",
     "part_to_evaluate",

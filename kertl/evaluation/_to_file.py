@@ -20,6 +20,7 @@ from kertl._terminal import CONSOLE, shown
 from kertl.data._unlabelled import files_in
 from kertl.errors import DataError, RunError
 from kertl.evaluation._answers import answers
+from kertl.evaluation._join import note_of, write_note
 from kertl.evaluation._pictures import check_asked, images_for
 from kertl.evaluation._predict import predict
 from kertl.model import task_of
@@ -56,7 +57,8 @@ def predict_to_file(
             `kertl.tasks.Task.cells`) and `error`.
         top: How many classes to name for a single label; >= 1.
         shard: `(k, n)`: only the files of share k of n, 1 <= k <= n. A file's share follows from its name alone, so
-            that n machines do all files once.
+            that n machines do all files once. Beside `out`, NAME.share.json says what it is a share of, for
+            `join_predictions`.
         batch_size: Images per batch; >= 1.
         **options: As in `kertl.predict`: `views`, `augment`, `seed`, `preprocessing`.
 
@@ -75,11 +77,13 @@ def predict_to_file(
     if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise complain("out", "a .csv file where pyarrow is not installed", str(out), "pip install 'kertl[parquet]'.")
     integer("top", top, at_least=1)
-    files = _of_shard(files_in([Path(path) for path in paths], []), shard)
+    every = files_in([Path(path) for path in paths], [])
+    files = _of_shard(every, shard)
     if not files:
         raise DataError(f"There must be a file to predict on. Received: none in {[str(path) for path in paths]}.")
     parts = out.with_name(f"{out.name}.parts")
-    _check_plan(parts, model, files, {"top": top, **{name: repr(value) for name, value in options.items()}})
+    how = {"model": _weights(model), "top": top, "options": {name: repr(value) for name, value in options.items()}}
+    _check_plan(parts, {**how, "files": _digest(files), "count": len(files)})
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     _logger.info("Predicting on %d images; what is done is in %s, %d at a time.", len(files), parts, _CHUNK)
     todo = [number for number in range(len(chunks)) if not _part(parts, number).exists()]
@@ -101,6 +105,11 @@ def predict_to_file(
         _logger.warning("%d of %d parts are in %s; the same call goes on after them.", done, len(chunks), parts)
         raise
     _join([_part(parts, number) for number in range(len(chunks))], out, task_named(task_of(model)))
+    if shard is None:
+        note_of(out).unlink(missing_ok=True)  # of a share that was there before
+    else:
+        names = _digest(sorted(Path(file).name for file in every))
+        write_note(out, {**how, "shard": list(shard), "rows": len(files), "of": len(every), "names": names})
     shutil.rmtree(parts)
     return len(files)
 
@@ -121,13 +130,20 @@ def _of_shard(files: Sequence[str], shard: tuple[int, int] | None) -> list[str]:
     return [file for file in files if share(file) == number - 1]
 
 
-def _check_plan(parts: Path, model: keras.Model, files: Sequence[str], options: dict[str, Any]) -> None:
-    """Note what the parts are of; those that are there must be of the same."""
+def _weights(model: keras.Model) -> str:
+    """A checksum of a model's weights."""
     weights = hashlib.sha256()
     for value in model.get_weights():
         weights.update(value.tobytes())
-    names = hashlib.sha256("\0".join(files).encode("utf-8", "surrogateescape"))
-    plan = {"model": weights.hexdigest(), "files": names.hexdigest(), "count": len(files), **options}
+    return weights.hexdigest()
+
+
+def _digest(names: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _check_plan(parts: Path, plan: dict[str, Any]) -> None:
+    """Note what the parts are of; those that are there must be of the same."""
     noted = parts / "plan.json"
     if not noted.exists():
         write_json(noted, plan)
