@@ -5,6 +5,7 @@ classes by name.
 """
 
 from kertl.evaluation._answers import answers
+from kertl.evaluation._caution import Caution, cautious
 from kertl.evaluation._evaluate import evaluate
 from kertl.evaluation._join import join_predictions
 from kertl.evaluation._labels import matched, output_names
@@ -15,7 +16,9 @@ from kertl.evaluation._thresholds import tune_thresholds
 from kertl.evaluation._to_file import predict_to_file
 
 __all__ = [
+    "Caution",
     "answers",
+    "cautious",
     "evaluate",
     "images_for",
     "join_predictions",

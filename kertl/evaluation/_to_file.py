@@ -7,7 +7,7 @@ import io
 import itertools
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,15 @@ from rich.progress import track
 
 from kertl._checks import complain, integer
 from kertl._terminal import CONSOLE, shown
+from kertl.backbones import refuse_nan
+from kertl.data._streamed import FileBatches
 from kertl.data._unlabelled import files_in
 from kertl.errors import DataError, RunError
 from kertl.evaluation._answers import answers
+from kertl.evaluation._caution import Caution
 from kertl.evaluation._join import note_of, write_note
 from kertl.evaluation._pictures import check_asked, images_for
-from kertl.evaluation._predict import predict
+from kertl.evaluation._predict import asked, preprocessed
 from kertl.model import task_of
 from kertl.run_files import read_json, read_text, replace_file, write_json, write_text
 from kertl.tasks import Task, task_named
@@ -42,7 +45,11 @@ def predict_to_file(
     top: int = 3,
     shard: tuple[int, int] | None = None,
     batch_size: int = 32,
-    **options: Any,
+    views: int = 0,
+    augment: Any = "light",
+    seed: int = 0,
+    preprocessing: str | keras.layers.Layer | None = None,
+    caution: Caution | None = None,
 ) -> int:
     """Predict on image files, or all those in folders, and write a row for each into a file.
 
@@ -60,7 +67,11 @@ def predict_to_file(
             that n machines do all files once. Beside `out`, NAME.share.json says what it is a share of, for
             `join_predictions`.
         batch_size: Images per batch; >= 1.
-        **options: As in `kertl.predict`: `views`, `augment`, `seed`, `preprocessing`.
+        views: As in `kertl.predict`, like the other three.
+        augment: How these versions vary.
+        seed: Their seed.
+        preprocessing: For a model from elsewhere, what its pixels went through before it.
+        caution: When to abstain, and sets of classes, as `cautious` chooses them; the columns `abstains` and `set`.
 
     Returns:
         How many rows the file has.
@@ -68,6 +79,7 @@ def predict_to_file(
     Raises:
         DataError: If there is no file to predict on.
         RunError: If a file cannot be written, or the parts that are there are of another model or other images.
+        WeightsError: If a weight of the model is NaN or infinite.
         ValueError: If an argument is not as described.
     """
     check_asked(model)
@@ -82,7 +94,13 @@ def predict_to_file(
     if not files:
         raise DataError(f"There must be a file to predict on. Received: none in {[str(path) for path in paths]}.")
     parts = out.with_name(f"{out.name}.parts")
-    how = {"model": _weights(model), "top": top, "options": {name: repr(value) for name, value in options.items()}}
+    ready = preprocessed(model, preprocessing, list(paths), None, views)
+    refuse_nan(ready)
+    options = {"views": views, "augment": augment, "seed": seed}
+    said = {name: repr(value) for name, value in {**options, "preprocessing": preprocessing}.items()}
+    if caution is not None:
+        said["caution"] = repr(caution)
+    how = {"model": _weights(model), "top": top, "options": said}
     _check_plan(parts, {**how, "files": _digest(files), "count": len(files)})
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     _logger.info("Predicting on %d images; what is done is in %s, %d at a time.", len(files), parts, _CHUNK)
@@ -98,7 +116,8 @@ def predict_to_file(
             transient=True,
             disable=not shown("auto"),
         ):
-            rows = _rows(model, chunks[number], top, batch_size, options)
+            images = images_for(model, chunks[number], batch_size=batch_size, strict=False)
+            rows = _rows(model, images, chunks[number], top, lambda given: asked(ready, given, **options)[0], caution)
             write_text(_part(parts, number), _as_csv(rows))
             done += 1
     except KeyboardInterrupt:
@@ -156,25 +175,30 @@ def _check_plan(parts: Path, plan: dict[str, Any]) -> None:
 
 
 def _rows(
-    model: keras.Model, files: Sequence[str], top: int, batch_size: int, options: dict[str, Any]
+    model: keras.Model,
+    images: FileBatches,
+    files: Sequence[str],
+    top: int,
+    ask: Callable[[FileBatches], np.ndarray],
+    caution: Caution | None,
 ) -> list[dict[str, str]]:
     """A row for each file, in the order of the files."""
     task = task_named(task_of(model))
-    columns = [*task.cells(answers(model, np.zeros((1, model.output_shape[-1])), top=top)[0])]
-    found: dict[str, dict[str, str]] = {}
-    images = images_for(model, files, batch_size=batch_size, strict=False)
+
+    def cells(predictions: np.ndarray) -> list[dict[str, str]]:
+        doubts = [{}] * len(predictions) if caution is None else caution.doubts(predictions)
+        told = answers(model, predictions, top=top)
+        return [{**task.cells(answer), **Caution.cells(doubt)} for answer, doubt in zip(told, doubts, strict=True)]
+
     try:
-        said = predict(model, images, **options)
+        said = ask(images)
     except DataError:
         if images.files:
             raise
         said = np.zeros((0, model.output_shape[-1]))  # none of these files can be read
-    if len(said):
-        found = {
-            file: task.cells(answer) for file, answer in zip(images.files, answers(model, said, top=top), strict=True)
-        }
+    found = dict(zip(images.files, cells(said), strict=True)) if len(said) else {}
     reasons = {issue.path: issue.reason for issue in images.issues}
-    blank = dict.fromkeys(columns, "")
+    blank = dict.fromkeys(cells(np.zeros((1, model.output_shape[-1])))[0], "")
     return [{"file": file, **found.get(file, blank), "error": reasons.get(file, "")} for file in files]
 
 
