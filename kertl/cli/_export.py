@@ -34,6 +34,9 @@ def export(
     ] = None,
     data: Data = None,
     images: Images = 1000,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Fix how many pictures it takes at a time; any number by default.")
+    ] = None,
     as_json: AsJson = False,
     resize: foreign.Resize = None,
     preprocessing: foreign.Preprocessing = None,
@@ -50,7 +53,7 @@ def export(
     told = foreign.Told(None, None, resize, preprocessing, model_task, class_name, custom)
     path = out or (model / "export" if model.is_dir() else model.parent) / file_name(format, quantize)
     asked = told.load(model) if told.says_anything() else model
-    _print(kertl.export(asked, path, format=format, quantize=quantize, data=data, images=images), as_json)
+    _print(kertl.export(asked, path, format=format, quantize=quantize, data=data, images=images, batch=batch), as_json)
 
 
 def benchmark(

@@ -40,7 +40,7 @@ class LiteRT(Format):
         if quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if quantize == "int8":
-            converter.representative_dataset = lambda: _one_by_one(samples)
+            converter.representative_dataset = lambda: _in_batches(samples, contract["input"]["shape"][0] or 1)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.uint8
             contract["input"]["dtype"] = "uint8"
@@ -70,6 +70,8 @@ class LiteRT(Format):
         return run
 
 
-def _one_by_one(samples: np.ndarray | None) -> Iterator[list[np.ndarray]]:
-    for image in () if samples is None else samples:
-        yield [image[None].astype(np.float32)]
+def _in_batches(samples: np.ndarray | None, size: int) -> Iterator[list[np.ndarray]]:
+    """The samples so many at a time; the last batch is filled up with the first samples."""
+    for start in range(0, 0 if samples is None else len(samples), size):
+        assert samples is not None
+        yield [np.take(samples, range(start, start + size), axis=0, mode="wrap").astype(np.float32)]
