@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kertl import hardware
+from kertl.exporting._compact import compacted
 from kertl.exporting._contract import LABELS, NOTE
 from kertl.exporting._format import Format, Runtime
 from kertl.exporting._graph import frozen, holder, silent
@@ -45,7 +46,7 @@ class LiteRT(Format):
             converter.inference_input_type = tf.uint8
             contract["input"]["dtype"] = "uint8"
         with silent():
-            path.write_bytes(converter.convert())
+            path.write_bytes(compacted(converter.convert()))
         with zipfile.ZipFile(path, "a") as attached:
             attached.writestr(LABELS, "".join(f"{name}\n" for name in contract["output"]["labels"]))
             attached.writestr(NOTE, json.dumps(contract, indent=2))
