@@ -127,6 +127,20 @@ def predict(
     shard: Annotated[
         str | None, typer.Option(metavar="K/N", help="With --out: only share K of N, by the names of the files.")
     ] = None,
+    abstain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="P|risk:R",
+            help="Mark answers whose probability is below P; risk:0.05 chooses P on the run's validation images.",
+        ),
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(help="Name for each image a set of classes that has the right one for this share of images."),
+    ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="With --out: join shares instead; all arguments are files of --shard.")
+    ] = False,
     batch_size: options.BatchSize = 32,
     views: options.Views = 0,
     augment: options.Augment = None,
@@ -144,17 +158,24 @@ def predict(
     share = _share(shard)
     if out is None and share is not None:
         raise ValueError(f"`--shard` needs `--out`, the file to write to. Received: --shard {shard} alone.")
+    if join and (out is None or share is not None):
+        raise ValueError("`--join` needs `--out`, the file to write to, and no `--shard`. Received: --join otherwise.")
     start_keras()
     import kertl
+    from kertl.cli._abstain import caution_of
     from kertl.cli._answers import print_csv, print_json, print_table
     from kertl.evaluation import images_for
 
+    if join and out is not None:
+        typer.echo(f"{out} has {kertl.evaluation.join_predictions([model, *images], out):,} rows.")
+        return
     told = foreign.Told(image_size, channels, resize, preprocessing, model_task, class_name, custom)
     loaded, task, _ = read_model(model, told)
+    caution = caution_of(model, loaded, abstain, coverage)
     if out is not None:
-        how = {"views": views, "augment": options.read_augment(augment) or "light"}
+        how = options.read_augment(augment) or "light"
         count = kertl.evaluation.predict_to_file(
-            loaded, images, out, top=top, shard=share, batch_size=batch_size, **how
+            loaded, images, out, top=top, shard=share, batch_size=batch_size, views=views, augment=how, caution=caution
         )
         typer.echo(f"{out} has {count:,} rows.")
         return
@@ -165,12 +186,13 @@ def predict(
     for issue in dataset.issues:
         CONSOLE.print(f"left out: {issue}", markup=False, highlight=False)
     answers = kertl.answers(loaded, predictions, top=top)
+    doubts = None if caution is None else caution.doubts(predictions)
     if as_json:
-        print_json(dataset.files, answers)
+        print_json(dataset.files, answers, doubts)
     elif as_csv:
-        print_csv(task, dataset.files, answers)
+        print_csv(task, dataset.files, answers, doubts)
     else:
-        print_table(task, dataset.files, answers)
+        print_table(task, dataset.files, answers, doubts)
 
 
 def _share(text: str | None) -> tuple[int, int] | None:

@@ -44,6 +44,9 @@ def export(
     ] = None,
     data: Data = None,
     images: Images = 1000,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Fix how many pictures it takes at a time; any number by default.")
+    ] = None,
     as_json: AsJson = False,
     resize: foreign.Resize = None,
     preprocessing: foreign.Preprocessing = None,
@@ -60,7 +63,7 @@ def export(
     path = out or (model / "export" if model.is_dir() else model.parent) / file_name(format, quantize)
     asked = told.load(model) if told.says_anything() else model
     with working("Exporting, and checking what was exported"):
-        found = kertl.export(asked, path, format=format, quantize=quantize, data=data, images=images)
+        found = kertl.export(asked, path, format=format, quantize=quantize, data=data, images=images, batch=batch)
     _print(found, as_json)
 
 

@@ -7,7 +7,7 @@ import io
 import itertools
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,15 @@ import numpy as np
 
 from kertl._checks import complain, integer
 from kertl._terminal import tracked
+from kertl.backbones import refuse_nan
+from kertl.data._streamed import FileBatches
 from kertl.data._unlabelled import files_in
 from kertl.errors import DataError, RunError
 from kertl.evaluation._answers import answers
+from kertl.evaluation._caution import Caution
+from kertl.evaluation._join import note_of, write_note
 from kertl.evaluation._pictures import check_asked, images_for
-from kertl.evaluation._predict import predict
+from kertl.evaluation._predict import asked, preprocessed
 from kertl.model import task_of
 from kertl.run_files import read_json, read_text, replace_file, write_json, write_text
 from kertl.tasks import Task, task_named
@@ -40,7 +44,11 @@ def predict_to_file(
     top: int = 3,
     shard: tuple[int, int] | None = None,
     batch_size: int = 32,
-    **options: Any,
+    views: int = 0,
+    augment: Any = "light",
+    seed: int = 0,
+    preprocessing: str | keras.layers.Layer | None = None,
+    caution: Caution | None = None,
 ) -> int:
     """Predict on image files, or all those in folders, and write a row for each into a file.
 
@@ -55,9 +63,14 @@ def predict_to_file(
             `kertl.tasks.Task.cells`) and `error`.
         top: How many classes to name for a single label; >= 1.
         shard: `(k, n)`: only the files of share k of n, 1 <= k <= n. A file's share follows from its name alone, so
-            that n machines do all files once.
+            that n machines do all files once. Beside `out`, NAME.share.json says what it is a share of, for
+            `join_predictions`.
         batch_size: Images per batch; >= 1.
-        **options: As in `kertl.predict`: `views`, `augment`, `seed`, `preprocessing`.
+        views: As in `kertl.predict`, like the other three.
+        augment: How these versions vary.
+        seed: Their seed.
+        preprocessing: For a model from elsewhere, what its pixels went through before it.
+        caution: When to abstain, and sets of classes, as `cautious` chooses them; the columns `abstains` and `set`.
 
     Returns:
         How many rows the file has.
@@ -65,6 +78,7 @@ def predict_to_file(
     Raises:
         DataError: If there is no file to predict on.
         RunError: If a file cannot be written, or the parts that are there are of another model or other images.
+        WeightsError: If a weight of the model is NaN or infinite.
         ValueError: If an argument is not as described.
     """
     check_asked(model)
@@ -74,11 +88,19 @@ def predict_to_file(
     if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise complain("out", "a .csv file where pyarrow is not installed", str(out), "pip install 'kertl[parquet]'.")
     integer("top", top, at_least=1)
-    files = _of_shard(files_in([Path(path) for path in paths], []), shard)
+    every = files_in([Path(path) for path in paths], [])
+    files = _of_shard(every, shard)
     if not files:
         raise DataError(f"There must be a file to predict on. Received: none in {[str(path) for path in paths]}.")
     parts = out.with_name(f"{out.name}.parts")
-    _check_plan(parts, model, files, {"top": top, **{name: repr(value) for name, value in options.items()}})
+    ready = preprocessed(model, preprocessing, list(paths), None, views)
+    refuse_nan(ready)
+    options = {"views": views, "augment": augment, "seed": seed}
+    said = {name: repr(value) for name, value in {**options, "preprocessing": preprocessing}.items()}
+    if caution is not None:
+        said["caution"] = repr(caution)
+    how = {"model": _weights(model), "top": top, "options": said}
+    _check_plan(parts, {**how, "files": _digest(files), "count": len(files)})
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     _logger.info("Predicting on %d images; what is done is in %s, %d at a time.", len(files), parts, _CHUNK)
     todo = [number for number in range(len(chunks)) if not _part(parts, number).exists()]
@@ -87,13 +109,19 @@ def predict_to_file(
     done = len(chunks) - len(todo)
     try:
         for number in tracked(todo, f"Predicting on {len(files):,} images", len(todo), "part"):
-            rows = _rows(model, chunks[number], top, batch_size, options)
+            images = images_for(model, chunks[number], batch_size=batch_size, strict=False)
+            rows = _rows(model, images, chunks[number], top, lambda given: asked(ready, given, **options)[0], caution)
             write_text(_part(parts, number), _as_csv(rows))
             done += 1
     except KeyboardInterrupt:
         _logger.warning("%d of %d parts are in %s; the same call goes on after them.", done, len(chunks), parts)
         raise
     _join([_part(parts, number) for number in range(len(chunks))], out, task_named(task_of(model)))
+    if shard is None:
+        note_of(out).unlink(missing_ok=True)  # of a share that was there before
+    else:
+        names = _digest(sorted(Path(file).name for file in every))
+        write_note(out, {**how, "shard": list(shard), "rows": len(files), "of": len(every), "names": names})
     shutil.rmtree(parts)
     return len(files)
 
@@ -114,13 +142,20 @@ def _of_shard(files: Sequence[str], shard: tuple[int, int] | None) -> list[str]:
     return [file for file in files if share(file) == number - 1]
 
 
-def _check_plan(parts: Path, model: keras.Model, files: Sequence[str], options: dict[str, Any]) -> None:
-    """Note what the parts are of; those that are there must be of the same."""
+def _weights(model: keras.Model) -> str:
+    """A checksum of a model's weights."""
     weights = hashlib.sha256()
     for value in model.get_weights():
         weights.update(value.tobytes())
-    names = hashlib.sha256("\0".join(files).encode("utf-8", "surrogateescape"))
-    plan = {"model": weights.hexdigest(), "files": names.hexdigest(), "count": len(files), **options}
+    return weights.hexdigest()
+
+
+def _digest(names: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _check_plan(parts: Path, plan: dict[str, Any]) -> None:
+    """Note what the parts are of; those that are there must be of the same."""
     noted = parts / "plan.json"
     if not noted.exists():
         write_json(noted, plan)
@@ -133,25 +168,30 @@ def _check_plan(parts: Path, model: keras.Model, files: Sequence[str], options: 
 
 
 def _rows(
-    model: keras.Model, files: Sequence[str], top: int, batch_size: int, options: dict[str, Any]
+    model: keras.Model,
+    images: FileBatches,
+    files: Sequence[str],
+    top: int,
+    ask: Callable[[FileBatches], np.ndarray],
+    caution: Caution | None,
 ) -> list[dict[str, str]]:
     """A row for each file, in the order of the files."""
     task = task_named(task_of(model))
-    columns = [*task.cells(answers(model, np.zeros((1, model.output_shape[-1])), top=top)[0])]
-    found: dict[str, dict[str, str]] = {}
-    images = images_for(model, files, batch_size=batch_size, strict=False)
+
+    def cells(predictions: np.ndarray) -> list[dict[str, str]]:
+        doubts = [{}] * len(predictions) if caution is None else caution.doubts(predictions)
+        told = answers(model, predictions, top=top)
+        return [{**task.cells(answer), **Caution.cells(doubt)} for answer, doubt in zip(told, doubts, strict=True)]
+
     try:
-        said = predict(model, images, **options)
+        said = ask(images)
     except DataError:
         if images.files:
             raise
         said = np.zeros((0, model.output_shape[-1]))  # none of these files can be read
-    if len(said):
-        found = {
-            file: task.cells(answer) for file, answer in zip(images.files, answers(model, said, top=top), strict=True)
-        }
+    found = dict(zip(images.files, cells(said), strict=True)) if len(said) else {}
     reasons = {issue.path: issue.reason for issue in images.issues}
-    blank = dict.fromkeys(columns, "")
+    blank = dict.fromkeys(cells(np.zeros((1, model.output_shape[-1])))[0], "")
     return [{"file": file, **found.get(file, blank), "error": reasons.get(file, "")} for file in files]
 
 

@@ -43,7 +43,10 @@ def compare(subject: Subject, export: Format, path: Path, quantize: str | None) 
     pictures = subject.pictures[: export.most_checked]
     expected = subject.predictions[: len(pictures)]
     run = export.open(path)
-    found = np.concatenate([run(pictures[at : at + _BATCH]) for at in range(0, len(pictures), _BATCH)])
+    size = subject.contract["input"]["shape"][0] or min(_BATCH, len(pictures))
+    starts = range(0, len(pictures), size)
+    found = np.concatenate([run(_batch(pictures, at, size, whole=subject.fixed_batch)) for at in starts])
+    found = found[: len(pictures)]
     if found.shape != expected.shape or not np.isfinite(found).all():
         raise _disagrees(
             subject, f"predictions of shape {found.shape} that are not all finite numbers of {expected.shape}"
@@ -63,6 +66,12 @@ def compare(subject: Subject, export: Format, path: Path, quantize: str | None) 
     whole = export.most_checked is None
     files = _by_files(subject, export, path, scale) if whole else None
     return Comparison(len(pictures), difference, same, files, _scores(subject, found) if whole else {})
+
+
+def _batch(pictures: np.ndarray, start: int, size: int, *, whole: bool) -> np.ndarray:
+    """Pictures from `start` on; to make a last batch whole, its last picture is repeated."""
+    batch = pictures[start : start + size]
+    return np.concatenate([batch, *[batch[-1:]] * (size - len(batch))]) if whole else batch
 
 
 def _scale(subject: Subject) -> np.ndarray | float:

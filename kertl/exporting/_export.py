@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kertl._checks import complain, integer
 from kertl.exporting._model_card import check_card, write_card
 from kertl.exporting._result import Export
 from kertl.exporting._subject import subject_of
@@ -18,6 +19,7 @@ def export(
     quantize: str | None = None,
     data: Any = None,
     images: int = 1000,
+    batch: int | None = None,
 ) -> Export:
     """Write a model in another format, load it again in its own runtime, and compare the two on real images.
 
@@ -26,7 +28,7 @@ def export(
     of a folder, attached to a `.tflite` file (any unzip reads it), or in the `metadata_props` of an `.onnx` file.
     Beside it `model_card.md` is written.
 
-    Every format takes a batch of any number of pictures of 0..255, at the size of the model.
+    Every format takes pictures of 0..255, at the size of the model, in a batch of any number unless `batch` fixes it.
 
     Args:
         model_or_run: A Keras model; a run of `kertl.fine_tune`; or the path of a run directory or of a `.keras` or
@@ -42,6 +44,8 @@ def export(
             (validation, training images if there are none) are compared; by default those of the run. Without any,
             images of noise, which is logged.
         images: How many of them at most, taken evenly; >= 1.
+        batch: How many pictures the export takes at a time, >= 1, for runtimes and chips that want to know; not for
+            "keras" and "saved_model". None for any number.
 
     Returns:
         Where it is, its size, the largest difference, the share of decisions that are the model's; and with labels the
@@ -71,8 +75,13 @@ def export(
     chosen = format_named(format, quantize)
     check_place(path, chosen)
     check_card(path.parent)
+    if batch is not None:
+        integer("batch", batch, at_least=1)
+        if not chosen.fixed_batch:
+            raise complain("batch", f"None for {format!r}, which takes any number of pictures", batch)
     start = time.monotonic()
     subject = subject_of(model_or_run, data, images)
+    subject.contract["input"]["shape"][0] = batch
     found = written(subject, chosen, path, quantize)
     write_card(path.parent, subject, [found], time.monotonic() - start)
     return found

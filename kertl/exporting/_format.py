@@ -22,6 +22,7 @@ class Format(abc.ABC):
         packages: Modules it needs besides kertl's own, and what `pip install` takes for each.
         quantizations: What `quantize` may be besides None.
         most_checked: With how many images at most it is compared, where its runtime here is slow; None for no limit.
+        fixed_batch: Whether its batch can be one number of pictures instead of any.
         backends: On which of Keras' backends it can be written.
     """
 
@@ -30,6 +31,7 @@ class Format(abc.ABC):
     packages: ClassVar[Mapping[str, str]] = {}
     quantizations: ClassVar[tuple[str, ...]] = ()
     most_checked: ClassVar[int | None] = None
+    fixed_batch: ClassVar[bool] = True
     backends: ClassVar[tuple[str, ...]] = ("tensorflow",)
 
     def obstacle(self) -> str:
@@ -52,7 +54,8 @@ class Format(abc.ABC):
         Args:
             model: The model.
             path: The file, or the folder, which does not exist yet.
-            contract: What goes with it, as `contract_of` gives it; entries may be changed to what is written.
+            contract: What goes with it, as `contract_of` gives it, with a number in front of the shape of the input
+                where the batch is fixed; entries may be changed to what is written.
             quantize: One of `quantizations`, or None.
             samples: Training images, `uint8`, where the quantisation measures activations on them.
         """

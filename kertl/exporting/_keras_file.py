@@ -14,6 +14,7 @@ class KerasFile(Format):
     """The model as `kertl.save` writes it; the contract is its member `kertl.json` in `kertl.load`'s own form."""
 
     name = "keras"
+    fixed_batch = False
     suffix = ".keras"
     backends: ClassVar[tuple[str, ...]] = ("tensorflow", "jax", "torch")
 

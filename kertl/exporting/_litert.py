@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kertl import hardware
+from kertl.exporting._compact import compacted
 from kertl.exporting._contract import LABELS, NOTE
 from kertl.exporting._format import Format, Runtime
 from kertl.exporting._graph import frozen, holder, silent
@@ -40,12 +41,12 @@ class LiteRT(Format):
         if quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if quantize == "int8":
-            converter.representative_dataset = lambda: _one_by_one(samples)
+            converter.representative_dataset = lambda: _in_batches(samples, contract["input"]["shape"][0] or 1)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.uint8
             contract["input"]["dtype"] = "uint8"
         with silent():
-            path.write_bytes(converter.convert())
+            path.write_bytes(compacted(converter.convert()))
         with zipfile.ZipFile(path, "a") as attached:
             attached.writestr(LABELS, "".join(f"{name}\n" for name in contract["output"]["labels"]))
             attached.writestr(NOTE, json.dumps(contract, indent=2))
@@ -70,6 +71,8 @@ class LiteRT(Format):
         return run
 
 
-def _one_by_one(samples: np.ndarray | None) -> Iterator[list[np.ndarray]]:
-    for image in () if samples is None else samples:
-        yield [image[None].astype(np.float32)]
+def _in_batches(samples: np.ndarray | None, size: int) -> Iterator[list[np.ndarray]]:
+    """The samples so many at a time; the last batch is filled up with the first samples."""
+    for start in range(0, 0 if samples is None else len(samples), size):
+        assert samples is not None
+        yield [np.take(samples, range(start, start + size), axis=0, mode="wrap").astype(np.float32)]

@@ -35,7 +35,11 @@ class Onnx(Format):
             proto, _ = tf2onnx.convert.from_graph_def(
                 function.graph.as_graph_def(), input_names=[given], output_names=[gives], opset=_OPSET
             )
-        _rename(proto.graph, {given: contract["input"]["name"], gives: contract["output"]["name"]})
+        _rename(
+            proto.graph,
+            {given: contract["input"]["name"], gives: contract["output"]["name"]},
+            contract["input"]["shape"][0],
+        )
         onnx.helper.set_model_props(proto, {"kertl": json.dumps(contract)})
         onnx.checker.check_model(proto)
         onnx.save(proto, path)
@@ -51,12 +55,16 @@ class Onnx(Format):
         return lambda images: np.asarray(session.run(None, {given.name: images.astype(np.float32)})[0])
 
 
-def _rename(graph: Any, names: dict[str, str]) -> None:
-    """Give the ends of a graph the names of the contract, and call the open dimension `batch`."""
+def _rename(graph: Any, names: dict[str, str], batch: int | None) -> None:
+    """Give the ends of a graph the names of the contract, and an open first dimension the name `batch`."""
     for node in graph.node:
         for ends in (node.input, node.output):
             for place, name in enumerate(ends):
                 ends[place] = names.get(name, name)
     for end in (*graph.input, *graph.output):
         end.name = names.get(end.name, end.name)
-        end.type.tensor_type.shape.dim[0].dim_param = "batch"
+        dimension = end.type.tensor_type.shape.dim[0]
+        if batch is None:
+            dimension.dim_param = "batch"
+        else:
+            dimension.dim_value = batch

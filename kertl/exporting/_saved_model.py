@@ -25,6 +25,7 @@ class SavedModel(Format):
     """
 
     name = "saved_model"
+    fixed_batch = False
 
     def write(
         self, model: keras.Model, path: Path, contract: dict[str, Any], quantize: str | None, samples: np.ndarray | None

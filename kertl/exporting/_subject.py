@@ -58,6 +58,11 @@ class Subject:
         """One per output; not used for tasks without."""
         return np.array(self.contract["thresholds"] or [0.0] * self.model.output_shape[-1])
 
+    @property
+    def fixed_batch(self) -> bool:
+        """Whether an export takes batches of one number of pictures only."""
+        return self.contract["input"]["shape"][0] is not None
+
     @functools.cached_property
     def pictures(self) -> np.ndarray:
         """The images as the model takes them, `uint8`; noise, coarse and fine, if there are none."""

@@ -1,4 +1,5 @@
 import csv
+import shutil
 
 import keras
 import numpy as np
@@ -8,7 +9,8 @@ from PIL import Image
 import kertl
 from kertl.cli import run
 from kertl.errors import DataError, RunError
-from kertl.evaluation import _to_file, predict_to_file
+from kertl.evaluation import _to_file, join_predictions, predict_to_file
+from kertl.evaluation._join import note_of
 from tests.families import tiny_backbone
 from tests.runs import NAMES
 
@@ -95,9 +97,9 @@ def test_parts_of_another_model_or_other_options_are_refused(folder, model, tmp_
         predict_to_file(other, [folder], tmp_path / "p.csv")
 
 
-def test_shares_are_all_files_once(folder, model, tmp_path, capsys):
+def test_shares_are_all_files_once_and_join(folder, model, tmp_path, capsys):
     kertl.save(model, tmp_path / "m.keras")
-    found = []
+    found, shares = [], [str(tmp_path / f"{number}.csv") for number in (1, 2, 3)]
     for number in (1, 2, 3):
         out = tmp_path / f"{number}.csv"
         assert (
@@ -106,6 +108,51 @@ def test_shares_are_all_files_once(folder, model, tmp_path, capsys):
         found += [row["file"] for row in rows(out)]
     assert sorted(found) == sorted(str(path) for path in folder.iterdir())
     assert "rows." in capsys.readouterr().out
+    assert run(["predict", "--join", *shares, "--out", str(tmp_path / "all.csv")]) == 0
+    assert f"{COUNT} rows" in capsys.readouterr().out
+    predict_to_file(model, [folder], tmp_path / "whole.csv")
+    joined, whole = ({row["file"]: row for row in rows(tmp_path / name)} for name in ("all.csv", "whole.csv"))
+    assert joined.keys() == whole.keys()
+    assert all(joined[file]["error"] == row["error"] for file, row in whole.items())
+    for file, row in whole.items():  # other batches, so other rounding
+        assert float(joined[file]["probability_1"] or 0) == pytest.approx(float(row["probability_1"] or 0), abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def shares(folder, model, tmp_path_factory):
+    place = tmp_path_factory.mktemp("shares")
+    for number in (1, 2, 3):
+        predict_to_file(model, [folder], place / f"{number}.csv", shard=(number, 3))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("chosen", "spoil", "message"),
+    [
+        ((1, 3), None, r"have all 23 images of the job\. Received: .* not given: 2/3"),
+        ((1, 2, 3, 3), None, "each share once"),
+        (
+            (1, 2, 3),
+            lambda path: path.write_text(path.read_text() + path.read_text().split("\n")[1] + "\n"),
+            "a second time",
+        ),
+        ((1, 2, 3), lambda path: path.write_text(path.read_text().rsplit("\n", 2)[0] + "\n"), "have the rows noted"),
+        ((1, 2, 3), lambda path: note_of(path).unlink(), "with their notes"),
+        (
+            (1, 2, 3),
+            lambda path: note_of(path).write_text(note_of(path).read_text().replace('"top": 3', '"top": 2')),
+            "one job",
+        ),
+    ],
+)
+def test_gaps_and_doubles_are_refused(shares, tmp_path, chosen, spoil, message):
+    for file in shares.iterdir():
+        shutil.copy(file, tmp_path)
+    if spoil is not None:
+        spoil(tmp_path / "2.csv")
+    with pytest.raises(RunError, match=message):
+        join_predictions([tmp_path / f"{number}.csv" for number in chosen], tmp_path / "all.csv")
+    assert not (tmp_path / "all.csv").exists()
 
 
 @pytest.mark.parametrize("task", ["binary", "multi_label", "regression"])
@@ -126,6 +173,13 @@ def test_parquet_has_numbers(folder, model, tmp_path):
     assert table.num_rows == COUNT
     assert str(table.schema.field("probability_1").type) == "double"
     assert table["probability_1"].null_count == len(BROKEN)
+    shares = [tmp_path / f"{number}.parquet" for number in (1, 2)]
+    for number, share in enumerate(shares, start=1):
+        predict_to_file(model, [folder], share, top=1, shard=(number, 2))
+    assert join_predictions(shares, tmp_path / "all.parquet") == COUNT
+    joined = parquet.read_table(tmp_path / "all.parquet")
+    assert joined.schema == table.schema
+    assert joined.sort_by("file")["file"] == table.sort_by("file")["file"]
 
 
 @pytest.mark.parametrize(
