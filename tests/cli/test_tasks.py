@@ -156,5 +156,5 @@ def test_several_labels_do_not_come_as_a_folder_per_class(pictures, tmp_path, ca
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "1.png").write_bytes((pictures / "0.png").read_bytes())
     arguments = ["train", tmp_path, "--task", "multi_label", "--backbone", "MobileNetV3Small", "--weights", "none"]
-    assert run([*map(str, [*arguments, "--image-size", 32, "--out", tmp_path / "run"])]) == 1
+    assert run([*map(str, [*arguments, "--image-size", 32, "--out", tmp_path / "run"])]) == 2
     assert_names(unwrapped(capsys.readouterr().err), "'single_label'", "'binary'")
