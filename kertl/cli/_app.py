@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.text import Text
 from typer.exceptions import TyperException
 
+import kertl
 from kertl._checks import complain
 from kertl._terminal import CONSOLE, Printable, printable
 from kertl.cli import (
@@ -64,8 +65,15 @@ app.command("compile")(_compile.compile_run)
 app.command("demo")(_demo.demo)
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"kertl {kertl.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _common(
+    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_tell_version, is_eager=True),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
     quiet: bool = typer.Option(False, "--quiet", help="Show results, warnings and errors alone: no progress."),
     verbose: bool = typer.Option(

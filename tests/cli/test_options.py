@@ -85,3 +85,8 @@ def test_every_issue_of_the_images_is_in_the_detailed_messages(tmp_path, caplog)
     images = _options.read_data(tmp_path, (8, 8), validation=0, test=0)
     assert len(images.issues) >= 2
     assert {str(issue) for issue in images.issues} <= set(caplog.messages)
+
+
+def test_the_version_is_printed(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"kertl {kertl.__version__}\n"
