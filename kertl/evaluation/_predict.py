@@ -146,7 +146,7 @@ def _ask_batches(
     said, labels = [], []
     for number, (images, truth) in enumerate(batches):
         versions = [images, *(augmentation.varied(layers, images, (seed, view, number)) for view in range(views))]
-        said.append(np.mean([np.asarray(model.predict_on_batch(version)) for version in versions], axis=0))
+        said.append(np.mean([_said(model, iter([(version,)])) for version in versions], axis=0))
         if truth is not None:
             labels.append(truth)
     if not said:
