@@ -205,6 +205,15 @@ def read_file(path: str | Path) -> tuple[bytes, Stamp]:
     return content, Stamp(len(content), found.st_mtime_ns)
 
 
+def is_unchanged(path: str, stamp: Stamp) -> bool:
+    """Whether a file still has this stamp."""
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return False
+    return (found.st_size, found.st_mtime_ns) == stamp
+
+
 def opened(content: bytes) -> Image.Image:
     """The image in a file, small enough to be decoded; only its header has been read."""
     _ignore_odd_metadata()

@@ -14,8 +14,9 @@ from typing import Protocol
 import numpy as np
 
 from kertl.data._budget import threads
-from kertl.data._decode import Stamp, pixels_of, read_file
+from kertl.data._decode import Stamp, is_unchanged, pixels_of, read_file
 from kertl.data._fit import fit_array
+from kertl.data._kept import KeptPixels
 from kertl.errors import DataError
 
 
@@ -66,14 +67,22 @@ class KnownFile:
 
 
 class FileReader:
-    """Images decoded from files at every use, several at once."""
+    """Images decoded from files at every use, several at once, except for those that the check of the files kept."""
 
-    def __init__(self, files: Sequence[KnownFile], image_size: tuple[int, int], resize: str, channels: int = 3) -> None:
+    def __init__(
+        self,
+        files: Sequence[KnownFile],
+        image_size: tuple[int, int],
+        resize: str,
+        channels: int = 3,
+        kept: KeptPixels | None = None,
+    ) -> None:
         self.files = list(files)
         self.shape = (*image_size, channels)
         self.resize = resize
         self.file_resize: str | None = resize
         self.fitted: str | None = resize
+        self.kept = kept if kept is not None and kept.fits(self.shape, resize) else None
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The images `rows`."""
@@ -92,13 +101,17 @@ class FileReader:
         self, image_size: tuple[int, int], resize: str | None = None, channels: int | None = None
     ) -> "FileReader":
         """A reader of the same files at another size, resized in another way, or in other channels."""
-        return FileReader(self.files, image_size, resize or self.resize, channels or self.shape[2])
+        return FileReader(self.files, image_size, resize or self.resize, channels or self.shape[2], self.kept)
 
     def subset(self, rows: np.ndarray) -> "FileReader":
         """A reader of the files `rows`."""
-        return FileReader([self.files[row] for row in rows], self.shape[:2], self.resize, self.shape[2])
+        files = [self.files[row] for row in rows]
+        return FileReader(files, self.shape[:2], self.resize, self.shape[2], self.kept)
 
     def _pixels(self, file: KnownFile) -> np.ndarray:
+        kept = None if self.kept is None else self.kept.get(file.path)
+        if kept is not None and is_unchanged(file.path, file.stamp):
+            return kept
         try:
             return pixels_of(file.read(), self.shape[:2], self.resize, self.shape[2])
         except DataError as error:
@@ -252,10 +265,10 @@ def joined_reader(readers: Sequence[Reader], sizes: Sequence[int]) -> Reader:
     """
     files = [reader for reader in readers if isinstance(reader, FileReader)]
     if len(files) == len(readers) and len({reader.resize for reader in files}) == 1:
+        every = [file for reader in files for file in reader.files]
         first = files[0]
-        return FileReader(
-            [file for reader in files for file in reader.files], first.shape[:2], first.resize, first.shape[2]
-        )
+        kept = first.kept if all(reader.kept is first.kept for reader in files) else None
+        return FileReader(every, first.shape[:2], first.resize, first.shape[2], kept)
     return JoinedReader(readers, sizes)
 
 

@@ -32,13 +32,15 @@ from kertl.data._decode import (
     scaled_while_decoded,
     upright,
 )
+from kertl.data._fit import fit, fit_array, in_channels
 from kertl.data._issues import Issue
+from kertl.data._kept import KeptPixels
 from kertl.data._kinds import IMAGE_SUFFIXES, KINDS
 from kertl.data._links import Owners
 from kertl.data._look_alikes import thumbnail
 from kertl.errors import DataError
 
-_LEAST_SIDE = 256  # of a JPEG that is decoded for its thumbnail alone
+_ENOUGH = (256, 256)  # height and width of a JPEG that is decoded for its thumbnail alone
 _AT_ONCE = 64  # files that a thread takes at a time
 _NO_STAMP = Stamp(0, 0)
 
@@ -63,14 +65,19 @@ class Verdict:
     """See `kertl.data._look_alikes`."""
 
 
-def inspect(paths: Sequence[str], channels: int = 3) -> list[Verdict]:
-    """A verdict on each file, from reading and decoding all of it in that many channels; a bar shows progress."""
+def inspect(paths: Sequence[str], channels: int = 3, kept: KeptPixels | None = None) -> list[Verdict]:
+    """A verdict on each file, from reading and decoding all of it in that many channels; a bar shows progress.
+
+    What was decoded goes into `kept`.
+    """
     portions = (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE))
     pool = concurrent.futures.ThreadPoolExecutor(threads())
     with bombs_refused():
         try:
             verdicts = (
-                verdict for portion in pool.map(functools.partial(_verdicts, channels), portions) for verdict in portion
+                verdict
+                for portion in pool.map(functools.partial(_verdicts, channels, kept), portions)
+                for verdict in portion
             )
             return list(tracked(verdicts, "Checking images", len(paths), "image"))
         finally:
@@ -85,23 +92,29 @@ def bombs_refused() -> Iterator[None]:
         yield
 
 
-def _verdicts(channels: int, paths: Sequence[str]) -> list[Verdict]:
-    return [_verdict(path, channels) for path in paths]
+def _verdicts(channels: int, kept: KeptPixels | None, paths: Sequence[str]) -> list[Verdict]:
+    return [_verdict(path, channels, kept) for path in paths]
 
 
-def _verdict(path: str, channels: int) -> Verdict:
+def _verdict(path: str, channels: int, kept: KeptPixels | None) -> Verdict:
     try:
         content, stamp = read_file(path)
         digest = hashlib.sha256(content).hexdigest()
         if is_array_file(content):
-            image = _as_gray(array_in(content, MAX_PIXELS), channels)
+            pixels = array_in(content, MAX_PIXELS)
+            image = _as_gray(pixels, channels)
+            if kept is not None:
+                kept.put(path, fit_array(pixels, kept.shape[:2], kept.resize, channels))
             return Verdict("", digest, stamp, KIND, (image.height, image.width), 1, thumbnail(image))
         image = opened(content)
         refuse_missing_channels(image, channels)
         kind, images = KINDS[str(image.format)], count_images(image, content)
-        whole = scaled_while_decoded(image, (_LEAST_SIDE, _LEAST_SIDE), "stretch")
+        form = (_ENOUGH, "stretch") if kept is None else (kept.shape[:2], kept.resize)
+        whole = scaled_while_decoded(image, *form)
         with in_flight(image):
-            image = upright(image)
+            image = upright(image) if kept is None else upright(image, channels=channels)
+            if kept is not None:
+                kept.put(path, in_channels(fit(image, *form, whole), channels))
             width, height = whole or image.size
             return Verdict("", digest, stamp, kind, (height, width), images, thumbnail(image))
     except DataError as error:

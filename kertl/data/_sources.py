@@ -13,6 +13,7 @@ from kertl.data._array_labels import read_labels
 from kertl.data._assemble import Entry, Options, assemble
 from kertl.data._image_data import ImageData
 from kertl.data._issues import Issue
+from kertl.data._kept import room_for
 from kertl.data._kinds import IMAGE_SUFFIXES
 from kertl.data._labels import LabelColumns, Labelling, class_order
 from kertl.data._links import Owners
@@ -312,7 +313,10 @@ def _from_files(
     """
     entries.sort(key=lambda entry: entry.file)
     paths = [places.path(entry.file) for entry in entries]
-    verdicts = inspect(paths, options.channels)
+    image_size = options.image_size or (224, 224)
+    form = (image_size, options.resize, options.channels)
+    kept = room_for(len(paths), *form)
+    verdicts = inspect(paths, options.channels, kept)
     if all(verdict.reason for verdict in verdicts):
         first = [(entry.file, verdict.reason) for entry, verdict in zip(entries[:3], verdicts, strict=False)]
         where = f"in {table or str(places.root)!r}"
@@ -326,14 +330,13 @@ def _from_files(
     usable = [dataclasses.replace(entry, sha256=verdict.sha256) for entry, _, verdict in found]
     files = [KnownFile(path, verdict.sha256, verdict.stamp) for _, path, verdict in found]
     issues += oddities([(entry.file, verdict) for entry, _, verdict in found])
-    image_size = options.image_size or (224, 224)
     return assemble(
         usable,
         issues,
         options,
         labelling=labelling,
         fractions=fractions,
-        reader_of=lambda rows: FileReader([files[row] for row in rows], image_size, options.resize, options.channels),
+        reader_of=lambda rows: FileReader([files[row] for row in rows], *form, kept),
         name_of=lambda row: files[row].path,
         thumbnails=[verdict.thumbnail for _, _, verdict in found],
     )

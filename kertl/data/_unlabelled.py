@@ -9,6 +9,7 @@ from kertl._places import Places, none_usable
 from kertl.data._dataset import ImageDataset
 from kertl.data._decode import RESIZE
 from kertl.data._issues import Issue
+from kertl.data._kept import room_for
 from kertl.data._links import Owners
 from kertl.data._readers import FileReader, KnownFile
 from kertl.data._scan import inspect, walk
@@ -57,12 +58,13 @@ def images(
     issues: list[Issue] = []
     given = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     found = files_in(given, issues)
-    verdicts = list(zip(found, inspect(found, channels), strict=True))
+    kept = room_for(len(found), image_size, resize, channels)
+    verdicts = list(zip(found, inspect(found, channels, kept), strict=True))
     usable = [KnownFile(path, verdict.sha256, verdict.stamp) for path, verdict in verdicts if not verdict.reason]
     issues += [Issue(path, verdict.reason) for path, verdict in verdicts if verdict.reason]
     refuse_none(usable, given, issues)
     return ImageDataset(
-        FileReader(usable, image_size, resize, channels),
+        FileReader(usable, image_size, resize, channels, kept),
         None,
         [file.path for file in usable],
         batch_size=batch_size,
