@@ -1,4 +1,4 @@
-"""Where the files are that somebody named: spellings of one path, and what to say if there is none."""
+"""Where files are: those that somebody named, in any spelling, and those that kertl can fetch or make again."""
 
 import glob
 import os
@@ -8,10 +8,17 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
+import platformdirs
+
 from kertl.errors import DataError
 
 _SHOWN = 3  # files of an error
 _SEARCHED = 100  # folders in which a file is looked for that is not where it should be
+
+
+def cache_folder() -> Path:
+    """Where files are cached that can be fetched or made again: `KERTL_CACHE`, or the user's cache folder."""
+    return Path(os.environ.get("KERTL_CACHE") or platformdirs.user_cache_dir("kertl", appauthor=False))
 
 
 class Places:

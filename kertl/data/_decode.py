@@ -5,6 +5,7 @@ Training and prediction read every image through `read_image`, so they always se
 
 import contextlib
 import io
+import os
 import re
 import stat
 import struct
@@ -185,12 +186,7 @@ def read_file(path: str | Path) -> tuple[bytes, Stamp]:
     path = Path(path)
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise DataError("is not a regular file")
-        if not found.st_size:
-            raise DataError("is empty (0 bytes)")
-        if found.st_size > MAX_BYTES:
-            raise DataError(f"is too large: {found.st_size} bytes are more than {MAX_BYTES}")
+        _refuse_irregular(found)
         content = path.read_bytes()
     except OSError as error:
         dangling = isinstance(error, FileNotFoundError) and path.is_symlink()
@@ -203,6 +199,24 @@ def read_file(path: str | Path) -> tuple[bytes, Stamp]:
     if not content:
         raise DataError("is empty (0 bytes)")
     return content, Stamp(len(content), found.st_mtime_ns)
+
+
+def is_readable(found: os.stat_result) -> bool:
+    """Whether a file may be opened, which does not block."""
+    try:
+        _refuse_irregular(found)
+    except DataError:
+        return False
+    return True
+
+
+def _refuse_irregular(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError("is not a regular file")
+    if not found.st_size:
+        raise DataError("is empty (0 bytes)")
+    if found.st_size > MAX_BYTES:
+        raise DataError(f"is too large: {found.st_size} bytes are more than {MAX_BYTES}")
 
 
 def is_unchanged(path: str, stamp: Stamp) -> bool:

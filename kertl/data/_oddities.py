@@ -6,7 +6,7 @@ import numpy as np
 
 from kertl.data._issues import Issue
 from kertl.data._kinds import belied
-from kertl.data._scan import Verdict
+from kertl.data._verdict import Verdict
 
 _FEW = 10  # images; fewer have no usual size
 _SIDE = 8.0  # times as large or small as usual

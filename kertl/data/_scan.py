@@ -6,7 +6,6 @@ an epoch.
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import functools
 import hashlib
 import os
@@ -23,7 +22,6 @@ from kertl.data._array_files import KIND, array_in, is_array_file, refuse_other_
 from kertl.data._budget import threads
 from kertl.data._decode import (
     MAX_PIXELS,
-    Stamp,
     count_images,
     in_flight,
     opened,
@@ -36,52 +34,37 @@ from kertl.data._fit import fit, fit_array, in_channels
 from kertl.data._issues import Issue
 from kertl.data._kept import KeptPixels
 from kertl.data._kinds import IMAGE_SUFFIXES, KINDS
+from kertl.data._known import Identity, KnownFiles
 from kertl.data._links import Owners
 from kertl.data._look_alikes import thumbnail
+from kertl.data._verdict import Verdict
 from kertl.errors import DataError
 
 _ENOUGH = (256, 256)  # height and width of a JPEG that is decoded for its thumbnail alone
 _AT_ONCE = 64  # files that a thread takes at a time
-_NO_STAMP = Stamp(0, 0)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Verdict:
-    """What reading one file showed."""
-
-    reason: str = ""
-    """Why it cannot be used; in that case nothing else is known."""
-    sha256: str = ""
-    """Digest of its content."""
-    stamp: Stamp = _NO_STAMP
-    """Its size and time."""
-    kind: str = ""
-    """What its content is, one of `READ`."""
-    size: tuple[int, int] = (0, 0)
-    """`(height, width)` of the image in it."""
-    images: int = 1
-    """How many images are in it, frames of an animation or pages; 0 for several that cannot all be read."""
-    thumbnail: bytes = b""
-    """See `kertl.data._look_alikes`."""
-
-
-def inspect(paths: Sequence[str], channels: int = 3, kept: KeptPixels | None = None) -> list[Verdict]:
+def inspect(
+    paths: Sequence[str], channels: int = 3, kept: KeptPixels | None = None, *, again: bool = False
+) -> list[Verdict]:
     """A verdict on each file, from reading and decoding all of it in that many channels; a bar shows progress.
 
-    What was decoded goes into `kept`.
+    What is decoded goes into `kept`. Files that have not changed since an earlier check are decoded only if `again`.
     """
+    known = KnownFiles(paths, channels, again=again)
     portions = (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE))
     pool = concurrent.futures.ThreadPoolExecutor(threads())
     with bombs_refused():
         try:
             verdicts = (
                 verdict
-                for portion in pool.map(functools.partial(_verdicts, channels, kept), portions)
+                for portion in pool.map(functools.partial(_verdicts, channels, kept, known), portions)
                 for verdict in portion
             )
             return list(tracked(verdicts, "Checking images", len(paths), "image"))
         finally:
             pool.shutdown(cancel_futures=True)
+            known.write()
 
 
 @contextlib.contextmanager
@@ -92,8 +75,16 @@ def bombs_refused() -> Iterator[None]:
         yield
 
 
-def _verdicts(channels: int, kept: KeptPixels | None, paths: Sequence[str]) -> list[Verdict]:
-    return [_verdict(path, channels, kept) for path in paths]
+def _verdicts(channels: int, kept: KeptPixels | None, known: KnownFiles, paths: Sequence[str]) -> list[Verdict]:
+    verdicts = []
+    for path in paths:
+        verdict = known.verdict(path)
+        if verdict is None:
+            identity = Identity.of(path)
+            verdict = _verdict(path, channels, kept)
+            known.add(path, identity, verdict)
+        verdicts.append(verdict)
+    return verdicts
 
 
 def _verdict(path: str, channels: int, kept: KeptPixels | None) -> Verdict:

@@ -46,6 +46,7 @@ def from_directory(
     channels: int = 3,
     cache: str | None = None,
     strict: bool = False,
+    check_again: bool = False,
 ) -> ImageData:
     """Images in one folder per class: `directory/cat/1.jpg`, `directory/dog/summer/2.png`, ...
 
@@ -74,6 +75,8 @@ def from_directory(
             colour and alpha, any other number for NumPy files; >= 1.
         cache: `"memory"` keeps the resized images in memory after their first use; None reads them again in each epoch.
         strict: Whether any issue is an error, except for a mere likeness.
+        check_again: Whether files are decoded that have not changed since an earlier check; by default those whose
+            size, times and samples of content are the same count as checked.
 
     Returns:
         The data set, split.
@@ -95,7 +98,7 @@ def from_directory(
         >>> data.class_names, data.train.num_examples, data.validation.num_examples, data.test.num_examples
         (['day', 'night'], 14, 4, 2)
     """
-    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict, channels)
+    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict, channels, check_again)
     if task_named(task).name not in ("single_label", "binary"):
         advice = "Use `from_csv` or `from_arrays` for the other tasks."
         raise complain("task", "'single_label' or 'binary' for a folder per class", task, advice)
@@ -156,6 +159,7 @@ def from_csv(
     channels: int = 3,
     cache: str | None = None,
     strict: bool = False,
+    check_again: bool = False,
 ) -> ImageData:
     r"""Images listed in a CSV file with a header line; the delimiter may be a comma, a semicolon or a tab.
 
@@ -185,6 +189,7 @@ def from_csv(
         channels: Channels of the images that the model is given.
         cache: `"memory"` or None.
         strict: Whether any issue is an error.
+        check_again: Whether files are decoded that have not changed since an earlier check.
 
     Returns:
         The data set, split.
@@ -207,7 +212,7 @@ def from_csv(
         >>> [(record.file, record.label) for record in data.records if record.split == "validation"]
         [('4.png', 'even'), ('5.png', 'odd')]
     """
-    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict, channels)
+    options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict, channels, check_again)
     names = (label_column,) if isinstance(label_column, str) else tuple(label_column)
     labels = LabelColumns(task_named(task).name, names, separator, tuple(class_names or ()))
     columns = (image_column, labels, tuple(stratify_columns), group_column, split_column)
@@ -316,7 +321,7 @@ def _from_files(
     image_size = options.image_size or (224, 224)
     form = (image_size, options.resize, options.channels)
     kept = room_for(len(paths), *form)
-    verdicts = inspect(paths, options.channels, kept)
+    verdicts = inspect(paths, options.channels, kept, again=options.check_again)
     if all(verdict.reason for verdict in verdicts):
         first = [(entry.file, verdict.reason) for entry, verdict in zip(entries[:3], verdicts, strict=False)]
         where = f"in {table or str(places.root)!r}"

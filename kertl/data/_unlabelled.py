@@ -23,6 +23,7 @@ def images(
     resize: str = "stretch",
     channels: int = 3,
     batch_size: int = 32,
+    check_again: bool = False,
 ) -> ImageDataset:
     """Image files, or all those in folders, in the order given, for `predict`.
 
@@ -32,6 +33,7 @@ def images(
         resize: `"stretch"`, `"pad"` or `"crop"`, see `read_image`.
         channels: Channels of the images, see `read_image`; >= 1.
         batch_size: Images per batch; >= 1.
+        check_again: Whether files are decoded that have not changed since an earlier check, see `from_directory`.
 
     Returns:
         A dataset of `(images,)`; `files` names them, `issues` those that cannot be used.
@@ -55,11 +57,12 @@ def images(
     _checks.one_of("resize", resize, RESIZE)
     _checks.integer("batch_size", batch_size, at_least=1)
     _checks.integer("channels", channels, at_least=1)
+    _checks.one_of("check_again", check_again, (False, True))
     issues: list[Issue] = []
     given = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     found = files_in(given, issues)
     kept = room_for(len(found), image_size, resize, channels)
-    verdicts = list(zip(found, inspect(found, channels, kept), strict=True))
+    verdicts = list(zip(found, inspect(found, channels, kept, again=check_again), strict=True))
     usable = [KnownFile(path, verdict.sha256, verdict.stamp) for path, verdict in verdicts if not verdict.reason]
     issues += [Issue(path, verdict.reason) for path, verdict in verdicts if verdict.reason]
     refuse_none(usable, given, issues)

@@ -32,5 +32,6 @@ def test_no_progress_is_shown_where_it_is_not_wanted_or_stderr_is_a_file(capsys,
     assert said(capsys, verbose=verbose) == ""
 
 
-def test_no_progress_is_shown_for_work_of_a_moment(capsys):
+def test_no_progress_is_shown_for_work_of_a_moment(capsys, monkeypatch):
+    monkeypatch.setattr(_progress, "_PATIENCE_SECONDS", 600)
     assert said(capsys, verbose=True) == ""
