@@ -7,10 +7,13 @@ DEMO ?= runs/demo
 # sets up; who is done first takes over from the others, so that none waits for the longest file.
 TOGETHER := --numprocesses logical --maxprocesses 4 --dist worksteal
 
+# Tests start hundreds of processes: where compiled modules are not kept, each compiles all that it imports, for 8 s.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test promises test-all check lint bench load dist clean
 .DEFAULT_GOAL := check
 
-# Of the 17,000 modules only those that are imported are compiled, when they are: that saves a minute.
+# Of the 17,000 modules only those that are imported are compiled, at their first import: that saves a minute.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'

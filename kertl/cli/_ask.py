@@ -60,6 +60,7 @@ def evaluate(
     separator: options.Separator = None,
     split_column: options.SplitColumn = None,
     root: options.Root = None,
+    check_again: options.CheckAgain = False,
     views: options.Views = 0,
     augment: options.Augment = None,
     image_size: foreign.ImageSize = None,
@@ -98,6 +99,7 @@ def evaluate(
         separator=separator,
         split_column=split_column,
         root=root,
+        check_again=check_again,
     )
     judged, name = part_to_evaluate(images, part)
     named = printable(str(data))

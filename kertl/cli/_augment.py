@@ -25,6 +25,7 @@ def augment_preview(
     image_column: options.ImageColumn = "file",
     label_column: options.LabelColumn = None,
     root: options.Root = None,
+    check_again: options.CheckAgain = False,
 ) -> None:
     """Draw what an augmentation does to some images, next to the unchanged images; `light` by default."""
     start_keras()
@@ -39,6 +40,7 @@ def augment_preview(
         image_column=image_column,
         label_columns=label_column,
         root=root,
+        check_again=check_again,
     )
     chosen = options.read_augment(augment) or "light"
     kertl.data.preview_augmentation(found, chosen, out, images=images, versions=versions, seed=seed)
@@ -69,6 +71,7 @@ def check_augmentation(
     label_column: options.LabelColumn = None,
     split_column: options.SplitColumn = None,
     root: options.Root = None,
+    check_again: options.CheckAgain = False,
 ) -> None:
     """Show which transformations of images change a model's predictions, and flag those that lower its accuracy.
 
@@ -95,6 +98,7 @@ def check_augmentation(
         label_columns=label_column,
         split_column=split_column,
         root=root,
+        check_again=check_again,
     )
     part = images.validation or images.test or images.train
     chosen = options.read_augment(augment)

@@ -89,6 +89,10 @@ StratifyColumn = Annotated[list[str] | None, typer.Option(help="CSV: also strati
 GroupColumn = Annotated[str | None, typer.Option(help="CSV: images of equal value stay on one side of the split.")]
 SplitColumn = Annotated[str | None, typer.Option(help="CSV: a given split (train, validation, test, or blank).")]
 Root = Annotated[Path | None, typer.Option(exists=True, help="CSV: where its files are; its own folder by default.")]
+CheckAgain = Annotated[
+    bool,
+    typer.Option("--check-again", help="Decode files too that have not changed since they were last checked."),
+]
 BatchSize = Annotated[
     int,
     typer.Option(
@@ -255,12 +259,13 @@ def read_data(
     group_column: str | None = None,
     split_column: str | None = None,
     root: Path | None = None,
+    check_again: bool = False,
 ) -> "ImageData":
     """The images in a folder or listed in a CSV table."""
     from kertl import data
 
     common: dict[str, Any] = {"validation": validation, "test": test, "seed": seed, "batch_size": batch_size}
-    common.update(task=task, class_names=class_names, resize=resize, channels=channels)
+    common.update(task=task, class_names=class_names, resize=resize, channels=channels, check_again=check_again)
     columns = label_columns or ["label"]
     given: dict[str, Any] = {
         "image_column": image_column,

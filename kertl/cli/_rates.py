@@ -45,6 +45,7 @@ def lr_find(
     group_column: options.GroupColumn = None,
     split_column: options.SplitColumn = None,
     root: options.Root = None,
+    check_again: options.CheckAgain = False,
     cache_dir: Annotated[Path | None, typer.Option(help="Where features are cached for the next time.")] = None,
     out: Annotated[Path, typer.Option(help="The picture file; its suffix decides the format.")] = Path("lr.png"),
 ) -> None:
@@ -80,6 +81,7 @@ def lr_find(
         group_column=group_column,
         split_column=split_column,
         root=root,
+        check_again=check_again,
     )
     model = kertl.build(
         loaded,

@@ -66,6 +66,7 @@ def search(
     group_column: options.GroupColumn = None,
     split_column: options.SplitColumn = None,
     root: options.Root = None,
+    check_again: options.CheckAgain = False,
     cache_dir: Annotated[Path | None, typer.Option(help="Where features are cached; in --out by default.")] = None,
     tuner_id: Annotated[
         str | None, typer.Option(help="Several processes: `chief` for one of them, other names for the workers.")
@@ -108,6 +109,7 @@ def search(
         group_column=group_column,
         split_column=split_column,
         root=root,
+        check_again=check_again,
     )
     backbones: list[Any] = backbone or ["EfficientNetV2B0"]
     if preprocessing is not None:

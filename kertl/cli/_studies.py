@@ -36,6 +36,7 @@ def baselines(
     group_column: options.GroupColumn = None,
     split_column: options.SplitColumn = None,
     root: options.Root = None,
+    check_again: options.CheckAgain = False,
     cache_dir: CacheDir = None,
     out: Out = None,
 ) -> None:
@@ -60,6 +61,7 @@ def baselines(
         group_column=group_column,
         split_column=split_column,
         root=root,
+        check_again=check_again,
     )
     _show(kertl.baselines(loaded, images, boundaries=boundary, seed=seed, cache_dir=cache_dir), out, "baselines")
 
@@ -95,6 +97,7 @@ def cross_validate(
     group_column: options.GroupColumn = None,
     split_column: options.SplitColumn = None,
     root: options.Root = None,
+    check_again: options.CheckAgain = False,
     cache_dir: CacheDir = None,
     out: Out = None,
 ) -> None:
@@ -131,6 +134,7 @@ def cross_validate(
         group_column=group_column,
         split_column=split_column,
         root=root,
+        check_again=check_again,
     )
     head = kertl.Head(dropout=dropout)
     found = kertl.cross_validate(loaded, images, folds=folds, recipe=plan, head=head, seed=seed, cache_dir=cache_dir)
@@ -156,6 +160,7 @@ def learning_curve(
     group_column: options.GroupColumn = None,
     split_column: options.SplitColumn = None,
     root: options.Root = None,
+    check_again: options.CheckAgain = False,
     cache_dir: CacheDir = None,
     out: Out = None,
 ) -> None:
@@ -180,6 +185,7 @@ def learning_curve(
         group_column=group_column,
         split_column=split_column,
         root=root,
+        check_again=check_again,
     )
     found = kertl.learning_curve(loaded, images, sizes=size, repeats=repeats, seed=seed, cache_dir=cache_dir)
     _show(found, out, "learning_curve")

@@ -60,6 +60,7 @@ def train(
     group_column: options.GroupColumn = None,
     split_column: options.SplitColumn = None,
     root: options.Root = None,
+    check_again: options.CheckAgain = False,
     accelerator: options.Accelerator = "auto",
     devices: options.Devices = None,
     batch_per_replica: Annotated[
@@ -118,6 +119,7 @@ def train(
             group_column=group_column,
             split_column=split_column,
             root=root,
+            check_again=check_again,
         )
         console.print(images.summary(), markup=False, highlight=False)
         model = kertl.build(
