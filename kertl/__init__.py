@@ -23,6 +23,7 @@ if _typing.TYPE_CHECKING:
     from kertl import groups as groups
     from kertl import hardware as hardware
     from kertl import heads as heads
+    from kertl import inspection as inspection
     from kertl import interpretation as interpretation
     from kertl import model as model
     from kertl import optimizers as optimizers
@@ -46,12 +47,12 @@ if _typing.TYPE_CHECKING:
     from kertl.evaluation import tune_thresholds as tune_thresholds
     from kertl.exporting import benchmark as benchmark
     from kertl.exporting import export as export
-    from kertl.exporting import inspect as inspect
-    from kertl.exporting import verify as verify
     from kertl.features import extract as extract
     from kertl.groups import LayerGroup as LayerGroup
     from kertl.groups import layer_groups as layer_groups
     from kertl.heads import Head as Head
+    from kertl.inspection import inspect as inspect
+    from kertl.inspection import verify as verify
     from kertl.interpretation import calibrate as calibrate
     from kertl.interpretation import interpret as interpret
     from kertl.model import build as build
@@ -96,7 +97,7 @@ _HOMES = {
     "fine_tune": "runner",
     "freeze": "model",
     "gradual_unfreezing": "runner",
-    "inspect": "exporting",
+    "inspect": "inspection",
     "interpret": "interpretation",
     "layer_groups": "groups",
     "learning_curve": "studies",
@@ -108,7 +109,7 @@ _HOMES = {
     "split": "model",
     "stage_model": "model",
     "tune_thresholds": "evaluation",
-    "verify": "exporting",
+    "verify": "inspection",
     "verify_cached": "studies",
 }
 
@@ -127,6 +128,7 @@ _MODULES = (
     "groups",
     "hardware",
     "heads",
+    "inspection",
     "interpretation",
     "model",
     "optimizers",

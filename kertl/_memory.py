@@ -22,6 +22,11 @@ def readable(count: int) -> str:
     return f"{value:.1f} TB"
 
 
+def megabytes(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / 1e6:.2f} MB" if size < 1e7 else f"{size / 1e6:.1f} MB"
+
+
 def _control_group(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
     """What the limit of a container leaves, without pages that only cache files; psutil does not know it."""
     limit, used, details = (folder / f"memory.{name}" for name in ("max", "current", "stat"))

@@ -1,11 +1,12 @@
 """What is shown on stderr or in a notebook: where, and what of a name that somebody else chose."""
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -88,6 +89,12 @@ def printable(text: str, lines: bool = False) -> str:
         char if char.isprintable() or (lines and char == "\n") else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def json_text(value: Any) -> str:
+    """JSON in which what is not printable is escaped, as JSON can."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def shortened(name: str, most: int = 40) -> str:

@@ -1,27 +1,24 @@
 """Pretrained backbones without their top, with their preprocessing inside: pictures of 0..255 in, features out."""
 
 from kertl.backbones._applications import APPLICATIONS, Application, recognise
-from kertl.backbones._files import MODEL_SUFFIXES, NOTE, load_model_file, not_loaded
+from kertl.backbones._files import MODEL_SUFFIXES, load_model_file, not_loaded
 from kertl.backbones._from_trained import told_preprocessing
 from kertl.backbones._load import load_backbone
 from kertl.backbones._preprocessing import KINDS
 from kertl.backbones._presets import preset_names
 from kertl.backbones._resize import store_positions
-from kertl.backbones._trust import DAMAGED, refuse_bomb, refuse_nan
+from kertl.backbones._trust import refuse_nan
 
 __all__ = [
     "APPLICATIONS",
-    "DAMAGED",
     "KINDS",
     "MODEL_SUFFIXES",
-    "NOTE",
     "Application",
     "load_backbone",
     "load_model_file",
     "not_loaded",
     "preset_names",
     "recognise",
-    "refuse_bomb",
     "refuse_nan",
     "store_positions",
     "told_preprocessing",

@@ -14,12 +14,11 @@ import keras
 
 from kertl._checks import nearest
 from kertl.backbones._packages import import_packages_of
-from kertl.backbones._trust import DAMAGED, refuse_bomb, refuse_endless
 from kertl.errors import WeightsError
 from kertl.groups import features_of, find_chain
+from kertl.inspection import DAMAGED, NOTE, refuse_bomb, refuse_endless
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
-NOTE = "kertl.json"  # the member that kertl adds to a `.keras` file
 
 
 def load_model_file(path: Path) -> keras.Model:

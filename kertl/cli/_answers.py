@@ -1,7 +1,6 @@
 """How predictions are printed: as JSON, as CSV, or as a table, in the words of each task."""
 
 import csv
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kertl._terminal import printable
+from kertl._terminal import json_text, printable
 from kertl.tasks import Answer, task_named
 
 # What `kertl.evaluation.Caution.doubts` gives for each image; None if nobody asked.
@@ -22,12 +21,6 @@ def print_json(files: Sequence[str], answers: Sequence[Answer], doubts: Doubts =
     told = zip(files, answers, doubts or [{}] * len(files), strict=True)
     rows = [{"file": file, **answer, **doubt} for file, answer, doubt in told]
     typer.echo(json_text(rows))
-
-
-def json_text(value: Any) -> str:
-    """JSON in which what is not printable is escaped, as JSON can."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def print_csv(task: str, files: Sequence[str], answers: Sequence[Answer], doubts: Doubts = None) -> None:

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from kertl._places import Places, none_usable
-from kertl._terminal import CONSOLE, printable, working
+from kertl._terminal import CONSOLE, json_text, printable, working
 from kertl.cli import _foreign as foreign
 from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
@@ -74,7 +74,6 @@ def evaluate(
     """Evaluate a trained model on the images of a folder or a CSV table, with the metrics of its task."""
     start_keras()
     import kertl
-    from kertl.cli._answers import json_text
     from kertl.cli._tables import show_metrics
     from kertl.evaluation import part_to_evaluate, resize_of
 

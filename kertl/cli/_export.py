@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kertl._checks import one_of
-from kertl._terminal import working
+from kertl._terminal import json_text, working
 from kertl.cli import _foreign as foreign
 from kertl.cli._ask import ModelPath
 from kertl.cli._options import among, checked
@@ -97,7 +97,6 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show what is in a model file without building the model or running anything in it."""
-    start_keras()
     import kertl
 
     _print(kertl.inspect(file), as_json)
@@ -107,7 +106,6 @@ def verify(
     run: Annotated[Path, typer.Argument(metavar="RUN", exists=True, help="Run directory.")], as_json: AsJson = False
 ) -> int:
     """Check all checksums of a run: results, model, checkpoints, cached features and images; 1 if one is wrong."""
-    start_keras()
     import kertl
 
     found = kertl.verify(run)
@@ -116,6 +114,4 @@ def verify(
 
 
 def _print(result: "Result", as_json: bool) -> Any:
-    from kertl.cli._answers import json_text
-
     typer.echo(json_text(result.to_dict()) if as_json else str(result).rstrip("\n"))

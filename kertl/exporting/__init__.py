@@ -7,9 +7,8 @@ the files of a run, without building anything.
 from kertl.exporting._benchmark import Benchmark, Measured, benchmark
 from kertl.exporting._export import export
 from kertl.exporting._formats import FORMATS, file_name
-from kertl.exporting._inspect import Inspection, inspect
 from kertl.exporting._result import Export
-from kertl.exporting._verify import Checked, Verification, verify
+from kertl.inspection import Checked, Inspection, Verification, inspect, verify
 
 __all__ = [
     "FORMATS",

@@ -16,11 +16,12 @@ from rich.table import Table
 
 from kertl import hardware
 from kertl._checks import complain
+from kertl._memory import megabytes
 from kertl.errors import ExportError
 from kertl.exporting._format import Format, Runtime
 from kertl.exporting._formats import file_name, variants
 from kertl.exporting._model_card import check_card, write_card
-from kertl.exporting._result import Export, megabytes
+from kertl.exporting._result import Export
 from kertl.exporting._subject import Subject, subject_of
 from kertl.exporting._write import check_place, format_named, written
 from kertl.results import Result, table_text

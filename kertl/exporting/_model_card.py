@@ -12,9 +12,10 @@ import numpy as np
 import kertl
 from kertl import hardware
 from kertl._checks import complain
+from kertl._memory import megabytes
 from kertl._terminal import printable
 from kertl.backbones import APPLICATIONS
-from kertl.exporting._result import Export, megabytes
+from kertl.exporting._result import Export
 from kertl.exporting._subject import Subject
 from kertl.run_files import read_json, read_text, write_text
 from kertl.tasks import mean_interval

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from kertl._memory import megabytes
 from kertl.results import Result, table_text
 
 
@@ -76,11 +77,6 @@ class Export(Result):
             table.add_row(self.metric, f"{self.score:.4f}, {between(self.interval)}; the model: {self.model_score:.4f}")
             table.add_row("change", self.change_told())
         return table_text(table)
-
-
-def megabytes(size: int) -> str:
-    """Bytes for people."""
-    return f"{size / 1e6:.2f} MB" if size < 1e7 else f"{size / 1e6:.1f} MB"
 
 
 def between(interval: tuple[float, float] | None, sign: str = "") -> str:

@@ -9,16 +9,10 @@ from typing import Any
 import keras
 
 from kertl._checks import complain
-from kertl.backbones import (
-    DAMAGED,
-    NOTE,
-    load_model_file,
-    not_loaded,
-    refuse_nan,
-    store_positions,
-)
+from kertl.backbones import load_model_file, not_loaded, refuse_nan, store_positions
 from kertl.errors import WeightsError
 from kertl.groups import functional_of
+from kertl.inspection import DAMAGED, NOTE
 from kertl.model._info import ModelInfo, model_info, set_model_info
 from kertl.model._outputs import graph_ends
 from kertl.model._trained_on import trained_in

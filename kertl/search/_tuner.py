@@ -11,8 +11,8 @@ from typing import Any
 
 import keras_tuner
 
-from kertl.backbones import refuse_bomb
 from kertl.callbacks import TensorBoard
+from kertl.inspection import refuse_bomb
 from kertl.run_files import write_json
 from kertl.search._hypermodel import TransferHyperModel
 from kertl.search._oracles import Durable

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import kertl
-from kertl.backbones import _trust
 from kertl.errors import WeightsError
+from kertl.inspection import _trust
 from tests.families import small_backbone, small_classifier
 from tests.messages import assert_names
 from tests.runs import NAMES, python, squares

@@ -5,7 +5,7 @@ import pytest
 
 import kertl
 from kertl.errors import WeightsError
-from kertl.exporting import Inspection
+from kertl.inspection import Inspection
 from kertl.run_files import sha256_of
 from tests.exporting.colours import solved
 from tests.families import small_classifier, tiny_backbone

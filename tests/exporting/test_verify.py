@@ -4,7 +4,8 @@ import pytest
 
 import kertl
 from kertl.errors import RunError
-from kertl.exporting import Verification
+from kertl.inspection import Verification
+from tests.runs import python
 
 
 def test_a_run_as_it_was_written_has_no_problem(finished):
@@ -53,3 +54,19 @@ def test_a_changed_file_is_named(finished, photos, tmp_path, file):
 def test_a_directory_without_a_finished_run_is_refused(tmp_path):
     with pytest.raises(RunError, match="SHA256SUMS"):
         kertl.verify(tmp_path)
+
+
+def test_the_commands_import_neither_keras_nor_tensorflow(finished):
+    printed = python(
+        f"""
+        import sys
+        from kertl.cli import run
+
+        assert run(["verify", {str(finished.run_dir)!r}]) == 0
+        assert run(["inspect", {str(finished.run_dir)!r}]) == 0
+        print("imported:", [name for name in ("keras", "tensorflow", "jax", "sklearn") if name in sys.modules])
+        """
+    )
+    assert "imported: []" in printed
+    assert "as they were written" in printed
+    assert "GlobalAveragePooling2D" in printed

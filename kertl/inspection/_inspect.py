@@ -15,10 +15,10 @@ from rich import box
 from rich.table import Table
 
 from kertl._checks import parse_json
+from kertl._memory import megabytes
 from kertl._terminal import printable
-from kertl.backbones import DAMAGED, NOTE, refuse_bomb
 from kertl.errors import WeightsError
-from kertl.exporting._result import megabytes
+from kertl.inspection._trust import DAMAGED, NOTE, refuse_bomb
 from kertl.results import Result, table_text
 from kertl.run_files import MODEL_FILE, read_text, sha256_of
 
