@@ -59,6 +59,7 @@ _OF_STEPS = (
     "ema",
     "l2_sp",
     "lora_rank",
+    "gradient_checkpointing",
 )
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -155,6 +156,10 @@ class Stage:
             of a 1x1 convolution after the boundary becomes `kernel + a b`, with this many columns in `a` (LoRA, Hu et
             al. 2021, https://arxiv.org/abs/2106.09685). When the stage ends they are merged into the kernels. The head
             trains as usual; usually 4 to 16, with a rate some ten times that of the kernels.
+        gradient_checkpointing: Whether, of what the layer groups of the backbone after the boundary compute, only what
+            goes in and out is kept, and the rest computed again for the gradient: less memory, more time, the same
+            weights. Groups with Dropout, or with BatchNorm that trains, are computed once, as usual (Chen et al. 2016,
+            https://arxiv.org/abs/1604.06174).
         image_size: Train at `(height, width)`, multiples of 32, instead of the size of the data; None stays at that.
         batch_size: Images per step, >= 1; "full" for all of them; None for the batch size of the data.
 
@@ -191,6 +196,7 @@ class Stage:
     ema: float = 0.0
     l2_sp: float = 0.0
     lora_rank: int = 0
+    gradient_checkpointing: bool = False
     image_size: tuple[int, int] | None = None
     batch_size: int | str | None = None
 
@@ -223,6 +229,7 @@ class Stage:
         number("ema", self.ema, at_least=0, below=1)
         number("l2_sp", self.l2_sp, at_least=0)
         self._check_low_rank()
+        one_of("gradient_checkpointing", self.gradient_checkpointing, (True, False))
         if self.image_size is not None:
             object.__setattr__(self, "image_size", _size(self.image_size))
         if isinstance(self.batch_size, str):

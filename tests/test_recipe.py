@@ -35,6 +35,7 @@ def other(field):
         "ema": 0.99,
         "l2_sp": 0.01,
         "lora_rank": 4,
+        "gradient_checkpointing": True,
         "image_size": (64, 96),
         "batch_size": "full",
     }[field]

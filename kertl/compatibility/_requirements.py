@@ -13,7 +13,7 @@ from kertl.groups import find_chain
 from kertl.model import at_size, model_info, output_layer, refuse_other_pictures
 from kertl.recipe import Recipe
 from kertl.tasks import loss_named, task_named
-from kertl.training import refuse_other_heads, refuse_without_low_rank
+from kertl.training import refuse_other_heads, refuse_without_low_rank, refuse_without_recomputable
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,12 @@ def _low_rank(model: keras.Model, data: ImageData, recipe: Recipe | None) -> Non
         refuse_without_low_rank(chain, stage)
 
 
+def _recomputable(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
+    chain = find_chain(model)
+    for stage in recipe.stages if recipe else ():
+        refuse_without_recomputable(chain, stage)
+
+
 def _losses(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
     for stage in recipe.stages if recipe else ():
         loss_named(task_named(data.task), stage.loss)
@@ -151,6 +157,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("known-boundary", "A boundary that the model does not have", _boundaries),
     Requirement("solvable-head", "`solver='exact'`, and a head that is more than one Dense layer", _solvable_heads),
     Requirement("layers-for-low-rank", "`lora_rank`, and a stage without a layer that can have factors", _low_rank),
+    Requirement("layers-to-recompute", "`gradient_checkpointing`, and only layers that draw or count", _recomputable),
     Requirement("loss-of-the-task", "A loss for another task", _losses),
     Requirement("possible-size", "An `image_size` that the layers of the model do not fit", _sizes),
 )

@@ -25,6 +25,7 @@ from kertl.training import (
     choose,
     factors_added,
     refuse_without_low_rank,
+    refuse_without_recomputable,
     trial_fit,
     usual_stage,
 )
@@ -81,6 +82,7 @@ def stage_range_test(
     whole = Learner.of(model, data.task)
     stage = stage if isinstance(stage, Stage) else usual_stage(whole.chain, stage)
     refuse_without_low_rank(whole.chain, stage)
+    refuse_without_recomputable(whole.chain, stage)
     with scope_of(model), flags_kept(model), factors_added(whole.chain, stage, seed):
         learner, given = whole.at_size(stage.image_size), Given(data).in_stage(stage)
         choice = choose(learner, given, stage, cache_dir=cache_dir)

@@ -21,6 +21,7 @@ from kertl.training._material import Material, OnFeatures, OnImages
 from kertl.training._pool import FeaturePool
 from kertl.training._pull import L2SP, pulled
 from kertl.training._rate import RateFinder, found_rate, trial_fit
+from kertl.training._recompute import refuse_without_recomputable
 from kertl.training._stage import Attempt, StageFit, Trained
 from kertl.training._support import (
     UNSUPPORTED,
@@ -64,6 +65,7 @@ __all__ = [
     "refuse_other_heads",
     "refuse_unsupported",
     "refuse_without_low_rank",
+    "refuse_without_recomputable",
     "schedule_of",
     "solvable_head",
     "solve_head",

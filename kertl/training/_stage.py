@@ -21,6 +21,7 @@ from kertl.training._exact import give_head, solve_head
 from kertl.training._learner import Learner, put_back, values_of
 from kertl.training._material import Material, OnFeatures
 from kertl.training._pull import pulled
+from kertl.training._recompute import checkpointed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ class StageFit:
         self.on_features, self.total_steps = on_features, total_steps
         learner.set_trainable(stage)
         with learner.computing_in(precision):
-            suffix = learner.suffix(stage)
+            suffix = checkpointed(learner, stage) if stage.gradient_checkpointing else learner.suffix(stage)
             layers = [] if on_features else augment.layers(stage.augment, learner.channels)
             self.model = multi_worker(suffix if on_features else learner.whole(stage, suffix, layers))
             self._own = compile_for(self.model, learner, stage, total_steps=total_steps, precision=precision)

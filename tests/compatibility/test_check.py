@@ -241,6 +241,7 @@ UNMET = {
         "model": lambda: classifier(hidden_units=(4,)),
     },
     "layers-for-low-rank": {"stages": [quick("deep", lora_rank=2)]},
+    "layers-to-recompute": {"stages": [quick("deep", gradient_checkpointing=True)]},
     "loss-of-the-task": {"stages": [quick(loss="huber")]},
     "possible-size": {"stages": [quick(image_size=(64, 64))], "model": lambda: flattened()},
 }
