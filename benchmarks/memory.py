@@ -1,8 +1,8 @@
 """How much memory does gradient checkpointing save, and what does it cost?
 
-Trains "full" for some steps on noise with random weights, with and without `Stage(gradient_checkpointing=True)`, each in
-a process of its own, in turns. Prints the peak of the memory that the process used beyond what it had before the first
-step, the time of a step after the first, and whether the losses are equal.
+Trains "full" for some steps on noise with random weights, with and without `Stage(gradient_checkpointing=True)`, each
+in a process of its own, in turns. Prints the peak of the memory that the process used beyond what it had before the
+first step, the time of a step after the first, and whether the losses are equal.
 
     python benchmarks/memory.py [--models ResNet50 ConvNeXtTiny] [--size 160] [--batch 32] [--steps 4] [--rounds 3]
 """
