@@ -7,7 +7,7 @@ DEMO ?= runs/demo
 # sets up; who is done first takes over from the others, so that none waits for the longest file.
 TOGETHER := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test promises test-all check lint bench load dist clean
+.PHONY: demo test promises test-all check lint docs bench load dist clean
 .DEFAULT_GOAL := check
 
 # Of the 17,000 modules only those that are imported are compiled, when they are: that saves a minute.
@@ -35,6 +35,11 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 check: lint test
+
+# The site, into build/site; nothing is fetched, and a warning is an error.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/mkdocs build --clean
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/input_pipeline.py
