@@ -65,7 +65,8 @@ def refuse_endless(path: Path) -> None:
     if status == TOO_LARGE or status < 0:
         raise WeightsError(
             f"{str(path)!r} is not read: going through its groups does not end, or takes too much memory. It is "
-            "damaged; fetch it again."
+            "damaged; fetch it again.",
+            code="untrusted",
         )
 
 
@@ -81,7 +82,8 @@ def refuse_nan(model: keras.Model) -> None:
         raise WeightsError(
             f"Every weight of {named(model)} must be a finite number. Received: {found} in {path!r}"
             + (f" and {len(others)} other variables" if others else "")
-            + ". Load the weights again from where they come from; if training made them so, train with a lower rate."
+            + ". Load the weights again from where they come from; if training made them so, train with a lower rate.",
+            code="weights-nan",
         )
 
 
@@ -120,4 +122,6 @@ def _arrays(file: h5py.File) -> list[tuple[str, int, int]]:
 
 
 def _bomb(path: Path, name: str, size: int, why: str) -> WeightsError:
-    return WeightsError(f"{str(path)!r} is not read: {name!r} in it would take {size:,} bytes, {why}.")
+    return WeightsError(
+        f"{str(path)!r} is not read: {name!r} in it would take {size:,} bytes, {why}.", code="untrusted"
+    )
