@@ -56,7 +56,7 @@ CODES: dict[str, Code] = {
     ),
     "data": Code(
         "The images or labels cannot be used for a reason that is peculiar to them.",
-        "kertl.data.read_image(b'')",
+        'kertl.data.from_directory("broken/")',
         "The message names the image or the folder. `data.issues` lists what was left out, with reasons.",
     ),
     "disk": Code(
@@ -87,7 +87,7 @@ CODES: dict[str, Code] = {
     ),
     "image-file": Code(
         "An image file cannot be read, or changed after the data set was made.",
-        'kertl.data.read_image("broken.jpg")',
+        'kertl.data.read_image("broken.jpg", (32, 32))',
         "Open it in another program, and save it again or remove it. When a data set is made, such files are left out "
         "and listed in `data.issues`.",
     ),
@@ -200,8 +200,8 @@ CODES: dict[str, Code] = {
     "untrusted": Code(
         "A file holds code or layers that are not Keras' own, or declares sizes far beyond its own.",
         "kertl.load('lambda.keras')",
-        "If you trust where it comes from, register its classes with Keras, or name them with `--custom "
-        "module:Class`. SECURITY.md says what is promised.",
+        "If you trust where it comes from, register its classes with Keras, name them with `--custom module:Class`, or "
+        "load it with Keras yourself and pass the model. SECURITY.md says what is promised.",
     ),
     "weights-download": Code(
         "Pretrained weights or photos cannot be downloaded.",

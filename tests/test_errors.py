@@ -19,7 +19,16 @@ from kertl.errors import KertlError
 
 CLASSES = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, KertlError)]
 # Their examples are commands, or need what a test of this size cannot have.
-ELSEWHERE = {"diverged", "memory", "run-differs", "run-unfinished", "search", "split", "weights-download", "weights-fit"}
+ELSEWHERE = {
+    "diverged",
+    "memory",
+    "run-differs",
+    "run-unfinished",
+    "search",
+    "split",
+    "weights-download",
+    "weights-fit",
+}
 EXAMPLES = [
     name for name, code in CODES.items() if not code.example.startswith("kertl ") and name not in ELSEWHERE
 ]  # fmt: skip
@@ -64,6 +73,9 @@ def around(tmp_path_factory):
     (folder / "broken.jpg").write_bytes(b"no image")
     (folder / "labels.csv").write_text("file,label\na.png,cat\n")
     (folder / "empty").mkdir()
+    for name in ("a", "b"):
+        (folder / "broken" / name).mkdir(parents=True)
+        (folder / "broken" / name / "1.jpg").write_bytes(b"no image")
     inputs = keras.Input((32, 32, 3))
     keras.Model(inputs, keras.layers.Lambda(lambda x: x)(inputs)).save(folder / "lambda.keras")
     images = numpy.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype="uint8")
@@ -74,8 +86,10 @@ def around(tmp_path_factory):
 
     x = keras.layers.Conv2D(4, 3, strides=2, activation="relu", name="first")(inputs)
     body = keras.Model(inputs, keras.layers.Conv2D(4, 3, strides=2, activation="relu", name="second")(x))
-    model = kertl.build(body, class_names=["a", "b"])
-    diverged = kertl.build(keras.models.clone_model(body), class_names=["a", "b"])
+    model, diverged = (
+        kertl.build(kertl.load_backbone(one, preprocessing="unit"), class_names=["a", "b"])
+        for one in (body, keras.models.clone_model(body))
+    )
     diverged.layers[-1].kernel.assign(diverged.layers[-1].kernel * numpy.nan)
     numbers = kertl.data.from_arrays(images, numpy.arange(12.0), task="regression", validation=0, test=0)
     return folder, {
@@ -107,9 +121,10 @@ def test_explain_says_cause_example_and_way_out_and_lists_all(capsys):
     said = capsys.readouterr().out
     assert all(text in said for text in CODES["image-file"])
     assert run(["explain"]) == 0
-    assert all(name in capsys.readouterr().out for name in ("argument", "workers"))
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in CODES)
     assert run(["explain", "image-fiel"]) == 1
-    assert "Did you mean 'image-file'?" in capsys.readouterr().err
+    assert "'image-file'" in capsys.readouterr().err
 
 
 def test_the_command_line_says_how_to_ask_for_more(capsys, tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import kertl
+from kertl._codes import CODES
 from kertl.cli._fields import documented
 from kertl.recipe import Recipe, Stage
 
@@ -38,6 +39,14 @@ def recipe() -> str:
 def head() -> str:
     """The fields of a head."""
     return _fields(kertl.Head)
+
+
+def codes() -> str:
+    """The codes of errors, each with its cause, an example and the way out."""
+    return "\n\n".join(
+        f"## {name}\n\n{_plain(code.cause)}\n\n```text\n{code.example}\n```\n\n{_plain(code.way_out)}"
+        for name, code in CODES.items()
+    )
 
 
 def commands() -> str:
@@ -87,4 +96,9 @@ def _fields(kind: Any) -> str:
 
 def _cell(text: str) -> str:
     """A text as one cell of a table."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return _plain(text).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """A text without line ends, in which nothing is a tag of HTML."""
+    return " ".join(text.split()).replace("<", "&lt;")

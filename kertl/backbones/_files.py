@@ -55,7 +55,8 @@ def not_loaded(path: Path, error: Exception) -> WeightsError:
     """The error for a model that Keras cannot load, without the model's whole description that Keras adds."""
     unknown = re.search(r"Could not locate (?:class|function|object) '?([\w.>]+)", str(error))
     if unknown is None:
-        return WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}", code="model-file")
+        code = "untrusted" if "safe_mode" in str(error) else "model-file"
+        return WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}", code=code)
     name = unknown.group(1).rpartition(">")[2]
     module = re.search(rf"'module': '([\w.]+)', 'class_name': '{re.escape(name)}'", str(error))
     return WeightsError(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from kertl._checks import one_of
+from kertl._checks import complain, nearest
 from kertl._codes import CODES
 
 
@@ -16,5 +16,7 @@ def explain(
         for name, one in CODES.items():
             typer.echo(f"{name:17} {one.cause}")
         return
-    found = CODES[one_of("CODE", code.strip("[]"), CODES)]
+    found = CODES.get(code.strip("[]"))
+    if found is None:
+        raise complain("CODE", "one that `kertl explain` lists", code, nearest(code, CODES), code="choice")
     typer.echo(f"{found.cause}\n\nFor example:\n    {found.example}\n\nWay out: {found.way_out}")

@@ -158,8 +158,7 @@ def _batches(part: str, data: Any) -> tuple[Iterable[Any], int | None]:
         return _slices(x, y), -(-len(x) // _AT_ONCE)
     raise KindError(
         f"`{part}` must be (images, labels) as arrays, a finite `tf.data.Dataset` or a finite `keras.utils.PyDataset`. "
-        f"Received: {part}={type(data).__name__}.",
-        code="image-shape",
+        f"Received: {part}={type(data).__name__}."
     )
 
 

@@ -56,8 +56,7 @@ def source_of(data: Any) -> Source:
         advice = " Pass data.train, for example." if isinstance(data, ImageData) else ""
         raise KindError(
             "`data` must be a part of `kertl.data`, an array of images or (images, labels), a finite "
-            f"`keras.utils.PyDataset` or a finite `tf.data.Dataset`. Received: data={type(data).__name__}.{advice}",
-            code="image-shape",
+            f"`keras.utils.PyDataset` or a finite `tf.data.Dataset`. Received: data={type(data).__name__}.{advice}"
         )
     return _Arrays(*parts)
 
