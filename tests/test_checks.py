@@ -108,8 +108,8 @@ def test_the_pixels_of_an_image_size_are_bounded():
 
 
 def test_a_complaint_says_what_to_do_where_that_is_known():
-    assert str(_checks.complain("a", "b", 3)) == "`a` must be b. Received: a=3."
-    assert str(_checks.complain("a", "b", 3, "Do c.")) == "`a` must be b. Received: a=3. Do c."
+    assert str(_checks.complain("a", "b", 3)) == "`a` must be b. Received: a=3. [argument]"
+    assert str(_checks.complain("a", "b", 3, "Do c.")) == "`a` must be b. Received: a=3. Do c. [argument]"
 
 
 def test_json_is_read_up_to_a_depth_that_nothing_stumbles_over():

@@ -29,9 +29,7 @@ ELSEWHERE = {
     "weights-download",
     "weights-fit",
 }
-EXAMPLES = [
-    name for name, code in CODES.items() if not code.example.startswith("kertl ") and name not in ELSEWHERE
-]  # fmt: skip
+EXAMPLES = [name for name, code in CODES.items() if not code.example.startswith("kertl ") and name not in ELSEWHERE]
 
 
 def codes_in_the_source():
