@@ -14,6 +14,32 @@ from tests.runs import REPOSITORY
 # Pages that take more than some eight seconds here.
 SLOW = {
     "README.md",
+    *(
+        f"docs/{name}.md"
+        for name in (
+            "deploy/many-images",
+            "design/features",
+            "design/hardware",
+            "design/heads",
+            "design/resume",
+            "design/search",
+            "explanation/craft",
+            "explanation/extract-once",
+            "export",
+            "how-to/unfreezing",
+            "migration/fastai",
+            "migration/kerastuner",
+            "migration/keras-guide",
+            "migration/model-maker",
+            "start/first-model",
+            "tutorials/few-images",
+            "tutorials/kerastuner",
+            "tutorials/own-fit",
+            "tutorials/own-model",
+            "tutorials/tensorboard",
+            "tutorials/your-photos",
+        )
+    ),
 }
 # Pages whose code begins with a folder of photos; on all others, a finished run and its parts are there too.
 FROM_PHOTOS = (

@@ -16,8 +16,11 @@ _FETCHED = re.compile(r"<(?:script|img|iframe|link(?=[^>]*rel=.?stylesheet))\b[^
 
 
 def on_config(config: Any) -> Any:
-    """Pages of the modules stand in the navigation without being named there."""
+    """Pages of the modules, and tutorials that were added since, stand in the navigation without being named there."""
     for entry in config.nav:
+        if "Tutorials" in entry:
+            found = sorted(path.relative_to(config.docs_dir) for path in Path(config.docs_dir).glob("tutorials/*.md"))
+            entry["Tutorials"] += [one.as_posix() for one in found if one.as_posix() not in entry["Tutorials"]]
         if "Reference" in entry:
             entry["Reference"].append({"Modules": [f"reference/modules/{name}.md" for name in made.modules()]})
     return config
