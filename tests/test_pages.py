@@ -1,5 +1,6 @@
 """Every block of code in the README and on the site runs."""
 
+import re
 import shutil
 
 import keras
@@ -131,6 +132,16 @@ def test_the_code_of_a_page_runs(page, photos, tmp_path, monkeypatch, request):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     run_page(REPOSITORY / page, dict(names))
+    if page == "README.md":
+        assert (tmp_path / "photos.keras").is_file()
+        assert (tmp_path / "runs" / "2" / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_links_outside_of_the_site_lead_to_files_of_the_repository(page):
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
+    assert [link for link in links if not (REPOSITORY / link).exists()] == []
 
 
 def test_what_is_replaced_is_still_written_somewhere():
