@@ -10,7 +10,7 @@ TOGETHER := --numprocesses logical --maxprocesses 4 --dist worksteal
 # Tests start hundreds of processes: where compiled modules are not kept, each compiles all that it imports, for 8 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test promises test-all check lint bench load dist clean
+.PHONY: demo test promises test-all check lint docs bench load dist clean
 .DEFAULT_GOAL := check
 
 # Of the 17,000 modules only those that are imported are compiled, at their first import: that saves a minute.
@@ -39,6 +39,11 @@ lint: $(STAMP)
 
 check: lint test
 
+# The site, into build/site; nothing is fetched, and a warning is an error.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/mkdocs build --clean
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/input_pipeline.py
 	$(BIN)/python benchmarks/extraction.py
@@ -48,7 +53,8 @@ bench: $(STAMP)
 load: $(STAMP)
 	$(BIN)/python benchmarks/serving.py
 
-# What would be released: built, checked, and imported in an environment that has nothing else.
+# What would be released: built, checked, below 1 MB, imported in an environment that has nothing else, and its bill of
+# materials.
 dist: $(STAMP)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[release]'
 	rm -rf dist build/alone
@@ -57,6 +63,8 @@ dist: $(STAMP)
 	$(PYTHON) -m venv build/alone
 	build/alone/bin/python -m pip install --quiet --no-deps dist/*.whl
 	cd build && alone/bin/python -c "import kertl; print('kertl', kertl.__version__, 'is importable')"
+	test $$(wc -c < dist/*.whl) -lt 1000000
+	$(BIN)/python .ci/sbom.py dist/kertl.cdx.json
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -11,15 +11,17 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from kertl.errors import ArgumentError
+
 LARGEST_SIDE = 4096
 """Side in pixels of the largest square image that is made; a batch of 16,000 instead of 160 would fill a machine."""
 _DEEPEST = 100
 
 
-def complain(argument: str, accepted: str, value: object, advice: str = "") -> ValueError:
+def complain(argument: str, accepted: str, value: object, advice: str = "", *, code: str = "argument") -> ArgumentError:
     """The error for a wrong argument: what is accepted, what was received, what to do."""
     message = f"`{argument}` must be {accepted}. Received: {argument}={value!r}."
-    return ValueError(f"{message} {advice}".rstrip())
+    return ArgumentError(f"{message} {advice}".rstrip(), code=code)
 
 
 def number(
@@ -48,7 +50,7 @@ def number(
         and (at_most is None or float(value) <= at_most)
     )
     if not inside:
-        raise complain(argument, accepted, value)
+        raise complain(argument, accepted, value, code="range")
     return value
 
 
@@ -59,7 +61,7 @@ def integer(argument: str, value: Any, *, at_least: int | None = None, at_most: 
     if not whole or low or high:
         bounds = [f"{sign} {bound}" for sign, bound in ((">=", at_least), ("<=", at_most)) if bound is not None]
         accepted = "a whole number" + (" " + " and ".join(bounds) if bounds else "")
-        raise complain(argument, accepted, value)
+        raise complain(argument, accepted, value, code="range")
     return value
 
 
@@ -68,7 +70,7 @@ def one_of(argument: str, value: Any, accepted: Iterable[Any]) -> Any:
     choices = list(accepted)
     if value not in choices:
         listed = " or ".join(repr(choice) for choice in choices)
-        raise complain(argument, listed, value, nearest(value, choices))
+        raise complain(argument, listed, value, nearest(value, choices), code="choice")
     return value
 
 

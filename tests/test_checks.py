@@ -46,7 +46,7 @@ def test_a_number_inside_its_bounds_comes_back_unchanged(value, bounds):
 def test_what_is_no_number_or_out_of_bounds_is_refused(value, bounds, accepted):
     with pytest.raises(ValueError, match="Received") as caught:
         _checks.number("rate", value, **bounds)
-    assert str(caught.value) == f"`rate` must be {accepted}. Received: rate={value!r}."
+    assert str(caught.value) == f"`rate` must be {accepted}. Received: rate={value!r}. [range]"
 
 
 @pytest.mark.parametrize("value", [0, -3, 5, np.int32(7)])
@@ -58,7 +58,7 @@ def test_a_whole_number_comes_back_unchanged(value):
 def test_what_is_no_whole_number_or_too_small_is_refused(value):
     with pytest.raises(ValueError, match="Received") as caught:
         _checks.integer("count", value, at_least=1)
-    assert str(caught.value) == f"`count` must be a whole number >= 1. Received: count={value!r}."
+    assert str(caught.value) == f"`count` must be a whole number >= 1. Received: count={value!r}. [range]"
     if value != 0:
         with pytest.raises(ValueError, match=r"must be a whole number\. Received"):
             _checks.integer("count", value)
@@ -68,14 +68,14 @@ def test_a_whole_number_that_is_too_large_is_refused():
     assert _checks.integer("count", 4, at_least=1, at_most=4) == 4
     with pytest.raises(ValueError, match="Received") as caught:
         _checks.integer("count", 5, at_least=1, at_most=4)
-    assert str(caught.value) == "`count` must be a whole number >= 1 and <= 4. Received: count=5."
+    assert str(caught.value) == "`count` must be a whole number >= 1 and <= 4. Received: count=5. [range]"
 
 
 def test_one_of_gives_the_value_or_names_the_choices_and_the_nearest():
     assert _checks.one_of("mode", "avg", ("avg", "max")) == "avg"
     with pytest.raises(ValueError, match="Received") as caught:
         _checks.one_of("mode", "maxx", ("avg", "max"))
-    assert str(caught.value) == "`mode` must be 'avg' or 'max'. Received: mode='maxx'. Did you mean 'max'?"
+    assert str(caught.value) == "`mode` must be 'avg' or 'max'. Received: mode='maxx'. Did you mean 'max'? [choice]"
     with pytest.raises(ValueError, match="Received") as caught:
         _checks.one_of("mode", ["avg"], ("avg", "max"))
     assert str(caught.value).startswith("`mode` must be 'avg' or 'max'. Received: mode=['avg'].")
@@ -97,7 +97,7 @@ def test_a_pair_comes_back_as_a_tuple_of_two_whole_numbers():
 def test_what_is_no_pair_is_refused(value):
     with pytest.raises(ValueError, match="Received") as caught:
         _checks.pair("size", value)
-    expected = f"`size` must be (height, width), two whole numbers >= 1. Received: size={value!r}."
+    expected = f"`size` must be (height, width), two whole numbers >= 1. Received: size={value!r}. [argument]"
     assert str(caught.value) == expected
 
 
@@ -108,8 +108,8 @@ def test_the_pixels_of_an_image_size_are_bounded():
 
 
 def test_a_complaint_says_what_to_do_where_that_is_known():
-    assert str(_checks.complain("a", "b", 3)) == "`a` must be b. Received: a=3."
-    assert str(_checks.complain("a", "b", 3, "Do c.")) == "`a` must be b. Received: a=3. Do c."
+    assert str(_checks.complain("a", "b", 3)) == "`a` must be b. Received: a=3. [argument]"
+    assert str(_checks.complain("a", "b", 3, "Do c.")) == "`a` must be b. Received: a=3. Do c. [argument]"
 
 
 def test_json_is_read_up_to_a_depth_that_nothing_stumbles_over():

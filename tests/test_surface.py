@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import kertl
+from tests.public_api import FILE, described
 from tests.runs import REPOSITORY
 
 PUBLIC_MODULES = [
@@ -72,3 +73,9 @@ def test_importing_kertl_imports_neither_keras_nor_tensorflow():
 
 def test_the_version_that_is_cited_is_the_released_one():
     assert f"\nversion: {kertl.__version__}\n" in (REPOSITORY / "CITATION.cff").read_text()
+
+
+def test_public_names_and_signatures_are_those_on_record():
+    hint = "A change for users: note it in CHANGELOG.md, then run `python -m tests.public_api`."
+    recorded = FILE.read_text(encoding="utf-8").splitlines()
+    assert described().splitlines() == recorded, hint

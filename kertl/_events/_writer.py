@@ -99,7 +99,9 @@ class EventFile:
                 file.write(held.getvalue())
         except OSError as error:
             advice = "Make room, or choose another folder."
-            raise RunError(f"{str(self._folder)!r} cannot be written: {error.strerror or error}. {advice}") from error
+            raise RunError(
+                f"{str(self._folder)!r} cannot be written: {error.strerror or error}. {advice}", code="disk"
+            ) from error
         self._events.clear()
 
     def _value(self, tag: str, tensor: Any, metadata: Any, step: int) -> None:

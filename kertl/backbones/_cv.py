@@ -18,7 +18,7 @@ from kertl.backbones._input_range import entry_of
 from kertl.backbones._packages import import_package
 from kertl.backbones._preprocessing import TAKEN_BY
 from kertl.backbones._resize import at_size, picture_shape
-from kertl.errors import WeightsError
+from kertl.errors import ArgumentError, WeightsError
 
 CV = "cv:"
 
@@ -88,17 +88,19 @@ def _from_preset(family: Any, preset: str, load_weights: bool) -> Any:
         if isinstance(error, OSError) or "URL fetch failure" in str(error):
             raise WeightsError(
                 f"The KerasCV preset {preset!r} is not available ({error}). Fetch it on a machine with a network, with "
-                f"`kagglehub`, and pass its folder: load_backbone('{CV}FOLDER')."
+                f"`kagglehub`, and pass its folder: load_backbone('{CV}FOLDER').",
+                code="weights-download",
             ) from error
         raise WeightsError(
             f"The KerasCV preset {preset!r} does not build under Keras {keras.__version__}: {error} "
-            "KerasCV is in maintenance; KerasHub has its successors ('hub:', see `kertl backbones hub:`)."
+            "KerasCV is in maintenance; KerasHub has its successors ('hub:', see `kertl backbones hub:`).",
+            code="weights-fit",
         ) from error
 
 
 def _found(backbone: Any, name: str, shape: InputShape | None, preprocessing: str | keras.layers.Layer | None) -> Found:
     if preprocessing is None and entry_of(backbone).kind != "none":
-        raise ValueError(
+        raise ArgumentError(
             f"`preprocessing` must be given for {name!r}, which was built with include_rescaling=False. Received: "
             "preprocessing=None. Say how pixels are preprocessed: 'none' (0..255), 'unit' (0..1, what KerasCV's own "
             f"rescaling gives), 'tf' (-1..1), 'torch', 'caffe', or a layer. {TAKEN_BY}"

@@ -29,11 +29,12 @@ def load_model_file(path: Path) -> keras.Model:
         ImportError: If it holds layers of KerasHub or KerasCV, and that package is missing.
     """
     if not path.is_file():
-        raise WeightsError(f"There is no model file {str(path)!r}.")
+        raise WeightsError(f"There is no model file {str(path)!r}.", code="file-missing")
     refuse_endless(path)
     if not holds_model(path):
         raise WeightsError(
-            f"{str(path)!r} holds weights but no model. Pass it as `weights=` together with the name of the backbone."
+            f"{str(path)!r} holds weights but no model. Pass it as `weights=` together with the name of the backbone.",
+            code="model-file",
         )
     refuse_bomb(path)
     if path.suffix == ".keras":
@@ -53,13 +54,15 @@ def not_loaded(path: Path, error: Exception) -> WeightsError:
     """The error for a model that Keras cannot load, without the model's whole description that Keras adds."""
     unknown = re.search(r"Could not locate (?:class|function|object) '?([\w.>]+)", str(error))
     if unknown is None:
-        return WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}")
+        code = "untrusted" if "safe_mode" in str(error) else "model-file"
+        return WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}", code=code)
     name = unknown.group(1).rpartition(">")[2]
     module = re.search(rf"'module': '([\w.]+)', 'class_name': '{re.escape(name)}'", str(error))
     return WeightsError(
         f"The model in {str(path)!r} holds {name!r}, which is not Keras' own. Load it in "
         f"`keras.saving.custom_object_scope({{{name!r}: ...}})`, or on the command line with "
-        f"`--custom {module.group(1) if module else 'MODULE'}:{name}`."
+        f"`--custom {module.group(1) if module else 'MODULE'}:{name}`.",
+        code="untrusted",
     )
 
 
@@ -73,7 +76,7 @@ def holds_model(path: Path) -> bool:
         with h5py.File(path) as file:
             return "model_config" in file.attrs
     except DAMAGED as error:
-        raise WeightsError(f"{str(path)!r} is not an HDF5 file: {error}") from error
+        raise WeightsError(f"{str(path)!r} is not an HDF5 file: {error}", code="model-file") from error
 
 
 def check_weights_file(path: Path) -> None:
@@ -84,7 +87,7 @@ def check_weights_file(path: Path) -> None:
     """
     if not path.is_file():
         hint = nearest(path.name, ["imagenet"]) or "Pass 'imagenet', None for random weights, or a file."
-        raise WeightsError(f"There is no weights file {str(path)!r}. {hint}")
+        raise WeightsError(f"There is no weights file {str(path)!r}. {hint}", code="file-missing")
 
 
 def load_weights_file(model: keras.Model, path: Path) -> None:
@@ -104,7 +107,8 @@ def load_weights_file(model: keras.Model, path: Path) -> None:
     except DAMAGED as error:
         raise WeightsError(
             f"The weights in {str(path)!r} do not fit {model.name!r} without its top: {error}. "
-            "Of the files that keras.applications publishes, the one whose name ends in 'notop' or 'no_top' fits."
+            "Of the files that keras.applications publishes, the one whose name ends in 'notop' or 'no_top' fits.",
+            code="weights-fit",
         ) from error
 
 
@@ -115,12 +119,14 @@ def _copy_weights(source: keras.Model, target: keras.Model, path: Path) -> None:
         if their_kind != our_kind:
             raise WeightsError(
                 f"The model in {str(path)!r} is not the architecture {target.name!r}: where that has "
-                f"{our_layer.name!r} ({our_kind}), the file has {their_layer.name!r} ({their_kind})."
+                f"{our_layer.name!r} ({our_kind}), the file has {their_layer.name!r} ({their_kind}).",
+                code="weights-fit",
             )
     if len(theirs) != len(ours):
         raise WeightsError(
             f"The model in {str(path)!r} is not the architecture {target.name!r}: it has {len(theirs)} layers before "
-            f"its classifier, {target.name!r} has {len(ours)}."
+            f"its classifier, {target.name!r} has {len(ours)}.",
+            code="weights-fit",
         )
     for their_layer, our_layer in zip(theirs, ours, strict=True):
         our_layer.set_weights(their_layer.get_weights())

@@ -57,7 +57,8 @@ def _with_weights(application: Application, model: keras.Model, path: Path) -> k
                 f"{application.name} built for ImageNet weights is another graph than without (it has one more "
                 f"Rescaling), and {str(path)!r} does not tell to which of the two it belongs: in the wrong one it "
                 "gives wrong outputs in silence. Pass a whole .keras model or what Keras 3 saves as .weights.h5, or "
-                f"put the published file into the folder {str(_keras_cache())!r} and use weights='imagenet'."
+                f"put the published file into the folder {str(_keras_cache())!r} and use weights='imagenet'.",
+                code="weights-fit",
             )
         model = with_imagenet_graph(model) if for_imagenet else model
     load_weights_file(model, path)
@@ -77,7 +78,8 @@ def _clear_download_errors(application: Application) -> Iterator[None]:
         raise WeightsError(
             f"The ImageNet weights of {application.name} cannot be downloaded ({error}). Fetch {_address(error)} on "
             f"a machine with a network and put it into the folder {str(_keras_cache())!r}"
-            + ("." if application.imagenet_graph_differs else ", or pass the file's path as `weights=`.")
+            + ("." if application.imagenet_graph_differs else ", or pass the file's path as `weights=`."),
+            code="weights-download",
         ) from error
     finally:
         socket.setdefaulttimeout(before)

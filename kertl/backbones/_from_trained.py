@@ -10,6 +10,7 @@ from kertl.backbones._applications import Application, recognise
 from kertl.backbones._found import Found, InputShape, let_all_train
 from kertl.backbones._input_range import assumed, entry_of
 from kertl.backbones._preprocessing import TAKEN_BY
+from kertl.errors import ArgumentError
 from kertl.groups import features_of
 
 _logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def from_trained(
     application = recognise(features)
     kind = preprocessing or ("none" if _takes_pixels(model) else told_preprocessing(model, application, TAKEN_BY))
     if kind is None:
-        raise ValueError(
+        raise ArgumentError(
             f"`preprocessing` must be given for {named(model)}: its graph does not tell how pixels are preprocessed, "
             "and it is not one of the Applications. Received: preprocessing=None. Say how pixels are preprocessed: "
             f"'none' (0..255), 'unit' (0..1), 'tf' (-1..1), 'torch', 'caffe', or a layer. {TAKEN_BY}"
@@ -77,7 +78,7 @@ def _new_shape(model: keras.Model, shape: InputShape | None) -> InputShape:
     """The input shape that a trained model is to have, in its own number of channels."""
     own = tuple(model.input_shape[1:])
     if len(own) != 3 or own[2] is None:
-        raise ValueError(
+        raise ArgumentError(
             "`source` must take pictures of shape (height, width, channels). "
             f"Received: {named(model)}, which takes {own}."
         )

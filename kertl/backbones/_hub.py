@@ -16,7 +16,7 @@ from kertl.backbones._found import Found, InputShape, let_all_train
 from kertl.backbones._packages import import_package
 from kertl.backbones._preprocessing import TAKEN_BY
 from kertl.backbones._resize import at_size, for_classification, picture_shape
-from kertl.errors import WeightsError
+from kertl.errors import ArgumentError, WeightsError
 
 HUB = "hub:"
 
@@ -51,7 +51,8 @@ def from_hub_preset(
             ) from error
         raise WeightsError(
             f"The KerasHub preset {preset!r} is not available ({error}). Fetch it on a machine with a network, "
-            f"with `kagglehub` or `huggingface_hub`, and pass its folder: load_backbone('{HUB}FOLDER')."
+            f"with `kagglehub` or `huggingface_hub`, and pass its folder: load_backbone('{HUB}FOLDER').",
+            code="weights-download",
         ) from error
     if file is not None:
         load_weights_file(backbone, file)
@@ -85,7 +86,7 @@ def rescaling(converter: Any) -> keras.layers.Layer:
     """
     hub = import_package("keras_hub", "An image converter")
     if type(converter).call is not hub.layers.ImageConverter.call or converter.data_format != "channels_last":
-        raise ValueError(
+        raise ArgumentError(
             f"The image converter {type(converter).__name__} does more than scale and offset channels that come last. "
             f"Load the backbone alone and say its preprocessing. {TAKEN_BY}"
         )
@@ -114,7 +115,7 @@ def _found(
     preprocessing: str | keras.layers.Layer | None,
 ) -> Found:
     if converter is None and preprocessing is None:
-        raise ValueError(
+        raise ArgumentError(
             f"`preprocessing` must be given for {name!r}, which brings no image converter. Received: "
             "preprocessing=None. Say how pixels are preprocessed: 'none' (0..255), 'unit' (0..1), 'tf' (-1..1), "
             f"'torch', 'caffe', a layer, or an ImageConverter of KerasHub. {TAKEN_BY}"

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from types import ModuleType
 
-from kertl.errors import WeightsError
+from kertl.errors import MissingPackageError, WeightsError
 
 # Name of the module -> (the usual name, the name for pip).
 PACKAGES = {"keras_hub": ("KerasHub", "keras-hub"), "keras_cv": ("KerasCV", "keras-cv")}
@@ -23,7 +23,7 @@ def import_package(name: str, needed_by: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             f"{needed_by} needs {called}, which cannot be imported ({error}). "
             f"Install it with: pip install {distribution}"
         ) from error
@@ -40,7 +40,7 @@ def import_packages_of(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, RecursionError) as error:
-        raise WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}") from error
+        raise WeightsError(f"Keras cannot load the model in {str(path)!r}: {error}", code="model-file") from error
     modules = set(re.findall(r'"module": "(\w+)', json.dumps(config)))
     for name in sorted(modules & PACKAGES.keys()):
         import_package(name, f"The model in {str(path)!r}")

@@ -9,6 +9,7 @@ import keras
 from kertl._checks import complain
 from kertl._keras import layers_inside
 from kertl.backbones._found import InputShape
+from kertl.errors import ArgumentError
 
 # The constructors' argument for the shape of the pictures.
 _SHAPE_ARGUMENTS = ("image_shape", "input_shape")
@@ -22,7 +23,9 @@ def picture_shape(backbone: Any, name: str) -> tuple[int | None, ...]:
     """
     shapes = [tuple(tensor.shape[1:]) for tensor in backbone.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][2] != 3:
-        raise ValueError(f"`source` must take pictures of shape (height, width, 3). Received: {name!r}, with {shapes}.")
+        raise ArgumentError(
+            f"`source` must take pictures of shape (height, width, 3). Received: {name!r}, with {shapes}."
+        )
     return shapes[0]
 
 

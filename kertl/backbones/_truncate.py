@@ -12,6 +12,7 @@ import keras
 
 from kertl._checks import complain, nearest
 from kertl.backbones._found import Found
+from kertl.errors import ArgumentError
 from kertl.groups import find_chain
 
 
@@ -47,7 +48,7 @@ def _check_loads(model: keras.Model, name: str) -> None:
         keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
-        raise ValueError(
+        raise ArgumentError(
             f"`truncate_at` must be None for {name!r}: its layers do not load from a file without the rest of it "
             f"({reason}). Cut it with `kertl.split`, or freeze the rest."
         ) from error

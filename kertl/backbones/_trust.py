@@ -21,7 +21,8 @@ def refuse_nan(model: keras.Model) -> None:
         raise WeightsError(
             f"Every weight of {named(model)} must be a finite number. Received: {found} in {path!r}"
             + (f" and {len(others)} other variables" if others else "")
-            + ". Load the weights again from where they come from; if training made them so, train with a lower rate."
+            + ". Load the weights again from where they come from; if training made them so, train with a lower rate.",
+            code="weights-nan",
         )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kertl._terminal import CONSOLE
+from kertl.errors import ArgumentError
 
 if TYPE_CHECKING:
     import keras
@@ -31,7 +32,7 @@ def caution_of(path: Path, model: "keras.Model", abstain: str | None, coverage: 
     except ValueError:
         amount = float("nan")
     if kind not in ("", "risk") or not (amount is None or 0 < amount < 1):
-        raise ValueError(f"`--abstain` must be a probability, or risk: and a share. Received: --abstain {abstain}.")
+        raise ArgumentError(f"`--abstain` must be a probability, or risk: and a share. Received: --abstain {abstain}.")
     risk, least = (amount, None) if kind else (None, amount)
     if risk is None and coverage is None:
         return cautious(model, least=least)
@@ -39,7 +40,7 @@ def caution_of(path: Path, model: "keras.Model", abstain: str | None, coverage: 
     found, why = run_images(path, info) if path.is_dir() and info is not None else ({}, f"{path} is not a run")
     if "validation" not in found:
         why = why or "the run has none"
-        raise ValueError(
+        raise ArgumentError(
             f"`--abstain risk:` and `--coverage` must have the validation images of a run. Received: none, as {why}. "
             "Give the run directory, or a probability for `--abstain`."
         )

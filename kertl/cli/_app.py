@@ -22,6 +22,7 @@ from kertl.cli import (
     _compile,
     _demo,
     _diagnose,
+    _explain,
     _export,
     _look,
     _rates,
@@ -31,7 +32,7 @@ from kertl.cli import (
     _studies,
     _train,
 )
-from kertl.errors import KertlError
+from kertl.errors import ArgumentError, KertlError
 
 _COMMON = ("--debug", "--quiet", "--verbose")
 
@@ -63,6 +64,7 @@ app.command("backbones")(_look.backbones)
 app.command("doctor")(_look.doctor)
 app.command("compile")(_compile.compile_run)
 app.command("demo")(_demo.demo)
+app.command("explain")(_explain.explain)
 
 
 def _tell_version(asked: bool) -> None:
@@ -113,11 +115,12 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        message = _in_options(str(error), arguments)
+        code = error.code if isinstance(error, KertlError) else ""
+        message = _in_options(error.message if isinstance(error, KertlError) else str(error), arguments)
         if _of_usage(error, message):
-            _show_error(f"{message} `kertl {_command(arguments)} --help` says more.", "usage")
+            _show_error(f"{message} `kertl {_command(arguments)} --help` says more.", "usage", code)
             return 2
-        _show_error(message, type(error).__name__)
+        _show_error(message, type(error).__name__, code)
         return 1
     return status if isinstance(status, int) else 0
 
@@ -129,8 +132,7 @@ def _command(arguments: Sequence[str]) -> str:
 
 def _of_usage(error: Exception, message: str) -> bool:
     """Whether a message is about a wrong option."""
-    ours = isinstance(error, ValueError) and not isinstance(error, KertlError)
-    return ours and message.startswith("`--")
+    return isinstance(error, ArgumentError) and message.startswith("`--")
 
 
 def _positional(command: str) -> dict[str, str]:
@@ -159,6 +161,8 @@ def _renamed(message: str, name: str, shown: str) -> str:
     return message.replace(f"`{name}`", f"`{shown}`").replace(f"Received: {name}=", f"Received: {shown}=")
 
 
-def _show_error(message: str, title: str) -> None:
-    panel = Panel(Text(printable(message, lines=True)), title=title, title_align="left", border_style="red")
+def _show_error(message: str, title: str, code: str = "") -> None:
+    text = Text(printable(f"{message} [{code}]" if code else message, lines=True))
+    hint = f"kertl explain {code}" if code else None
+    panel = Panel(text, title=title, title_align="left", subtitle=hint, subtitle_align="right", border_style="red")
     Console(stderr=True).print(panel)  # even if the other one is quiet

@@ -11,6 +11,7 @@ from kertl._terminal import CONSOLE, json_text, printable, working
 from kertl.cli import _foreign as foreign
 from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
+from kertl.errors import ArgumentError
 
 if TYPE_CHECKING:
     import keras
@@ -155,12 +156,14 @@ def predict(
 ) -> None:
     """Predict what is in images: classes and their probabilities, or the values of targets."""
     if as_json and as_csv:
-        raise ValueError("`--json` and `--csv` cannot both be given. Received: both. Leave out one of them.")
+        raise ArgumentError("`--json` and `--csv` cannot both be given. Received: both. Leave out one of them.")
     share = _share(shard)
     if out is None and share is not None:
-        raise ValueError(f"`--shard` needs `--out`, the file to write to. Received: --shard {shard} alone.")
+        raise ArgumentError(f"`--shard` needs `--out`, the file to write to. Received: --shard {shard} alone.")
     if join and (out is None or share is not None):
-        raise ValueError("`--join` needs `--out`, the file to write to, and no `--shard`. Received: --join otherwise.")
+        raise ArgumentError(
+            "`--join` needs `--out`, the file to write to, and no `--shard`. Received: --join otherwise."
+        )
     start_keras()
     import kertl
     from kertl.cli._abstain import caution_of
@@ -202,7 +205,7 @@ def _share(text: str | None) -> tuple[int, int] | None:
         return None
     number, _, count = text.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise ValueError(f"`--shard` must be K/N with 1 <= K <= N, such as 3/16. Received: --shard {text}.")
+        raise ArgumentError(f"`--shard` must be K/N with 1 <= K <= N, such as 3/16. Received: --shard {text}.")
     return int(number), int(count)
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from kertl.cli import _options as options
 from kertl.cli._quiet import start_keras
+from kertl.errors import ArgumentError
 from kertl.recipe import NAMED
 
 
@@ -34,7 +35,7 @@ def compile_run(
         found = compile_for_tpu(run, topology, batch_size=batch_size, precision=precision)
     else:
         if run not in NAMED and not run.endswith(".json"):
-            raise ValueError(
+            raise ArgumentError(
                 f"`RUN_OR_RECIPE` must be a run directory, a recipe.json, or one of {', '.join(NAMED)}. "
                 f"Received: {run!r}."
             )

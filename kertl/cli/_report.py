@@ -84,7 +84,8 @@ def _study_in(folder: Path) -> "tuple[str, Result] | None":
                 found = getattr(importlib.import_module(f"kertl.{module}"), kind).from_json(read_text(folder / name))
             except (ValueError, TypeError, LookupError) as error:
                 raise RunError(
-                    f"{str(folder / name)!r} must hold what the study wrote. Received: {error}. Make it again."
+                    f"{str(folder / name)!r} must hold what the study wrote. Received: {error}. Make it again.",
+                    code="damaged",
                 ) from error
             return title, found
     return None

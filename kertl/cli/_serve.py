@@ -8,6 +8,7 @@ import typer
 from kertl._terminal import CONSOLE, working
 from kertl.cli._ask import ModelPath
 from kertl.cli._quiet import start_keras
+from kertl.errors import ArgumentError
 
 
 def serve(
@@ -19,7 +20,10 @@ def serve(
 ) -> None:
     """Answer for a trained model over HTTP: a page to drop images on, and POST /predict for programs."""
     if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn", "python_multipart")):
-        raise ValueError("`kertl serve` takes a web server. Received: none. Install it: pip install 'kertl[serve]'.")
+        raise ArgumentError(
+            "`kertl serve` takes a web server. Received: none. Install it: pip install 'kertl[serve]'.",
+            code="missing-package",
+        )
     start_keras()
     import uvicorn
 

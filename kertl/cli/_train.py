@@ -11,6 +11,7 @@ from kertl._checks import integer, one_of
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields
 from kertl.cli._quiet import hardware_entered
+from kertl.errors import ArgumentError
 from kertl.recipe import NAMED, PRECISIONS, PRESETS, Stage, check_minutes
 
 
@@ -160,7 +161,7 @@ def _recipe(name: str, given: dict[str, Any], seed: int) -> Any:
         found = options.read_recipe(name, given)
         return found if name.endswith(".json") else dataclasses.replace(found, seed=seed)
     if given:
-        raise ValueError(
+        raise ArgumentError(
             f"`--recipe {name}` chooses {' and '.join(given)} itself. Received: "
             f"{', '.join(f'--{field} {value}' for field, value in given.items())}. Leave it out, or name a recipe."
         )

@@ -9,6 +9,7 @@ from kertl._checks import named
 from kertl._transformations import refuse_colours
 from kertl.backbones import refuse_nan
 from kertl.data import ImageData
+from kertl.errors import ArgumentError
 from kertl.groups import find_chain
 from kertl.model import at_size, model_info, output_layer, refuse_other_pictures
 from kertl.recipe import Recipe
@@ -50,16 +51,18 @@ def _finite_weights(model: keras.Model, data: ImageData, recipe: Recipe | None) 
 def _task(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
     info, task = model_info(model), task_named(data.task)
     if info is not None and info.task != task.name:
-        raise ValueError(
+        raise ArgumentError(
             f"`model` must be for the task of the data, {task.name!r}. Received: {named(model)} for {info.task!r}. "
-            f"Build it with `task={task.name!r}`, or make the data with `task={info.task!r}`."
+            f"Build it with `task={task.name!r}`, or make the data with `task={info.task!r}`.",
+            code="task",
         )
     last = output_layer(model)
     if info is None and last is not None and last.activation != task.activation and task.name != "regression":
-        raise ValueError(
+        raise ArgumentError(
             f"`model` must end in {task.activation} for the task of the data, {task.name!r}. "
             f"Received: {named(model)}, which ends in {last.activation}. Put a `keras.layers.Activation` after it if "
-            f"it gives logits, or `kertl.build(kertl.load_backbone(model), task={task.name!r}, ...)` for a new head."
+            f"it gives logits, or `kertl.build(kertl.load_backbone(model), task={task.name!r}, ...)` for a new head.",
+            code="task",
         )
 
 
@@ -72,16 +75,18 @@ def _classes(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None
             if task.name == "binary"
             else (f"one output per {'target' if task.name == 'regression' else 'class'} of the data, {len(names)}")
         )
-        raise ValueError(
+        raise ArgumentError(
             f"`model` must have {wanted}: {names}. Received: {named(model)} with {outputs} outputs. "
             f"`kertl.build(kertl.load_backbone(model), class_names=data.class_names, task=data.task)` puts a new head "
-            f"on its backbone; `kertl.extend_classes(model, names)` keeps the classes that it knows and adds others."
+            f"on its backbone; `kertl.extend_classes(model, names)` keeps the classes that it knows and adds others.",
+            code="classes",
         )
     if info is not None and info.class_names and list(info.class_names) != names:
-        raise ValueError(
+        raise ArgumentError(
             f"`model` must have the classes of the data in the same order, {names}. "
             f"Received: {named(model)} with {list(info.class_names)}. If they are the same classes, make the data with "
-            f"`class_names={list(info.class_names)}`."
+            f"`class_names={list(info.class_names)}`.",
+            code="classes",
         )
 
 
@@ -100,9 +105,10 @@ def _classes_to_weigh(model: keras.Model, data: ImageData, recipe: Recipe | None
 def _cutmix(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
     most = max((stage.cutmix for stage in recipe.stages), default=0.0) if recipe else 0.0
     if data.task == "regression" and most:
-        raise ValueError(
+        raise ArgumentError(
             "`cutmix` must be 0 in a regression: the area of a piece says nothing about a number. Received: "
-            f"cutmix={most}. `mixup` mixes targets."
+            f"cutmix={most}. `mixup` mixes targets.",
+            code="combination",
         )
 
 

@@ -28,7 +28,7 @@ def read_labels(y: Any, size: int, task: str, class_names: Sequence[str] | None)
         y = np.asarray(y)
     except ValueError as error:  # rows of different lengths
         advice = "a table of 0 and 1, with a column for each class" if task == "multi_label" else "one label per image"
-        raise DataError(f"`y` must hold {advice}. Received: rows of different lengths.") from error
+        raise DataError(f"`y` must hold {advice}. Received: rows of different lengths.", code="labels") from error
     if task == "multi_label":
         return _multi_label(y, size, class_names)
     if task == "regression":
@@ -43,22 +43,29 @@ def _single(y: np.ndarray, size: int, class_names: Sequence[str] | None) -> tupl
         y = y[:, 0]
     if y.shape != (size,):
         advice = " Pass y.argmax(axis=1) for one-hot labels." if y.ndim == 2 and len(y) == size else ""
-        raise DataError(f"`y` must hold one label per image, shape ({size},). Received: shape {y.shape}.{advice}")
+        raise DataError(
+            f"`y` must hold one label per image, shape ({size},). Received: shape {y.shape}.{advice}", code="labels"
+        )
     if y.dtype.kind in "iu":
         names = [str(k) for k in range(int(y.max()) + 1)] if class_names is None else list(class_names)
         if not (y.min() >= 0 and y.max() < len(names)):
-            raise DataError(f"`y` must hold class ids from 0 to {len(names) - 1}. Received: {y.min()} to {y.max()}.")
+            raise DataError(
+                f"`y` must hold class ids from 0 to {len(names) - 1}. Received: {y.min()} to {y.max()}.", code="labels"
+            )
         return [names[k] for k in y], names
     if y.dtype.kind not in "UO" or not all(isinstance(label, str) and label for label in y):
         raise DataError(
-            f"`y` must hold class ids or class names. Received: dtype {y.dtype}, such as {y.tolist()[0]!r}."
+            f"`y` must hold class ids or class names. Received: dtype {y.dtype}, such as {y.tolist()[0]!r}.",
+            code="labels",
         )
     labels = [str(label) for label in y]
     names = sorted(set(labels), key=natural) if class_names is None else list(class_names)
     unknown = sorted(set(labels) - set(names), key=natural)
     if unknown:
         advice = near_twin(unknown[0], names)
-        raise DataError(f"`y` must hold names in `class_names`, {names}. Received: {unknown[0]!r}. {advice}".rstrip())
+        raise DataError(
+            f"`y` must hold names in `class_names`, {names}. Received: {unknown[0]!r}. {advice}".rstrip(), code="labels"
+        )
     return labels, names
 
 
@@ -67,7 +74,10 @@ def _multi_label(y: np.ndarray, size: int, class_names: Sequence[str] | None) ->
         received = f"dtype {y.dtype}, shape {y.shape}"
         if y.ndim == 2 and y.dtype.kind in "biuf" and len(y) == size:
             received = f"{y[~np.isin(y, (0, 1))].flat[0]!s}"
-        raise DataError(f"`y` must hold 0 and 1, one column per class, shape ({size}, classes). Received: {received}.")
+        raise DataError(
+            f"`y` must hold 0 and 1, one column per class, shape ({size}, classes). Received: {received}.",
+            code="labels",
+        )
     names = _names(class_names, y.shape[1])
     labelling = Labelling("multi_label", names)
     texts = [SEPARATOR.join(sorted((names[k] for k in np.flatnonzero(row)), key=natural)) for row in y]
@@ -78,7 +88,8 @@ def _regression(y: np.ndarray, size: int, class_names: Sequence[str] | None) -> 
     columns = y[:, None] if y.ndim == 1 else y
     if columns.ndim != 2 or len(columns) != size or columns.dtype.kind not in "biuf" or not columns.shape[1]:
         raise DataError(
-            f"`y` must hold numbers, shape ({size},) or ({size}, targets). Received: dtype {y.dtype}, shape {y.shape}."
+            f"`y` must hold numbers, shape ({size},) or ({size}, targets). Received: dtype {y.dtype}, shape {y.shape}.",
+            code="labels",
         )
     names = _names(class_names, columns.shape[1])
     texts = [

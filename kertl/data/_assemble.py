@@ -16,7 +16,7 @@ from kertl.data._look_alikes import look_alikes
 from kertl.data._readers import MemoryReader, Reader
 from kertl.data._scan import natural
 from kertl.data._split import assign, assign_many, bundle
-from kertl.errors import DataError
+from kertl.errors import ArgumentError, DataError
 from kertl.tasks import task_named
 
 
@@ -53,7 +53,7 @@ class Options:
         _checks.number("validation", self.validation, at_least=0, below=1)
         _checks.number("test", self.test, at_least=0, below=1)
         if not self.validation + self.test < 1:
-            raise ValueError(
+            raise ArgumentError(
                 f"`validation` and `test` must leave images for training, so their sum must be below 1. "
                 f"Received: validation={self.validation!r}, test={self.test!r}."
             )

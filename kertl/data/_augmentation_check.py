@@ -15,6 +15,7 @@ from kertl.data._dataset import ImageDataset
 from kertl.data._effects import AugmentationCheck, Effect
 from kertl.data._image_data import ImageData
 from kertl.data.augment import layers, varied
+from kertl.errors import ArgumentError
 from kertl.groups import functional_of
 from kertl.tasks import task_named
 
@@ -101,7 +102,7 @@ def _held_out(data: Any) -> tuple[str, ImageDataset]:
     for name, part in (("validation", data.validation), ("test", data.test)):
         if part is not None:
             return name, part
-    raise ValueError(
+    raise ArgumentError(
         "`data` must have a validation or a test set: on its training images a model predicts too well. "
         "Received: neither. Make it with `validation=0.15`."
     )
@@ -113,7 +114,7 @@ def _check(model: keras.Model, dataset: ImageDataset) -> None:
         raise complain("data", "of images with one class each", dataset.task)
     if model.input_shape[-1] not in (None, dataset.channels):
         own = model.input_shape[-1]
-        raise ValueError(
+        raise ArgumentError(
             f"`data` must have images of {own} channels, as {named(model)} takes them. Received: "
             f"channels={dataset.channels}. Make it with `channels={own}`."
         )

@@ -113,7 +113,7 @@ def read_image(
     except DataError as error:
         pillow = "The Pillow image" if isinstance(source, Image.Image) else "The content"
         named = f"The image {str(source)!r}" if isinstance(source, str | Path) else pillow
-        raise DataError(f"{named} {error}.") from error
+        raise DataError(f"{named} {error}.", code="image-file") from error
 
 
 def pixels_of(content: bytes, image_size: tuple[int, int], resize: str, channels: int = 3) -> np.ndarray:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kertl.data._imbalance import balanced_rows
+from kertl.errors import PositionError
 
 
 class Epochs(keras.utils.PyDataset):
@@ -68,7 +69,7 @@ class Epochs(keras.utils.PyDataset):
             IndexError: If there is no such batch.
         """
         if not 0 <= index < len(self):
-            raise IndexError(f"`index` must be at least 0 and below {len(self)}. Received: index={index}.")
+            raise PositionError(f"`index` must be at least 0 and below {len(self)}. Received: index={index}.")
         return self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
 
     def oversampled(self, classes: np.ndarray) -> Self:

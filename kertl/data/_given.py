@@ -13,7 +13,7 @@ from kertl._memory import free_memory, readable
 from kertl.data._array_files import refuse_other_channels
 from kertl.data._pixels import Levels, check_shape
 from kertl.data._readers import resized
-from kertl.errors import DataError
+from kertl.errors import ArgumentError, DataError, KindError
 
 _logger = logging.getLogger(__name__)
 
@@ -47,7 +47,8 @@ class Room:
             raise DataError(
                 f"`{part}` must fit into half of the free memory, {readable(self._most)}, together with the other "
                 f"parts. Received: {readable(self._taken + count)}. Pass a smaller `image_size`, or make the data with "
-                "`from_directory` or `from_csv`, which read files batch by batch."
+                "`from_directory` or `from_csv`, which read files batch by batch.",
+                code="memory",
             )
 
 
@@ -107,7 +108,8 @@ def read(
         if images and pixels.shape[1:] != images[0].shape[1:]:
             raise DataError(
                 f"`{part}` must hold images of one size, unless `image_size` is given. Received: "
-                f"{images[0].shape[1:3]} and {pixels.shape[1:3]}."
+                f"{images[0].shape[1:3]} and {pixels.shape[1:3]}.",
+                code="image-shape",
             )
         if not images and count:
             _logger.info("The images of `%s` take about %s of memory.", part, readable(count * pixels.nbytes))
@@ -116,7 +118,7 @@ def read(
         images.append(pixels)
         labels.append(y)
     if not images:
-        raise DataError(f"`{part}` must hold at least one batch of images. Received: none.")
+        raise DataError(f"`{part}` must hold at least one batch of images. Received: none.", code="image-shape")
     levels.judge()
     return Given(
         images,
@@ -150,10 +152,11 @@ def _batches(part: str, data: Any) -> tuple[Iterable[Any], int | None]:
         check_shape(x, part)
         if y.shape[:1] != x.shape[:1]:
             raise DataError(
-                f"`{part}` must have one label per image. Received: {len(x)} images and labels of shape {y.shape}."
+                f"`{part}` must have one label per image. Received: {len(x)} images and labels of shape {y.shape}.",
+                code="image-shape",
             )
         return _slices(x, y), -(-len(x) // _AT_ONCE)
-    raise TypeError(
+    raise KindError(
         f"`{part}` must be (images, labels) as arrays, a finite `tf.data.Dataset` or a finite `keras.utils.PyDataset`. "
         f"Received: {part}={type(data).__name__}."
     )
@@ -164,9 +167,10 @@ def _slices(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarr
 
 
 def _endless(part: str, data: Any) -> ValueError:
-    return ValueError(
+    return ArgumentError(
         f"`{part}` must have an end. Received: {part}={type(data).__name__} of unlimited length. "
-        "Pass one epoch of it, such as `dataset.take(batches)`."
+        "Pass one epoch of it, such as `dataset.take(batches)`.",
+        code="image-shape",
     )
 
 
@@ -176,17 +180,20 @@ def _pair(part: str, batch: Any) -> tuple[np.ndarray, np.ndarray]:
         size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
         raise DataError(
             f"`{part}` must give batches of (images, labels), without sample weights. "
-            f"Received: {type(batch).__name__}{size}."
+            f"Received: {type(batch).__name__}{size}.",
+            code="image-shape",
         )
     x, y = map(np.asarray, batch)
     if x.ndim == 3:
         raise DataError(
-            f"`{part}` must give batches. Received: single images of shape {x.shape}. Pass `dataset.batch(32)`."
+            f"`{part}` must give batches. Received: single images of shape {x.shape}. Pass `dataset.batch(32)`.",
+            code="image-shape",
         )
     if y.shape[:1] != x.shape[:1]:
         raise DataError(
             f"`{part}` must give one label per image. Received: images of shape {x.shape} with labels of shape "
-            f"{y.shape}."
+            f"{y.shape}.",
+            code="image-shape",
         )
     return x, y
 
@@ -194,5 +201,5 @@ def _pair(part: str, batch: Any) -> tuple[np.ndarray, np.ndarray]:
 def _stacked(part: str, labels: Sequence[np.ndarray]) -> np.ndarray:
     shapes = sorted({batch.shape[1:] for batch in labels})
     if len(shapes) > 1:
-        raise DataError(f"`{part}` must give labels of one shape. Received: {shapes}.")
+        raise DataError(f"`{part}` must give labels of one shape. Received: {shapes}.", code="image-shape")
     return np.concatenate(labels)

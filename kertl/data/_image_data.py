@@ -14,7 +14,7 @@ from kertl.data._dataset import ImageDataset
 from kertl.data._imbalance import balanced_weights, effective_weights
 from kertl.data._issues import Issue, summary_of
 from kertl.data._summary import kind_of, table_of
-from kertl.errors import DataError
+from kertl.errors import ArgumentError, DataError
 from kertl.run_files import write_text
 from kertl.tasks import task_named
 
@@ -129,7 +129,7 @@ class ImageData:
     def _classes(self, wanted: str, advice: str) -> np.ndarray:
         """The class of each training image."""
         if not task_named(self.task).one_class:
-            raise ValueError(
+            raise ArgumentError(
                 f"`{wanted}` must be asked of data with one class per image. Received: task={self.task!r}. {advice}"
             )
         return np.asarray(self.train.labels).astype(np.int64).ravel()
@@ -147,7 +147,8 @@ class ImageData:
         for name, column in zip(self.class_names, values.T, strict=True):
             if not np.ptp(column) > 0:
                 raise DataError(
-                    f"Target {name!r} is {column[0]:g} in every training image, so there is nothing to learn."
+                    f"Target {name!r} is {column[0]:g} in every training image, so there is nothing to learn.",
+                    code="labels",
                 )
         return tuple(values.mean(axis=0).tolist()), tuple(values.std(axis=0).tolist())
 

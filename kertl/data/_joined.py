@@ -6,7 +6,7 @@ import numpy as np
 
 from kertl.data._dataset import ImageDataset
 from kertl.data._readers import joined_reader
-from kertl.errors import DataError
+from kertl.errors import ArgumentError, DataError
 
 
 def joined(parts: Sequence[ImageDataset]) -> ImageDataset:
@@ -31,7 +31,7 @@ def joined(parts: Sequence[ImageDataset]) -> ImageDataset:
         (14, 4, 18)
     """
     if not parts:
-        raise ValueError("`parts` must have at least one dataset. Received: parts=[].")
+        raise ArgumentError("`parts` must have at least one dataset. Received: parts=[].", code="labels")
     first, *others = parts
     for number, other in enumerate(others, 1):
         for name in ("class_names", "task", "image_size", "channels"):
@@ -39,11 +39,12 @@ def joined(parts: Sequence[ImageDataset]) -> ImageDataset:
             if ours != theirs:
                 raise DataError(
                     f"The `{name}` of all parts must be the same. Received: {ours!r} and, in parts[{number}], "
-                    f"{theirs!r}. Join parts of one data set."
+                    f"{theirs!r}. Join parts of one data set.",
+                    code="labels",
                 )
     labels = [part.labels for part in parts if part.labels is not None]
     if labels and len(labels) < len(parts):
-        raise DataError("Either all parts must have labels or none. Received: parts of both kinds.")
+        raise DataError("Either all parts must have labels or none. Received: parts of both kinds.", code="labels")
     digests = [part.digests for part in parts if part.digests is not None]
     return ImageDataset(
         joined_reader([part.reader for part in parts], [part.num_examples for part in parts]),

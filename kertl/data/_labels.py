@@ -14,7 +14,7 @@ import numpy as np
 from kertl import _checks
 from kertl.data._scan import natural
 from kertl.data._spelling import is_missing, listed, near_twin
-from kertl.errors import DataError
+from kertl.errors import ArgumentError, DataError
 from kertl.tasks import task_named
 
 SEPARATOR = ";"
@@ -34,17 +34,19 @@ class Labelling:
 
     def __post_init__(self) -> None:
         if not self.class_names:
-            raise DataError("No image has a label. Received: labels that are blank in every row.")
+            raise DataError("No image has a label. Received: labels that are blank in every row.", code="labels")
         if self.task == "binary" and len(self.class_names) != 2:
             raise DataError(
                 f"Binary data must have exactly two classes. Received: {len(self.class_names)}, "
-                f"{list(self.class_names)}. Pass task='single_label' for one class of several."
+                f"{list(self.class_names)}. Pass task='single_label' for one class of several.",
+                code="labels",
             )
         torn = [name for name in self.class_names if self.task == "multi_label" and self.classes(name) != (name,)]
         if torn:
             raise DataError(
                 f"No class may have the separator {self.separator!r} in its name, which would read as two, nor blanks "
-                f"at its ends, which do not count between separators. Received: {torn[0]!r}."
+                f"at its ends, which do not count between separators. Received: {torn[0]!r}.",
+                code="labels",
             )
 
     def classes(self, text: str) -> tuple[str, ...]:
@@ -91,10 +93,11 @@ class LabelColumns:
             accepted = f"the name of one column for task={self.task!r}"
             raise _checks.complain("label_column", accepted, list(self.columns), "Pass task='multi_label' for several.")
         if self.separator is None and self.task == "multi_label" and not several:
-            raise ValueError(
+            raise ArgumentError(
                 f"`separator` must be given where one column holds several labels. Received: separator=None. "
                 f"Pass the text between the names in {self.columns[0]!r}, such as separator=';', "
-                f"or a list of columns of 0 and 1 as `label_column`."
+                f"or a list of columns of 0 and 1 as `label_column`.",
+                code="labels",
             )
         useless = several or self.task in ("single_label", "binary")
         if self.separator is not None and (useless or not self.separator or self.separator in "0123456789.+-eE"):
@@ -131,7 +134,8 @@ class LabelColumns:
         if text not in self.named and listed(text) is not None:
             raise DataError(
                 f"{place}: column {self.columns[0]!r} must hold one class. Received: {text!r}, a list. "
-                "Pass task='multi_label' and a separator for several."
+                "Pass task='multi_label' and a separator for several.",
+                code="labels",
             )
         return text
 
@@ -144,7 +148,7 @@ class LabelColumns:
             return self.separator.join(names_in(text if found is None else self.separator.join(found), self.separator))
         for column in self.columns:
             if row[column].lower() not in _FLAGS:
-                raise DataError(f"{place}: column {column!r} must be 0 or 1. Received: {row[column]!r}.")
+                raise DataError(f"{place}: column {column!r} must be 0 or 1. Received: {row[column]!r}.", code="labels")
         return SEPARATOR.join(sorted((c for c in self.columns if _FLAGS[row[c].lower()]), key=natural))
 
     def parts(self, text: str) -> tuple[str, ...]:
@@ -161,7 +165,9 @@ class LabelColumns:
         if self.task == "regression":
             widths = sorted({len(text.split(separator)) for text in texts})
             if len(widths) != 1:
-                raise DataError(f"Column {self.columns[0]!r} must hold equally many targets in every row: {widths}.")
+                raise DataError(
+                    f"Column {self.columns[0]!r} must hold equally many targets in every row: {widths}.", code="labels"
+                )
             return Labelling(self.task, _target_names(self.columns, widths[0], class_names), separator)
         if self.task == "multi_label":
             held = {name for text in texts for name in names_in(text, separator)}
@@ -191,7 +197,8 @@ def renumbered(
     if labels is None or not (goal is given or (goal.one_class and given.one_class)):
         raise DataError(
             f"The labels of the images must be for task {wanted!r}. "
-            f"Received: {'no labels' if labels is None else repr(task)}."
+            f"Received: {'no labels' if labels is None else repr(task)}.",
+            code="labels",
         )
     strange = [name for name in own if name not in names]
     lacking = [name for name in names if name not in own] if goal.needs_every_name else []
@@ -199,7 +206,8 @@ def renumbered(
         advice = near_twin(strange[0], names) if strange else near_twin(lacking[0], own)
         raise DataError(
             f"The {goal.outputs_of} of the images must be {'all of' if lacking else 'among'} {list(names)}. "
-            f"Received: {strange or list(own)}. {advice}".rstrip()
+            f"Received: {strange or list(own)}. {advice}".rstrip(),
+            code="labels",
         )
     places = np.array([list(names).index(name) for name in own], np.int32)
     return goal.placed(labels, places, len(names))
@@ -222,7 +230,9 @@ def class_order(found: Iterable[str], given: Sequence[str] | None) -> list[str]:
     lacking = [name for name in names if name not in given]
     if isinstance(given, str) or len(set(given)) < len(given) or lacking:
         advice = f"The data also have {lacking[0]!r}. {near_twin(lacking[0], given)}" if lacking else ""
-        raise DataError(str(_checks.complain("class_names", "all the classes, each once", given, advice.strip())))
+        raise DataError(
+            str(_checks.complain("class_names", "all the classes, each once", given, advice.strip())), code="labels"
+        )
     return list(given)
 
 
@@ -240,7 +250,7 @@ def number_text(value: Any, column: str, place: str) -> str:
     with np.errstate(over="ignore"):
         single = np.float32(number)
     if not np.isfinite(single):
-        raise DataError(f"{place}: column {column!r} must be a finite number. Received: {value!r}.")
+        raise DataError(f"{place}: column {column!r} must be a finite number. Received: {value!r}.", code="labels")
     return str(single)
 
 

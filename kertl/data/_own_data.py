@@ -94,7 +94,9 @@ def from_dataset(
     names = _names(given, class_names, task)
     labels = [_labels(part, one, task, names) for part, one in given.items()]
     if len({array.dtype.kind in "UO" for array in labels}) > 1:
-        raise DataError("All parts must have class names as labels, or all class ids. Received: parts of both kinds.")
+        raise DataError(
+            "All parts must have class names as labels, or all class ids. Received: parts of both kinds.", code="labels"
+        )
     texts, labelling = read_labels(_together(labels), sum(map(len, labels)), task, names)
     entries, places = _in_order(given, texts)
     images = np.concatenate([batch for one in given.values() for batch in one.batches])
@@ -112,7 +114,9 @@ def from_dataset(
 def _refuse_sizes(given: Mapping[str, Given]) -> None:
     sizes = {part: one.batches[0].shape[1:3] for part, one in given.items()}
     if len(set(sizes.values())) > 1:
-        raise DataError(f"All parts must hold images of one size. Received: {sizes}. Pass `image_size=`.")
+        raise DataError(
+            f"All parts must hold images of one size. Received: {sizes}. Pass `image_size=`.", code="image-shape"
+        )
 
 
 def _names(given: Mapping[str, Given], class_names: Sequence[str] | None, task: str) -> list[str] | None:
@@ -131,7 +135,9 @@ def _labels(part: str, given: Given, task: str, names: list[str] | None) -> np.n
     """The labels of a part in the form that `read_labels` reads; class ids become names where names are known."""
     y, own = given.labels, given.class_names
     if task == "multi_label" and own and list(own) != names:
-        raise DataError(f"`{part}` must have the classes {names}, in this order. Received: class_names={list(own)}.")
+        raise DataError(
+            f"`{part}` must have the classes {names}, in this order. Received: class_names={list(own)}.", code="labels"
+        )
     if task in ("multi_label", "regression"):
         return y
     y = _class_ids(part, y)
@@ -140,7 +146,8 @@ def _labels(part: str, given: Given, task: str, names: list[str] | None) -> np.n
         return y
     if not (y.min() >= 0 and y.max() < len(known)):
         raise DataError(
-            f"The labels of `{part}` must be class ids from 0 to {len(known) - 1}. Received: {y.min()} to {y.max()}."
+            f"The labels of `{part}` must be class ids from 0 to {len(known) - 1}. Received: {y.min()} to {y.max()}.",
+            code="labels",
         )
     return np.array(known)[y]
 
@@ -159,7 +166,10 @@ def _class_ids(part: str, y: np.ndarray) -> np.ndarray:
 def _together(labels: Sequence[np.ndarray]) -> np.ndarray:
     shapes = [array.shape[1:] for array in labels]
     if len(set(shapes)) > 1:
-        raise DataError(f"The labels of all parts must have one shape. Received: {shapes} after the number of images.")
+        raise DataError(
+            f"The labels of all parts must have one shape. Received: {shapes} after the number of images.",
+            code="labels",
+        )
     return np.concatenate(labels)
 
 

@@ -23,7 +23,8 @@ def check_shape(x: np.ndarray, named: str) -> None:
     """
     if x.ndim != 4 or not x.size:
         raise DataError(
-            f"`{named}` must be images of shape (n, height, width, channels), at least one. Received: shape {x.shape}."
+            f"`{named}` must be images of shape (n, height, width, channels), at least one. Received: shape {x.shape}.",
+            code="image-shape",
         )
 
 
@@ -100,7 +101,9 @@ class Levels:
             self._whole = max(self._whole, float(x.max()))
             return
         if x.dtype.kind not in "fiu":
-            raise DataError(f"`{self._named}` must hold {self._numbers}. Received: dtype {x.dtype}.")
+            raise DataError(
+                f"`{self._named}` must hold {self._numbers}. Received: dtype {x.dtype}.", code="image-values"
+            )
         lows, highs = x.min(axis=(1, 2, 3)), x.max(axis=(1, 2, 3))
         self._refuse_outside(lows, highs, first)
         if x.dtype.kind != "f":
@@ -128,7 +131,8 @@ class Levels:
                 raise DataError(
                     f"`{self._named}` must hold {self._numbers}. Received: floats from {low:g} to {high:g} in "
                     f"{images} of {self._count} images, image {first} first. Multiply them by 255, or pass "
-                    "value_range=(0, 1); if they are nearly black, pass value_range=(0, 255)."
+                    "value_range=(0, 1); if they are nearly black, pass value_range=(0, 255).",
+                    code="image-values",
                 )
         if self._said:
             return
@@ -165,7 +169,9 @@ class Levels:
             least, most = float(np.nanmin(lows)), float(np.nanmax(highs))
             received = f"values from {least:g} to {most:g}, {low:g} to {high:g} in image {first + row}"
             advice = self._advice(least, most)
-        raise DataError(f"`{self._named}` must hold {self._numbers}. Received: {received}. {advice}".rstrip())
+        raise DataError(
+            f"`{self._named}` must hold {self._numbers}. Received: {received}. {advice}".rstrip(), code="image-values"
+        )
 
     def _advice(self, least: float, most: float) -> str:
         if self._given is not None:

@@ -60,9 +60,11 @@ class KnownFile:
         try:
             content, stamp = read_file(self.path)
         except DataError as error:
-            raise DataError(f"{error}; it could be read when the data set was made") from error
+            raise DataError(f"{error}; it could be read when the data set was made", code="image-file") from error
         if stamp != self.stamp and hashlib.sha256(content).hexdigest() != self.sha256:
-            raise DataError("was changed after the data set was made from it; make the data set anew")
+            raise DataError(
+                "was changed after the data set was made from it; make the data set anew", code="image-file"
+            )
         return content
 
 
@@ -115,7 +117,7 @@ class FileReader:
         try:
             return pixels_of(file.read(), self.shape[:2], self.resize, self.shape[2])
         except DataError as error:
-            raise DataError(f"The image {file.path!r} {error}.") from error
+            raise DataError(f"The image {file.path!r} {error}.", code="image-file") from error
 
 
 class ArrayReader:

@@ -109,7 +109,7 @@ def _verdict(path: str, channels: int, kept: KeptPixels | None) -> Verdict:
             width, height = whole or image.size
             return Verdict("", digest, stamp, kind, (height, width), images, thumbnail(image))
     except DataError as error:
-        return _refusal(str(error))
+        return _refusal(error.message)
 
 
 @functools.lru_cache(1024)

@@ -106,7 +106,8 @@ def from_directory(
     if not root.is_dir():
         raise DataError(
             f"`directory` must be a folder that holds one folder per class. Received: {str(directory)!r}, "
-            f"{'a file' if root.exists() else 'which does not exist'}."
+            f"{'a file' if root.exists() else 'which does not exist'}.",
+            code="no-images",
         )
     issues: list[Issue] = []
     fractions = options.fractions
@@ -131,7 +132,8 @@ def from_directory(
         raise DataError(
             f"{there} in {str(directory)!r}. One folder per class is expected, such as "
             f"{(root / 'cat' / '1.jpg').as_posix()!r} and {(root / 'dog' / '2.jpg').as_posix()!r}."
-            + "".join(f" {issue}." for issue in issues[:3])
+            + "".join(f" {issue}." for issue in issues[:3]),
+            code="no-images",
         )
     issues += [Issue(str(directory), said) for said in differ_in_case(found)]
     labelling = Labelling(task, tuple(class_order(found, class_names)))
@@ -222,7 +224,8 @@ def from_csv(
     if not entries:
         raise DataError(
             f"No images in {str(path)!r}: no row has both a file in column {image_column!r} and a class in column "
-            f"{label_column!r}." + "".join(f" {issue}." for issue in issues[:3])
+            f"{label_column!r}." + "".join(f" {issue}." for issue in issues[:3]),
+            code="no-images",
         )
     labelling = labels.labelling([entry.label for entry in entries], class_names)
     return _from_files(entries, places, issues, options, labelling, options.fractions, table=str(path))

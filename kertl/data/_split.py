@@ -200,7 +200,8 @@ def _refuse_missing(labels: Sequence[str], parts: Sequence[str], asked: Sequence
             raise DataError(
                 f"Class {label!r} needs an image in each of {', '.join(asked)}, and of its {size} none is left for "
                 f"{' and '.join(missing)}. {twin}{' ' if twin else ''}Equal images and those of one group stay "
-                f"together. Add images of the class, remove it, or set `validation` or `test` to 0."
+                f"together. Add images of the class, remove it, or set `validation` or `test` to 0.",
+                code="split",
             )
 
 
@@ -210,7 +211,8 @@ def _refuse_empty(parts: Sequence[str], asked: Sequence[str]) -> None:
         raise DataError(
             f"Each of {', '.join(asked)} needs an image, and of {len(parts)} none is left for "
             f"{' and '.join(missing)}. Equal images and those of one group stay together. "
-            f"Add images, or set `validation` or `test` to 0."
+            f"Add images, or set `validation` or `test` to 0.",
+            code="split",
         )
 
 

@@ -79,7 +79,7 @@ class FileBatches:
         held: list[np.ndarray] = []
         for path, found in self._read():
             if isinstance(found, DataError):
-                self.issues.append(Issue(path, str(found)))
+                self.issues.append(Issue(path, found.message))
                 if path in self._named:
                     raise _unreadable(self.issues[-1:])
                 continue
@@ -121,4 +121,7 @@ class FileBatches:
 def _unreadable(issues: list[Issue]) -> DataError:
     absolute = all(Path(issue.path).is_absolute() for issue in issues)
     where = "" if absolute else f" Paths are relative to {str(Path.cwd())!r}."
-    return DataError(f"Every image that is named must be readable. Received: {'; '.join(map(str, issues))}.{where}")
+    return DataError(
+        f"Every image that is named must be readable. Received: {'; '.join(map(str, issues))}.{where}",
+        code="image-file",
+    )

@@ -53,7 +53,8 @@ def read_table(
         if split not in ("", *PARTS):
             raise DataError(
                 f"Row {number} of {str(path)!r}: column {split_column!r} must be 'train', 'validation', 'test' or "
-                f"blank. Received: {split!r}. {_checks.nearest(split, PARTS)}".rstrip()
+                f"blank. Received: {split!r}. {_checks.nearest(split, PARTS)}".rstrip(),
+                code="table",
             )
         if not file or label is None:
             issues.append(Issue(file, f"has no {'label' if file else 'file name'} in row {number}"))
@@ -83,7 +84,9 @@ def _refuse_missing(path: Path, columns: tuple[str | None, ...], present: list[s
     for column in columns:
         if column is not None and column not in present:
             advice = _checks.nearest(column, present)
-            raise DataError(f"{str(path)!r} has no column {column!r}. Its columns are {present}. {advice}".rstrip())
+            raise DataError(
+                f"{str(path)!r} has no column {column!r}. Its columns are {present}. {advice}".rstrip(), code="table"
+            )
 
 
 def _spelled_alike(entries: list[Entry], labels: LabelColumns, table: str, issues: list[Issue]) -> list[Entry]:
@@ -117,18 +120,20 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     header = row
                     if len(set(header)) < len(header):
                         raise DataError(
-                            f"The table {str(path)!r} has several columns of one name. Its columns are {header}."
+                            f"The table {str(path)!r} has several columns of one name. Its columns are {header}.",
+                            code="table",
                         )
                 if row and len(row) != len(header):
                     raise DataError(
                         f"Row {number} of {str(path)!r} has {len(row)} values, but the header has {len(header)} "
-                        "columns."
+                        "columns.",
+                        code="table",
                     )
                 if row:
                     yield number, dict(zip(header, row, strict=True))
     except OSError as error:
-        raise DataError(f"The table {str(path)!r} cannot be opened: {error.strerror}.") from error
+        raise DataError(f"The table {str(path)!r} cannot be opened: {error.strerror}.", code="table") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"The table {str(path)!r} is not in UTF-8. Save it as CSV UTF-8.") from error
+        raise DataError(f"The table {str(path)!r} is not in UTF-8. Save it as CSV UTF-8.", code="table") from error
     except csv.Error as error:
-        raise DataError(f"The table {str(path)!r} is not a CSV file: {error}.") from error
+        raise DataError(f"The table {str(path)!r} is not a CSV file: {error}.", code="table") from error

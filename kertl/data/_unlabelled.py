@@ -98,4 +98,7 @@ def refuse_none(usable: Sequence[Any], given: Sequence[Path], issues: Sequence[I
         first = [(issue.path, issue.reason) for issue in issues[:3]]
         raise none_usable("that `paths` names", Places(), first, len(issues))
     named = ", ".join(repr(str(path)) for path in given[:3]) or "none"
-    raise DataError(f"`paths` must name at least one image that can be read. Received: {named}, without a file in it.")
+    raise DataError(
+        f"`paths` must name at least one image that can be read. Received: {named}, without a file in it.",
+        code="no-images",
+    )

@@ -108,7 +108,8 @@ def _known_of_directory(path: Path) -> Known:
         return known_of(metrics, recipe, task)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunError(
-            f"{str(path)!r} must hold the files of a run. Received: {error}. Restore it, or pass its {_HISTORY} alone."
+            f"{str(path)!r} must hold the files of a run. Received: {error}. Restore it, or pass its {_HISTORY} alone.",
+            code="damaged",
         ) from error
 
 

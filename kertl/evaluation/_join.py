@@ -79,7 +79,10 @@ def _note(share: Path) -> dict[str, Any]:
 
 
 def _refuse(what: str) -> RunError:
-    return RunError(f"The shares to join must {what}. Finish the shares of this job, and give each of them once.")
+    return RunError(
+        f"The shares to join must {what}. Finish the shares of this job, and give each of them once.",
+        code="run-differs",
+    )
 
 
 def _listed(numbers: Sequence[tuple[int, int]]) -> str:

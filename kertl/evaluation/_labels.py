@@ -11,6 +11,7 @@ from kertl._checks import complain, named
 from kertl.data import ImageDataset
 from kertl.data._array_labels import read_labels
 from kertl.data._labels import renumbered
+from kertl.errors import ArgumentError
 from kertl.model import model_info, task_of
 from kertl.tasks import Task, task_named
 
@@ -34,9 +35,10 @@ def matched(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
     outputs = task.outputs(len(names))
     if model.output_shape[-1] != outputs:
         wanted = f"one output for the {task.most} classes" if task.most else f"one output per {task.output_of}"
-        raise ValueError(
+        raise ArgumentError(
             f"`model` must have {wanted} of the data, {outputs} for {list(names)}. Received: {named(model)} with "
-            f"{model.output_shape[-1]} outputs. Build it with `class_names=`, so that classes can be matched by name."
+            f"{model.output_shape[-1]} outputs. Build it with `class_names=`, so that classes can be matched by name.",
+            code="classes",
         )
     return labelled
 

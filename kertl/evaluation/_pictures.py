@@ -234,10 +234,12 @@ def _fitted(model: keras.Model, x: np.ndarray, levels: Levels) -> tuple[np.ndarr
 
 def _refuse_no_numbers(x: np.ndarray) -> None:
     if x.dtype.kind not in "fiu":
-        raise DataError(f"`data` must hold numbers. Received: dtype {x.dtype}.")
+        raise DataError(f"`data` must hold numbers. Received: dtype {x.dtype}.", code="image-values")
     broken = np.flatnonzero(~np.isfinite(x).all(axis=(1, 2, 3)))
     if len(broken):
-        raise DataError(f"`data` must hold numbers. Received: NaN or infinity in image {broken[0]}.")
+        raise DataError(
+            f"`data` must hold numbers. Received: NaN or infinity in image {broken[0]}.", code="image-values"
+        )
 
 
 def _in_form(pixels: np.ndarray, image_size: tuple[int, int] | None, resize: str, channels: int) -> np.ndarray:

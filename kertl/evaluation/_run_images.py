@@ -52,7 +52,8 @@ def run_images(run_dir: Path, info: ModelInfo, root: str | Path | None = None) -
     except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
         raise RunError(
             f"{str(run_dir)!r} must hold what `kertl.fine_tune` writes of its data, {_DATA}, {_BATCHES} and "
-            f"{_ENVIRONMENT}. Received: {error}. Restore them, or pass `data`."
+            f"{_ENVIRONMENT}. Received: {error}. Restore them, or pass `data`.",
+            code="damaged",
         ) from error
 
 

@@ -91,7 +91,9 @@ def predict_to_file(
     every = files_in([Path(path) for path in paths], [])
     files = _of_shard(every, shard)
     if not files:
-        raise DataError(f"There must be a file to predict on. Received: none in {[str(path) for path in paths]}.")
+        raise DataError(
+            f"There must be a file to predict on. Received: none in {[str(path) for path in paths]}.", code="no-images"
+        )
     parts = out.with_name(f"{out.name}.parts")
     ready = preprocessed(model, preprocessing, list(paths), None, views)
     refuse_nan(ready)
@@ -163,7 +165,8 @@ def _check_plan(parts: Path, plan: dict[str, Any]) -> None:
         differ = sorted(name for name in {*plan, *found} if plan.get(name) != found.get(name))
         raise RunError(
             f"{str(parts)!r} must have parts of the same model, files and options. Received: parts that differ in "
-            f"{', '.join(differ)}. Remove it to begin again, or choose another file."
+            f"{', '.join(differ)}. Remove it to begin again, or choose another file.",
+            code="run-differs",
         )
 
 

@@ -126,5 +126,6 @@ def _disagrees(subject: Subject, what: str, quantize: str | None = None) -> Expo
     }.get(quantize or "", "")
     return ExportError(
         f"The export must say what {subject.model.name!r} says. Received: {what}, on {subject.where}. Nothing was "
-        f"written.{advice}"
+        f"written.{advice}",
+        code="export-differs",
     )

@@ -159,7 +159,8 @@ def _model_of(given: Any) -> tuple[keras.Model, Path | None]:
             raise RunError(
                 f"`model_or_run` must be the directory of a finished run, a model file, a run or a Keras model. "
                 f"Received: {str(path)!r}, which has no {MODEL_FILE}. If the run was interrupted, the call or command "
-                "that began it finishes it."
+                "that began it finishes it.",
+                code="run-unfinished",
             )
         return load(path), path if path.is_dir() else None
     model = getattr(given, "model", None)

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl.errors import ArgumentError
 from kertl.features._engines import Engine, keras_engine
 from kertl.features._openvino import OpenVinoEngine, obstacle
 from kertl.model import computing_in
@@ -71,7 +72,7 @@ class Engines:
         if wanted == "auto":
             _logger.info("Features are extracted by %s: %s.", choice.name, choice.reason)
         elif choice.name != wanted:
-            raise ValueError(
+            raise ArgumentError(
                 f"`engine` must be one that can run the model here. Received: engine='openvino', but {choice.reason}. "
                 "Pass engine='auto' or 'keras'."
             )

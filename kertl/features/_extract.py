@@ -125,5 +125,6 @@ def _check_images(chain: Chain, source: Source) -> None:
     if not fits:
         raise DataError(
             f"`data` must hold images of the shape that {chain.model_name!r} takes, {expected}. "
-            f"Received: shape {tuple(source.shape)}. Make data of kertl with that `image_size=` and `channels=`."
+            f"Received: shape {tuple(source.shape)}. Make data of kertl with that `image_size=` and `channels=`.",
+            code="image-shape",
         )

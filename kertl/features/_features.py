@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from kertl._checks import complain
+from kertl.errors import ArgumentError, PositionError
 from kertl.features._choice import Choice
 from kertl.features._layout import DTYPES, Layout
 from kertl.features._store import Rows
@@ -88,7 +89,9 @@ class FileArray:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
-            raise ValueError("`copy` must be True or None: features in files are always copied. Received: copy=False.")
+            raise ArgumentError(
+                "`copy` must be True or None: features in files are always copied. Received: copy=False."
+            )
         return np.asarray(self[:], dtype)
 
     def __repr__(self) -> str:
@@ -142,12 +145,14 @@ class Features:
         if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
             raise complain("rows", "a list of numbers of images", rows)
         if len(numbers) and not (numbers.min() >= 0 and numbers.max() < len(self)):
-            raise IndexError(f"`rows` must be from 0 to {len(self) - 1}. Received: {numbers.min()} to {numbers.max()}.")
+            raise PositionError(
+                f"`rows` must be from 0 to {len(self) - 1}. Received: {numbers.min()} to {numbers.max()}."
+            )
         return self._version(view).take(numbers)
 
     def _version(self, number: int) -> View:
         if not 0 <= number < len(self._versions):
-            raise IndexError(
+            raise PositionError(
                 f"`view` must be at least 0 and below {len(self._versions)}. Received: view={number!r}. "
                 "Extract with more `views`."
             )

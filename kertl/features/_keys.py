@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl.errors import ArgumentError
 from kertl.groups import Chain
 
 _NOT_COMPARED = ("name", "trainable")  # automatic names are numbered per process; flags change with the stage
@@ -55,7 +56,7 @@ def _settings(operation: Any) -> list[Any]:
     try:
         config = operation.get_config()
     except NotImplementedError as error:
-        raise ValueError(
+        raise ArgumentError(
             f"`model` must have layers that report their settings, for features to be cached on disk. "
             f"Received: {operation.name!r} of class {kind.__name__}, which has no `get_config`. "
             "Write that method, or pass cache_dir=None."

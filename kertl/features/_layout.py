@@ -8,6 +8,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from kertl.errors import ArgumentError
+
 DTYPES = {"float32": np.dtype(np.float32), "float16": np.dtype(np.float16), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
 
 
@@ -39,7 +41,7 @@ class Layout:
         flat = [np.asarray(output[:count]).reshape(count, -1) for output in outputs]
         rows = flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
         if self.dtype == "float16" and np.abs(rows).max(initial=0) > np.finfo(np.float16).max:
-            raise ValueError(
+            raise ArgumentError(
                 "`dtype` must be able to hold the features, and 'float16' ends at 65504. "
                 f"Received: dtype='float16' for features up to {np.abs(rows).max():.4g}. Pass dtype='bfloat16'."
             )

@@ -14,6 +14,7 @@ import numpy as np
 
 from kertl._checks import integer, one_of
 from kertl._terminal import counted, span
+from kertl.errors import ArgumentError
 from kertl.features._layout import DTYPES, Layout
 from kertl.features._room import DISK_SHARE, MEMORY_SHARE, free_disk, free_memory, readable
 
@@ -189,12 +190,12 @@ def _decide(
     place, why = _place(needed, cache_bytes, memory, disk)
     if cache is True:
         if augmented and not views:
-            raise ValueError(
+            raise ArgumentError(
                 "`views` must be >= 1 to cache features of augmented images. Received: views=0 with cache=True. "
                 "Pass views=4, or augment='none', or cache=False."
             )
         if place == "live":
-            raise ValueError(
+            raise ArgumentError(
                 f"`cache` must be 'auto' or False if features do not fit. Received: cache=True, but {why}. Name "
                 "a `cache_dir` on another disk, allow more `cache_bytes`, or choose a boundary with fewer numbers."
             )

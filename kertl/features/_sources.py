@@ -10,7 +10,7 @@ import numpy as np
 
 from kertl.data import ImageData, ImageDataset
 from kertl.data._given import is_tf_dataset
-from kertl.errors import DataError
+from kertl.errors import ArgumentError, DataError, KindError
 
 _BLOCK = 256
 """Images that are read at a time when only their digests are needed."""
@@ -54,7 +54,7 @@ def source_of(data: Any) -> Source:
     parts = data if isinstance(data, tuple) else (data,)
     if not 1 <= len(parts) <= 2 or not all(hasattr(part, "__array__") for part in parts[:1]):
         advice = " Pass data.train, for example." if isinstance(data, ImageData) else ""
-        raise TypeError(
+        raise KindError(
             "`data` must be a part of `kertl.data`, an array of images or (images, labels), a finite "
             f"`keras.utils.PyDataset` or a finite `tf.data.Dataset`. Received: data={type(data).__name__}.{advice}"
         )
@@ -68,13 +68,15 @@ class _Arrays:
         self._images = _numbers(np.asarray(images))
         if self._images.ndim < 2 or not len(self._images):
             raise DataError(
-                f"`data` must hold at least one image, along its first axis. Received: shape {self._images.shape}."
+                f"`data` must hold at least one image, along its first axis. Received: shape {self._images.shape}.",
+                code="image-shape",
             )
         self.labels = None if labels is None else np.asarray(labels)
         if self.labels is not None and len(self.labels) != len(self._images):
             raise DataError(
                 f"`data` must hold one label per image. Received: {len(self._images)} images and "
-                f"{len(self.labels)} labels."
+                f"{len(self.labels)} labels.",
+                code="image-shape",
             )
         self.count, self.shape, self.dtype = len(self._images), self._images.shape[1:], self._images.dtype
         self.identity = _pixels(self.shape, self.dtype)
@@ -125,12 +127,15 @@ class _Stream:
         self.shape: tuple[int, ...] = ()
         for images, marks in map(_images_and_labels, passes()):
             if self.shape and images.shape[1:] != self.shape:
-                raise DataError(f"`data` must hold images of one size. Received: {self.shape} and {images.shape[1:]}.")
+                raise DataError(
+                    f"`data` must hold images of one size. Received: {self.shape} and {images.shape[1:]}.",
+                    code="image-shape",
+                )
             self.shape, self.dtype = images.shape[1:], images.dtype
             digests.append(_digests(images))
             labels += [] if marks is None else [marks]
         if not digests:
-            raise DataError("`data` must hold at least one batch of images. Received: none.")
+            raise DataError("`data` must hold at least one batch of images. Received: none.", code="image-shape")
         self._digests = np.concatenate(digests)
         self.count = len(self._digests)
         self.labels = np.concatenate(labels) if labels else None
@@ -158,7 +163,8 @@ class _Stream:
         if wanted:
             raise DataError(
                 f"`data` must give the same images at each pass. Received: {sum(map(len, wanted.values()))} of "
-                f"{self.count} images did not come again. Leave augmentation to `augment=`."
+                f"{self.count} images did not come again. Leave augmentation to `augment=`.",
+                code="image-shape",
             )
 
 
@@ -167,7 +173,8 @@ def _images_and_labels(batch: Any) -> tuple[np.ndarray, np.ndarray | None]:
     if not parts or isinstance(parts[0], dict) or np.ndim(parts[0]) < 2:
         raise DataError(
             "`data` must give batches of images, or tuples that begin with images and labels. "
-            f"Received: {type(batch).__name__} of {[type(part).__name__ for part in parts]}."
+            f"Received: {type(batch).__name__} of {[type(part).__name__ for part in parts]}.",
+            code="image-shape",
         )
     images = _numbers(keras.ops.convert_to_numpy(parts[0]))
     return images, keras.ops.convert_to_numpy(parts[1]) if len(parts) > 1 and parts[1] is not None else None
@@ -178,7 +185,7 @@ def _numbers(images: np.ndarray) -> np.ndarray:
     if images.dtype in (np.uint8, np.float32):
         return images
     if images.dtype.kind not in "fiu":
-        raise DataError(f"`data` must hold images as numbers. Received: dtype {images.dtype}.")
+        raise DataError(f"`data` must hold images as numbers. Received: dtype {images.dtype}.", code="image-values")
     return images.astype(np.float32)
 
 
@@ -195,7 +202,8 @@ def _chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 
 def _endless(data: Any) -> ValueError:
-    return ValueError(
+    return ArgumentError(
         f"`data` must have an end. Received: {type(data).__name__} of unlimited length. Pass one epoch of it, "
-        "`dataset.take(batches)` say."
+        "`dataset.take(batches)` say.",
+        code="image-shape",
     )

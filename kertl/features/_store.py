@@ -246,5 +246,6 @@ def _read_into(file: Any, buffer: memoryview, path: Path) -> None:
 
 def _gone(path: Path) -> DataError:
     return DataError(
-        f"The cached features {str(path)!r} have been removed or shortened while they were in use. Extract them again."
+        f"The cached features {str(path)!r} have been removed or shortened while they were in use. Extract them again.",
+        code="damaged",
     )

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from kertl._checks import complain, nearest
+from kertl.errors import ArgumentError
 from kertl.groups._classifier import POOLING_LAYERS, features_end, find_classifier, head_start
 from kertl.groups._cuts import Cut, block_name, blocks, cuts
 from kertl.groups._graph import Graph, Ref, Step, flatten, replay
@@ -94,6 +95,7 @@ class Chain:
             f"or a number of groups from {fewest} to {count}",
             at,
             f"{hint} The groups are {', '.join(map(repr, names))}.".strip(),
+            code="boundary",
         )
 
     def steps(self, first: int, stop: int) -> Sequence[Step]:
@@ -176,9 +178,10 @@ def features_of(model: keras.Model, input_shape: tuple[int | None, ...] | None =
         _check_ends_in_features(graph, model.name)
         place = Cut(len(graph.steps), (graph.output,))
     if not any(step.variables for step in graph.steps[: place.end]):
-        raise ValueError(
+        raise ArgumentError(
             f"{model.name!r} must have layers with weights before its classifier, which are what is reused. Received: "
-            f"a model whose first layer with weights comes after {graph.steps[place.end - 1].operation.name!r}."
+            f"a model whose first layer with weights comes after {graph.steps[place.end - 1].operation.name!r}.",
+            code="classifier",
         )
     inputs = keras.Input(input_shape or graph.shapes[graph.input], dtype=graph.input_dtype)
     (features,) = replay(graph.steps[: place.end], {graph.input: inputs}, place.crossing)
@@ -189,10 +192,11 @@ def _check_ends_in_features(graph: Graph, name: str) -> None:
     """Raise where a model without a place to cut it has a classifier."""
     classifier = find_classifier(graph)
     if classifier is not None:
-        raise ValueError(
+        raise ArgumentError(
             f"The classifier of {name!r} cannot be cut off: it ends in {graph.steps[classifier].operation.name!r}, "
             "and at no place before that does a single tensor lead to it. Pass "
-            "`keras.Model(model.input, model.get_layer(...).output)` with the layer that gives the features."
+            "`keras.Model(model.input, model.get_layer(...).output)` with the layer that gives the features.",
+            code="classifier",
         )
 
 

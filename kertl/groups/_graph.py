@@ -13,6 +13,7 @@ import keras
 
 from kertl._checks import named
 from kertl._keras import call_of, functional_inside, layers_inside
+from kertl.errors import ArgumentError, KindError
 from kertl.groups._unroll import BlockCall, block_calls
 
 _LEAST_SIDE = 16  # of a picture; fewer numbers at the end of a shape may be channels
@@ -77,9 +78,10 @@ def flatten(model: keras.Model, *, keep_whole: bool = False) -> Graph:
     functional = functional_of(model)
     first = next((layer for layer in layers_inside(model) if _takes_channels_first(layer)), None)
     if first is not None:
-        raise ValueError(
+        raise ArgumentError(
             f"`model` must have layers that take (height, width, channels). Received: model={named(model)}, whose "
-            f"layer {first.name!r} has data_format='channels_first'. {_REBUILT}"
+            f"layer {first.name!r} has data_format='channels_first'. {_REBUILT}",
+            code="not-functional",
         )
     flattener = _Flattener(keep_whole)
     entry = functional.inputs[0]
@@ -105,24 +107,27 @@ def functional_of(model: Any, argument: str = "model", *, single: bool = True) -
         advice = "A subclassed model has no graph to look into: rebuild it with `keras.Model(inputs, outputs)`."
         if isinstance(model, keras.Sequential):
             advice = "Begin it with `keras.Input((height, width, channels))`, or call it on pictures once."
-        raise TypeError(
+        raise KindError(
             f"`{argument}` must be a functional or sequential Keras model that has been built. "
-            f"Received: {argument}={model!r}. {advice}"
+            f"Received: {argument}={model!r}. {advice}",
+            code="not-functional",
         )
     if single and (len(functional.inputs) != 1 or len(functional.outputs) != 1):
-        raise ValueError(
+        raise ArgumentError(
             f"`{argument}` must have one input and one output. Received: {argument}={named(model)} with "
             f"{len(functional.inputs)} inputs and {len(functional.outputs)} outputs. "
-            "Pass the part that leads from one to the other: `keras.Model(model.inputs[0], model.outputs[0])`."
+            "Pass the part that leads from one to the other: `keras.Model(model.inputs[0], model.outputs[0])`.",
+            code="not-functional",
         )
     shape = tuple(functional.inputs[0].shape[1:])
     if _has_channels_first(shape):
         taken = ", ".join(map(str, (*shape[1:], shape[0])))
-        raise ValueError(
+        raise ArgumentError(
             f"`{argument}` must take pictures of shape (height, width, channels). Received: {argument}={named(model)}, "
             f"which takes {shape}, with channels first. To predict with it, put a layer in front: `inputs = "
             f"keras.Input(({taken})); keras.Model(inputs, model(keras.layers.Permute((3, 1, 2))(inputs)))`. "
-            f"{_REBUILT}"
+            f"{_REBUILT}",
+            code="not-functional",
         )
     return functional
 

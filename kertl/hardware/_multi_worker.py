@@ -11,6 +11,7 @@ import keras
 
 from kertl._checks import complain
 from kertl._keras import SEVERAL_WORKERS, gone
+from kertl.errors import SetupError
 from kertl.hardware._strategy import has_workers
 
 
@@ -49,7 +50,7 @@ def multi_worker(model: keras.Model) -> keras.Model:
     if not hasattr(model, "inputs") or not model.inputs:
         raise complain("model", "a functional or sequential model", model)
     if missing := gone(SEVERAL_WORKERS):
-        raise RuntimeError(
+        raise SetupError(
             f"Keras must have what training on several workers builds on. Received: Keras {keras.__version__}, without "
             f"{', '.join(missing)}. Install the version in constraints.txt."
         )

@@ -62,7 +62,7 @@ class Team:
         if failure is not None:
             raise failure
         if failed:
-            raise RunError(f"The chief of {self.size} workers stopped: {found.decode()}")
+            raise RunError(f"The chief of {self.size} workers stopped: {found.decode()}", code="workers")
         return found
 
     def values_from_chief(self, values: list[np.ndarray]) -> list[np.ndarray]:
@@ -91,7 +91,8 @@ class Team:
         if self._strategy is not None and (other := int(self._sum(np.array([own != theirs], np.int32))[0])):
             raise RunError(
                 f"All {self.size} workers must have the same {what}. Received: another one in {other} of them. Give "
-                f"each the same files and the same call."
+                f"each the same files and the same call.",
+                code="workers",
             )
 
     @contextmanager
@@ -111,7 +112,8 @@ class Team:
                 raise
             raise RunError(
                 f"Another of the {self.size} workers has gone, and none can go on without it. Start all of them again. "
-                f"{hint()}"
+                f"{hint()}",
+                code="workers",
             ) from error
 
     def _sum(self, numbers: np.ndarray) -> np.ndarray:

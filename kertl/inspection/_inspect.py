@@ -118,7 +118,7 @@ def inspect(path: str | Path) -> Inspection:
     if path.is_dir() and (path / MODEL_FILE).is_file():
         path = path / MODEL_FILE
     if not path.exists():
-        raise WeightsError(f"There is no model file {str(path)!r}.")
+        raise WeightsError(f"There is no model file {str(path)!r}.", code="file-missing")
     try:
         if path.is_dir():
             return _of_folder(path)
@@ -135,10 +135,11 @@ def inspect(path: str | Path) -> Inspection:
     except DAMAGED as error:
         if isinstance(error, WeightsError):
             raise
-        raise WeightsError(f"{str(path)!r} cannot be inspected: {error}") from error
+        raise WeightsError(f"{str(path)!r} cannot be inspected: {error}", code="model-file") from error
     raise WeightsError(
         f"`path` must be a .keras, .h5 or .tflite file, a run directory, or the folder of an export. "
-        f"Received: {str(path)!r}."
+        f"Received: {str(path)!r}.",
+        code="model-file",
     )
 
 

@@ -64,7 +64,8 @@ def refuse_endless(path: Path) -> None:
     if status == TOO_LARGE or status < 0:
         raise WeightsError(
             f"{str(path)!r} is not read: going through its groups does not end, or takes too much memory. It is "
-            "damaged; fetch it again."
+            "damaged; fetch it again.",
+            code="untrusted",
         )
 
 
@@ -95,4 +96,6 @@ def _arrays(file: h5py.File) -> list[tuple[str, int, int]]:
 
 
 def _bomb(path: Path, name: str, size: int, why: str) -> WeightsError:
-    return WeightsError(f"{str(path)!r} is not read: {name!r} in it would take {size:,} bytes, {why}.")
+    return WeightsError(
+        f"{str(path)!r} is not read: {name!r} in it would take {size:,} bytes, {why}.", code="untrusted"
+    )

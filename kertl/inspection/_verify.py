@@ -86,7 +86,8 @@ def verify(run_dir: str | Path) -> Verification:
     if not (folder / SUMS).is_file():
         raise RunError(
             f"`run_dir` must be the directory of a finished run, which has a {SUMS}. Received: "
-            f"run_dir={str(run_dir)!r}. If the run was interrupted, the call or command that began it finishes it."
+            f"run_dir={str(run_dir)!r}. If the run was interrupted, the call or command that began it finishes it.",
+            code="run-unfinished",
         )
     kinds = (_results(folder), _archive(folder), _checkpoints(folder), _features(folder), _images(folder))
     return Verification(folder, kinds)

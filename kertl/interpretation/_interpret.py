@@ -10,6 +10,7 @@ import numpy as np
 
 from kertl._checks import integer, one_of
 from kertl.data import ImageData, ImageDataset, check_image_data
+from kertl.errors import ArgumentError
 from kertl.evaluation import answers, evaluate, predict
 from kertl.evaluation._labels import matched
 from kertl.evaluation._pictures import part_to_evaluate
@@ -267,7 +268,7 @@ def _differences(
         return ()
     info, own = model_info(other), model_info(model)
     if info is not None and own is not None and info.class_names != own.class_names:
-        raise ValueError(
+        raise ArgumentError(
             f"`other` must be a model for the same classes in the same order, {list(own.class_names)}. "
             f"Received: {other.name!r} for {list(info.class_names)}."
         )

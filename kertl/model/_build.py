@@ -10,6 +10,7 @@ import kertl
 from kertl._checks import complain, integer, number, one_of
 from kertl.backbones import load_backbone, refuse_nan
 from kertl.data import RESIZE
+from kertl.errors import ArgumentError
 from kertl.heads import Head
 from kertl.model._info import ModelInfo, set_model_info
 from kertl.model._outputs import UNITS_LAYER, output_layer
@@ -118,7 +119,7 @@ def _loaded(backbone: Any, weights: str | Path | None, input_shape: tuple[int, i
 
 def _number_of_classes(num_classes: int | None, class_names: Sequence[str] | None, task: Task) -> int:
     if (num_classes is None) == (class_names is None):
-        raise ValueError(
+        raise ArgumentError(
             "Exactly one of `num_classes` and `class_names` must be given. "
             f"Received: num_classes={num_classes!r}, class_names={class_names!r}."
         )

@@ -117,7 +117,8 @@ def _check_sum(path: Path) -> None:
         )
         raise WeightsError(
             f"The model in {str(path)!r} must be the one that the run wrote. Received: a file with the SHA-256 "
-            f"{found}, which is not the one in {SUMS}. Restore it{changed}."
+            f"{found}, which is not the one in {SUMS}. Restore it{changed}.",
+            code="damaged",
         )
 
 
@@ -137,5 +138,6 @@ def _check_outputs(path: Path, model: keras.Model, info: ModelInfo) -> None:
     if outputs != named or len(info.thresholds) not in (0, outputs):
         raise WeightsError(
             f"The {NOTE} in {str(path)!r} must go with the {outputs} outputs of the model. Received: "
-            f"{len(info.class_names)} class names and {len(info.thresholds)} thresholds for task {info.task!r}."
+            f"{len(info.class_names)} class names and {len(info.thresholds)} thresholds for task {info.task!r}.",
+            code="model-file",
         )

@@ -9,6 +9,7 @@ import keras
 
 from kertl._checks import complain
 from kertl.data import RESIZE, ImageData, ImageDataset
+from kertl.errors import ArgumentError
 from kertl.tasks import TASKS
 
 DEFAULT_THRESHOLD = 0.5
@@ -133,15 +134,17 @@ def refuse_other_pictures(name: str, shape: Sequence[int | None], data: ImageDat
         return
     size, channels = tuple(shape[:2]), shape[2]
     if None not in size and size != tuple(data.image_size):
-        raise ValueError(
+        raise ArgumentError(
             f"`data` must have images of the model's size, {size}. Received: image_size={tuple(data.image_size)}. "
-            f"Make it with `image_size={size}`."
+            f"Make it with `image_size={size}`.",
+            code="task",
         )
     if channels not in (None, data.channels):
-        raise ValueError(
+        raise ArgumentError(
             f"`data` must have images of {channels} channels, as {name!r} takes them. Received: "
             f"channels={data.channels}. Make it with `channels={channels}`, or build the model with "
-            f"`input_shape=({', '.join(map(str, (*data.image_size, data.channels)))})`."
+            f"`input_shape=({', '.join(map(str, (*data.image_size, data.channels)))})`.",
+            code="task",
         )
 
 

@@ -8,6 +8,7 @@ import keras
 
 from kertl._checks import named
 from kertl._keras import call_of
+from kertl.errors import ArgumentError
 from kertl.groups import activation_of
 from kertl.model._info import model_info
 from kertl.tasks import TASKS
@@ -84,10 +85,11 @@ def task_of(model: keras.Model, expected: str | None = None) -> str:
     if expected is not None and activation in (None, TASKS[expected].activation):
         return expected
     ends = "it ends in no activation" if activation is None else f"its last activation is {activation!r}"
-    raise ValueError(
+    raise ArgumentError(
         f"The task of {named(model)} cannot be told: kertl has not built it, and {ends}. "
         f"A classifier must end in softmax (one class of several) or sigmoid. If it gives logits, or is a regression, "
-        f"say so: `kertl.model.describe(model, task='single_label')`, or `--task`."
+        f"say so: `kertl.model.describe(model, task='single_label')`, or `--task`.",
+        code="task",
     )
 
 

@@ -2,9 +2,10 @@
 
 optimizer_named       an optimizer by name, built for some variables
 unbuilt               an optimizer by name, not built yet
-discriminative        the same, or any optimizer, with a learning rate per layer group discriminative_class  the class
-that `discriminative` makes from an optimizer's class carry_moments         the moments of the variables that an earlier
-optimizer trained count_by_variable     bias corrections by the steps of each variable, whatever the schedule does
+discriminative        the same, or any optimizer, with a learning rate per layer group
+discriminative_class  the class that `discriminative` makes from an optimizer's class
+carry_moments         the moments of the variables that an earlier optimizer trained
+count_by_variable     bias corrections by the steps of each variable, whatever the schedule does
 begin_schedule_again  a step count of zero for the schedule, with the moments kept
 """
 

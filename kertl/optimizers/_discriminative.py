@@ -7,6 +7,7 @@ import keras
 
 from kertl._checks import complain, number
 from kertl._keras import is_decayed, learning_rate_of
+from kertl.errors import ArgumentError
 from kertl.groups import Chain, find_chain
 from kertl.optimizers._grouped import MANY_STEPS, Grouped, discriminative_class, plain_class
 from kertl.optimizers._named import decays, set_weight_decay, unbuilt
@@ -133,7 +134,7 @@ def _multipliers(trained: Sequence[str], rates: Any, layer_decay: Any, multiplie
     ways = {"rates": rates, "layer_decay": layer_decay, "multipliers": multipliers}
     given = [name for name, value in ways.items() if value is not None]
     if len(given) != 1:
-        raise ValueError(f"One of `rates`, `layer_decay` and `multipliers` must be given. Received: {given}.")
+        raise ArgumentError(f"One of `rates`, `layer_decay` and `multipliers` must be given. Received: {given}.")
     if multipliers is not None:
         return _by_hand(trained, multipliers)
     last = len(trained) - 1

@@ -18,6 +18,7 @@ from rich.table import Table
 from kertl._checks import integer
 from kertl.backbones import refuse_nan
 from kertl.data import ImageData, check_image_data
+from kertl.errors import ArgumentError
 from kertl.probes._classifiers import PROBES, Standardiser, classes_of
 from kertl.probes._depths import Depth, Depths
 from kertl.probes._picture import draw
@@ -172,7 +173,7 @@ def baselines(
     check_image_data(data)
     refuse_nan(model)
     if data.validation is None:
-        raise ValueError(
+        raise ArgumentError(
             "`data` must have a validation set, by which settings are chosen. Received: data.validation=None. "
             "Make it with `validation=0.15`."
         )

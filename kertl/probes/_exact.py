@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, softmax
 
 from kertl._checks import complain, one_of
+from kertl.errors import ArgumentError
 
 STRENGTHS = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
 """Strengths of the penalty that are tried, the strongest first."""
@@ -174,7 +175,7 @@ class _Standardised:
         squares = np.sum([((block - self.mean) ** 2).sum(axis=0) for block in _blocks(rows)], axis=0)
         deviation = np.asarray(np.sqrt(squares / len(rows)))
         if not np.all(np.isfinite(deviation)):
-            raise ValueError(_NOT_FINITE)
+            raise ArgumentError(_NOT_FINITE)
         varies = deviation > 1e-6 * np.abs(self.mean)
         usual = np.median(deviation[varies]) if varies.any() else 1.0
         self.scale = np.where(varies, np.maximum(deviation, _LEAST_SCALE * usual), np.inf)
@@ -320,7 +321,7 @@ def _on_others(
         scores = np.concatenate([block @ kernel for block in _blocks(others)]) + offset
         losses[strength] = float(loss_of_scores(scores, truth, link).mean())
         if not math.isfinite(losses[strength]):
-            raise ValueError(_NOT_FINITE)
+            raise ArgumentError(_NOT_FINITE)
         if _worse(losses):
             break
     return losses

@@ -40,5 +40,6 @@ def check_same_callbacks(callbacks: Sequence[keras.callbacks.Callback], snapshot
     if names != before:
         raise RunError(
             f"`callbacks` must be those that the run in `run_dir` began with, since they resume too: {before}. "
-            f"Received: {names}. Pass those, or choose another directory."
+            f"Received: {names}. Pass those, or choose another directory.",
+            code="run-differs",
         )

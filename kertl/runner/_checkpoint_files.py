@@ -84,7 +84,8 @@ class CheckpointFiles:
         if damaged:
             raise RunError(
                 f"{str(self.folder)!r} must have an intact checkpoint. Received: {', '.join(damaged)}, all of "
-                f"them damaged. Restore a copy, or remove {str(self.folder.parent)!r} to begin again."
+                f"them damaged. Restore a copy, or remove {str(self.folder.parent)!r} to begin again.",
+                code="damaged",
             )
         return None
 

@@ -160,7 +160,8 @@ def _check_shapes(variables: Sequence[Any], values: Sequence[np.ndarray]) -> Non
         first = next((pair for pair in zip(before, now, strict=False) if pair[0] != pair[1]), "none")
         raise RunError(
             f"`model` must have the variables of the checkpoint, {len(before)} with the optimizer's. Received: "
-            f"{len(now)}; the first shapes that differ: {first}. Choose another directory."
+            f"{len(now)}; the first shapes that differ: {first}. Choose another directory.",
+            code="run-differs",
         )
 
 

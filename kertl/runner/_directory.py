@@ -140,7 +140,8 @@ class RunDirectory:
             elif begun:
                 raise RunError(
                     f"`run_dir` must be a new directory, or one that says what was run. Received: "
-                    f"run_dir={str(self.path)!r}, without its {name}. {_RESTORE}"
+                    f"run_dir={str(self.path)!r}, without its {name}. {_RESTORE}",
+                    code="run-directory",
                 )
         return now
 
@@ -162,7 +163,8 @@ class RunDirectory:
             raise RunError(
                 f"`run_dir` must be a new directory, or have a checkpoint to resume from. Received: "
                 f"run_dir={str(self.path)!r}, with a {there[0]} and no checkpoint. Restore its checkpoints/, or "
-                f"remove the directory to begin again."
+                f"remove the directory to begin again.",
+                code="run-directory",
             )
         self._check_space(model)
         for name, text in now.items():
@@ -178,7 +180,8 @@ class RunDirectory:
         if free < 10 * size:
             raise RunError(
                 f"`run_dir` must have at least {10 * size / 1e6:,.0f} MB of free space for checkpoints and the model. "
-                f"Received: run_dir={str(self.path)!r}, with {free / 1e6:,.0f} MB. Make room, or choose another disk."
+                f"Received: run_dir={str(self.path)!r}, with {free / 1e6:,.0f} MB. Make room, or choose another disk.",
+                code="disk",
             )
 
     def start_weights(self, model: keras.Model, *, resumes: bool) -> list[np.ndarray]:
@@ -304,7 +307,7 @@ def _readable(file: Path, what: str, advice: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
         told = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise RunError(f"{str(file)!r} must hold {what}. Received: {told}. {advice}") from error
+        raise RunError(f"{str(file)!r} must hold {what}. Received: {told}. {advice}", code="damaged") from error
 
 
 def _refuse_other(file: Path, now: str, what: str, differences: Callable[[str, str], list[str]]) -> None:
@@ -320,7 +323,8 @@ def _refuse_other(file: Path, now: str, what: str, differences: Callable[[str, s
     shown = "\n  ".join(lines[:20])
     raise RunError(
         f"`run_dir` must be a new directory, or one of the same {what}. Received: run_dir={str(file.parent)!r}, "
-        f"whose {file.name} differs:\n  {shown}{more}\nChoose another directory, or remove this one."
+        f"whose {file.name} differs:\n  {shown}{more}\nChoose another directory, or remove this one.",
+        code="run-differs",
     )
 
 

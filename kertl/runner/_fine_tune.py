@@ -15,7 +15,7 @@ from kertl._checks import number, one_of
 from kertl._terminal import counted, told, working
 from kertl.compatibility import Findings, check, require
 from kertl.data import ImageData, check_image_data
-from kertl.errors import DataError, DivergedError
+from kertl.errors import ArgumentError, DataError, DivergedError
 from kertl.evaluation import evaluate, predict, tune_thresholds
 from kertl.groups import functional_of
 from kertl.hardware import precision_in_scope, scope_of, team_of
@@ -267,7 +267,9 @@ def _report(findings: Findings) -> None:
         _logger.warning("%s", finding)
     if findings.errors:
         listed = "\n".join(map(str, findings.errors))
-        raise ValueError(f"`recipe`, `model`, `data` and `callbacks` must go together. Received:\n{listed}")
+        raise ArgumentError(
+            f"`recipe`, `model`, `data` and `callbacks` must go together. Received:\n{listed}", code="combination"
+        )
 
 
 def _chosen_recipe(

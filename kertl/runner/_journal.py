@@ -74,7 +74,8 @@ class Snapshot:
         except (TypeError, KeyError) as error:
             raise RunError(
                 f"A checkpoint must hold what this version of kertl writes. Received: {error}. Resume with the version "
-                f"that began the run, or remove the directory to begin again."
+                f"that began the run, or remove the directory to begin again.",
+                code="damaged",
             ) from error
 
 

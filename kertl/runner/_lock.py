@@ -32,7 +32,8 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout as error:
         raise RunError(
             f"`run_dir` must be used by one process at a time. Received: run_dir={str(folder)!r}, in use by "
-            f"{_named_in(holder)}. Wait for it, stop it, or choose another directory."
+            f"{_named_in(holder)}. Wait for it, stop it, or choose another directory.",
+            code="run-in-use",
         ) from error
     except OSError as error:
         raise _not_writable(folder, error) from error
@@ -53,7 +54,8 @@ def locked(folder: Path) -> Iterator[None]:
 def _not_writable(folder: Path, error: OSError) -> RunError:
     return RunError(
         f"`run_dir` must be a directory that can be written to. Received: run_dir={str(folder)!r}: "
-        f"{error.strerror or error}. Choose another one."
+        f"{error.strerror or error}. Choose another one.",
+        code="run-directory",
     )
 
 

@@ -30,11 +30,13 @@ def read_run(path: str | Path) -> Run:
             raise RunError(
                 f"`path` must be the directory of a run with all that it gave. Received: path={str(path)!r}, without "
                 f"its {' and '.join(missing)}. Restore what is missing; if checkpoints/ is still there, the call that "
-                "began it makes it again."
+                "began it makes it again.",
+                code="damaged",
             )
         raise RunError(
             f"`path` must be the directory of a finished run. Received: path={str(path)!r}. "
-            "The call that began it resumes it from its last checkpoint."
+            "The call that began it resumes it from its last checkpoint.",
+            code="run-unfinished",
         )
     directory.check_sums()
     model = load(Path(path))

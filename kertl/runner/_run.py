@@ -152,7 +152,9 @@ class Run(Result):
         from kertl.runner._story import story_of
 
         if path is None and self.run_dir is None:
-            raise RunError("`path` must be given for a run without a directory. Received: path=None.")
+            raise RunError(
+                "`path` must be given for a run without a directory. Received: path=None.", code="run-directory"
+            )
         file = Path(path) if path is not None else Path(str(self.run_dir)) / REPORT
         features = None if self.run_dir is None else self.run_dir / "features"
         return write_report(story_of(self, features), file)

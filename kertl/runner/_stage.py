@@ -179,7 +179,7 @@ class StageRunner:
             except Exception as error:
                 if not _out_of_memory(error):
                     raise
-                raise RunError(f"{_less(stage, number, self._data)} {journal.hint()}") from error
+                raise RunError(f"{_less(stage, number, self._data)} {journal.hint()}", code="labels") from error
             finally:
                 self.monitored = attempt.best.best
         attempt.check(number)
@@ -216,7 +216,8 @@ class StageRunner:
         if strength not in (None, *STRENGTHS, USUAL_STRENGTH):
             raise RunError(
                 f"choices.json must have one of the strengths of a penalty that are tried, or none. Received: strength="
-                f"{strength!r} for stage {number + 1}. Restore the file, or remove the directory to begin again."
+                f"{strength!r} for stage {number + 1}. Restore the file, or remove the directory to begin again.",
+                code="damaged",
             )
         return strength
 

@@ -93,7 +93,7 @@ class SearchResult(Result):
             RunError: If no trial has a value.
         """
         if not self.completed:
-            raise RunError(f"No trial in {str(self.folder)!r} has a value yet.")
+            raise RunError(f"No trial in {str(self.folder)!r} has a value yet.", code="search")
         return self.best_read or self.candidate(self.completed[0].name)
 
     @property
@@ -116,7 +116,9 @@ class SearchResult(Result):
         try:
             return Candidate.from_json(read_text(path))
         except (OSError, ValueError) as error:
-            raise RunError(f"{str(path)!r} must say what trial {name} trained, but cannot be read: {error}") from error
+            raise RunError(
+                f"{str(path)!r} must say what trial {name} trained, but cannot be read: {error}", code="damaged"
+            ) from error
 
     def importance(self, seed: int = 0) -> Importance:
         """How much each hyperparameter says about the objective.
@@ -191,7 +193,9 @@ def read(folder: str | Path) -> SearchResult:
         settings = read_json(folder / SETTINGS)
         objective, direction = settings["objective"], settings["direction"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{str(folder)!r} must hold a search: its {SETTINGS} cannot be read ({error}).") from error
+        raise RunError(
+            f"{str(folder)!r} must hold a search: its {SETTINGS} cannot be read ({error}).", code="damaged"
+        ) from error
     trials = [_trial(path, objective) for path in folder.glob("trial_*/trial.json")]
     sign = 1 if direction == "min" else -1
 

@@ -179,7 +179,8 @@ def tune(
         reasons = dict.fromkeys(trial.reason for trial in found.trials if trial.name in oracle.too_many_failed)
         raise RunError(
             f"{FAILED_IN_A_ROW} trials in a row have failed, so the search in {str(folder)!r} has stopped: "
-            f"{'; '.join(reasons)}. Called again, it continues with other trials."
+            f"{'; '.join(reasons)}. Called again, it continues with other trials.",
+            code="search",
         )
     found.write()
     return found
@@ -211,14 +212,18 @@ def _same_search(folder: Path, settings: dict[str, Any]) -> None:
         write_json(path, settings)
         return
     except (OSError, ValueError) as error:
-        raise RunError(f"{str(path)!r} is damaged ({error}). Remove it to resume the search there.") from error
+        raise RunError(
+            f"{str(path)!r} is damaged ({error}). Remove it to resume the search there.", code="damaged"
+        ) from error
     other = [
         f"{name}: {before.get(name)!r} there, {value!r} here"
         for name, value in settings.items()
         if before.get(name) != value
     ]
     if other:
-        raise RunError(f"{str(folder)!r} holds another search ({'; '.join(other)}). Pass another `out`.")
+        raise RunError(
+            f"{str(folder)!r} holds another search ({'; '.join(other)}). Pass another `out`.", code="run-differs"
+        )
 
 
 def _word_on_the_port() -> None:

@@ -43,7 +43,8 @@ def deal(labels: np.ndarray, together: Sequence[int], folds: int, seed: int, cla
         if count < folds:
             raise DataError(
                 f"Class {name!r} needs an image for each of {folds} folds, and has {count}, where equal images and "
-                "those of one group count once. Add images of the class, remove it, or ask for fewer folds."
+                "those of one group count once. Add images of the class, remove it, or ask for fewer folds.",
+                code="split",
             )
     # Without groups the plain way divides the classes more evenly, and is quick.
     alone = len(np.unique(bundles)) == len(bundles)

@@ -9,6 +9,7 @@ import numpy as np
 
 from kertl._checks import complain, integer
 from kertl.data import ImageData, check_image_data
+from kertl.errors import ArgumentError
 from kertl.probes import RIDGE_STRENGTHS, Depths, Ridge, Standardiser, classes_of
 from kertl.studies._curve import LearningCurve, Point
 from kertl.studies._power_law import PowerLaw
@@ -71,7 +72,7 @@ def learning_curve(
     integer("seed", seed, at_least=0)
     check_image_data(data)
     if data.validation is None:
-        raise ValueError(
+        raise ArgumentError(
             "`data` must have a validation set, on which the sizes are evaluated. Received: data.validation=None. "
             "Make it with `validation=0.15`."
         )
@@ -106,7 +107,7 @@ def _sizes(sizes: Sequence[int] | None, count: int, classes: int) -> list[int]:
         halves = [count >> power for power in range(_MOST_SIZES)]
         enough = [size for size in halves if size >= _FEWEST_PER_CLASS * classes]
         if len(enough) < 3:
-            raise ValueError(
+            raise ArgumentError(
                 f"`data` must have at least {4 * _FEWEST_PER_CLASS * classes} training images of {classes} classes, "
                 f"so that a quarter of them shows something. Received: {count}. Or say which `sizes`."
             )

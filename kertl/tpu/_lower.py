@@ -15,6 +15,7 @@ import numpy as np
 
 from kertl._checks import complain
 from kertl._keras import build_symbolically
+from kertl.errors import SetupError
 from kertl.model import flags_kept, model_info
 from kertl.recipe import Recipe, Stage
 from kertl.tasks import task_named
@@ -49,7 +50,7 @@ def compile_here(
         RuntimeError: If the backend is not JAX.
     """
     if keras.backend.backend() != "jax":
-        raise RuntimeError(f"`KERAS_BACKEND` must be jax for a TPU. Received: {keras.backend.backend()!r}.")
+        raise SetupError(f"`KERAS_BACKEND` must be jax for a TPU. Received: {keras.backend.backend()!r}.")
     devices = _devices(topology)
     learner = Learner.of(model, info.task if (info := model_info(model)) else "single_label")
     stages, notes = [], []

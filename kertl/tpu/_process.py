@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kertl.errors import KertlError
+from kertl.errors import ArgumentError, KertlError, MissingPackageError
 from kertl.recipe import Recipe
 from kertl.run_files import read_json, read_text
 from kertl.tpu._result import Compilation
@@ -56,7 +56,7 @@ def compile_for_tpu(
     """
     missing = [name for name in ("jax", "libtpu") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ModuleNotFoundError(
+        raise MissingPackageError(
             f"Compiling for a TPU needs {' and '.join(missing)}: pip install 'kertl[tpu-compile]', on Linux."
         )
     asked = _asked(run, build)
@@ -76,7 +76,7 @@ def compile_for_tpu(
         raise KertlError(f"It does not compile for {topology}: {_last(done.stderr)}")
     told = json.loads(lines[-1])
     if "wrong" in told:
-        raise ValueError(told["wrong"])
+        raise ArgumentError(told["wrong"])
     return Compilation.from_dict(told)
 
 
@@ -100,12 +100,12 @@ def child() -> None:
 def _asked(run: str | Path | Recipe, build: Mapping[str, Any] | None) -> dict[str, Any]:
     if isinstance(run, Recipe):
         if build is None:
-            raise ValueError("`build` must be the arguments of kertl.build with a recipe. Received: build=None.")
+            raise ArgumentError("`build` must be the arguments of kertl.build with a recipe. Received: build=None.")
         return {"recipe": run.to_json(), "build": dict(build), "batch_size": 128}
     folder = Path(run)
     recipe, model, batches = folder / "recipe.json", folder / "model.keras", folder / "data.json"
     if gone := [path.name for path in (recipe, model, batches) if not path.is_file()]:
-        raise ValueError(
+        raise ArgumentError(
             f"`run` must be the directory of a finished run. Received: run={str(run)!r}, without {', '.join(gone)}."
         )
     table = csv.DictReader(io.StringIO(read_text(folder / "data.csv"), newline=""))

@@ -219,7 +219,7 @@ class Attempt:
         """
         if self._divergence.diverged_at is not None:
             epoch, batch = self._divergence.diverged_at
-            raise DivergedError(_advice(self._fit, number, epoch, batch))
+            raise DivergedError(_advice(self._fit, number, epoch, batch), code="diverged")
 
 
 def _advice(fit: StageFit, number: int, epoch: int, batch: int) -> str:

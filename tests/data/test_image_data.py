@@ -77,7 +77,7 @@ def test_the_same_images_at_another_size_and_in_other_batches(photos, cache):
             np.testing.assert_array_equal(ours, theirs)
     assert data.changed() is data
     assert data.changed(batch_size="full").train[0][0].shape == (28, 8, 8, 3)
-    with pytest.raises(ValueError, match=r"^`batch_size` must be .*>= 1.*batch_size=-1\.$"):
+    with pytest.raises(ValueError, match=r"^`batch_size` must be .*>= 1.*batch_size=-1\. \[range\]$"):
         data.changed(batch_size=-1)
 
 

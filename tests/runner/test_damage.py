@@ -127,7 +127,7 @@ def test_what_is_missing_or_cut_off_is_told_with_what_helps(tmp_path, whole):
     run = shutil.copytree(whole.run_dir, tmp_path / "run")
     model = run / "model.keras"
     model.write_bytes(model.read_bytes()[:-100])
-    with pytest.raises(WeightsError, match=r"Restore it, since it is damaged\.$"):
+    with pytest.raises(WeightsError, match=r"Restore it, since it is damaged\. \[damaged\]$"):
         kertl.load(run)
     with zipfile.ZipFile(model, "w") as file:
         file.writestr("metadata.json", "{}")
