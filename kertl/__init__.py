@@ -71,6 +71,7 @@ if _typing.TYPE_CHECKING:
     from kertl.runner import gradual_unfreezing as gradual_unfreezing
     from kertl.studies import cross_validate as cross_validate
     from kertl.studies import learning_curve as learning_curve
+    from kertl.studies import shift as shift
     from kertl.studies import verify_cached as verify_cached
 
 # public name -> the module that defines it
@@ -105,6 +106,7 @@ _HOMES = {
     "lr_range_test": "range_test",
     "predict": "evaluation",
     "save": "model",
+    "shift": "studies",
     "split": "model",
     "stage_model": "model",
     "tune_thresholds": "evaluation",

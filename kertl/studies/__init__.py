@@ -4,19 +4,31 @@ from kertl.studies._cross_validate import cross_validate
 from kertl.studies._cross_validation import CrossValidation, Fold
 from kertl.studies._curve import LearningCurve, Point
 from kertl.studies._folds import folds_of
+from kertl.studies._label_shift import estimated_shares
 from kertl.studies._learning_curve import learning_curve
 from kertl.studies._power_law import PowerLaw
+from kertl.studies._shift import shift
+from kertl.studies._shift_result import Far, LabelShift, Shift, ShiftAt
+from kertl.studies._two_samples import Distances, compare
 from kertl.studies._verify import Verification, verify_cached
 
 __all__ = [
     "CrossValidation",
+    "Distances",
+    "Far",
     "Fold",
+    "LabelShift",
     "LearningCurve",
     "Point",
     "PowerLaw",
+    "Shift",
+    "ShiftAt",
     "Verification",
+    "compare",
     "cross_validate",
+    "estimated_shares",
     "folds_of",
     "learning_curve",
+    "shift",
     "verify_cached",
 ]
