@@ -10,6 +10,7 @@ import typing as _typing
 __version__ = "0.2.0"
 
 if _typing.TYPE_CHECKING:
+    from kertl import adaptation as adaptation
     from kertl import backbones as backbones
     from kertl import callbacks as callbacks
     from kertl import compatibility as compatibility
@@ -37,6 +38,7 @@ if _typing.TYPE_CHECKING:
     from kertl import tasks as tasks
     from kertl import tpu as tpu
     from kertl import training as training
+    from kertl.adaptation import adapt as adapt
     from kertl.backbones import load_backbone as load_backbone
     from kertl.compatibility import check as check
     from kertl.diagnosis import diagnose as diagnose
@@ -82,6 +84,7 @@ _HOMES = {
     "Recipe": "recipe",
     "Run": "runner",
     "Stage": "recipe",
+    "adapt": "adaptation",
     "answers": "evaluation",
     "baselines": "probes",
     "benchmark": "exporting",
@@ -116,6 +119,7 @@ _HOMES = {
 
 # modules that are public themselves
 _MODULES = (
+    "adaptation",
     "backbones",
     "callbacks",
     "compatibility",

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from kertl._checks import complain
 from kertl.data import ImageData, ImageDataset, images
+from kertl.data._readers import ArrayReader
 from kertl.data._streamed import FileBatches
 from kertl.errors import DataError
 from kertl.evaluation import part_to_evaluate, pictures_of, resize_of
@@ -17,7 +19,7 @@ FEWEST = 10
 """Images of a domain, below which nothing is said about it."""
 
 
-def domain_images(argument: str, model: keras.Model, data: Any, *, part: str | None = "all") -> Any:
+def domain_images(argument: str, model: keras.Model, data: Any, *, part: str | None = "all") -> ImageDataset:
     """The images of a domain in data order, as the model takes them.
 
     Args:
@@ -27,7 +29,7 @@ def domain_images(argument: str, model: keras.Model, data: Any, *, part: str | N
         part: Of an `ImageData`; "all" joins its parts.
 
     Returns:
-        An `ImageDataset`, or for batches from elsewhere these themselves: what `kertl.extract` takes.
+        The images; those of batches from elsewhere are read into memory, without labels.
 
     Raises:
         DataError: If there are fewer than 10 images, or they cannot be read or have other channels than the model
@@ -50,11 +52,17 @@ def domain_images(argument: str, model: keras.Model, data: Any, *, part: str | N
     else:
         found = pictures_of(model, data, "train")
     if isinstance(found, ForeignBatches):
-        return data
+        found = _in_memory(found)
     if isinstance(found, FileBatches):
         found = images(found.files, image_size=found.shape[:2], resize=resize_of(model), channels=found.shape[2])
     refuse_few(argument, found.num_examples)
-    return found
+    dataset: ImageDataset = found.in_order()
+    return dataset
+
+
+def _in_memory(batches: ForeignBatches) -> ImageDataset:
+    pictures = np.concatenate([pictures for pictures, _ in batches])
+    return ImageDataset(ArrayReader(pictures), None, [f"image {number}" for number in range(len(pictures))])
 
 
 def refuse_few(argument: str, count: int, fewest: int = FEWEST) -> None:

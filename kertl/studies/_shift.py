@@ -18,7 +18,7 @@ from kertl.features import extract
 from kertl.groups import find_chain
 from kertl.model import model_info, task_of
 from kertl.probes import Depths
-from kertl.studies._domain import domain_images, refuse_few
+from kertl.studies._domain import domain_images
 from kertl.studies._label_shift import estimated_shares
 from kertl.studies._shift_result import LEVEL, Far, LabelShift, Shift, ShiftAt
 from kertl.studies._two_samples import Components, compare, domain_scores
@@ -83,7 +83,6 @@ def shift(
     parts = [_drawn(domain_images(name, model, data), seed) for name, data in (("a", a), ("b", b))]
     vectors = [depths.vectors(images, cache_dir) for images in parts]
     for name, found in zip("ab", vectors, strict=True):
-        refuse_few(name, len(found))
         _refuse_not_finite(name, found)
     rows = []
     for depth in depths.depths:
@@ -91,19 +90,18 @@ def shift(
         seen = distances.p_value <= max(LEVEL / len(depths.depths), 1 / 500) and distances.auc_interval[0] > 0.5
         rows.append(ShiftAt(depth.boundary, depth.columns.stop - depth.columns.start, distances, seen))
     a_last, b_last = (one[:, depths.depths[-1].columns] for one in vectors)
-    files = getattr(parts[1], "files", [f"image {number}" for number in range(len(b_last))])
     return Shift(
         depths=tuple(rows),
         images=(len(vectors[0]), len(vectors[1])),
         labels=_label_shift(model, parts, (a_last, b_last), seed, cache_dir),
-        farthest=_farthest(a_last, b_last, files, farthest, seed),
+        farthest=_farthest(a_last, b_last, parts[1].files, farthest, seed),
     )
 
 
-def _drawn(images: Any, seed: int) -> Any:
+def _drawn(images: ImageDataset, seed: int) -> ImageDataset:
     """At most 2,000 of the images, in data order."""
-    if not isinstance(images, ImageDataset) or images.num_examples <= _MOST:
-        return images.in_order() if isinstance(images, ImageDataset) else images
+    if images.num_examples <= _MOST:
+        return images
     chosen = np.random.default_rng(seed).choice(images.num_examples, _MOST, replace=False)
     return images.subset(np.sort(chosen), shuffle=False)
 
@@ -145,13 +143,15 @@ def _farthest(a: np.ndarray, b: np.ndarray, files: Sequence[str], most: int, see
 
 
 def _label_shift(
-    model: keras.Model, parts: Sequence[Any], last: Sequence[np.ndarray], seed: int, cache_dir: str | Path | None
+    model: keras.Model,
+    parts: Sequence[ImageDataset],
+    last: Sequence[np.ndarray],
+    seed: int,
+    cache_dir: str | Path | None,
 ) -> LabelShift | None:
     """The label shift; None if the model is no classifier for one class of several."""
     chain = find_chain(model)
-    if not chain.has_head or not isinstance(parts[0], ImageDataset) or not isinstance(parts[1], ImageDataset):
-        return None
-    if task_of(model) != "single_label":
+    if not chain.has_head or task_of(model) != "single_label":
         return None
     said = [_answers(model, images, cache_dir) for images in parts]
     info = model_info(model)
