@@ -52,7 +52,10 @@ def adapt(
 
     Without labels of the target:
 
-    - "align" gives each feature the mean and standard deviation that it has in the source, "coral" the covariance too;
+    - "restyle" gives the features of the source the means and standard deviations of the target, and solves the head on
+      them and on the source as it is, so that it serves both domains;
+    - "align" gives each feature of the target the mean and standard deviation that it has in the source, and "coral"
+      the covariance too, for the head as it is;
     - "pseudo" aligns, then solves the head anew on the source and on the surest predictions for the target, as many of
       each class as it predicts;
     - "ot" moves the source onto the target by optimal transport and solves the head there (extra `adaptation`);
@@ -61,8 +64,8 @@ def adapt(
     - "none" only judges the model as it is.
 
     "auto" does nothing where no shift is seen, corrects the prior where other shares of classes explain the shift, and
-    else takes the best of some methods by a criterion that needs no labels; `kertl.adaptation.Adaptation.reason` says
-    which, and `risk` what cannot be known. docs/design/adaptation.md has what each method gave and harmed.
+    else takes "restyle", unless a head that learns from its predictions does worse on the source; `reason` of the
+    result says which, and `risk` what cannot be known. docs/design/adaptation.md has what each method gave and harmed.
 
     With labels ("auto" where the target has them, or "labels") the head is solved on the target, on the features of
     the source replayed beside it, or on aligned features; cross-validation on the labels chooses, and the accuracies on
@@ -77,7 +80,7 @@ def adapt(
         source: What the model was trained on: labelled images in the same forms, `kertl.adaptation.SourceFeatures`, a
             folder with one folder of images per class, or a run directory, whose source_features.npz is read, or else
             its training images. Needed by all methods but "adabn" and "pseudo".
-        method: "auto", "labels", "none", "adabn", "align", "coral", "prior", "pseudo" or "ot".
+        method: "auto", "labels", "none", "adabn", "restyle", "align", "coral", "prior", "pseudo" or "ot".
         head: With labels: "keep" the model's classes, "extend" them by the new ones of the target, or a "new" head for
             the target's classes.
         seed: Seed of draws; >= 0.
@@ -186,6 +189,8 @@ def _on_features(domains: Domains, method: str, seed: int) -> Adaptation:
 
 
 RISKS = {
+    "restyle": "If the classes have other shares in the target, its means differ for that reason alone, and the head "
+    "learns that as if it were the domain.",
     "none": "If there is a shift that was not seen, the model is as wrong as before.",
     "align": "If the classes have other shares in the target, their means differ for that reason alone, and aligning "
     "them takes away what tells the classes apart.",

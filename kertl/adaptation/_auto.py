@@ -9,14 +9,14 @@ from kertl.adaptation._methods import ON_FEATURES, Domains, Solved, unchanged
 from kertl.adaptation._result import Judged
 from kertl.studies import Components, estimated_shares, mmd_test
 
-TRIED = ("align", "coral", "pseudo")
-"""The methods that "auto" looks at where there is covariate shift."""
 FEWEST = 50
 """Images of the target, below which nothing is done: means of fewer are too uncertain."""
 _LEVEL = 0.01
 _EXPLAINED = 0.6
 """AUC below which two domains, with the classes weighted to equal shares, count as the same."""
 _LABELS_DIFFER = 0.05
+_WORSE = 0.02
+"""How much lower the reverse accuracy may be, which is as much as chance makes of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,8 @@ def choose(domains: Domains, seed: int) -> Choice:
     1. Without features of the source, or with fewer than 50 images, nothing is done.
     2. Where a permutation test with the MMD sees no shift (p > 0.01), nothing is done.
     3. Where the shift is gone once the source is weighted to the estimated shares of classes, the prior is corrected.
-    4. Else the methods that are tried are judged, see `best_of`.
+    4. Else "restyle" is taken, unless a head that learns from its predictions knows the source less well than one that
+       learns from those of the model as it is (reverse accuracy).
     """
     before = unchanged(domains)
     if domains.source is None:
@@ -62,7 +63,13 @@ def choose(domains: Domains, seed: int) -> Choice:
         solved = ON_FEATURES["prior"](domains)
         reason = f"Other shares of classes explain the shift: with equal ones the AUC is {remaining:.2f}."
         return Choice("prior", solved, (none, judge("prior", domains, solved)), reason)
-    return best_of(domains, none)
+    solved = ON_FEATURES["restyle"](domains)
+    restyled = judge("restyle", domains, solved)
+    told = f"reverse accuracy {restyled.reverse_accuracy:.2f}, as it is {none.reverse_accuracy:.2f}"
+    if restyled.reverse_accuracy < none.reverse_accuracy - _WORSE:
+        return Choice("none", before, (none, restyled), f"Nothing is likely to help: {told}.")
+    reason = f"The domains differ (AUC {none.domain_auc:.2f}), not by shares of classes alone; {told}."
+    return Choice("restyle", solved, (none, restyled), reason)
 
 
 def seen(domains: Domains, seed: int) -> float:
@@ -70,11 +77,3 @@ def seen(domains: Domains, seed: int) -> float:
     components = Components(domains.rows, domains.target)
     random = np.random.default_rng(seed)
     return mmd_test(components(domains.rows), components(domains.target), random)[1]
-
-
-def best_of(domains: Domains, none: Judged) -> Choice:
-    """The tried method with the best reverse accuracy, if it beats that of the model as it is."""
-    solved = {name: ON_FEATURES[name](domains) for name in TRIED}
-    judged = {name: judge(name, domains, found) for name, found in solved.items()}
-    best = max(judged, key=lambda name: judged[name].reverse_accuracy)
-    return Choice(best, solved[best], (none, *judged.values()), "")

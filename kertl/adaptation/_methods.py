@@ -11,6 +11,7 @@ from kertl.adaptation._maps import FeatureMap, aligned, coral
 from kertl.adaptation._self_training import corrected_prior, pseudo_labelled
 from kertl.adaptation._source import SourceFeatures
 from kertl.adaptation._transport import transported
+from kertl.probes import USUAL_STRENGTH, solve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,18 @@ def _coral(domains: Domains) -> Solved:
     return _mapped(domains, coral(domains.needed("coral").rows, domains.target))
 
 
+def _restyle(domains: Domains) -> Solved:
+    source, classifier = domains.needed("restyle"), domains.classifier
+    found = aligned(domains.target, source.rows)
+    solution = solve(
+        np.concatenate([source.rows, found(source.rows)]).astype(np.float32),
+        classifier.targets(np.tile(source.labels, 2)),
+        link=classifier.link,
+        strengths=[USUAL_STRENGTH],
+    )
+    return Solved(solution.kernel, solution.bias)
+
+
 def _mapped(domains: Domains, found: FeatureMap) -> Solved:
     classifier = domains.classifier
     return Solved(*found.folded(classifier.kernel, classifier.bias), map=found)
@@ -103,6 +116,7 @@ def _ot(domains: Domains) -> Solved:
 
 
 ON_FEATURES: dict[str, Callable[[Domains], Solved]] = {
+    "restyle": _restyle,
     "align": _align,
     "coral": _coral,
     "prior": _prior,

@@ -1,5 +1,7 @@
 """Optimal transport: the features of the source are moved onto those of the target, and the head is solved there."""
 
+import warnings
+
 import numpy as np
 
 from kertl._checks import complain
@@ -42,9 +44,12 @@ def transported(
     source, labels, target = source[chosen].astype(np.float64), labels[chosen], target[others].astype(np.float64)
     costs = ot.dist(source, target)
     costs /= max(float(np.median(costs)), 1e-12)
-    plan = ot.da.sinkhorn_lpl1_mm(
-        ot.unif(len(source)), labels, ot.unif(len(target)), costs, _ENTROPY, eta=_CLASSES, numItermax=5
-    )
+    with warnings.catch_warnings():
+        # Features are moved by a plan that has not converged all the same.
+        warnings.simplefilter("ignore", UserWarning)
+        plan = ot.da.sinkhorn_lpl1_mm(
+            ot.unif(len(source)), labels, ot.unif(len(target)), costs, _ENTROPY, eta=_CLASSES, numItermax=5
+        )
     moved = plan @ target / np.maximum(plan.sum(axis=1, keepdims=True), 1e-300)
     targets = classifier.targets(labels)
     solution = solve(moved.astype(np.float32), targets, link=classifier.link, strengths=[USUAL_STRENGTH])

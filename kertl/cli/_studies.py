@@ -61,7 +61,7 @@ def baselines(
         split_column=split_column,
         root=root,
     )
-    _show(kertl.baselines(loaded, images, boundaries=boundary, seed=seed, cache_dir=cache_dir), out, "baselines")
+    show(kertl.baselines(loaded, images, boundaries=boundary, seed=seed, cache_dir=cache_dir), out, "baselines")
 
 
 def cross_validate(
@@ -134,7 +134,7 @@ def cross_validate(
     )
     head = kertl.Head(dropout=dropout)
     found = kertl.cross_validate(loaded, images, folds=folds, recipe=plan, head=head, seed=seed, cache_dir=cache_dir)
-    _show(found, out, "cross_validation")
+    show(found, out, "cross_validation")
 
 
 def learning_curve(
@@ -182,10 +182,10 @@ def learning_curve(
         root=root,
     )
     found = kertl.learning_curve(loaded, images, sizes=size, repeats=repeats, seed=seed, cache_dir=cache_dir)
-    _show(found, out, "learning_curve")
+    show(found, out, "learning_curve")
 
 
-def _show(found: Any, out: Path | None, name: str) -> None:
+def show(found: Any, out: Path | None, name: str) -> None:
     """Print the table; write the JSON, and the picture if there is one, if requested."""
     from kertl.run_files import write_text
 

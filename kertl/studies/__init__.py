@@ -1,5 +1,6 @@
 """Studies that one extraction makes nearly free: many trainings on the same features."""
 
+from kertl.studies._alarm import Alarm, alarm
 from kertl.studies._cross_validate import cross_validate
 from kertl.studies._cross_validation import CrossValidation, Fold
 from kertl.studies._curve import LearningCurve, Point
@@ -14,6 +15,7 @@ from kertl.studies._two_samples import Components, Distances, compare, domain_sc
 from kertl.studies._verify import Verification, verify_cached
 
 __all__ = [
+    "Alarm",
     "Components",
     "CrossValidation",
     "Distances",
@@ -26,6 +28,7 @@ __all__ = [
     "Shift",
     "ShiftAt",
     "Verification",
+    "alarm",
     "compare",
     "cross_validate",
     "domain_images",

