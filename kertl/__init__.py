@@ -10,6 +10,7 @@ import typing as _typing
 __version__ = "0.2.0"
 
 if _typing.TYPE_CHECKING:
+    from kertl import adaptation as adaptation
     from kertl import backbones as backbones
     from kertl import callbacks as callbacks
     from kertl import compatibility as compatibility
@@ -38,6 +39,7 @@ if _typing.TYPE_CHECKING:
     from kertl import tasks as tasks
     from kertl import tpu as tpu
     from kertl import training as training
+    from kertl.adaptation import adapt as adapt
     from kertl.backbones import load_backbone as load_backbone
     from kertl.compatibility import check as check
     from kertl.diagnosis import diagnose as diagnose
@@ -72,6 +74,7 @@ if _typing.TYPE_CHECKING:
     from kertl.runner import gradual_unfreezing as gradual_unfreezing
     from kertl.studies import cross_validate as cross_validate
     from kertl.studies import learning_curve as learning_curve
+    from kertl.studies import shift as shift
     from kertl.studies import verify_cached as verify_cached
 
 # public name -> the module that defines it
@@ -82,6 +85,7 @@ _HOMES = {
     "Recipe": "recipe",
     "Run": "runner",
     "Stage": "recipe",
+    "adapt": "adaptation",
     "answers": "evaluation",
     "baselines": "probes",
     "benchmark": "exporting",
@@ -106,6 +110,7 @@ _HOMES = {
     "lr_range_test": "range_test",
     "predict": "evaluation",
     "save": "model",
+    "shift": "studies",
     "split": "model",
     "stage_model": "model",
     "tune_thresholds": "evaluation",
@@ -115,6 +120,7 @@ _HOMES = {
 
 # modules that are public themselves
 _MODULES = (
+    "adaptation",
     "backbones",
     "callbacks",
     "compatibility",

@@ -17,6 +17,7 @@ import kertl
 from kertl._checks import complain
 from kertl._terminal import CONSOLE, Printable, printable
 from kertl.cli import (
+    _adapt,
     _ask,
     _augment,
     _compile,
@@ -51,6 +52,8 @@ app.command("lr-find")(_rates.lr_find)
 app.command("baselines")(_studies.baselines)
 app.command("cross-validate")(_studies.cross_validate)
 app.command("learning-curve")(_studies.learning_curve)
+app.command("shift")(_adapt.shift)
+app.command("adapt")(_adapt.adapt)
 app.command("search")(_search.search)
 app.command("export")(_export.export)
 app.command("benchmark")(_export.benchmark)

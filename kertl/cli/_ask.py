@@ -140,6 +140,15 @@ def predict(
         float | None,
         typer.Option(help="Name for each image a set of classes that has the right one for this share of images."),
     ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            exists=True,
+            file_okay=False,
+            help="Say if the images differ from those that this run was validated and tested on.",
+        ),
+    ] = None,
     join: Annotated[
         bool, typer.Option("--join", help="With --out: join shares instead; all arguments are files of --shard.")
     ] = False,
@@ -176,6 +185,10 @@ def predict(
     told = foreign.Told(image_size, channels, resize, preprocessing, model_task, class_name, custom)
     loaded, task, _ = read_model(model, told)
     caution = caution_of(model, loaded, abstain, coverage)
+    if reference is not None:
+        from kertl.cli._adapt import show_alarm
+
+        show_alarm(loaded, reference, images)
     if out is not None:
         how = options.read_augment(augment) or "light"
         count = kertl.evaluation.predict_to_file(

@@ -63,7 +63,7 @@ def baselines(
         root=root,
         check_again=check_again,
     )
-    _show(kertl.baselines(loaded, images, boundaries=boundary, seed=seed, cache_dir=cache_dir), out, "baselines")
+    show(kertl.baselines(loaded, images, boundaries=boundary, seed=seed, cache_dir=cache_dir), out, "baselines")
 
 
 def cross_validate(
@@ -138,7 +138,7 @@ def cross_validate(
     )
     head = kertl.Head(dropout=dropout)
     found = kertl.cross_validate(loaded, images, folds=folds, recipe=plan, head=head, seed=seed, cache_dir=cache_dir)
-    _show(found, out, "cross_validation")
+    show(found, out, "cross_validation")
 
 
 def learning_curve(
@@ -188,10 +188,10 @@ def learning_curve(
         check_again=check_again,
     )
     found = kertl.learning_curve(loaded, images, sizes=size, repeats=repeats, seed=seed, cache_dir=cache_dir)
-    _show(found, out, "learning_curve")
+    show(found, out, "learning_curve")
 
 
-def _show(found: Any, out: Path | None, name: str) -> None:
+def show(found: Any, out: Path | None, name: str) -> None:
     """Print the table; write the JSON, and the picture if there is one, if requested."""
     from kertl.run_files import write_text
 

@@ -3,6 +3,7 @@
 from kertl.features._batches import EpochFitter, FeatureBatches, feature_batches
 from kertl.features._extract import extract
 from kertl.features._features import Features
+from kertl.features._keys import key_of, prefix_key
 from kertl.features._openvino import openvino_core
 from kertl.features._plan import TRAINING, Plan, forward_seconds, plan, plan_of
 from kertl.features._projector import write_projector
@@ -20,9 +21,11 @@ __all__ = [
     "feature_batches",
     "forward_seconds",
     "judged_batches",
+    "key_of",
     "openvino_core",
     "plan",
     "plan_of",
+    "prefix_key",
     "training_batches",
     "write_projector",
 ]

@@ -1,22 +1,43 @@
 """Studies that one extraction makes nearly free: many trainings on the same features."""
 
+from kertl.studies._alarm import Alarm, alarm
 from kertl.studies._cross_validate import cross_validate
 from kertl.studies._cross_validation import CrossValidation, Fold
 from kertl.studies._curve import LearningCurve, Point
+from kertl.studies._domain import domain_images, refuse_few
 from kertl.studies._folds import folds_of
+from kertl.studies._label_shift import estimated_shares
 from kertl.studies._learning_curve import learning_curve
 from kertl.studies._power_law import PowerLaw
+from kertl.studies._shift import shift
+from kertl.studies._shift_result import Far, LabelShift, Shift, ShiftAt
+from kertl.studies._two_samples import Components, Distances, compare, domain_scores, mmd_test
 from kertl.studies._verify import Verification, verify_cached
 
 __all__ = [
+    "Alarm",
+    "Components",
     "CrossValidation",
+    "Distances",
+    "Far",
     "Fold",
+    "LabelShift",
     "LearningCurve",
     "Point",
     "PowerLaw",
+    "Shift",
+    "ShiftAt",
     "Verification",
+    "alarm",
+    "compare",
     "cross_validate",
+    "domain_images",
+    "domain_scores",
+    "estimated_shares",
     "folds_of",
     "learning_curve",
+    "mmd_test",
+    "refuse_few",
+    "shift",
     "verify_cached",
 ]

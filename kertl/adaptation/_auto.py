@@ -1,0 +1,79 @@
+"""`method="auto"`: which method, if any, by what can be known without labels of the target."""
+
+import dataclasses
+
+import numpy as np
+
+from kertl.adaptation._judge import domain_auc, judge
+from kertl.adaptation._methods import ON_FEATURES, Domains, Solved, unchanged
+from kertl.adaptation._result import Judged
+from kertl.studies import Components, estimated_shares, mmd_test
+
+FEWEST = 50
+"""Images of the target, below which nothing is done: means of fewer are too uncertain."""
+_LEVEL = 0.01
+_EXPLAINED = 0.6
+"""AUC below which two domains, with the classes weighted to equal shares, count as the same."""
+_LABELS_DIFFER = 0.05
+_WORSE = 0.02
+"""How much lower the reverse accuracy may be, which is as much as chance makes of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What was chosen."""
+
+    method: str
+    solved: Solved
+    judged: tuple[Judged, ...]
+    reason: str
+
+
+def choose(domains: Domains, seed: int) -> Choice:
+    """The method that "auto" takes.
+
+    1. Without features of the source, or with fewer than 50 images, nothing is done.
+    2. Where a permutation test with the MMD sees no shift (p > 0.01), nothing is done.
+    3. Where the shift is gone once the source is weighted to the estimated shares of classes, the prior is corrected.
+    4. Else "restyle" is taken, unless a head that learns from its predictions knows the source less well than one that
+       learns from those of the model as it is (reverse accuracy).
+    """
+    before = unchanged(domains)
+    if domains.source is None:
+        return Choice("none", before, (), "Without features of the source it cannot be known whether anything helps.")
+    none = judge("none", domains, before)
+    count = len(domains.target)
+    if count < FEWEST:
+        return Choice("none", before, (none,), f"{count} images are too few; at least {FEWEST} are needed.")
+    p_value = seen(domains, seed)
+    if p_value > _LEVEL:
+        return Choice("none", before, (none,), f"No shift is seen: p = {p_value:.3f} by a test with the MMD.")
+    shares = estimated_shares(
+        domains.classifier.probabilities(domains.classifier.scores(domains.target)),
+        np.maximum(domains.source_shares, 1e-3),
+    )
+    weights = (shares / np.maximum(domains.source_shares, 1e-3))[domains.source.labels]
+    remaining = domain_auc(domains.source.rows, domains.target, weights)
+    moved = float(np.abs(shares - domains.source_shares).sum() / 2)
+    if remaining < _EXPLAINED:
+        if moved < _LABELS_DIFFER:
+            return Choice(
+                "none", before, (none,), f"The shift is small: AUC {remaining:.2f} of telling the domains apart."
+            )
+        solved = ON_FEATURES["prior"](domains)
+        reason = f"Other shares of classes explain the shift: with equal ones the AUC is {remaining:.2f}."
+        return Choice("prior", solved, (none, judge("prior", domains, solved)), reason)
+    solved = ON_FEATURES["restyle"](domains)
+    restyled = judge("restyle", domains, solved)
+    told = f"reverse accuracy {restyled.reverse_accuracy:.2f}, as it is {none.reverse_accuracy:.2f}"
+    if restyled.reverse_accuracy < none.reverse_accuracy - _WORSE:
+        return Choice("none", before, (none, restyled), f"Nothing is likely to help: {told}.")
+    reason = f"The domains differ (AUC {none.domain_auc:.2f}), not by shares of classes alone; {told}."
+    return Choice("restyle", solved, (none, restyled), reason)
+
+
+def seen(domains: Domains, seed: int) -> float:
+    """The p-value of a permutation test whether the domains differ."""
+    components = Components(domains.rows, domains.target)
+    random = np.random.default_rng(seed)
+    return mmd_test(components(domains.rows), components(domains.target), random)[1]

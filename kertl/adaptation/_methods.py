@@ -1,0 +1,126 @@
+"""The methods on cached features: each gives a kernel and a bias for features of the target."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from kertl._checks import complain
+from kertl.adaptation._classifier import Classifier
+from kertl.adaptation._maps import FeatureMap, aligned, coral
+from kertl.adaptation._self_training import corrected_prior, pseudo_labelled
+from kertl.adaptation._source import SourceFeatures
+from kertl.adaptation._transport import transported
+from kertl.probes import USUAL_STRENGTH, solve
+
+
+@dataclasses.dataclass(frozen=True)
+class Domains:
+    """A classifier, the features of both domains, and the labels of the source."""
+
+    classifier: Classifier
+    target: np.ndarray
+    """Shape `(m, features)`."""
+    source: SourceFeatures | None
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Features of the source, shape `(n, features)`."""
+        return self.needed("this method").rows
+
+    def needed(self, method: str) -> SourceFeatures:
+        """The features of the source.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        if self.source is None:
+            advice = (
+                "Pass the images that the model was trained on, or `kertl.adaptation.SourceFeatures`. Without them "
+                "only 'adabn' is possible, and 'pseudo' on the target alone."
+            )
+            raise complain("source", f"given for method={method!r}", None, advice)
+        return self.source
+
+    @property
+    def source_shares(self) -> np.ndarray:
+        """Shares of the classes in the source."""
+        labels = self.needed("prior").labels
+        return np.bincount(labels, minlength=self.classifier.classes) / len(labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Solved:
+    """What a method changes: the Dense layer, by a map of its features, or by another kernel and bias, or both."""
+
+    kernel: np.ndarray
+    """For features of the target as they are."""
+    bias: np.ndarray
+    map: FeatureMap | None = None
+    """What is folded into them."""
+    shares: np.ndarray | None = None
+    """The shares of the classes that were estimated on the way."""
+
+
+def unchanged(domains: Domains) -> Solved:
+    """The classifier as it is."""
+    return Solved(domains.classifier.kernel, domains.classifier.bias)
+
+
+def _align(domains: Domains) -> Solved:
+    return _mapped(domains, aligned(domains.needed("align").rows, domains.target))
+
+
+def _coral(domains: Domains) -> Solved:
+    return _mapped(domains, coral(domains.needed("coral").rows, domains.target))
+
+
+def _restyle(domains: Domains) -> Solved:
+    source, classifier = domains.needed("restyle"), domains.classifier
+    found = aligned(domains.target, source.rows)
+    solution = solve(
+        np.concatenate([source.rows, found(source.rows)]).astype(np.float32),
+        classifier.targets(np.tile(source.labels, 2)),
+        link=classifier.link,
+        strengths=[USUAL_STRENGTH],
+    )
+    return Solved(solution.kernel, solution.bias)
+
+
+def _mapped(domains: Domains, found: FeatureMap) -> Solved:
+    classifier = domains.classifier
+    return Solved(*found.folded(classifier.kernel, classifier.bias), map=found)
+
+
+def _prior(domains: Domains) -> Solved:
+    domains.needed("prior")
+    kernel, bias, shares = corrected_prior(domains.classifier, domains.target, domains.source_shares)
+    return Solved(kernel, bias, shares=shares)
+
+
+def _pseudo(domains: Domains) -> Solved:
+    classifier, source = domains.classifier, domains.source
+    if source is None:
+        kernel, bias = pseudo_labelled(classifier, classifier.scores(domains.target), domains.target, None)
+        return Solved(kernel, bias)
+    found = aligned(source.rows, domains.target)
+    rows = found(domains.target)
+    kernel, bias = pseudo_labelled(classifier, classifier.scores(rows), rows, (source.rows, source.labels))
+    return Solved(*found.folded(kernel, bias), map=found)
+
+
+def _ot(domains: Domains) -> Solved:
+    source = domains.needed("ot")
+    kernel, bias = transported(domains.classifier, source.rows, source.labels, domains.target)
+    return Solved(kernel, bias)
+
+
+ON_FEATURES: dict[str, Callable[[Domains], Solved]] = {
+    "restyle": _restyle,
+    "align": _align,
+    "coral": _coral,
+    "prior": _prior,
+    "pseudo": _pseudo,
+    "ot": _ot,
+}
+"""By name, what is computed on cached features alone."""

@@ -1,0 +1,131 @@
+"""Features of the source, kept so that its images are no longer needed."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kertl._checks import complain
+from kertl.adaptation._classifier import Classifier
+from kertl.data import ImageDataset
+from kertl.errors import DataError
+from kertl.evaluation import matched
+from kertl.run_files import read_arrays, replace_file
+from kertl.studies import domain_images
+
+SOURCE_FILE = "source_features.npz"
+"""The file of a run directory that holds the features of its training images."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceFeatures:
+    """What the last Dense layer of a classifier takes, for the images that it was trained on, with their labels.
+
+    Example:
+        >>> import keras, numpy as np, kertl
+        >>> layers = [keras.Input((16, 16, 3)), keras.layers.Conv2D(8, 3), keras.layers.GlobalAveragePooling2D()]
+        >>> model = keras.Sequential([*layers, keras.layers.Dense(2, activation="softmax")])
+        >>> model = kertl.model.describe(model, class_names=["cat", "dog"], preprocessing="none")
+        >>> pictures = np.random.default_rng(0).integers(0, 255, (12, 16, 16, 3), dtype="uint8")
+        >>> data = kertl.data.from_arrays(pictures, [0, 1] * 6, class_names=["cat", "dog"], validation=0, test=0)
+        >>> kertl.adaptation.SourceFeatures.of(model, data).rows.shape
+        (12, 8)
+    """
+
+    rows: np.ndarray
+    """Shape `(images, features)`, float32."""
+    labels: np.ndarray
+    """Class ids in the model's numbering, shape `(images,)`."""
+    class_names: tuple[str, ...]
+    """The model's classes."""
+    key: str
+    """Digest of what the features depend on besides the images."""
+
+    @classmethod
+    def of(cls, model: keras.Model, data: Any, *, cache_dir: str | Path | None = None) -> "SourceFeatures":
+        """The features of labelled images of the source.
+
+        Args:
+            model: The classifier.
+            data: A part of `kertl.data`, or an `ImageData`, of which the training set is taken.
+            cache_dir: Where features are cached, as in `kertl.extract`.
+
+        Raises:
+            DataError: If there are fewer than 10 images, or they are of other classes than the model's.
+            ValueError: If they have no labels, or the model is not a classifier for one class of several.
+        """
+        classifier = Classifier(model)
+        images = domain_images("source", model, data, part="train")
+        labels = labels_of("source", classifier, images)
+        if labels is None:
+            raise complain("source", "images with labels", data, "Leave `source` out if there are none.")
+        return cls(classifier.features(images, cache_dir), labels, classifier.names, classifier.key())
+
+    def save(self, path: str | Path) -> None:
+        """Write them to a file, which replaces the old one at once or not at all; 5 KB an image at 1,280 features.
+
+        Args:
+            path: A file that ends in .npz; `source_features.npz` in a run directory is found by `kertl adapt`.
+        """
+        told = json.dumps({"class_names": self.class_names, "key": self.key})
+        arrays = {"rows": self.rows, "labels": self.labels, "about": np.frombuffer(told.encode(), np.uint8)}
+
+        def write(beside: Path) -> None:
+            with beside.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+
+        replace_file(Path(path), write)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "SourceFeatures":
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: If the file is something else, or is damaged.
+        """
+        try:
+            arrays = read_arrays(Path(path))
+            about = json.loads(arrays["about"].tobytes().decode())
+            return cls(arrays["rows"], arrays["labels"], tuple(about["class_names"]), str(about["key"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{str(path)!r} must hold features that `SourceFeatures.save` wrote. Received: {error}."
+            ) from error
+
+    def check(self, classifier: Classifier) -> None:
+        """Raise if they are not features of this model.
+
+        Raises:
+            DataError: If the classes, the number of features, or what computes them differ.
+        """
+        if self.class_names != classifier.names:
+            raise DataError(
+                f"`source` must be of the model's classes, {list(classifier.names)}. "
+                f"Received: features with {list(self.class_names)}."
+            )
+        if self.rows.shape[1] != classifier.kernel.shape[0] or self.key != classifier.key():
+            raise DataError(
+                f"`source` must be features that this model computed, {classifier.kernel.shape[0]} an image. Received: "
+                f"{self.rows.shape[1]} an image, of other weights. Make them anew: `SourceFeatures.of(model, data)`."
+            )
+
+
+def labels_of(argument: str, classifier: Classifier, images: ImageDataset) -> np.ndarray | None:
+    """The class ids of images in the model's numbering; None if they have no labels.
+
+    Raises:
+        DataError: If they are of classes that the model does not have.
+    """
+    if images.labels is None:
+        return None
+    unknown = [name for name in images.class_names if name not in classifier.names]
+    if images.task not in ("single_label", "binary") or unknown:
+        raise DataError(
+            f"`{argument}` must be images of the model's classes, {list(classifier.names)}. Received: "
+            f"{unknown or images.task}. Give other classes a new head with `head='extend'` or `head='new'`, or leave "
+            "the labels out."
+        )
+    return np.asarray(matched(classifier.model, images).labels).reshape(-1).astype(np.int64)
