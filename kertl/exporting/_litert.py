@@ -13,7 +13,8 @@ from kertl import hardware
 from kertl.exporting._compact import compacted
 from kertl.exporting._contract import LABELS, NOTE
 from kertl.exporting._format import Format, Runtime
-from kertl.exporting._graph import frozen, holder, silent
+from kertl.exporting._graph import frozen, holder, silent, traced
+from kertl.quantization import baked, noted_network
 
 
 class LiteRT(Format):
@@ -35,14 +36,17 @@ class LiteRT(Format):
         """See `Format`."""
         import tensorflow as tf
 
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen(model, contract)], holder(model))
+        network = noted_network(model) if quantize == "int8" else None
+        graph = frozen(model, contract) if network is None else traced(baked(network), contract)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([graph], holder(model))
         if quantize is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if quantize == "int8":
-            converter.representative_dataset = lambda: _in_batches(samples, contract["input"]["shape"][0] or 1)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            if network is None:
+                converter.representative_dataset = lambda: _in_batches(samples, contract["input"]["shape"][0] or 1)
+                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.uint8
             contract["input"]["dtype"] = "uint8"
         with silent():

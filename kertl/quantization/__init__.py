@@ -6,12 +6,14 @@ they will be: so the model stays a plain one, and what is added is the range of 
 plan_of          a chain as the operations that 8 bits know, BatchNorm folded into what comes before it
 FakeQuantised    these, rounded, as a layer that trains
 FreezeRanges     a callback that ends the observation of ranges
+Exact            the same in whole numbers, as the runtime computes it
 baked            these with weights as constants on their grid, for a converter
 note_ranges      the ranges noted in a model, with which weights they go
 noted_network    the rounded network of a model that was trained for 8 bits
 """
 
 from kertl.quantization._baked import baked
+from kertl.quantization._exact import Exact
 from kertl.quantization._freeze import FreezeRanges
 from kertl.quantization._grid import STEP
 from kertl.quantization._network import FakeQuantised
@@ -20,6 +22,7 @@ from kertl.quantization._plan import Node, Plan, plan_of
 
 __all__ = [
     "STEP",
+    "Exact",
     "FakeQuantised",
     "FreezeRanges",
     "Node",

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl.groups import Ref
 from kertl.quantization._grid import ends
 from kertl.quantization._network import FakeQuantised, _Rounding
 from kertl.quantization._plan import Node, Plan
@@ -22,13 +23,22 @@ def baked(network: FakeQuantised) -> Callable[[Any], Any]:
     return lambda images: run(network.plan, images, mode)
 
 
+def baked_weights(network: FakeQuantised) -> dict[Ref, tuple[np.ndarray | None, np.ndarray | None]]:
+    """Kernel, on its grid, and bias of each node with weights, by what it gives."""
+    rounding = _Rounding(network)
+    nodes = [node for node in network.plan.nodes if node.norm is not None or hasattr(node.layer, "kernel")]
+    found = {}
+    for node in nodes:
+        kernel, bias = rounding.weights(node, None)
+        found[node.output] = _constant(kernel), _constant(bias)
+    return found
+
+
 class _Baking:
     def __init__(self, network: FakeQuantised) -> None:
         ranges = keras.ops.convert_to_numpy(network.ranges)
         self.ranges = [ends(float(low), float(high)) for low, high in ranges]
-        rounding = _Rounding(network)
-        nodes = [node for node in network.plan.nodes if node.norm is not None or hasattr(node.layer, "kernel")]
-        self.found = {node.output: tuple(map(_constant, rounding.weights(node, None))) for node in nodes}
+        self.found = baked_weights(network)
 
     def weights(self, node: Node, taken: Any) -> tuple[Any, Any]:
         return self.found[node.output]
