@@ -85,6 +85,7 @@ def written(subject: Subject, export: Format, path: Path, quantize: str | None) 
         found.same,
         found.files_difference,
         subject.task.score,
+        within_one_step=found.within_one_step,
         **found.scores,
     )
     if told.worse:

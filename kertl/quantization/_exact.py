@@ -20,6 +20,7 @@ from kertl.quantization._run import kernel_axes
 
 _LOW, _HIGH = -128.0, 127.0
 _SIX = 6.0
+_MOST_BIAS = (2**31 - 1) // 2
 _SUM_BITS = 20  # of the factors with which XNNPACK adds two tensors
 
 
@@ -29,12 +30,14 @@ class _Grid:
 
     scale: np.float32
     zero: int
+    double: float
+    """The scale before it is stored."""
 
     @classmethod
     def of(cls, low: float, high: float) -> "_Grid":
         first, last = (float(np.float32(end)) for end in (low, high))
         scale = (last - first) / 255
-        return cls(np.float32(scale), round(_LOW - first / scale))
+        return cls(np.float32(scale), round(_LOW - first / scale), scale)
 
 
 class Exact:
@@ -96,15 +99,18 @@ class Exact:
         kernel, bias = self._kernel(node)
         axes = (0, 1, 2) if node.kind == "entry" else (0, 1) if node.kind == "norm" else kernel_axes(node.kind)
         largest = np.abs(kernel).max(axis=axes, keepdims=True).astype("float64")
-        scale = np.where(largest > 0, largest / 127, 1.0).astype("float32")
+        scale = np.where(largest > 0, largest / 127, 1.0)
+        if bias is not None:  # a channel that is next to dead gets a coarser grid, on which its bias has room
+            least = np.abs(bias.astype("float64")) / (before.double * _MOST_BIAS)
+            scale = np.maximum(scale, least.reshape(scale.shape))
         whole = np.rint(kernel / scale)
         scales = scale.reshape(-1)
         centred = values - before.zero
         total = tf.cast(_convolved(node, centred, tf.constant(whole, tf.float32)), tf.float64)
         if bias is not None:
-            steps = np.float64(before.scale) * scales.astype("float64")
+            steps = before.double * scales
             total += np.sign(bias) * np.floor(np.abs(bias.astype("float64")) / steps + 0.5)
-        factor = before.scale * scales / after.scale
+        factor = before.scale * scales.astype("float32") / after.scale
         return _clipped(_nearest(tf.cast(total, tf.float32) * factor) + after.zero, node.activation, after)
 
     def _kernel(self, node: Node) -> tuple[np.ndarray, np.ndarray | None]:
