@@ -60,7 +60,16 @@ _OF_STEPS = (
     "l2_sp",
     "lora_rank",
     "gradient_checkpointing",
+    "quantize",
 )
+# What fields may be where a stage trains for 8 bits, and why not more.
+_NOT_IN_INT8: dict[str, tuple[tuple[Any, ...], str]] = {
+    "cache": (("auto", False), "The frozen part is rounded too, and trains on images."),
+    "views": ((0,), "The frozen part is rounded too, and trains on images."),
+    "lora_rank": ((0,), "Factors would have to be rounded with their kernels."),
+    "gradient_checkpointing": ((False,), "The rounded network is one layer, whose values are all kept."),
+    "image_size": ((None,), "Ranges of activations hold for the size of the model."),
+}
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -160,6 +169,13 @@ class Stage:
             goes in and out is kept, and the rest computed again for the gradient: less memory, more time, the same
             weights. Groups with Dropout, or with BatchNorm that trains, are computed once, as usual (Chen et al. 2016,
             https://arxiv.org/abs/1604.06174).
+        quantize: "int8" trains the whole model as it computes in 8 bits: kernels and activations are rounded in the
+            forward pass, and the gradient passes the rounding as if it were not there (quantisation-aware training,
+            Jacob et al. 2018, https://arxiv.org/abs/1712.05877). Ranges of activations, and the statistics of a
+            BatchNorm that trains, are observed in the first half of the epochs, and then stay. The model remains a
+            plain one, with the ranges noted in it, which `kertl.export(..., quantize="int8")` uses. Such stages come
+            last, since they are for the export; usually 2 to 5 epochs at a tenth of the rate before. None trains in
+            float.
         image_size: Train at `(height, width)`, multiples of 32, instead of the size of the data; None stays at that.
         batch_size: Images per step, >= 1; "full" for all of them; None for the batch size of the data.
 
@@ -197,6 +213,7 @@ class Stage:
     l2_sp: float = 0.0
     lora_rank: int = 0
     gradient_checkpointing: bool = False
+    quantize: str | None = None
     image_size: tuple[int, int] | None = None
     batch_size: int | str | None = None
 
@@ -232,6 +249,7 @@ class Stage:
         number("l2_sp", self.l2_sp, at_least=0)
         self._check_low_rank()
         one_of("gradient_checkpointing", self.gradient_checkpointing, (True, False))
+        self._check_quantize()
         if self.image_size is not None:
             object.__setattr__(self, "image_size", _size(self.image_size))
         if isinstance(self.batch_size, str):
@@ -288,6 +306,15 @@ class Stage:
                 advice = "The weights of the backbone do not move by themselves there."
                 raise complain(field, accepted, getattr(self, field), advice, code="combination")
 
+    def _check_quantize(self) -> None:
+        one_of("quantize", self.quantize, (None, "int8"))
+        for field, (accepted, why) in _NOT_IN_INT8.items() if self.quantize else ():
+            if getattr(self, field) not in accepted:
+                told = " or ".join(map(repr, accepted))
+                raise complain(
+                    field, f"{told} with quantize={self.quantize!r}", getattr(self, field), why, code="combination"
+                )
+
     def _check_rates(self) -> None:
         number("layer_decay", self.layer_decay, above=0, at_most=1)
         rate = self.learning_rate
@@ -297,6 +324,9 @@ class Stage:
             if self.layer_decay != 1:
                 raise complain("layer_decay", "1 where `learning_rate` says the rates of all groups", self.layer_decay)
         elif isinstance(rate, (str, tuple, list)):
+            if rate == "auto" and self.quantize:
+                advice = "Pass a tenth of the rate of the stage before."
+                raise complain("learning_rate", "a number with quantize='int8'", rate, advice)
             if rate != "auto":
                 raise complain("learning_rate", "a number > 0, (low, high), or 'auto'", rate)
         else:
@@ -344,6 +374,11 @@ class Recipe:
         one_of("precision", self.precision, PRECISIONS)
         integer("seed", self.seed, at_least=0)
         one_of("refit", self.refit, (True, False))
+        rounded = [bool(stage.quantize) for stage in stages]
+        if rounded != sorted(rounded):
+            raise complain("quantize", "the same in all stages that follow", None, "Stages in 8 bits come last.")
+        if any(rounded) and self.precision != "float32":
+            raise complain("precision", "'float32' with a stage that has quantize='int8'", self.precision)
         if self.refit and not any(stage.solver == "exact" for stage in stages):
             raise complain("refit", "False unless a stage has solver='exact'", self.refit)
 

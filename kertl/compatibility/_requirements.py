@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import keras
 
-from kertl._checks import named
+from kertl._checks import complain, named
 from kertl._transformations import refuse_colours
 from kertl.backbones import refuse_nan
 from kertl.data import ImageData
 from kertl.errors import ArgumentError
 from kertl.groups import find_chain
+from kertl.hardware import replicas, scope_of
 from kertl.model import at_size, model_info, output_layer, refuse_other_pictures
+from kertl.quantization import plan_of
 from kertl.recipe import Recipe
 from kertl.tasks import loss_named, task_named
 from kertl.training import refuse_other_heads, refuse_without_low_rank, refuse_without_recomputable
@@ -141,6 +143,17 @@ def _recomputable(model: keras.Model, data: ImageData, recipe: Recipe | None) ->
         refuse_without_recomputable(chain, stage)
 
 
+def _eight_bits(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
+    if recipe is None or not any(stage.quantize for stage in recipe.stages):
+        return
+    plan_of(find_chain(model))
+    if data.task == "regression":
+        raise complain("quantize", "left out in a regression, whose values have no grid that is known before", "int8")
+    with scope_of(model):
+        if replicas() > 1:
+            raise complain("quantize", "left out on several replicas, which would observe ranges apart", "int8")
+
+
 def _losses(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
     for stage in recipe.stages if recipe else ():
         loss_named(task_named(data.task), stage.loss)
@@ -164,6 +177,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("solvable-head", "`solver='exact'`, and a head that is more than one Dense layer", _solvable_heads),
     Requirement("layers-for-low-rank", "`lora_rank`, and a stage without a layer that can have factors", _low_rank),
     Requirement("layers-to-recompute", "`gradient_checkpointing`, and only layers that draw or count", _recomputable),
+    Requirement("layers-for-int8", "`quantize`, and layers, a task or replicas that 8 bits do not know", _eight_bits),
     Requirement("loss-of-the-task", "A loss for another task", _losses),
     Requirement("possible-size", "An `image_size` that the layers of the model do not fit", _sizes),
 )

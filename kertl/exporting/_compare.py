@@ -10,6 +10,7 @@ from kertl.data._readers import FileReader
 from kertl.errors import ExportError
 from kertl.exporting._format import Format
 from kertl.exporting._subject import Subject
+from kertl.quantization import STEP, Exact
 from kertl.tasks import change_interval, mean_interval
 
 # The largest difference that an export in float32 may have, in probability, or in standard deviations of a target.
@@ -17,6 +18,8 @@ _FLOAT = 1e-3
 # Of a quantised one: the least share of decisions that must be the model's, and for regressions the largest mean
 # difference, in standard deviations of a target.
 _QUANTISED = {"float16": (0.98, 0.01), "dynamic": (0.8, 0.2), "int8": (0.8, 0.2)}
+# Of one that was trained for 8 bits: the least share of outputs within one step, and how many steps none may exceed.
+_WITHIN_ONE, _MOST_STEPS = 0.999, 2
 # Where an export decodes files itself, pixels differ by the rounding of two decoders.
 _FILES = 0.1
 _SOME_FILES = 16
@@ -31,6 +34,7 @@ class Comparison:
     difference: float
     same: float | None
     files_difference: float | None
+    within_one_step: float | None
     scores: dict[str, Any]
 
 
@@ -63,15 +67,28 @@ def compare(subject: Subject, export: Format, path: Path, quantize: str | None) 
             raise _disagrees(subject, f"{same:.1%} of the same decisions, fewer than {least:.0%}", quantize)
         if same is None and (np.abs(found - expected) / scale).mean() > most:
             raise _disagrees(subject, f"a mean difference above {most:.0%} of a standard deviation", quantize)
+    within = _within_one_step(subject, pictures, found) if quantize == "int8" and subject.rounded else None
     whole = export.most_checked is None
     files = _by_files(subject, export, path, scale) if whole else None
-    return Comparison(len(pictures), difference, same, files, _scores(subject, found) if whole else {})
+    return Comparison(len(pictures), difference, same, files, within, _scores(subject, found) if whole else {})
 
 
 def _batch(pictures: np.ndarray, start: int, size: int, *, whole: bool) -> np.ndarray:
     """Pictures from `start` on; to make a last batch whole, its last picture is repeated."""
     batch = pictures[start : start + size]
     return np.concatenate([batch, *[batch[-1:]] * (size - len(batch))]) if whole else batch
+
+
+def _within_one_step(subject: Subject, pictures: np.ndarray, found: np.ndarray) -> float:
+    """Share of the outputs that differ by at most one step from those of the network that was trained for 8 bits."""
+    exact = Exact(subject.rounded)
+    expected = np.concatenate([exact(pictures[at : at + _BATCH]) for at in range(0, len(pictures), _BATCH)])
+    steps = np.rint(np.abs(found - expected) / STEP)
+    within = float((steps <= 1).mean())
+    if within < _WITHIN_ONE or steps.max() > _MOST_STEPS:
+        told = f"{within:.2%} of the outputs within one step of 8 bits of the network as it was trained, and up to "
+        raise _disagrees(subject, f"{told}{steps.max():.0f} steps", "int8")
+    return within
 
 
 def _scale(subject: Subject) -> np.ndarray | float:

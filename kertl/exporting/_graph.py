@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,14 @@ def pictures_function(model: keras.Model, contract: dict[str, Any]) -> Any:
     return tf.function(
         lambda images: tf.cast(model(images, training=False), tf.float32), input_signature=[signature], autograph=False
     )
+
+
+def traced(function: Callable[[Any], Any], contract: dict[str, Any]) -> Any:
+    """The concrete function of a function from pictures, float32 of 0..255, to predictions, without variables."""
+    import tensorflow as tf
+
+    signature = tf.TensorSpec(contract["input"]["shape"], tf.float32, name=contract["input"]["name"])
+    return tf.function(function, input_signature=[signature], autograph=False).get_concrete_function()
 
 
 def frozen(model: keras.Model, contract: dict[str, Any]) -> Any:

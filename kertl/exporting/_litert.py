@@ -10,10 +10,12 @@ import keras
 import numpy as np
 
 from kertl import hardware
+from kertl.errors import ExportError
 from kertl.exporting._compact import compacted
 from kertl.exporting._contract import LABELS, NOTE
 from kertl.exporting._format import Format, Runtime
-from kertl.exporting._graph import frozen, holder, silent
+from kertl.exporting._graph import frozen, holder, silent, traced
+from kertl.quantization import baked, noted_network
 
 
 class LiteRT(Format):
@@ -35,18 +37,24 @@ class LiteRT(Format):
         """See `Format`."""
         import tensorflow as tf
 
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen(model, contract)], holder(model))
+        network = noted_network(model) if quantize == "int8" else None
+        graph = frozen(model, contract) if network is None else traced(baked(network), contract)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([graph], holder(model))
         if quantize is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if quantize == "int8":
-            converter.representative_dataset = lambda: _in_batches(samples, contract["input"]["shape"][0] or 1)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            if network is None:
+                converter.representative_dataset = lambda: _in_batches(samples, contract["input"]["shape"][0] or 1)
+                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.uint8
             contract["input"]["dtype"] = "uint8"
         with silent():
-            path.write_bytes(compacted(converter.convert()))
+            content = compacted(converter.convert())
+        if network is not None:
+            _refuse_floats(content, model.name)
+        path.write_bytes(content)
         with zipfile.ZipFile(path, "a") as attached:
             attached.writestr(LABELS, "".join(f"{name}\n" for name in contract["output"]["labels"]))
             attached.writestr(NOTE, json.dumps(contract, indent=2))
@@ -69,6 +77,22 @@ class LiteRT(Format):
             return np.array(interpreter.get_tensor(gives["index"]))
 
         return run
+
+
+def _refuse_floats(content: bytes, name: str) -> None:
+    """Raise unless everything between the pixels and the predictions is in whole numbers.
+
+    Raises:
+        ExportError: If not.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content)
+    ends = {one["index"] for one in (*interpreter.get_input_details(), *interpreter.get_output_details())}
+    tensors = [one for one in interpreter.get_tensor_details() if one["index"] not in ends]
+    found = sorted({np.dtype(one["dtype"]).name for one in tensors} - {"int8", "int32"})
+    if found:
+        raise ExportError(f"{name!r} in 8 bits must have no other tensors. Received: {', '.join(found)}.")
 
 
 def _in_batches(samples: np.ndarray | None, size: int) -> Iterator[list[np.ndarray]]:

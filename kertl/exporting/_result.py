@@ -30,6 +30,8 @@ class Export(Result):
         interval: 95 % interval of `score`.
         change: `score` minus `model_score`.
         change_interval: 95 % interval of `change`, from the same images.
+        within_one_step: Of a model that was trained for 8 bits, the share of outputs that differ by at most one step
+            from what it was trained to say; else None.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class Export(Result):
     interval: tuple[float, float] | None = None
     change: float | None = None
     change_interval: tuple[float, float] | None = None
+    within_one_step: float | None = None
 
     @property
     def worse(self) -> bool:
@@ -71,6 +74,8 @@ class Export(Result):
         table.add_row("largest difference", f"{self.difference:.2g}")
         if self.same is not None:
             table.add_row("same decision", f"{self.same:.2%}")
+        if self.within_one_step is not None:
+            table.add_row("within one step", f"{self.within_one_step:.2%} of the outputs, of 8 bits as trained")
         if self.files_difference is not None:
             table.add_row("from image files", f"largest difference {self.files_difference:.2g}")
         if self.score is not None:

@@ -18,6 +18,7 @@ from kertl.evaluation import matched, pictures_of, run_images
 from kertl.exporting._contract import contract_of
 from kertl.groups import functional_of
 from kertl.model import load, model_info, picture_shape, with_preprocessing
+from kertl.quantization import noted_network
 from kertl.run_files import MODEL_FILE
 from kertl.tasks import Task, task_named
 
@@ -79,6 +80,11 @@ class Subject:
     def predictions(self) -> np.ndarray:
         """What the model itself says of the pictures."""
         return np.asarray(self.model.predict(self.pictures, batch_size=_BATCH, verbose=0))
+
+    @functools.cached_property
+    def rounded(self) -> Any:
+        """The rounded network of a model that was trained for 8 bits, else None."""
+        return noted_network(self.model)
 
     @functools.cached_property
     def truth(self) -> np.ndarray | None:

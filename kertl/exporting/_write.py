@@ -56,7 +56,7 @@ def written(subject: Subject, export: Format, path: Path, quantize: str | None) 
     Raises:
         ExportError: If it cannot be written or loaded, or disagrees; nothing is left of it.
     """
-    samples = subject.samples() if quantize == "int8" else None
+    samples = subject.samples() if quantize == "int8" and subject.rounded is None else None
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as folder:
         beside = Path(folder) / path.name
@@ -85,6 +85,7 @@ def written(subject: Subject, export: Format, path: Path, quantize: str | None) 
         found.same,
         found.files_difference,
         subject.task.score,
+        within_one_step=found.within_one_step,
         **found.scores,
     )
     if told.worse:

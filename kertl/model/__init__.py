@@ -10,6 +10,7 @@ from kertl.model._files import load, save
 from kertl.model._info import (
     DEFAULT_THRESHOLD,
     ModelInfo,
+    TrainedInt8,
     keep_info,
     model_info,
     picture_shape,
@@ -28,6 +29,7 @@ __all__ = [
     "UNITS_LAYER",
     "FrozenPrefix",
     "ModelInfo",
+    "TrainedInt8",
     "add_factors",
     "architecture",
     "at_size",

@@ -1,6 +1,7 @@
 """What a model knows beyond its layers: its task, its classes, the pictures it takes, and its origin."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,16 @@ from kertl.errors import ArgumentError
 from kertl.tasks import TASKS
 
 DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class TrainedInt8:
+    """What a stage with `quantize="int8"` leaves in a model."""
+
+    ranges: tuple[tuple[float, float], ...]
+    """The low and the high end of each activation."""
+    weights: str
+    """SHA-256 of the weights that they go with."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,7 @@ class ModelInfo:
         channels: Channels of these pictures; None if the model takes no pictures.
         resize: How images are resized to that size, "stretch", "pad" or "crop", see `kertl.data.read_image`; None if
             not known.
+        int8: The ranges of activations if it was trained for 8 bits, else None.
         trained_on: SHA-256 of the images that it is known to have been trained on; kept in memory and read from a run
             directory, but not stored in the file.
     """
@@ -43,11 +55,12 @@ class ModelInfo:
     image_size: tuple[int, int] | None = None
     channels: int | None = None
     resize: str | None = None
+    int8: TrainedInt8 | None = None
     trained_on: frozenset[str] = dataclasses.field(default=frozenset(), repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; thresholds only if there are any."""
-        left_out = {"trained_on"} if self.thresholds else {"trained_on", "thresholds"}
+        """As JSON values; thresholds and ranges only if there are any."""
+        left_out = {"trained_on", *(name for name in ("thresholds", "int8") if not getattr(self, name))}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
 
     @classmethod
@@ -81,6 +94,7 @@ class ModelInfo:
             None if size is None else (size[0], size[1]),
             channels,
             resize,
+            _trained_int8(values.get("int8")),
         )
 
 
@@ -146,6 +160,20 @@ def refuse_other_pictures(name: str, shape: Sequence[int | None], data: ImageDat
             f"`input_shape=({', '.join(map(str, (*data.image_size, data.channels)))})`.",
             code="task",
         )
+
+
+def _trained_int8(values: Any) -> TrainedInt8 | None:
+    if values is None:
+        return None
+    ranges, weights = (values.get("ranges"), values.get("weights")) if isinstance(values, dict) else (None, None)
+    if not isinstance(ranges, list) or not all(map(_is_range, ranges)) or not isinstance(weights, str):
+        raise complain("kertl.json", "an object whose int8 has ranges and the checksum of weights", values)
+    return TrainedInt8(tuple((float(low), float(high)) for low, high in ranges), weights)
+
+
+def _is_range(value: Any) -> bool:
+    numbers = isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) for end in value)
+    return numbers and -math.inf < value[0] <= value[1] < math.inf
 
 
 def _is_probability(value: Any) -> bool:

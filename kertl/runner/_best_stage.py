@@ -22,7 +22,8 @@ PLAIN_LOSS = "val_loss without smoothing and penalties"
 class BestStage:
     """Keeps the weights of the stage with the best value, and is saved in the checkpoints like a callback.
 
-    Without a validation set there is nothing to compare stages by, and the last one stays.
+    Without a validation set there is nothing to compare stages by, and the last one stays; so does one that trains for
+    8 bits, which is made for the export and not to be better in float.
 
     Attributes:
         values: How the stages ended.
@@ -73,7 +74,7 @@ class BestStage:
         ended = StageValue(number, stage.at, self.metric, float(value) if finite else None)  # type: ignore[arg-type]
         best = None if self.best is None else self.values[self.best].value
         self.values.append(ended)
-        if best is None or (ended.value is not None and ended.value < best):
+        if best is None or stage.quantize or (ended.value is not None and ended.value < best):
             self.best, self._weights = number, self._now()
 
     def restore(self, *, told: bool = True) -> None:

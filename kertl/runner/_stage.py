@@ -17,6 +17,7 @@ from kertl.evaluation import predict
 from kertl.features import Features, class_weights, judged_batches
 from kertl.hardware import scope_of
 from kertl.probes import STRENGTHS, USUAL_STRENGTH, Solution
+from kertl.quantization import note_ranges
 from kertl.range_test import suggested_rate
 from kertl.recipe import Recipe, Stage
 from kertl.runner._agreement import agreed
@@ -183,6 +184,8 @@ class StageRunner:
             finally:
                 self.monitored = attempt.best.best
         attempt.check(number)
+        if fit.rounded is not None:
+            note_ranges(model, fit.rounded)
         self._board.mark(number, max(first, len(journal.rows) - 1), begins=False)
         return StageEnd(fit.trained, attempt.best.best, answered)
 

@@ -36,7 +36,7 @@ def choose(
     refuse_other_pictures(learner.chain.model_name, graph.shapes[graph.input], given.data)
     first = learner.first_trained(stage)
     cache = True if stage.solver == "exact" else stage.cache
-    if first == 0 or cache is False or stage.cutmix or (replicas() > 1 and cache == "auto"):
+    if first == 0 or cache is False or stage.cutmix or stage.quantize or (replicas() > 1 and cache == "auto"):
         return LIVE
     parts = [given.pool] if given.pool else [given.data.train, given.data.validation]
     images = sum(part.num_examples for part in parts if part is not None)

@@ -11,6 +11,7 @@ import numpy as np
 from kertl.backbones import refuse_nan
 from kertl.groups import Chain, copied, find_chain
 from kertl.model import FrozenPrefix, at_size, computing_in, target_spreads, train_factors, train_groups
+from kertl.quantization import FakeQuantised, plan_of
 from kertl.recipe import Stage
 from kertl.tasks import Task, task_named
 
@@ -98,6 +99,19 @@ class Learner:
         if first:
             x = FrozenPrefix(self.prefix(stage), name="frozen_prefix")(x)
         return keras.Model(inputs, suffix(x), name=f"{self.chain.model_name}_stage")
+
+    def rounded(self, stage: Stage) -> FakeQuantised:
+        """The whole model as it computes in 8 bits, as a layer; what is before the boundary is in inference mode."""
+        return FakeQuantised(plan_of(self.chain), len(self.chain.steps(0, self.first_trained(stage))), name="rounded")
+
+    def whole_rounded(self, network: FakeQuantised, augmentation: Sequence[Any]) -> keras.Model:
+        """What trains in a stage with `quantize`, as a model of images: augmentation, the rounded network."""
+        graph = self.chain.graph
+        dtype = None if augmentation else graph.input_dtype
+        inputs = x = keras.Input(graph.shapes[graph.input], dtype=dtype, name="training_images")
+        for layer in augmentation:
+            x = layer(x)
+        return keras.Model(inputs, network(x), name=f"{self.chain.model_name}_stage")
 
     @contextmanager
     def computing_in(self, precision: str) -> Iterator[None]:

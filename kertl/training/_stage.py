@@ -15,6 +15,7 @@ from kertl.features import EpochFitter
 from kertl.hardware import multi_worker
 from kertl.optimizers import begin_schedule_again, carry_moments
 from kertl.probes import Solution
+from kertl.quantization import FakeQuantised, FreezeRanges
 from kertl.recipe import Stage
 from kertl.training._compile import compile_for, rates_by_group, schedule_of
 from kertl.training._exact import give_head, solve_head
@@ -22,6 +23,8 @@ from kertl.training._learner import Learner, put_back, values_of
 from kertl.training._material import Material, OnFeatures
 from kertl.training._pull import pulled
 from kertl.training._recompute import checkpointed
+
+_CALIBRATION_BATCHES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,7 @@ class StageFit:
         optimizer: Its optimizer, without the loss scale that may be around it.
         variables: What it trains.
         total_steps: Steps of its schedule.
+        rounded: The network in 8 bits that it trains, or None.
         drawing: Its layers that draw random numbers, or contain such layers.
 
     Args:
@@ -58,10 +62,17 @@ class StageFit:
         self.learner, self.stage, self.precision = learner, stage, precision
         self.on_features, self.total_steps = on_features, total_steps
         learner.set_trainable(stage)
+        self.rounded = learner.rounded(stage) if stage.quantize else None
         with learner.computing_in(precision):
-            suffix = checkpointed(learner, stage) if stage.gradient_checkpointing else learner.suffix(stage)
+            suffix = self.rounded or (
+                checkpointed(learner, stage) if stage.gradient_checkpointing else learner.suffix(stage)
+            )
             layers = [] if on_features else augment.layers(stage.augment, learner.channels)
-            self.model = multi_worker(suffix if on_features else learner.whole(stage, suffix, layers))
+            if self.rounded is not None:
+                whole = learner.whole_rounded(self.rounded, layers)
+            else:
+                whole = suffix if on_features else learner.whole(stage, suffix, layers)
+            self.model = multi_worker(whole)
             self._own = compile_for(self.model, learner, stage, total_steps=total_steps, precision=precision)
         self.optimizer = self._own
         self.variables = list(self.model.trainable_variables)
@@ -168,6 +179,7 @@ class Attempt:
         crossing = [StopBelowValidation()] if stage.until_below_validation else []
         rates = [GroupRates()] if rates_by_group(stage) and not fit.compiled_by_others else []
         self._callbacks = [self._seeds, self._divergence, self.best, *crossing, *rates]
+        self._calibrated = fit.rounded is None
 
     def __call__(
         self,
@@ -188,15 +200,27 @@ class Attempt:
             verbose: As in `fit`.
         """
         with self._fit.training(self._start):
+            freezing = [] if self._fit.rounded is None else [self._rounding(self._fit.rounded, end)]
             if self._fit.stage.solver == "exact" and begin < end and not first_batch:
                 self._solve()
             self._material.fit(
                 first_batch,
                 initial_epoch=begin,
                 epochs=end,
-                callbacks=[*self._callbacks, *callbacks],
+                callbacks=[*self._callbacks, *freezing, *callbacks],
                 verbose=verbose,
             )
+
+    def _rounding(self, network: FakeQuantised, end: int) -> FreezeRanges:
+        """Begin with ranges that some training images have; what ends their observation.
+
+        In a run that resumes, the checkpoint has others, which replace them.
+        """
+        if not self._calibrated:
+            batches = range(min(_CALIBRATION_BATCHES, len(self._material.train)))
+            network.calibrate(self._material.train.batch(0, number)[0] for number in batches)
+            self._calibrated = True
+        return FreezeRanges(network, end - self._fit.stage.epochs // 2)
 
     def _solve(self) -> None:
         """Give the head its solution; one epoch without steps then makes its metrics and its checkpoint."""

@@ -1,0 +1,112 @@
+"""Running a plan, with weights and roundings as a mode gives them: rounded for training, or baked for a converter."""
+
+from typing import Any, Protocol
+
+import keras
+from keras import ops
+
+from kertl.groups import Ref
+from kertl.quantization._grid import PIXELS, PROBABILITIES
+from kertl.quantization._plan import Node, Plan
+
+_AXES = {"conv": (0, 1, 2), "depthwise": (0, 1), "dense": (0,)}
+
+
+class Mode(Protocol):
+    """Where weights come from, and what becomes of results."""
+
+    def weights(self, node: Node, taken: Any) -> tuple[Any, Any]:
+        """Kernel and bias of a weighted node or a norm, given what it takes; the kernel on its grid."""
+
+    def entry(self, plan: Plan) -> tuple[Any, Any]:
+        """Kernel and bias of the preprocessing."""
+
+    def observed(self, number: int, values: Any) -> Any:
+        """Results on the grid of an observed range."""
+
+    def fixed(self, values: Any, low: float, high: float) -> Any:
+        """Results on the grid of a range that is given."""
+
+    def same(self, node: Node, values: Any) -> Any:
+        """What a layer that keeps the grid makes of them, before it is rounded again where it must be."""
+
+
+def run(plan: Plan, images: Any, mode: Mode) -> Any:
+    """The predictions for pictures of 0..255, shape `(batch, outputs)`."""
+    values: dict[Ref, Any] = {plan.input: mode.fixed(images, *PIXELS)}
+    grids: dict[Ref, int | tuple[float, float]] = {plan.input: PIXELS}
+    for node in plan.nodes:
+        taken = [values[ref] for ref in node.inputs]
+        result = _result(plan, node, taken, mode)
+        if node.range is not None:
+            grids[node.output] = node.range
+            result = mode.observed(node.range, result)
+        elif node.kind == "entry":
+            grids[node.output] = plan.entry_range
+            result = mode.fixed(result, *plan.entry_range)
+        elif node.kind == "activation":
+            grids[node.output] = PROBABILITIES
+            result = mode.fixed(result, *PROBABILITIES)
+        else:
+            grid = grids[node.output] = grids[node.inputs[0]]
+            if isinstance(node.layer, keras.layers.AveragePooling2D):
+                result = mode.observed(grid, result) if isinstance(grid, int) else mode.fixed(result, *grid)
+        values[node.output] = result
+    return values[plan.output]
+
+
+def kernel_axes(kind: str) -> tuple[int, ...]:
+    """The axes of the weights that one output channel of a kernel has."""
+    return _AXES[kind]
+
+
+def applied(node: Node, taken: Any, kernel: Any) -> Any:
+    """A weighted node without its bias and activation."""
+    layer = node.layer
+    if node.kind == "dense":
+        return ops.matmul(taken, kernel)
+    function = ops.conv if node.kind == "conv" else ops.depthwise_conv
+    return function(taken, kernel, strides=layer.strides, padding=layer.padding, dilation_rate=layer.dilation_rate)
+
+
+def _result(plan: Plan, node: Node, taken: list[Any], mode: Mode) -> Any:
+    """What a node gives, its activation applied, before it is rounded."""
+    kind = node.kind
+    if kind == "entry":
+        kernel, bias = mode.entry(plan)
+        return ops.conv(taken[0], kernel) + bias
+    if kind == "norm":
+        return _activated(node.activation, _per_channel(taken[0], *mode.weights(node, taken[0])))
+    if kind in _AXES:
+        kernel, bias = mode.weights(node, taken[0])
+        result = applied(node, taken[0], kernel)
+        return _activated(node.activation, result if bias is None else result + bias)
+    if kind == "add":
+        return _activated(node.activation, taken[0] + taken[1])
+    if kind == "multiply":
+        return _activated(node.activation, taken[0] * taken[1])
+    if kind == "join":
+        return ops.concatenate(taken, axis=node.layer.axis)
+    if kind == "mean":
+        return ops.mean(taken[0], axis=(1, 2), keepdims=node.layer.keepdims)
+    if kind == "same":
+        return taken[0] if node.layer is None else mode.same(node, taken[0])
+    if node.activation == "silu":  # a sigmoid and a multiplication, each rounded
+        return taken[0] * mode.fixed(ops.sigmoid(taken[0]), *PROBABILITIES)
+    return _activated(node.activation, taken[0])
+
+
+def _per_channel(values: Any, factor: Any, bias: Any) -> Any:
+    """A multiplication and addition per channel, as the depthwise convolution that 8 bits have."""
+    rank = len(values.shape)
+    maps = values if rank == 4 else ops.reshape(values, (-1, 1, 1, values.shape[-1]))
+    result = ops.depthwise_conv(maps, ops.reshape(factor, (1, 1, -1, 1))) + bias
+    return result if rank == 4 else ops.reshape(result, (-1, values.shape[-1]))
+
+
+def _activated(name: str, values: Any) -> Any:
+    if name == "linear":
+        return values
+    if name == "softmax":
+        return ops.softmax(values)
+    return getattr(ops, name)(values)
