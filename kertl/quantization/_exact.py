@@ -6,17 +6,19 @@ with the export. Sums of whole numbers have no order.
 """
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from kertl.groups import Ref
 from kertl.quantization._baked import baked_weights
 from kertl.quantization._grid import PIXELS, PROBABILITIES, ends
 from kertl.quantization._network import FakeQuantised
 from kertl.quantization._plan import Node
 from kertl.quantization._run import kernel_axes
+
+if TYPE_CHECKING:
+    from kertl.groups import Ref
 
 _LOW, _HIGH = -128.0, 127.0
 _SIX = 6.0
