@@ -12,9 +12,7 @@ from kertl.cli._quiet import start_keras
 def explain(
     code: Annotated[
         str | None,
-        typer.Argument(
-            metavar="CODE", help="The code of an error or warning; without one, those of errors are listed."
-        ),
+        typer.Argument(metavar="CODE", help="The code of a message; without one, those of errors are listed."),
     ] = None,
 ) -> None:
     """Say what the code at the end of a message stands for: of an error its cause, an example, and the way out."""
