@@ -16,11 +16,9 @@ DOCS = REPOSITORY / "docs"
 SMALLER = {
     '"EfficientNetV2B0"': '"tiny.keras"',
     '"ResNet50"': '"tiny2.keras"',
-    "--backbone EfficientNetV2B0 --backbone ResNet50": "--backbone EfficientNetV2B0",
     "--backbone EfficientNetV2B0": "--backbone tiny.keras --image-size 32",
     "(224, 224": "(32, 32",
     "(160, 160": "(32, 32",
-    "max_trials=30": "max_trials=1, epochs=1",
     "max_trials=20": "max_trials=1, epochs=1",
     "--trials 30": "--trials 1 --epochs 1",
     'recipe="auto"': 'recipe="auto", verbose=0',

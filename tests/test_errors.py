@@ -121,6 +121,8 @@ def test_explain_says_cause_example_and_way_out_and_lists_all(capsys):
     assert run(["explain"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in CODES)
+    assert run(["explain", "small-validation"]) == 0
+    assert "Way out:" in capsys.readouterr().out
     assert run(["explain", "image-fiel"]) == 1
     assert "'image-file'" in capsys.readouterr().err
 

@@ -1,3 +1,4 @@
+import re
 import runpy
 import sys
 import zipfile
@@ -95,7 +96,28 @@ def test_an_example_and_its_plain_counterpart_run(example, tmp_path, monkeypatch
         assert np.isfinite(float(last.removeprefix(expected)))
 
 
+# By how much the last line of a script may differ from what its README says: about two standard deviations of the
+# metric on so many test images, since the last digits depend on the processor.
+TOLERANCES = {"multi_label": 0.06, "regression": 0.02, "new_class": 0.03, "own_model": 0.05, "kerastuner_search": 0.05}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer:UserWarning")
+@pytest.mark.parametrize("example", TOLERANCES)
+def test_an_example_gives_what_its_readme_says(example, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    label = SMALL[example][1]
+    readme = (EXAMPLES / example / "README.md").read_text(encoding="utf-8")
+    said = [float(value) for value in re.findall(rf"{label}(\d\.\d{{4}})", readme)]
+    assert len(said) == 2, "README gives one value for each of the two scripts"
+    assert f"{TOLERANCES[example]:g}" in readme, "README says by how much another machine may differ"
+    for script, value in zip(("train.py", "plain_keras.py"), said, strict=True):
+        last = run_script(EXAMPLES / example / script, [], monkeypatch, capsys)
+        assert float(last.removeprefix(label)) == pytest.approx(value, abs=TOLERANCES[example])
+
+
 def test_every_example_has_a_readme_and_is_run():
     folders = {path.parent.name for path in EXAMPLES.glob("*/train.py")}
     assert folders == {"quickstart", *SMALL}
+    assert SMALL.keys() == TOLERANCES.keys()
     assert all((EXAMPLES / folder / "README.md").is_file() for folder in folders)
