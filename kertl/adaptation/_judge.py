@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from kertl.adaptation._methods import Domains, Solved
 from kertl.adaptation._result import Judged
-from kertl.probes import USUAL_STRENGTH, solve
+from kertl.probes import solve
 from kertl.studies import Components, domain_scores
 
 _MOST = 1_500
@@ -58,6 +58,6 @@ def _reverse(domains: Domains, rows: np.ndarray, said: np.ndarray) -> float:
     source, classifier = domains.needed("auto"), domains.classifier
     if len(np.unique(said)) < 2:
         return float(domains.source_shares[said[0]])
-    solution = solve(rows, classifier.targets(said), link=classifier.link, strengths=[USUAL_STRENGTH])
+    solution = solve(rows, classifier.targets(said), link=classifier.link, strengths=[source.strength])
     back = classifier.probabilities(source.rows @ solution.kernel + solution.bias).argmax(axis=1)
     return float(np.mean(back == source.labels))
