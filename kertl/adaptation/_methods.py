@@ -1,6 +1,7 @@
 """The methods on cached features: each gives a kernel and a bias for features of the target."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -41,6 +42,12 @@ class Domains:
             )
             raise complain("source", f"given for method={method!r}", None, advice)
         return self.source
+
+    @functools.cached_property
+    def aligned_target(self) -> np.ndarray:
+        """Features of the target with the means and standard deviations of the source."""
+        rows = aligned(self.rows, self.target)(self.target)
+        return np.asarray(rows, np.float32)
 
     @property
     def source_shares(self) -> np.ndarray:
