@@ -5,13 +5,12 @@
 Features of the MobileNetV2 of `kertl demo` at 96 px are computed once and kept in FOLDER; a head is solved on the
 source. Shifts: photos of solar cells, mono- to polycrystalline and back; letters of 17 scripts, sans to serif and back;
 cells under noise, blur, JPEG and more brightness, each at the first, third and fifth of five strengths, where source
-and target are different cells.
-"auto" was set by all of them but the brightness. Accuracies are of a part of the target that no method has seen; the
-oracle is a head solved on labels of the part that the methods saw without. Also: label shift alone, no shift, label
-shift together with blur, heads from few labels, and false alarms of `kertl.studies.alarm`. CORAL, pseudo-labels and
-optimal transport are run with the first seed alone, and so is AdaBN, which needs the images, on four shifts. Rows in results/adaptation.csv, the answer in
-docs/design/adaptation.md; `FOLDER table` prints its table again, `FOLDER labels` runs the few labels and alarms
-alone, `FOLDER shifts` all else.
+and target are different cells. "auto" was set by all of them but the brightness. Accuracies are of a part of the target
+that no method has seen; the oracle is a head solved on labels of the part that the methods saw without. Also: label
+shift alone, no shift, label shift together with blur, heads from few labels, and false alarms of `kertl.studies.alarm`.
+CORAL, pseudo-labels and optimal transport are run with the first seed alone, and so is AdaBN, which needs the images,
+on four shifts. Rows in results/adaptation.csv, the answer in docs/design/adaptation.md; `FOLDER table` prints its table
+again, `FOLDER labels` runs the few labels and alarms alone, `FOLDER shifts` all else.
 """
 
 import csv
