@@ -62,6 +62,7 @@ SMALL = {
     "multi_label": (["--pictures", "80", "--epochs", "1"], "test macro F1 "),
     "regression": (["--pictures", "80", "--epochs", "1"], "test R² "),
     "new_class": (["--epochs", "1"], "test accuracy "),
+    "domain_adaptation": (["--epochs", "1"], "accuracy on B "),
     "own_model": (["--epochs", "1"], "test accuracy "),
     "kerastuner_search": (["--trials", "2", "--epochs", "1"], "test accuracy "),
 }

@@ -64,7 +64,7 @@ def adapt(
     - "none" only judges the model as it is.
 
     "auto" does nothing where no shift is seen, corrects the prior where other shares of classes explain the shift, and
-    else takes "restyle", unless a head that learns from its predictions does worse on the source; `reason` of the
+    else takes "restyle", unless a head that learns from its predictions does far worse on the source; `reason` of the
     result says which, and `risk` what cannot be known. docs/design/adaptation.md has what each method gave and harmed.
 
     With labels ("auto" where the target has them, or "labels") the head is solved on the target, on the features of

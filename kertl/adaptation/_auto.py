@@ -15,8 +15,8 @@ _LEVEL = 0.01
 _EXPLAINED = 0.6
 """AUC below which two domains, with the classes weighted to equal shares, count as the same."""
 _LABELS_DIFFER = 0.05
-_WORSE = 0.02
-"""How much lower the reverse accuracy may be, which is as much as chance makes of it."""
+_WORSE = 0.1
+"""How much lower the reverse accuracy may be; it is a coarse measure, which stops what has gone wrong altogether."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +35,8 @@ def choose(domains: Domains, seed: int) -> Choice:
     1. Without features of the source, or with fewer than 50 images, nothing is done.
     2. Where a permutation test with the MMD sees no shift (p > 0.01), nothing is done.
     3. Where the shift is gone once the source is weighted to the estimated shares of classes, the prior is corrected.
-    4. Else "restyle" is taken, unless a head that learns from its predictions knows the source less well than one that
-       learns from those of the model as it is (reverse accuracy).
+    4. Else "restyle" is taken, unless a head that learns from its predictions knows the source far less well than one
+       that learns from those of the model as it is (reverse accuracy).
     """
     before = unchanged(domains)
     if domains.source is None:

@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from kertl.adaptation._methods import Domains, Solved
 from kertl.adaptation._result import Judged
-from kertl.probes import USUAL_STRENGTH, solve
+from kertl.probes import solve
 from kertl.studies import Components, domain_scores
 
 _MOST = 1_500
@@ -29,7 +29,7 @@ def judge(method: str, domains: Domains, solved: Solved) -> Judged:
     if source is not None:
         rows = domains.target if solved.map is None else solved.map(domains.target)
         auc = domain_auc(source.rows, rows)
-        reverse = _reverse(domains, rows, said)
+        reverse = _reverse(domains, said)
         imbalance = float(np.abs(shares - domains.source_shares).sum() / 2)
     return Judged(
         method=method,
@@ -53,11 +53,16 @@ def domain_auc(source: np.ndarray, target: np.ndarray, weights: np.ndarray | Non
     return float(roc_auc_score(truth, scores, sample_weight=both))
 
 
-def _reverse(domains: Domains, rows: np.ndarray, said: np.ndarray) -> float:
-    """Accuracy on the source of a head that is solved on the predictions for the target; 0 if they are all equal."""
+def _reverse(domains: Domains, said: np.ndarray) -> float:
+    """Accuracy on the source of a head that is solved on the predictions for the target.
+
+    The features of the target are aligned for it in any case, so that methods differ by their predictions alone.
+    """
     source, classifier = domains.needed("auto"), domains.classifier
     if len(np.unique(said)) < 2:
         return float(domains.source_shares[said[0]])
-    solution = solve(rows, classifier.targets(said), link=classifier.link, strengths=[USUAL_STRENGTH])
+    solution = solve(
+        domains.aligned_target, classifier.targets(said), link=classifier.link, strengths=[source.strength]
+    )
     back = classifier.probabilities(source.rows @ solution.kernel + solution.bias).argmax(axis=1)
     return float(np.mean(back == source.labels))

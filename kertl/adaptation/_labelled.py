@@ -33,6 +33,8 @@ class _Both:
     rows: np.ndarray
     labels: np.ndarray
     source: SourceFeatures | None
+    strength: float
+    """Of the penalty of a head that is solved."""
 
     def solved(self, found: FeatureMap | None, replay: bool) -> tuple[np.ndarray, np.ndarray]:
         """A head that is solved on the target, mapped or not, and the source beside it or not."""
@@ -45,7 +47,7 @@ class _Both:
             self.classifier.targets(np.concatenate([ids for _, ids in parts])),
             link=self.classifier.link,
             weights=np.concatenate([np.full(len(part), 1 / len(part)) for part, _ in parts]),
-            strengths=[USUAL_STRENGTH],
+            strengths=[self.strength],
         )
         return (solution.kernel, solution.bias) if found is None else found.folded(solution.kernel, solution.bias)
 
@@ -108,7 +110,7 @@ def adapt_with_labels(
     classifier, source, candidates = _heads(classifier, images, source, head)
     labels = labels_of("target", classifier, images)
     assert labels is not None
-    both = _Both(classifier, rows, labels, source)
+    both = _Both(classifier, rows, labels, source, USUAL_STRENGTH if source is None else source.strength)
     smallest = int(np.bincount(labels)[np.unique(labels)].min())
     judged = tuple(_judged(both, name, fit, smallest, seed) for name, fit in candidates.items())
     known = [one for one in judged if one.target_accuracy is not None]

@@ -1,6 +1,7 @@
 """The methods on cached features: each gives a kernel and a bias for features of the target."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,7 @@ from kertl.adaptation._maps import FeatureMap, aligned, coral
 from kertl.adaptation._self_training import corrected_prior, pseudo_labelled
 from kertl.adaptation._source import SourceFeatures
 from kertl.adaptation._transport import transported
-from kertl.probes import USUAL_STRENGTH, solve
+from kertl.probes import solve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,12 @@ class Domains:
             )
             raise complain("source", f"given for method={method!r}", None, advice)
         return self.source
+
+    @functools.cached_property
+    def aligned_target(self) -> np.ndarray:
+        """Features of the target with the means and standard deviations of the source."""
+        rows = aligned(self.rows, self.target)(self.target)
+        return np.asarray(rows, np.float32)
 
     @property
     def source_shares(self) -> np.ndarray:
@@ -82,7 +89,7 @@ def _restyle(domains: Domains) -> Solved:
         np.concatenate([source.rows, found(source.rows)]).astype(np.float32),
         classifier.targets(np.tile(source.labels, 2)),
         link=classifier.link,
-        strengths=[USUAL_STRENGTH],
+        strengths=[source.strength],
     )
     return Solved(solution.kernel, solution.bias)
 
@@ -105,13 +112,13 @@ def _pseudo(domains: Domains) -> Solved:
         return Solved(kernel, bias)
     found = aligned(source.rows, domains.target)
     rows = found(domains.target)
-    kernel, bias = pseudo_labelled(classifier, classifier.scores(rows), rows, (source.rows, source.labels))
+    kernel, bias = pseudo_labelled(classifier, classifier.scores(rows), rows, source)
     return Solved(*found.folded(kernel, bias), map=found)
 
 
 def _ot(domains: Domains) -> Solved:
     source = domains.needed("ot")
-    kernel, bias = transported(domains.classifier, source.rows, source.labels, domains.target)
+    kernel, bias = transported(domains.classifier, source, domains.target)
     return Solved(kernel, bias)
 
 

@@ -30,7 +30,8 @@ class Judged:
     imbalance: float
     """How far the predicted shares of the classes are from those of the source: half of the sum of the differences."""
     reverse_accuracy: float
-    """Accuracy on the source of a head that is trained on the predictions for the target; NaN without the source."""
+    """Accuracy on the source of a head that is solved on the predictions for the target, whose features are aligned for
+    it; NaN without the source."""
     source_accuracy: float | None = None
     """With labels: accuracy on the source."""
     target_accuracy: float | None = None

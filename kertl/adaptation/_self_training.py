@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from kertl.adaptation._classifier import Classifier
+from kertl.adaptation._source import SourceFeatures
 from kertl.probes import USUAL_STRENGTH, solve
 from kertl.studies import estimated_shares
 
@@ -35,7 +36,7 @@ def pseudo_labelled(
     classifier: Classifier,
     scores: np.ndarray,
     target: np.ndarray,
-    source: tuple[np.ndarray, np.ndarray] | None,
+    source: SourceFeatures | None,
     *,
     kept: float = KEPT,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -48,7 +49,7 @@ def pseudo_labelled(
         classifier: The classifier.
         scores: Its scores for the target, shape `(n, outputs)`.
         target: Features of the target, shape `(n, features)`.
-        source: Features and class ids of the source.
+        source: Features of the source.
         kept: Share of the images of each predicted class; > 0 and <= 1.
 
     References:
@@ -60,13 +61,13 @@ def pseudo_labelled(
     for _ in range(_ROUNDS):
         labels, chosen = surest(classifier.probabilities(scores), kept)
         parts: list[tuple[np.ndarray, Any]] = [(target[chosen], labels[chosen])]
-        parts += [] if source is None else [source]
+        parts += [] if source is None else [(source.rows, source.labels)]
         solution = solve(
             np.concatenate([rows for rows, _ in parts]),
             classifier.targets(np.concatenate([ids for _, ids in parts])),
             link=classifier.link,
             weights=np.concatenate([np.full(len(rows), 1 / len(rows)) for rows, _ in parts]),
-            strengths=[USUAL_STRENGTH],
+            strengths=[USUAL_STRENGTH if source is None else source.strength],
         )
         kernel, bias = solution.kernel, solution.bias
         scores = target @ kernel + bias

@@ -6,7 +6,8 @@ import numpy as np
 
 from kertl._checks import complain
 from kertl.adaptation._classifier import Classifier
-from kertl.probes import USUAL_STRENGTH, solve
+from kertl.adaptation._source import SourceFeatures
+from kertl.probes import solve
 
 _MOST = 1_500
 """Rows of each domain; the plan has their product."""
@@ -16,15 +17,12 @@ _CLASSES = 0.1
 """Strength of the penalty that keeps rows of several classes from going to one place."""
 
 
-def transported(
-    classifier: Classifier, source: np.ndarray, labels: np.ndarray, target: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def transported(classifier: Classifier, source: SourceFeatures, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Kernel and bias solved on the features of the source, each at the mean of the places that it is moved to.
 
     Args:
         classifier: The classifier.
-        source: Its features, shape `(n, features)`.
-        labels: Their class ids.
+        source: The features of its domain.
         target: Features of the target, shape `(m, features)`; at most 1,500 of each are used.
 
     Raises:
@@ -39,18 +37,18 @@ def transported(
         advice = "Install the package POT: pip install 'kertl[adaptation]'."
         raise complain("method", "one whose packages are installed", "ot", advice) from error
     random = np.random.default_rng(0)
-    chosen = random.permutation(len(source))[:_MOST]
+    chosen = random.permutation(len(source.rows))[:_MOST]
     others = random.permutation(len(target))[:_MOST]
-    source, labels, target = source[chosen].astype(np.float64), labels[chosen], target[others].astype(np.float64)
-    costs = ot.dist(source, target)
+    rows, labels, target = source.rows[chosen].astype(np.float64), source.labels[chosen], target[others].astype(float)
+    costs = ot.dist(rows, target)
     costs /= max(float(np.median(costs)), 1e-12)
     with warnings.catch_warnings():
         # Features are moved by a plan that has not converged all the same.
         warnings.simplefilter("ignore", UserWarning)
         plan = ot.da.sinkhorn_lpl1_mm(
-            ot.unif(len(source)), labels, ot.unif(len(target)), costs, _ENTROPY, eta=_CLASSES, numItermax=5
+            ot.unif(len(rows)), labels, ot.unif(len(target)), costs, _ENTROPY, eta=_CLASSES, numItermax=5
         )
     moved = plan @ target / np.maximum(plan.sum(axis=1, keepdims=True), 1e-300)
     targets = classifier.targets(labels)
-    solution = solve(moved.astype(np.float32), targets, link=classifier.link, strengths=[USUAL_STRENGTH])
+    solution = solve(moved.astype(np.float32), targets, link=classifier.link, strengths=[source.strength])
     return solution.kernel, solution.bias
