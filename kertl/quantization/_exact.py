@@ -6,17 +6,19 @@ with the export. Sums of whole numbers have no order.
 """
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from kertl.groups import Ref
 from kertl.quantization._baked import baked_weights
 from kertl.quantization._grid import PIXELS, PROBABILITIES, ends
 from kertl.quantization._network import FakeQuantised
 from kertl.quantization._plan import Node
 from kertl.quantization._run import kernel_axes
+
+if TYPE_CHECKING:
+    from kertl.groups import Ref
 
 _LOW, _HIGH = -128.0, 127.0
 _SIX = 6.0
@@ -158,8 +160,7 @@ def _sum(taken: list[Any], before: list[_Grid], after: _Grid) -> Any:
     shift = _SUM_BITS - int(np.floor(np.log2(max(ratios))))
     factors = [float(np.rint(np.float64(ratio) * 2.0**shift)) for ratio in ratios]
     total = sum(
-        tf.cast(one - grid.zero, tf.float64) * factor
-        for one, grid, factor in zip(taken, before, factors, strict=True)
+        tf.cast(one - grid.zero, tf.float64) * factor for one, grid, factor in zip(taken, before, factors, strict=True)
     )
     return tf.cast(tf.floor((total + 2.0 ** (shift - 1)) / 2.0**shift), tf.float32)
 
@@ -181,8 +182,9 @@ def _mean(node: Node, values: Any, before: _Grid, after: _Grid) -> Any:
 def _same(layer: Any, values: Any, grid: _Grid) -> Any:
     if isinstance(layer, keras.layers.ZeroPadding2D):
         return layer(values - grid.zero) + grid.zero
-    if isinstance(layer, keras.layers.AveragePooling2D):
-        return _nearest(layer(values - grid.zero)) + grid.zero
+    if isinstance(layer, keras.layers.AveragePooling2D):  # not by XNNPACK; halves are rounded away from 0
+        means = layer(values)
+        return keras.ops.sign(means) * keras.ops.floor(keras.ops.abs(means) + 0.5)
     return layer(values)
 
 

@@ -249,9 +249,7 @@ def _crossing(steps: Sequence[Step], begin: int, name: str) -> Ref:
     return found.pop()
 
 
-def _measured(
-    steps: Sequence[Step], entry: Ref, end: Ref, channels: int, name: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _measured(steps: Sequence[Step], entry: Ref, end: Ref, channels: int, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Kernel and bias of the preprocessing as a 1x1 convolution."""
 
     def preprocessed(pixels: np.ndarray) -> np.ndarray:

@@ -1,13 +1,15 @@
 """Running a plan, with weights and roundings as a mode gives them: rounded for training, or baked for a converter."""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 from keras import ops
 
-from kertl.groups import Ref
 from kertl.quantization._grid import PIXELS, PROBABILITIES
 from kertl.quantization._plan import Node, Plan
+
+if TYPE_CHECKING:
+    from kertl.groups import Ref
 
 _AXES = {"conv": (0, 1, 2), "depthwise": (0, 1), "dense": (0,)}
 
@@ -66,9 +68,7 @@ def applied(node: Node, taken: Any, kernel: Any) -> Any:
     if node.kind == "dense":
         return ops.matmul(taken, kernel)
     function = ops.conv if node.kind == "conv" else ops.depthwise_conv
-    return function(
-        taken, kernel, strides=layer.strides, padding=layer.padding, dilation_rate=layer.dilation_rate
-    )
+    return function(taken, kernel, strides=layer.strides, padding=layer.padding, dilation_rate=layer.dilation_rate)
 
 
 def _result(plan: Plan, node: Node, taken: list[Any], mode: Mode) -> Any:
