@@ -86,11 +86,6 @@ class Exact:
             return _clipped(_product(taken, before, after), node.activation, after)
         if node.kind == "mean":
             return _mean(node, taken[0], before[0], after)
-        if node.kind == "join":
-            import tensorflow as tf
-
-            moved = [_on(after, (one - grid.zero) * grid.scale) for one, grid in zip(taken, before, strict=True)]
-            return tf.concat(moved, axis=node.layer.axis)
         if node.kind == "same":
             return taken[0] if node.layer is None else _same(node.layer, taken[0], after)
         return self._activation(node, taken[0], before[0], after)

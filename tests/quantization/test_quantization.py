@@ -19,7 +19,7 @@ _PICTURES = squares().train.batch(0, 0)[0]
 
 
 def mobile(activation="relu6", preprocessing=None, norm_first=False):
-    """Every kind of layer: convolutions of each sort, folded and lone BatchNorm, sums, products and joins."""
+    """Every kind of layer: convolutions of each sort, folded and lone BatchNorm, sums and products."""
     layers = keras.layers
     keras.utils.set_random_seed(0)
     inputs = keras.Input((32, 32, 3))
@@ -36,7 +36,7 @@ def mobile(activation="relu6", preprocessing=None, norm_first=False):
     gate = layers.Conv2D(8, 1, activation="sigmoid")(layers.Conv2D(4, 1, activation="silu")(gate))
     x = layers.Multiply()([x, gate])
     x = layers.AveragePooling2D(2)(layers.MaxPooling2D(2)(x))
-    x = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])
+    x = layers.GlobalMaxPooling2D()(x) if norm_first else layers.GlobalAveragePooling2D()(x)
     x = layers.BatchNormalization()(layers.Dense(8, use_bias=False)(x))
     outputs = layers.Dense(3, activation="softmax")(layers.Activation("relu")(x))
     model = lively(keras.Model(inputs, outputs), _PICTURES)
