@@ -13,6 +13,7 @@ is faster is open.
 """
 
 import argparse
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -24,29 +25,42 @@ import kertl
 FORMATS = ("litert", "litert:float16", "litert:dynamic", "litert:int8")
 
 
-def trained(seed, folder):
+def trained(seed, folder, size, short):
     """The directory of a run, and its data."""
-    data = cells.data(seed, cache="memory")
-    model = cells.model(data.class_names, seed)
-    run = kertl.fine_tune(model, data, recipe=kertl.recipe.named_recipe("mid", seed=seed), run_dir=folder, verbose=0)
+    data = cells.data(seed, size, cache="memory")
+    model = cells.model(data.class_names, seed, size)
+    recipe = dataclasses.replace(kertl.recipe.named_recipe("mid"), seed=seed)
+    if short:
+        deep, mid = recipe.stages
+        stages = [dataclasses.replace(deep, epochs=8), dataclasses.replace(mid, epochs=6, views=2)]
+        recipe = dataclasses.replace(recipe, stages=stages)
+    run = kertl.fine_tune(model, data, recipe=recipe, run_dir=folder, report=False, verbose=0)
     return run.run_dir, data
 
 
-def measured(run_dir, data, images):
-    """A row for each form."""
+def trained_on(run_dir, data, folder, at):
+    """The directory of a run that goes on from another in 8 bits."""
+    stage = kertl.Stage(at, epochs=3, learning_rate=1e-5, augment="none", quantize="int8")
+    run = kertl.fine_tune(kertl.load(run_dir), data, recipe=stage, run_dir=folder, report=False, verbose=0)
+    return run.run_dir
+
+
+def measured(run_dir, data, images, after=None):
+    """A row for each form; those of `after` are of a model that was trained for 8 bits."""
     with tempfile.TemporaryDirectory() as out:
-        found = kertl.benchmark(run_dir, formats=FORMATS, data=data, out=out, images=images)
+        found = kertl.benchmark(run_dir, formats=FORMATS if after is None else after, data=data, out=out, images=images)
     print(found, flush=True)
-    return [row(one, run_dir) for one in found.rows]
+    note = "" if after is None else " after training for it"
+    return [row(one, run_dir, note) for one in found.rows if after is None or one.quantize]
 
 
-def row(one, run_dir):
+def row(one, run_dir, note=""):
     export, change = one.export, ("", "")
     if export is not None:
         change = export.change_interval
     return {
         "run": run_dir.name,
-        "form": one.quantize or "float32",
+        "form": (one.quantize or "float32") + note,
         "bytes": "" if export is None else export.size_bytes,
         "ms_one": "" if export is None else round(one.one_ms, 2),
         "ms_batch_of_32": "" if export is None else round(one.batch_ms, 1),
@@ -55,6 +69,7 @@ def row(one, run_dir):
         "change_low": "" if export is None else round(change[0], 4),
         "change_high": "" if export is None else round(change[1], 4),
         "same": "" if export is None else round(export.same, 4),
+        "within_one_step": "" if export is None or export.within_one_step is None else export.within_one_step,
         "note": one.note.split(": ")[0],
     }
 
@@ -63,15 +78,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, action="append", help="a finished run, instead of training")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--size", type=int, default=160, help="side of the images, where runs are trained")
+    parser.add_argument("--short", action="store_true", help="8 and 6 epochs instead of 15 and 15")
+    parser.add_argument("--at", default="mid", help="the boundary of the stage in 8 bits")
     parser.add_argument("--images", type=int, default=1000, help="test images at most")
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         runs = [(run, None) for run in arguments.run or ()] or [
-            trained(seed, Path(folder) / f"seed {seed}") for seed in arguments.seeds
+            trained(seed, Path(folder) / f"seed {seed}", arguments.size, arguments.short) for seed in arguments.seeds
         ]
         for run_dir, data in runs:
             rows += measured(run_dir, data, arguments.images)
+            if data is not None:
+                after = trained_on(run_dir, data, Path(folder) / f"{run_dir.name}, 8 bits", arguments.at)
+                rows += measured(after, data, arguments.images, after=("litert", "litert:int8"))
     record.keep("quantisation", rows, packages=("keras", "tensorflow", "ai-edge-litert"))
 
 

@@ -36,6 +36,7 @@ def other(field):
         "l2_sp": 0.01,
         "lora_rank": 4,
         "gradient_checkpointing": True,
+        "quantize": "int8",
         "image_size": (64, 96),
         "batch_size": "full",
     }[field]
@@ -48,11 +49,12 @@ FIELDS = [field.name for field in dataclasses.fields(kertl.Stage)]
 def test_every_field_of_a_stage_survives_json(field):
     along = {"epochs": 1} if field == "solver" else {}
     stage = dataclasses.replace(kertl.Stage("deep"), **along, **{field: other(field)})
-    recipe = kertl.Recipe(stages=[kertl.Stage("deep"), stage], precision="mixed_float16", seed=9)
+    precision = "float32" if field == "quantize" else "mixed_float16"
+    recipe = kertl.Recipe(stages=[kertl.Stage("deep"), stage], precision=precision, seed=9)
     again = kertl.Recipe.from_json(recipe.to_json())
     assert again == recipe
     assert getattr(again.stages[1], field) == other(field)
-    assert (again.precision, again.seed) == ("mixed_float16", 9)
+    assert (again.precision, again.seed) == (precision, 9)
     assert json.loads(recipe.to_json())["stages"][1][field] == json.loads(json.dumps(other(field)))
 
 

@@ -38,7 +38,7 @@ def export(
     quantize: Annotated[
         str | None,
         typer.Option(
-            help="For litert: float16, dynamic or int8 (needs training images).",
+            help="For litert: float16, dynamic or int8; for openvino: int8 (int8 needs training images).",
             callback=among("--quantize", QUANTIZATIONS),
         ),
     ] = None,

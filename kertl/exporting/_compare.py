@@ -38,8 +38,15 @@ class Comparison:
     scores: dict[str, Any]
 
 
-def compare(subject: Subject, export: Format, path: Path, quantize: str | None) -> Comparison:
+def compare(subject: Subject, export: Format, path: Path, quantize: str | None, *, trained: bool = False) -> Comparison:
     """Load an export in its own runtime, ask it about the images, and hold it against the model.
+
+    Args:
+        subject: The model and the images.
+        export: The format.
+        path: The export.
+        quantize: How it was quantised.
+        trained: Whether it has the ranges of a model that was trained for 8 bits, and must say what that says.
 
     Raises:
         ExportError: If it disagrees.
@@ -67,7 +74,7 @@ def compare(subject: Subject, export: Format, path: Path, quantize: str | None) 
             raise _disagrees(subject, f"{same:.1%} of the same decisions, fewer than {least:.0%}", quantize)
         if same is None and (np.abs(found - expected) / scale).mean() > most:
             raise _disagrees(subject, f"a mean difference above {most:.0%} of a standard deviation", quantize)
-    within = _within_one_step(subject, pictures, found) if quantize == "int8" and subject.rounded else None
+    within = _within_one_step(subject, pictures, found) if trained else None
     whole = export.most_checked is None
     files = _by_files(subject, export, path, scale) if whole else None
     return Comparison(len(pictures), difference, same, files, within, _scores(subject, found) if whole else {})

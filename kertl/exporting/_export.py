@@ -37,9 +37,10 @@ def export(
             there is replaced.
         format: "keras", "saved_model" (pictures or the bytes of image files go in), "litert" (TensorFlow Lite),
             "onnx", "openvino" or "tfjs" (TensorFlow.js).
-        quantize: Only for "litert": "float16" (half the size), "dynamic" (weights of 8 bits) or "int8" (everything in 8
-            bits, `uint8` pixels go in; activation ranges are measured on at most 128 training images, of which each
-            class has its share). None for float32.
+        quantize: For "litert": "float16" (half the size), "dynamic" (weights of 8 bits) or "int8" (everything in 8
+            bits, `uint8` pixels go in). For "openvino": "int8", by NNCF. Activation ranges are measured on at most 128
+            training images, of which each class has its share; for "litert" they are those of the training where a
+            stage had `quantize="int8"`. None for float32.
         data: An `ImageData` or one of its datasets, or a folder with one folder of images per class. Its test images
             (validation, training images if there are none) are compared; by default those of the run. Without any,
             images of noise, which is logged.
@@ -54,7 +55,8 @@ def export(
     Raises:
         ExportError: If the format needs something that is not installed; or the export cannot be written or loaded, or
             disagrees: in float32 by more than 0.001 (in probability, or in standard deviations of a target), quantised
-            in more than 20 % of the decisions (float16: 2 %).
+            in more than 20 % of the decisions (float16: 2 %); trained for 8 bits, if fewer than 99.9 % of the outputs
+            are within one step of 8 bits of what was trained, or one is more than two steps away.
         RunError: If the run has not finished.
         WeightsError: If the model cannot be loaded, or a weight is NaN or infinite.
         DataError: If an image cannot be read, or has changed since the run.

@@ -21,6 +21,8 @@ class Format(abc.ABC):
         suffix: How the file's name ends; empty for a folder.
         packages: Modules it needs besides kertl's own, and what `pip install` takes for each.
         quantizations: What `quantize` may be besides None.
+        quantizing_packages: What quantising needs beside `packages`.
+        trained_ranges: Whether "int8" takes the ranges of activations of a model that was trained for 8 bits.
         most_checked: With how many images at most it is compared, where its runtime here is slow; None for no limit.
         fixed_batch: Whether its batch can be one number of pictures instead of any.
         backends: On which of Keras' backends it can be written.
@@ -30,18 +32,21 @@ class Format(abc.ABC):
     suffix: ClassVar[str] = ""
     packages: ClassVar[Mapping[str, str]] = {}
     quantizations: ClassVar[tuple[str, ...]] = ()
+    quantizing_packages: ClassVar[Mapping[str, str]] = {}
+    trained_ranges: ClassVar[bool] = False
     most_checked: ClassVar[int | None] = None
     fixed_batch: ClassVar[bool] = True
     backends: ClassVar[tuple[str, ...]] = ("tensorflow",)
 
-    def obstacle(self) -> str:
+    def obstacle(self, quantize: str | None = None) -> str:
         """Why it cannot be written or checked here, and what to do; empty if it can."""
         backend = keras.backend.backend()
         if backend not in self.backends:
             return f"it is written on Keras' TensorFlow backend, and this is {backend}; set KERAS_BACKEND=tensorflow"
-        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        packages = {**self.packages, **(self.quantizing_packages if quantize else {})}
+        missing = [name for name in packages if importlib.util.find_spec(name) is None]
         if missing:
-            extras = " ".join(sorted({self.packages[name] for name in missing}))
+            extras = " ".join(sorted({packages[name] for name in missing}))
             return f"it needs {' and '.join(missing)}: pip install {extras}"
         return ""
 

@@ -30,6 +30,7 @@ class LiteRT(Format):
     suffix = ".tflite"
     packages: ClassVar[dict[str, str]] = {"ai_edge_litert": "'kertl[litert]'"}
     quantizations = ("float16", "dynamic", "int8")
+    trained_ranges = True
 
     def write(
         self, model: keras.Model, path: Path, contract: dict[str, Any], quantize: str | None, samples: np.ndarray | None

@@ -53,9 +53,9 @@ class TensorFlowJs(Format):
     name = "tfjs"
     most_checked: ClassVar[int | None] = 8  # Node computes in plain JavaScript, about a second per image
 
-    def obstacle(self) -> str:
+    def obstacle(self, quantize: str | None = None) -> str:
         """See `Format`."""
-        if found := super().obstacle():
+        if found := super().obstacle(quantize):
             return found
         if _converter() is None:
             return f"its converter is not there: {_HOW}"

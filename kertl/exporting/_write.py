@@ -29,8 +29,10 @@ def format_named(name: str, quantize: str | None) -> Format:
     found = FORMATS[one_of("format", name, FORMATS)]
     if quantize is not None and quantize not in found.quantizations:
         choices = " or ".join(repr(one) for one in (None, *found.quantizations))
-        raise complain("quantize", f"{choices} for the format {name!r}", quantize, "Only 'litert' is quantised.")
-    if obstacle := found.obstacle():
+        raise complain(
+            "quantize", f"{choices} for the format {name!r}", quantize, "'litert' and 'openvino' are quantised."
+        )
+    if obstacle := found.obstacle(quantize):
         raise ExportError(f"The format {name!r} cannot be written here: {obstacle}.")
     return found
 
@@ -56,7 +58,8 @@ def written(subject: Subject, export: Format, path: Path, quantize: str | None) 
     Raises:
         ExportError: If it cannot be written or loaded, or disagrees; nothing is left of it.
     """
-    samples = subject.samples() if quantize == "int8" and subject.rounded is None else None
+    trained = quantize == "int8" and export.trained_ranges and subject.rounded is not None
+    samples = subject.samples() if quantize == "int8" and not trained else None
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as folder:
         beside = Path(folder) / path.name
@@ -64,7 +67,7 @@ def written(subject: Subject, export: Format, path: Path, quantize: str | None) 
             if not export.suffix:
                 beside.mkdir()
             export.write(subject.model, beside, copy.deepcopy(subject.contract), quantize, samples)
-            found = compare(subject, export, beside, quantize)
+            found = compare(subject, export, beside, quantize, trained=trained)
         except KertlError:
             raise
         except Exception as error:

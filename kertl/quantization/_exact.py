@@ -86,11 +86,6 @@ class Exact:
             return _clipped(_product(taken, before, after), node.activation, after)
         if node.kind == "mean":
             return _mean(node, taken[0], before[0], after)
-        if node.kind == "join":
-            import tensorflow as tf
-
-            moved = [_on(after, (one - grid.zero) * grid.scale) for one, grid in zip(taken, before, strict=True)]
-            return tf.concat(moved, axis=node.layer.axis)
         if node.kind == "same":
             return taken[0] if node.layer is None else _same(node.layer, taken[0], after)
         return self._activation(node, taken[0], before[0], after)
@@ -182,8 +177,9 @@ def _mean(node: Node, values: Any, before: _Grid, after: _Grid) -> Any:
 def _same(layer: Any, values: Any, grid: _Grid) -> Any:
     if isinstance(layer, keras.layers.ZeroPadding2D):
         return layer(values - grid.zero) + grid.zero
-    if isinstance(layer, keras.layers.AveragePooling2D):
-        return _nearest(layer(values - grid.zero)) + grid.zero
+    if isinstance(layer, keras.layers.AveragePooling2D):  # not by XNNPACK; halves are rounded away from 0
+        means = layer(values)
+        return keras.ops.sign(means) * keras.ops.floor(keras.ops.abs(means) + 0.5)
     return layer(values)
 
 

@@ -42,7 +42,7 @@ class FakeQuantised(keras.layers.Layer):
 
     def call(self, images: Any, training: bool = False) -> Any:
         mode = _Rounding(self, training)
-        result = run(self.plan, images, mode)
+        result = run(self.plan, ops.cast(images, "float32"), mode)
         if training:
             self.ranges.assign(ops.stack(mode.found))
         return result

@@ -33,7 +33,7 @@ _RECTIFIED = ("relu", "relu6")
 _ACTIVATIONS = ("linear", *_RECTIFIED, "silu", "sigmoid", "softmax")
 _BEGINS = (*WEIGHTED, keras.layers.ZeroPadding2D, keras.layers.Flatten)
 _ACCEPTED = (
-    "Conv2D, DepthwiseConv2D, Dense, BatchNormalization, Add, Multiply, Concatenate, pooling, padding, Flatten, "
+    "Conv2D, DepthwiseConv2D, Dense, BatchNormalization, Add, Multiply, pooling, padding, Flatten, "
     "Reshape, Dropout, and the activations relu, relu6, silu, sigmoid and softmax"
 )
 
@@ -43,7 +43,7 @@ class Node:
     """One operation, with what is folded into it.
 
     Attributes:
-        kind: "entry", "conv", "depthwise", "dense", "norm", "add", "multiply", "join", "mean", "activation" or "same".
+        kind: "entry", "conv", "depthwise", "dense", "norm", "add", "multiply", "mean", "activation" or "same".
         layer: The layer or operation; None for what it is not needed for.
         norm: The BatchNorm that is folded into it, or that it is.
         activation: What is applied to its result before that is rounded.
@@ -145,7 +145,7 @@ class _Planner:
         step = self.steps[place]
         operation, end = step.operation, step.outputs[0]
         kind = self._kind(step)
-        if kind in ("mean", "same", "join", "add", "multiply", "norm"):
+        if kind in ("mean", "same", "add", "multiply", "norm"):
             norm = operation if kind == "norm" else None
             self._with_activation(kind, operation, norm, step.inputs, end, place, "linear")
         elif kind == "activation":
@@ -171,8 +171,6 @@ class _Planner:
             kind = "norm"
         elif isinstance(operation, keras.layers.GlobalAveragePooling2D):
             kind = "mean"
-        elif isinstance(operation, keras.layers.Concatenate):
-            kind = "join"
         elif isinstance(operation, _SAME_GRID):
             kind = "same"
         elif kind is None and _activation(operation) is not None:
@@ -191,7 +189,7 @@ class _Planner:
     ) -> None:
         """Add a node and the activation that it has or that follows; a rectifier is part of it, others come after."""
         following = self._only_reader(end)
-        if own == "linear" and kind not in ("same", "mean", "join") and following is not None:
+        if own == "linear" and kind not in ("same", "mean") and following is not None:
             after = _activation(self.steps[following].operation)
             if after in _RECTIFIED and not self.steps[following].variables:
                 own, end = str(after), self.steps[following].outputs[0]

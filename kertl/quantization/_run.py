@@ -87,8 +87,6 @@ def _result(plan: Plan, node: Node, taken: list[Any], mode: Mode) -> Any:
         return _activated(node.activation, taken[0] + taken[1])
     if kind == "multiply":
         return _activated(node.activation, taken[0] * taken[1])
-    if kind == "join":
-        return ops.concatenate(taken, axis=node.layer.axis)
     if kind == "mean":
         return ops.mean(taken[0], axis=(1, 2), keepdims=node.layer.keepdims)
     if kind == "same":

@@ -13,7 +13,7 @@ from kertl.model import flags_kept
 from kertl.range_test._ramp import Ramp
 from kertl.range_test._result import RangeTest
 from kertl.range_test._run import lr_range_test
-from kertl.recipe import Stage
+from kertl.recipe import Recipe, Stage
 from kertl.training import (
     FeaturePool,
     Given,
@@ -24,6 +24,7 @@ from kertl.training import (
     StageFit,
     choose,
     factors_added,
+    refuse_unsupported,
     refuse_without_low_rank,
     refuse_without_recomputable,
     trial_fit,
@@ -81,6 +82,7 @@ def stage_range_test(
     integer("repeats", repeats, at_least=1)
     whole = Learner.of(model, data.task)
     stage = stage if isinstance(stage, Stage) else usual_stage(whole.chain, stage)
+    refuse_unsupported(Recipe(stages=[stage]), "a range test")
     refuse_without_low_rank(whole.chain, stage)
     refuse_without_recomputable(whole.chain, stage)
     with scope_of(model), flags_kept(model), factors_added(whole.chain, stage, seed):

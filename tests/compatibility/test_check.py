@@ -242,9 +242,17 @@ UNMET = {
     },
     "layers-for-low-rank": {"stages": [quick("deep", lora_rank=2)]},
     "layers-to-recompute": {"stages": [quick("deep", gradient_checkpointing=True)]},
+    "layers-for-int8": {"stages": [quick("deep", quantize="int8")], "model": lambda: by_gelu()},
     "loss-of-the-task": {"stages": [quick(loss="huber")]},
     "possible-size": {"stages": [quick(image_size=(64, 64))], "model": lambda: flattened()},
 }
+
+
+def by_gelu():
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(2, 3, strides=2, activation="gelu")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
 
 
 def flattened():
