@@ -11,6 +11,7 @@ from PIL import Image
 
 import kertl
 from kertl import exporting
+from kertl.adaptation import Adaptation, Judged
 from kertl.data import AugmentationCheck, Effect
 from kertl.diagnosis import Diagnosis
 from kertl.exporting import Benchmark, Checked, Export, Inspection, Measured
@@ -29,7 +30,20 @@ from kertl.range_test import Curve, RangeTest
 from kertl.results import LEFT_OUT, Result, called
 from kertl.runner import Run, StageValue
 from kertl.search import Importance, SearchResult, Trial
-from kertl.studies import CrossValidation, Fold, LearningCurve, Point, PowerLaw, Verification
+from kertl.studies import (
+    Alarm,
+    CrossValidation,
+    Distances,
+    Far,
+    Fold,
+    LabelShift,
+    LearningCurve,
+    Point,
+    PowerLaw,
+    Shift,
+    ShiftAt,
+    Verification,
+)
 from kertl.tpu import Compilation, CompiledStage
 from tests.messages import assert_names
 
@@ -134,7 +148,25 @@ def inspection(tmp_path):
     return Inspection(tmp_path, "keras", 10, "0" * 64, "3.15", "m", shapes, layers, 4, 90, (), (), {}, members)
 
 
+def shift():
+    apart = Distances(0.5, 0.25, 0.125, 0.0625, 0.75, (0.5, 1.0), 0.25, 0.001)
+    labels = LabelShift({"cat": 0.5, "dog": 0.5}, {"cat": 0.25, "dog": 0.75}, (True, False), 0.25, 0.75, 0.5)
+    return Shift((ShiftAt("stem", 8, apart, False), ShiftAt("block1", 16, apart, True)), (40, 50), labels, FARTHEST)
+
+
+def adaptation():
+    judged = (Judged("none", 0.0, 0.25, 0.75, 0.5, 0.875), Judged("align", 0.125, 0.25, 0.5, 0.25, 0.75))
+    return Adaptation(
+        None, "align", "It was asked for.", "Few.", judged, {"cat": 0.5, "dog": 0.5}, (50, 40), ("Look.",)
+    )
+
+
+FARTHEST = (Far("b.png", 2.5, 1.0),)
+
 MADE = {
+    Adaptation: lambda _: adaptation(),
+    Alarm: lambda _: Alarm(0.001, 0.01, (40, 50), FARTHEST),
+    Shift: lambda _: shift(),
     AugmentationCheck: lambda _: augmentation_check(),
     Baselines: lambda _: baselines(),
     Benchmark: lambda _: Benchmark(

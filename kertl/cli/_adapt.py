@@ -14,6 +14,7 @@ from kertl.cli import _options as options
 from kertl.cli._ask import ModelPath, read_model
 from kertl.cli._quiet import start_keras
 from kertl.cli._studies import CacheDir, Out, Seed, show
+from kertl.errors import ArgumentError
 
 if TYPE_CHECKING:
     import keras
@@ -140,9 +141,10 @@ def show_alarm(model: "keras.Model", run: Path, images: list[Path]) -> None:
     parts = [found[part] for part in ("validation", "test") if part in found]
     size, channels = picture_shape(model)
     if not parts or size is None:
-        raise ValueError(
+        raise ArgumentError(
             "`--reference` must be a run whose validation or test images are there. "
-            f"Received: --reference {run}; {why or 'it has none'}. Give the directory that `kertl train --out` wrote."
+            f"Received: --reference {run}; {why or 'it has none'}. Give the directory that `kertl train --out` wrote.",
+            code="run-directory",
         )
     new = data.images(images, image_size=size, channels=channels or 3, resize=resize_of(model))
     verdict = studies.alarm(model, data.joined(parts), new)

@@ -51,7 +51,7 @@ class Alarm(Result):
         shown = ", ".join(f"{shortened(far.file)} ({far.distance:.1f})" for far in self.farthest)
         return (
             f"Shift: these images differ from what the model was tried on ({of}; false alarms in {self.level:.1%} of "
-            f"unchanged samples). Farthest, in median distances of the reference: {shown}. "
+            f"unchanged samples).\nFarthest, in median distances of the reference: {shown}.\n"
             "`kertl shift` shows where it begins, `kertl adapt` what can be done."
         )
 
