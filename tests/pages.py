@@ -20,6 +20,7 @@ SMALLER = {
     "(224, 224": "(32, 32",
     "(160, 160": "(32, 32",
     "max_trials=20": "max_trials=1, epochs=1",
+    'strategy="bayesian", out': 'strategy="bayesian", max_trials=1, epochs=1, out',
     "--trials 30": "--trials 1 --epochs 1",
     'recipe="auto"': 'recipe="auto", verbose=0',
     "shuffle=False)": "shuffle=False, verbose=0)",

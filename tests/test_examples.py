@@ -99,7 +99,7 @@ def test_an_example_and_its_plain_counterpart_run(example, tmp_path, monkeypatch
 
 # By how much the last line of a script may differ from what its README says: about two standard deviations of the
 # metric on so many test images, since the last digits depend on the processor.
-TOLERANCES = {"multi_label": 0.06, "regression": 0.02, "new_class": 0.03, "own_model": 0.05, "kerastuner_search": 0.05}
+TOLERANCES = {"multi_label": 0.06, "regression": 0.02, "new_class": 0.03, "own_model": 0.05, "kerastuner_search": 0.1}
 
 
 @pytest.mark.slow

@@ -46,7 +46,6 @@ SLOW = {
 FROM_PHOTOS = (
     "README.md",
     "docs/index.md",
-    "docs/design/hardware.md",
     "docs/migration/",
     "docs/start/first-model.md",
     *(

@@ -1,6 +1,4 @@
-"""The picture of the architecture, from the imports of the modules: docs/images/architecture.svg.
-
-python docs/_build/architecture.py
+"""The picture of the architecture, from the imports of the modules; the site is built with it.
 
 Rows are the layers of pyproject.toml, which import-linter holds; an arrow is an import. Arrows that two others imply are
 left out.
@@ -11,7 +9,6 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 _ROW, _COLUMN, _BOX = 62, 128, (112, 30)
 
 
@@ -92,7 +89,3 @@ def picture() -> str:
             f'<text x="{left + _BOX[0] / 2:g}" y="{top + 20:g}" font-size="13" text-anchor="middle">{name}</text>'
         )
     return "\n".join([*lines, "</svg>"]) + "\n"
-
-
-if __name__ == "__main__":
-    PICTURE.write_text(picture(), encoding="utf-8")

@@ -9,6 +9,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 sys.path.insert(0, str(Path(__file__).parent))
+import architecture
 import made
 
 _PLACE = re.compile(r"^<!-- made: (\w+) -->$", flags=re.MULTILINE)
@@ -27,9 +28,10 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """A page for every public module, from its docstrings; the figures of the benchmarks, where pages show them."""
+    """A page for every public module, from its docstrings; the figures that pages show."""
     for figure in Path("benchmarks/results").glob("*.png"):
         files.append(File.generated(config, figure.as_posix(), abs_src_path=str(figure.resolve())))
+    files.append(File.generated(config, "images/architecture.svg", content=architecture.picture()))
     for name in made.modules():
         page = f"::: kertl.{name}\n"
         files.append(File.generated(config, f"reference/modules/{name}.md", content=page))

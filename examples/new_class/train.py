@@ -38,8 +38,8 @@ def main() -> None:
     after = kertl.extend_classes(kertl.load(options.out / "nine_classes.keras"), ["9"])
     names = kertl.model.model_info(after).class_names
 
-    # The thirty new pictures and as many of each known class. With so few, the head is solved instead of trained, and in
-    # the end once more on training and validation images together.
+    # The thirty new pictures and as many of each known class. With so few, the head is solved instead of trained, and
+    # in the end once more on training and validation images together.
     few = np.concatenate([kept[y[kept] == digit][:FEW] for digit in range(9)] + [nines[:FEW]])
     data = kertl.data.from_arrays(x[few], y[few], class_names=names, test=0)
     recipe = kertl.Recipe(stages=[kertl.Stage("deep", solver="exact")], refit=True)
