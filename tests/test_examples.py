@@ -83,7 +83,9 @@ def run_script(script, arguments, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "example",
     [
-        name if name in ("kerastuner_search", "regression") else pytest.param(name, marks=pytest.mark.promise)
+        name
+        if name in ("kerastuner_search", "regression")
+        else pytest.param(name, marks=pytest.mark.slow if name == "domain_adaptation" else pytest.mark.promise)
         for name in SMALL
     ],
 )

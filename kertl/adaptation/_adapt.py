@@ -1,6 +1,6 @@
 """`adapt`: a trained classifier for another domain, with labels of it or without."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ def adapt(
     source: Any = None,
     method: str = "auto",
     head: str = "keep",
+    shares: Mapping[str, float] | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
 ) -> Adaptation:
@@ -83,6 +84,9 @@ def adapt(
         method: "auto", "labels", "none", "adabn", "restyle", "align", "coral", "prior", "pseudo" or "ot".
         head: With labels: "keep" the model's classes, "extend" them by the new ones of the target, or a "new" head for
             the target's classes.
+        shares: Shares of the classes in the target, by name, where they are known, such as the usual rate of defects
+            there; each > 0, with sum 1. "restyle", "align" and "pseudo" then compare the target with a source of these
+            shares. Without, they take the shares for those of the source, and harm where they are far from it.
         seed: Seed of draws; >= 0.
         cache_dir: Where features are cached, as in `kertl.extract`.
 
@@ -124,8 +128,21 @@ def adapt(
             raise complain("head", "'keep' without labels of the target", head)
         if method == "adabn":
             return _with_batch_norm(classifier, images, source, known, seed, cache_dir)
-        domains = Domains(classifier, classifier.features(images, cache_dir), known)
+        domains = Domains(classifier, classifier.features(images, cache_dir), known, _known_shares(classifier, shares))
         return _on_features(domains, method, seed)
+
+
+def _known_shares(classifier: Classifier, shares: Mapping[str, float] | None) -> np.ndarray | None:
+    """Shares in the order of the classes."""
+    if shares is None:
+        return None
+    accepted = f"a share above 0 for each of {list(classifier.names)}, with sum 1"
+    if set(shares) != set(classifier.names):
+        raise complain("shares", accepted, dict(shares))
+    found = np.array([float(shares[name]) for name in classifier.names])
+    if not (found > 0).all() or not abs(found.sum() - 1) < 1e-3:
+        raise complain("shares", accepted, dict(shares))
+    return found
 
 
 def source_features(classifier: Classifier, source: Any, cache_dir: str | Path | None) -> SourceFeatures | None:
@@ -221,9 +238,10 @@ def _warnings(domains: Domains, method: str, judged: Sequence[Any], shares: np.n
         found.append(f"{len(domains.target)} images of the target are few; what is estimated of them is uncertain.")
     if domains.source is not None and method not in ("none", "prior"):
         moved = float(np.abs(shares - domains.source_shares).sum() / 2)
-        if moved > _LABEL_SHIFT:
+        if moved > _LABEL_SHIFT and domains.known_shares is None:
             found.append(
-                f"The classes may have other shares in the target (distance {moved:.2f}), where {method!r} can harm."
+                f"The classes may have other shares in the target (distance {moved:.2f}), where {method!r} can harm. "
+                "If you know them, pass `shares`."
             )
     changed = judged[-1].changed if judged and judged[-1].method == method else 0.0
     changed = next((one.changed for one in judged if one.method == method), changed)

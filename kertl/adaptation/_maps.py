@@ -14,7 +14,7 @@ _MOST_SCALE = 3.0
 
 @dataclasses.dataclass(frozen=True)
 class FeatureMap:
-    """An affine map of features."""
+    """An affine map of features: `rows @ matrix + offset`."""
 
     matrix: np.ndarray
     """Shape `(features, features)`, or `(features,)` for a diagonal one."""
@@ -31,7 +31,13 @@ class FeatureMap:
         return moved, self.offset @ kernel + bias
 
 
-def aligned(source: np.ndarray, target: np.ndarray) -> FeatureMap:
+def aligned(
+    source: np.ndarray,
+    target: np.ndarray,
+    *,
+    source_weights: np.ndarray | None = None,
+    target_weights: np.ndarray | None = None,
+) -> FeatureMap:
     """The map that gives each feature of the target the mean and standard deviation that it has in the source.
 
     The standard deviation changes by a factor of 3 at most.
@@ -39,6 +45,9 @@ def aligned(source: np.ndarray, target: np.ndarray) -> FeatureMap:
     Args:
         source: Features, shape `(n, features)`.
         target: Features, shape `(m, features)`.
+        source_weights: Weight of each row of the source, shape `(n,)`, such as those that give its classes the shares
+            that they have in the target; all equal by default.
+        target_weights: The same for the target, shape `(m,)`.
 
     Example:
         >>> import numpy as np
@@ -48,11 +57,18 @@ def aligned(source: np.ndarray, target: np.ndarray) -> FeatureMap:
         >>> bool(np.allclose(aligned(source, target)(target).mean(axis=0), source.mean(axis=0)))
         True
     """
-    spread, other = source.std(axis=0, dtype=np.float64), target.std(axis=0, dtype=np.float64)
+    mean, spread = _moments(source, source_weights)
+    other_mean, other = _moments(target, target_weights)
     floor = max(_FLOOR * float(np.median(spread)), 1e-12)
     scale = np.clip((spread + floor) / (other + floor), 1 / _MOST_SCALE, _MOST_SCALE)
-    offset = source.mean(axis=0, dtype=np.float64) - target.mean(axis=0, dtype=np.float64) * scale
-    return FeatureMap(scale, offset)
+    return FeatureMap(scale, mean - other_mean * scale)
+
+
+def _moments(rows: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each feature."""
+    rows = rows.astype(np.float64)
+    mean = np.average(rows, axis=0, weights=weights)
+    return mean, np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=weights))
 
 
 def coral(source: np.ndarray, target: np.ndarray, *, regularisation: float = 1.0) -> FeatureMap:

@@ -23,6 +23,8 @@ class Domains:
     target: np.ndarray
     """Shape `(m, features)`."""
     source: SourceFeatures | None
+    known_shares: np.ndarray | None = None
+    """Shares of the classes in the target, where they are known, shape `(classes,)`; each > 0."""
 
     @property
     def rows(self) -> np.ndarray:
@@ -46,8 +48,20 @@ class Domains:
     @functools.cached_property
     def aligned_target(self) -> np.ndarray:
         """Features of the target with the means and standard deviations of the source."""
-        rows = aligned(self.rows, self.target)(self.target)
-        return np.asarray(rows, np.float32)
+        return np.asarray(self.alignment(self.target), np.float32)
+
+    @functools.cached_property
+    def alignment(self) -> FeatureMap:
+        """The map from the target to the source, whose classes are weighted to the shares of the target, if known."""
+        return aligned(self.rows, self.target, source_weights=self.weights)
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """Weights of the rows of the source that give its classes the known shares; None where these are not known."""
+        if self.known_shares is None:
+            return None
+        ratio = self.known_shares / np.maximum(self.source_shares, 1e-3)
+        return np.asarray(ratio[self.needed("align").labels])
 
     @property
     def source_shares(self) -> np.ndarray:
@@ -75,7 +89,8 @@ def unchanged(domains: Domains) -> Solved:
 
 
 def _align(domains: Domains) -> Solved:
-    return _mapped(domains, aligned(domains.needed("align").rows, domains.target))
+    domains.needed("align")
+    return _mapped(domains, domains.alignment)
 
 
 def _coral(domains: Domains) -> Solved:
@@ -84,11 +99,12 @@ def _coral(domains: Domains) -> Solved:
 
 def _restyle(domains: Domains) -> Solved:
     source, classifier = domains.needed("restyle"), domains.classifier
-    found = aligned(domains.target, source.rows)
+    moved = aligned(domains.target, source.rows, target_weights=domains.weights)(source.rows)
     solution = solve(
-        np.concatenate([source.rows, found(source.rows)]).astype(np.float32),
+        np.concatenate([source.rows, moved]).astype(np.float32),
         classifier.targets(np.tile(source.labels, 2)),
         link=classifier.link,
+        weights=None if domains.weights is None else np.tile(domains.weights, 2),
         strengths=[source.strength],
     )
     return Solved(solution.kernel, solution.bias)
@@ -110,10 +126,9 @@ def _pseudo(domains: Domains) -> Solved:
     if source is None:
         kernel, bias = pseudo_labelled(classifier, classifier.scores(domains.target), domains.target, None)
         return Solved(kernel, bias)
-    found = aligned(source.rows, domains.target)
-    rows = found(domains.target)
+    rows = domains.aligned_target
     kernel, bias = pseudo_labelled(classifier, classifier.scores(rows), rows, source)
-    return Solved(*found.folded(kernel, bias), map=found)
+    return Solved(*domains.alignment.folded(kernel, bias), map=domains.alignment)
 
 
 def _ot(domains: Domains) -> Solved:

@@ -211,3 +211,22 @@ def test_a_backbone_is_refused(target):
 def test_labels_are_asked_for_where_there_are_none(model, target):
     with pytest.raises(ValueError, match="has no labels"):
         kertl.adapt(model, pictures(target.train), method="labels")
+
+
+def test_known_shares_keep_a_target_of_other_shares_from_being_harmed(model, known):
+    others = dimmed(seed=9, per_class=80)
+    labels = np.asarray(others.train.labels)
+    chosen = np.concatenate([np.flatnonzero(labels == k)[:count] for k, count in enumerate((6, 6, 80))])
+    x, truth = pictures(others.train)[chosen], labels[chosen]
+    shares = dict(zip(NAMES, (6 / 92, 6 / 92, 80 / 92), strict=True))
+    found = [kertl.adapt(model, x, source=known, method="restyle", shares=given).model for given in (None, shares)]
+    without, told = (np.mean(kertl.predict(one, x).argmax(axis=1) == truth) for one in found)
+    assert told > without + 0.1
+
+
+@pytest.mark.parametrize(
+    "shares", [{"blue": 1.0}, {"blue": 0.5, "green": 0.5, "red": 0.5}, {"blue": 1, "green": 0, "red": 0}]
+)
+def test_shares_that_are_none_are_refused(model, known, target, shares):
+    with pytest.raises(ValueError, match="`shares` must be a share above 0 for each of"):
+        kertl.adapt(model, pictures(target.train), source=known, method="align", shares=shares)
