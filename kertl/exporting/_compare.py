@@ -38,9 +38,7 @@ class Comparison:
     scores: dict[str, Any]
 
 
-def compare(
-    subject: Subject, export: Format, path: Path, quantize: str | None, *, trained: bool = False
-) -> Comparison:
+def compare(subject: Subject, export: Format, path: Path, quantize: str | None, *, trained: bool = False) -> Comparison:
     """Load an export in its own runtime, ask it about the images, and hold it against the model.
 
     Args:
