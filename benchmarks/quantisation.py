@@ -25,24 +25,21 @@ import kertl
 FORMATS = ("litert", "litert:float16", "litert:dynamic", "litert:int8")
 
 
-def trained(seed, folder, size, short):
-    """The directory of a run, and its data."""
-    data = cells.data(seed, size, cache="memory")
-    model = cells.model(data.class_names, seed, size)
+def trained(seed, data, folder, arguments):
+    """The directory of a run."""
+    model = cells.model(data.class_names, seed, arguments.size)
     recipe = dataclasses.replace(kertl.recipe.named_recipe("mid"), seed=seed)
-    if short:
+    if arguments.short:
         deep, mid = recipe.stages
         stages = [dataclasses.replace(deep, epochs=8), dataclasses.replace(mid, epochs=6, views=2)]
         recipe = dataclasses.replace(recipe, stages=stages)
-    run = kertl.fine_tune(model, data, recipe=recipe, run_dir=folder, report=False, verbose=0)
-    return run.run_dir, data
+    return kertl.fine_tune(model, data, recipe=recipe, run_dir=folder, report=False, verbose=0).run_dir
 
 
 def trained_on(run_dir, data, folder, at):
     """The directory of a run that goes on from another in 8 bits."""
     stage = kertl.Stage(at, epochs=3, learning_rate=1e-5, augment="none", quantize="int8")
-    run = kertl.fine_tune(kertl.load(run_dir), data, recipe=stage, run_dir=folder, report=False, verbose=0)
-    return run.run_dir
+    return kertl.fine_tune(kertl.load(run_dir), data, recipe=stage, run_dir=folder, report=False, verbose=0).run_dir
 
 
 def measured(run_dir, data, images, after=None):
@@ -78,20 +75,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, action="append", help="a finished run, instead of training")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--train", action="store_true", help="train given runs for 8 bits too; they are of the seeds")
     parser.add_argument("--size", type=int, default=160, help="side of the images, where runs are trained")
     parser.add_argument("--short", action="store_true", help="8 and 6 epochs instead of 15 and 15")
     parser.add_argument("--at", default="mid", help="the boundary of the stage in 8 bits")
     parser.add_argument("--images", type=int, default=1000, help="test images at most")
     arguments = parser.parse_args()
     rows = []
+    given = arguments.run or [None] * len(arguments.seeds)
     with tempfile.TemporaryDirectory() as folder:
-        runs = [(run, None) for run in arguments.run or ()] or [
-            trained(seed, Path(folder) / f"seed {seed}", arguments.size, arguments.short) for seed in arguments.seeds
-        ]
-        for run_dir, data in runs:
-            rows += measured(run_dir, data, arguments.images)
+        for number, ready in enumerate(given):
+            seed = arguments.seeds[number] if arguments.train or ready is None else None
+            data = None if seed is None else cells.data(seed, arguments.size, cache="memory")
+            run = ready or trained(seed, data, Path(folder) / f"seed {seed}", arguments)
+            rows += measured(run, data, arguments.images)
             if data is not None:
-                after = trained_on(run_dir, data, Path(folder) / f"{run_dir.name}, 8 bits", arguments.at)
+                after = trained_on(run, data, Path(folder) / f"{run.name}, 8 bits", arguments.at)
                 rows += measured(after, data, arguments.images, after=("litert", "litert:int8"))
     record.keep("quantisation", rows, packages=("keras", "tensorflow", "ai-edge-litert"))
 

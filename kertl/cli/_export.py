@@ -47,6 +47,12 @@ def export(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Fix how many pictures it takes at a time; any number by default.")
     ] = None,
+    float_group: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A layer group that int8 of litert leaves in float; repeatable. kertl sensitivity finds them."
+        ),
+    ] = None,
     as_json: AsJson = False,
     resize: foreign.Resize = None,
     preprocessing: foreign.Preprocessing = None,
@@ -63,7 +69,26 @@ def export(
     path = out or (model / "export" if model.is_dir() else model.parent) / file_name(format, quantize)
     asked = told.load(model) if told.says_anything() else model
     with working("Exporting, and checking what was exported"):
-        found = kertl.export(asked, path, format=format, quantize=quantize, data=data, images=images, batch=batch)
+        found = kertl.export(
+            asked,
+            path,
+            format=format,
+            quantize=quantize,
+            data=data,
+            images=images,
+            batch=batch,
+            float_groups=float_group or (),
+        )
+    _print(found, as_json)
+
+
+def sensitivity(model: ModelPath, data: Data = None, as_json: AsJson = False) -> None:
+    """Find the layer groups that 8 bits hurt, each rounded alone, on training images."""
+    start_keras()
+    import kertl
+
+    with working("Rounding one layer group after the other"):
+        found = kertl.exporting.sensitivity(model, data=data)
     _print(found, as_json)
 
 

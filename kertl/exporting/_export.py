@@ -1,6 +1,7 @@
 """`export`: a model in the form that it is needed in, checked against the model."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from kertl.exporting._model_card import check_card, write_card
 from kertl.exporting._result import Export
 from kertl.exporting._subject import subject_of
 from kertl.exporting._write import check_place, format_named, written
+from kertl.quantization import refuse_other_groups
 
 
 def export(
@@ -20,6 +22,7 @@ def export(
     data: Any = None,
     images: int = 1000,
     batch: int | None = None,
+    float_groups: Sequence[str] = (),
 ) -> Export:
     """Write a model in another format, load it again in its own runtime, and compare the two on real images.
 
@@ -47,6 +50,8 @@ def export(
         images: How many of them at most, taken evenly; >= 1.
         batch: How many pictures the export takes at a time, >= 1, for runtimes and chips that want to know; not for
             "keras" and "saved_model". None for any number.
+        float_groups: Names of layer groups that stay in float in an "int8" of "litert";
+            `kertl.exporting.sensitivity` says which lose most.
 
     Returns:
         Where it is, its size, the largest difference, the share of decisions that are the model's; and with labels the
@@ -75,6 +80,8 @@ def export(
     """
     path = Path(path)
     chosen = format_named(format, quantize)
+    if float_groups:
+        chosen = chosen.with_float_groups(float_groups, quantize)
     check_place(path, chosen)
     check_card(path.parent)
     if batch is not None:
@@ -83,6 +90,8 @@ def export(
             raise complain("batch", f"None for {format!r}, which takes any number of pictures", batch)
     start = time.monotonic()
     subject = subject_of(model_or_run, data, images)
+    if float_groups:
+        refuse_other_groups(subject.model, float_groups)
     subject.contract["input"]["shape"][0] = batch
     found = written(subject, chosen, path, quantize)
     write_card(path.parent, subject, [found], time.monotonic() - start)

@@ -2,12 +2,14 @@
 
 import abc
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
+
+from kertl._checks import complain
 
 # From a batch of pictures, `uint8` of shape `(n, height, width, channels)`, to predictions.
 Runtime = Callable[[np.ndarray], np.ndarray]
@@ -33,7 +35,7 @@ class Format(abc.ABC):
     packages: ClassVar[Mapping[str, str]] = {}
     quantizations: ClassVar[tuple[str, ...]] = ()
     quantizing_packages: ClassVar[Mapping[str, str]] = {}
-    trained_ranges: ClassVar[bool] = False
+    trained_ranges: bool = False
     most_checked: ClassVar[int | None] = None
     fixed_batch: ClassVar[bool] = True
     backends: ClassVar[tuple[str, ...]] = ("tensorflow",)
@@ -49,6 +51,14 @@ class Format(abc.ABC):
             extras = " ".join(sorted({packages[name] for name in missing}))
             return f"it needs {' and '.join(missing)}: pip install {extras}"
         return ""
+
+    def with_float_groups(self, names: Sequence[str], quantize: str | None) -> "Format":
+        """The format with some layer groups in float.
+
+        Raises:
+            ValueError: If it has no such form.
+        """
+        raise complain("float_groups", "left out unless the format is 'litert' and quantize='int8'", list(names))
 
     @abc.abstractmethod
     def write(

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from kertl.exporting._compact import compacted
 from kertl.exporting._contract import LABELS, NOTE
 from kertl.exporting._format import Format, Runtime
 from kertl.exporting._graph import frozen, holder, silent, traced
-from kertl.quantization import baked, noted_network
+from kertl.quantization import baked, mixed_network, noted_network
 
 
 class LiteRT(Format):
@@ -30,7 +30,18 @@ class LiteRT(Format):
     suffix = ".tflite"
     packages: ClassVar[dict[str, str]] = {"ai_edge_litert": "'kertl[litert]'"}
     quantizations = ("float16", "dynamic", "int8")
-    trained_ranges = True
+    trained_ranges: bool = True
+
+    def __init__(self, float_groups: Sequence[str] = ()) -> None:
+        self._float_groups = tuple(float_groups)
+
+    def with_float_groups(self, names: Sequence[str], quantize: str | None) -> Format:
+        """See `Format`; the ranges of a training are used, but what was trained is not what it says."""
+        if quantize != "int8":
+            return super().with_float_groups(names, quantize)
+        mixed = LiteRT(names)
+        mixed.trained_ranges = False
+        return mixed
 
     def write(
         self, model: keras.Model, path: Path, contract: dict[str, Any], quantize: str | None, samples: np.ndarray | None
@@ -38,7 +49,12 @@ class LiteRT(Format):
         """See `Format`."""
         import tensorflow as tf
 
-        network = noted_network(model) if quantize == "int8" else None
+        network = None
+        if self._float_groups:
+            assert samples is not None
+            network = mixed_network(model, self._float_groups, samples)
+        elif quantize == "int8":
+            network = noted_network(model)
         graph = frozen(model, contract) if network is None else traced(baked(network), contract)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([graph], holder(model))
         if quantize is not None:
@@ -53,7 +69,7 @@ class LiteRT(Format):
             contract["input"]["dtype"] = "uint8"
         with silent():
             content = compacted(converter.convert())
-        if network is not None:
+        if network is not None and not self._float_groups:
             _refuse_floats(content, model.name)
         path.write_bytes(content)
         with zipfile.ZipFile(path, "a") as attached:

@@ -9,6 +9,7 @@ FreezeRanges     a callback that ends the observation of ranges
 Exact            the same in whole numbers, as the runtime computes it
 baked            these with weights as constants on their grid, for a converter
 note_ranges      the ranges noted in a model, with which weights they go
+mixed_network    a rounded network with some layer groups in float
 noted_network    the rounded network of a model that was trained for 8 bits
 """
 
@@ -16,6 +17,7 @@ from kertl.quantization._baked import baked
 from kertl.quantization._exact import Exact
 from kertl.quantization._freeze import FreezeRanges
 from kertl.quantization._grid import STEP
+from kertl.quantization._mixed import each_group_rounded, mixed_network, predicted, refuse_other_groups
 from kertl.quantization._network import FakeQuantised
 from kertl.quantization._noted import note_ranges, noted_network
 from kertl.quantization._plan import Node, Plan, plan_of
@@ -28,7 +30,11 @@ __all__ = [
     "Node",
     "Plan",
     "baked",
+    "each_group_rounded",
+    "mixed_network",
     "note_ranges",
     "noted_network",
     "plan_of",
+    "predicted",
+    "refuse_other_groups",
 ]

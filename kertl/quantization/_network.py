@@ -80,6 +80,8 @@ class _Rounding:
         if factor is not None:
             kernel = kernel * (ops.reshape(factor, kernel.shape[-2:]) if node.kind == "depthwise" else factor)
             bias = shift if bias is None else bias * factor + shift
+        if node.output in self.network.plan.floats:
+            return kernel, bias
         return rounded_kernel(kernel, kernel_axes(node.kind)), bias
 
     def entry(self, plan: Plan) -> tuple[Any, Any]:

@@ -5,7 +5,7 @@ convolution, whose weights lie on their grid exactly.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import keras
@@ -73,6 +73,8 @@ class Plan:
         output: The predictions.
         kernel: The kernel of the preprocessing as a 1x1 convolution, shape `(1, 1, channels, channels)`; None for none.
         bias: Its bias.
+        floats: What nodes give that compute in float, with kernels that are not rounded.
+        open_ends: Those of them that only such nodes take, which are not rounded either.
     """
 
     nodes: tuple[Node, ...]
@@ -80,6 +82,14 @@ class Plan:
     output: Ref
     kernel: np.ndarray | None
     bias: np.ndarray | None
+    floats: frozenset[Ref] = frozenset()
+    open_ends: frozenset[Ref] = frozenset()
+
+    def with_floats(self, places: Container[int]) -> "Plan":
+        """The same with the nodes of some steps of the graph in float."""
+        floats = frozenset(node.output for node in self.nodes if node.place in places)
+        rounded = {ref for node in self.nodes if node.output not in floats for ref in node.inputs}
+        return dataclasses.replace(self, floats=floats, open_ends=floats - rounded - {self.output})
 
     @property
     def ranges(self) -> int:

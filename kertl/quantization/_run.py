@@ -40,7 +40,9 @@ def run(plan: Plan, images: Any, mode: Mode) -> Any:
     for node in plan.nodes:
         taken = [values[ref] for ref in node.inputs]
         result = _result(plan, node, taken, mode)
-        if node.range is not None:
+        if node.output in plan.open_ends:
+            grids[node.output] = PIXELS  # of no use, since no node takes it that rounds
+        elif node.range is not None:
             grids[node.output] = node.range
             result = mode.observed(node.range, result)
         elif node.kind == "entry":
@@ -92,7 +94,8 @@ def _result(plan: Plan, node: Node, taken: list[Any], mode: Mode) -> Any:
     if kind == "same":
         return taken[0] if node.layer is None else mode.same(node, taken[0])
     if node.activation == "silu":  # a sigmoid and a multiplication, each rounded
-        return taken[0] * mode.fixed(ops.sigmoid(taken[0]), *PROBABILITIES)
+        gate = ops.sigmoid(taken[0])
+        return taken[0] * (gate if node.output in plan.floats else mode.fixed(gate, *PROBABILITIES))
     return _activated(node.activation, taken[0])
 
 
