@@ -21,6 +21,7 @@ SMALLER = {
     "(160, 160": "(32, 32",
     "max_trials=20": "max_trials=1, epochs=1",
     'strategy="bayesian", out': 'strategy="bayesian", max_trials=1, epochs=1, out',
+    "--float-group expanded_conv": "--float-group block_1",
     "--trials 30": "--trials 1 --epochs 1",
     'recipe="auto"': 'recipe="auto", verbose=0',
     "shuffle=False)": "shuffle=False, verbose=0)",
@@ -30,7 +31,7 @@ NOT_RUN = "not run"
 """What the title of a block says whose code needs what is not here: another library, an accelerator."""
 # Commands that wait for a browser, need a network or an accelerator: their options are read, and no more.
 _READ_ONLY = ("serve", "demo", "compile")
-_OTHERS = ("curl", "docker", "git", "tensorboard", "npm", "unzip", "tfjs/bin/pip", "KERTL_TFJS_CONVERTER=")
+_OTHERS = ("curl", "docker", "git", "tensorboard", "npm", "unzip", "xxd", "tfjs/bin/pip", "KERTL_TFJS_CONVERTER=")
 
 
 def pages():

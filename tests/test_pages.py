@@ -96,6 +96,7 @@ def prepared(photos):
     run = kertl.fine_tune(model, data, recipe=stage, run_dir=folder / "runs" / "1", verbose=0)
     kertl.save(model, folder / "model.keras")
     x, y = data.train.in_order().batch(0, 0)
+    pictures = data.train.reader.take(np.arange(data.train.num_examples))
     return folder, {
         "kertl": kertl,
         "keras": keras,
@@ -109,6 +110,10 @@ def prepared(photos):
         "x_val": x,
         "y_val": y,
         "names": data.class_names,
+        "data_of_a": data,
+        "data_of_b": data,
+        "images_of_a": pictures,
+        "images_of_b": pictures,
         "picture": x[0],
         "pictures": x.astype("float32"),
     }

@@ -14,7 +14,7 @@ from kertl import exporting
 from kertl.adaptation import Adaptation, Judged
 from kertl.data import AugmentationCheck, Effect
 from kertl.diagnosis import Diagnosis
-from kertl.exporting import Benchmark, Checked, Export, Inspection, Measured
+from kertl.exporting import Benchmark, Checked, Export, GroupSensitivity, Inspection, Measured, Sensitivity
 from kertl.hardware import Choice
 from kertl.interpretation import (
     AlikeImages,
@@ -166,6 +166,7 @@ FARTHEST = (Far("b.png", 2.5, 1.0),)
 MADE = {
     Adaptation: lambda _: adaptation(),
     Alarm: lambda _: Alarm(0.001, 0.01, (40, 50), FARTHEST),
+    Sensitivity: lambda _: Sensitivity(12, (GroupSensitivity("stem", 0.25, 0.5), GroupSensitivity("all", 0.5, None))),
     Shift: lambda _: shift(),
     AugmentationCheck: lambda _: augmentation_check(),
     Baselines: lambda _: baselines(),
