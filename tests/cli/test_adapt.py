@@ -40,7 +40,6 @@ def places(tmp_path_factory):
     return root
 
 
-@pytest.mark.slow
 def test_shift_prints_the_depths_and_writes_json_and_picture(places, tmp_path, capsys):
     domains = [str(places / "own"), str(places / "other")]
     assert run(["shift", *domains, "--model", str(places / "run"), "--out", str(tmp_path)]) == 0
@@ -64,7 +63,6 @@ def test_adapt_takes_the_run_itself_for_the_source_and_writes_a_model(places, tm
     )
 
 
-@pytest.mark.slow
 def test_adapt_with_labels_shows_both_accuracies(places, capsys):
     assert run(["adapt", str(places / "run"), str(places / "other"), "--labels"]) == 0
     printed = capsys.readouterr().out
