@@ -62,7 +62,7 @@ def photos(tmp_path_factory):
     noise = np.random.default_rng(0)
     for name, brightest in (("cat", 128), ("dog", 256)):
         (folder / "photos" / name).mkdir(parents=True)
-        for number in range(14):
+        for number in range(20):
             pixels = noise.integers(0, brightest, (32, 32, 3), dtype="uint8")
             Image.fromarray(pixels).save(folder / "photos" / name / f"{number}.png")
     Image.fromarray(pixels).save(folder / "photo.jpg")
