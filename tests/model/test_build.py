@@ -36,6 +36,7 @@ def test_classes_may_be_given_by_name():
         "channels": 3,
         "resize": None,
         "trained_on": frozenset(),
+        "int8": None,
     }
 
 
