@@ -67,6 +67,7 @@ def photos(tmp_path_factory):
             Image.fromarray(pixels).save(folder / "photos" / name / f"{number}.png")
     Image.fromarray(pixels).save(folder / "photo.jpg")
     shutil.copytree(folder / "photos" / "cat", folder / "new_photos")
+    shutil.copytree(folder / "photos", folder / "labelled_photos")
     for name in ("tiny", "tiny2"):
         tiny().save(folder / f"{name}.keras")
     return folder

@@ -207,6 +207,19 @@ def test_the_table_of_a_run_says_the_thresholds_and_where_they_come_from(part, w
     assert "class 6" not in told
 
 
+@pytest.mark.parametrize(
+    ("shifted", "accuracy", "told"),
+    [(True, 0.55, "cannot be estimated"), (False, 0.95, "taken to be those of a"), (True, 0.95, "instead of 0.750")],
+)
+def test_shares_of_classes_are_told_only_where_they_can_be_known(shifted, accuracy, told):
+    found = shift()
+    labels = dataclasses.replace(found.labels, accuracy=accuracy)
+    depths = tuple(dataclasses.replace(depth, shifted=shifted) for depth in found.depths)
+    table = dataclasses.replace(found, labels=labels, depths=depths).table()
+    assert told in table
+    assert ("0.25" in table.split("of b.")[1].split("Farthest")[0]) == (told == "instead of 0.750")
+
+
 def test_every_result_is_tried_here_and_public_somewhere():
     found = set(kinds())
     assert found == MADE.keys()

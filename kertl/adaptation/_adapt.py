@@ -29,6 +29,7 @@ METHODS = ("auto", "labels", "none", "adabn", *ON_FEATURES)
 _FEW = 200
 _LABEL_SHIFT = 0.15
 _MANY_CHANGED = 0.3
+_BETTER_THAN_CHANCE = 0.1
 _WITHOUT_IMAGES = (
     "The statistics of the layers were taken for the source's, which they are not if the backbone was frozen while the "
     "head was trained. Pass images of the source as `source`."
@@ -236,6 +237,14 @@ def _warnings(domains: Domains, method: str, judged: Sequence[Any], shares: np.n
     found = []
     if len(domains.target) < _FEW and method != "none":
         found.append(f"{len(domains.target)} images of the target are few; what is estimated of them is uncertain.")
+    if domains.source is not None:
+        commonest = float(domains.source_shares.max())
+        right = domains.classifier.scores(domains.source.rows).argmax(axis=1) == domains.source.labels
+        if right.mean() < commonest + _BETTER_THAN_CHANCE:
+            found.append(
+                f"The model is right for {right.mean():.0%} of the source, whose commonest class has {commonest:.0%}: "
+                "nothing can be expected of adapting it. Train it longer first."
+            )
     if domains.source is not None and method not in ("none", "prior"):
         moved = float(np.abs(shares - domains.source_shares).sum() / 2)
         if moved > _LABEL_SHIFT and domains.known_shares is None:

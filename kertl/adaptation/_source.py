@@ -149,9 +149,9 @@ def labels_of(argument: str, classifier: Classifier, images: ImageDataset) -> np
         return None
     unknown = [name for name in images.class_names if name not in classifier.names]
     if images.task not in ("single_label", "binary") or unknown:
+        ways = "Give other classes a new head with `head='extend'` or `head='new'`, or leave the labels out."
         raise DataError(
             f"`{argument}` must be images of the model's classes, {list(classifier.names)}. Received: "
-            f"{unknown or images.task}. Give other classes a new head with `head='extend'` or `head='new'`, or leave "
-            "the labels out."
+            f"{unknown or images.task}. {ways if argument == 'target' else 'Give what the model was trained on.'}"
         )
     return np.asarray(matched(classifier.model, images).labels).reshape(-1).astype(np.int64)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from kertl._checks import complain
-from kertl._terminal import printable, working
+from kertl._terminal import CONSOLE, printable, working
 from kertl.cli import _foreign as foreign
 from kertl.cli import _options as options
 from kertl.cli._ask import ModelPath, read_model
@@ -95,6 +95,8 @@ def adapt(
     loaded, _, _ = read_model(model, foreign.Told(None, None, None, None, None, None, None))
     known = source or (model if model.is_dir() else None)
     images = domain(target, loaded, labels=labels)
+    if not labels and has_classes(target, loaded):
+        CONSOLE.print(f"The folders of {printable(str(target))} are classes of the model: --labels uses them.")
     with working("Adapting"):
         found = kertl.adapt(loaded, images, source=known, method=method, head=head, seed=seed, cache_dir=cache_dir)
     Console().print(Text(printable(found.table(), lines=True)), soft_wrap=True)
@@ -115,19 +117,23 @@ def domain(path: Path, model: "keras.Model", *, labels: bool | None = None) -> A
     """
     from kertl import data
     from kertl.evaluation import resize_of
-    from kertl.model import model_info, picture_shape
+    from kertl.model import picture_shape
 
-    info = model_info(model)
     size, channels = picture_shape(model)
     if size is None:
         raise complain("--model", "one that takes pictures of one size", model.name)
     form: dict[str, Any] = {"image_size": size, "channels": channels or 3, "resize": resize_of(model)}
-    names = info.class_names if info is not None else ()
-    if labels is None:
-        labels = path.is_dir() and any((path / name).is_dir() for name in names)
-    if labels:
+    if has_classes(path, model) if labels is None else labels:
         return data.from_directory(path, validation=0, test=0, **form)
     return data.images(path, **form)
+
+
+def has_classes(path: Path, model: "keras.Model") -> bool:
+    """Whether a folder has a folder for one of a model's classes."""
+    from kertl.model import model_info
+
+    info = model_info(model)
+    return path.is_dir() and info is not None and any((path / name).is_dir() for name in info.class_names)
 
 
 def show_alarm(model: "keras.Model", run: Path, images: list[Path]) -> None:
@@ -147,6 +153,9 @@ def show_alarm(model: "keras.Model", run: Path, images: list[Path]) -> None:
             code="run-directory",
         )
     new = data.images(images, image_size=size, channels=channels or 3, resize=resize_of(model))
+    if new.num_examples < studies.FEWEST:
+        CONSOLE.print(f"Too few images to compare with the reference: at least {studies.FEWEST} are needed.")
+        return
     verdict = studies.alarm(model, data.joined(parts), new)
     style = "bold red" if verdict.raised else ""
-    Console(stderr=True).print(Text(printable(verdict.table()), style=style), soft_wrap=True)
+    Console(stderr=True).print(Text(printable(verdict.table(), lines=True), style=style), soft_wrap=True)

@@ -161,9 +161,12 @@ def _recipe(name: str, given: dict[str, Any], seed: int) -> Any:
         found = options.read_recipe(name, given)
         return found if name.endswith(".json") else dataclasses.replace(found, seed=seed)
     if given:
+        received = ", ".join(
+            f"--epochs {value}" if field == "epochs" else f"--stage {field}={value}" for field, value in given.items()
+        )
         raise ArgumentError(
-            f"`--recipe {name}` chooses {' and '.join(given)} itself. Received: "
-            f"{', '.join(f'--{field} {value}' for field, value in given.items())}. Leave it out, or name a recipe."
+            f"`--recipe {name}` chooses {' and '.join(given)} itself. Received: {received}. Leave these out, or name "
+            "another recipe, such as gradual or full."
         )
     return name
 

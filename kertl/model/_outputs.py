@@ -88,7 +88,7 @@ def task_of(model: keras.Model, expected: str | None = None) -> str:
     raise ArgumentError(
         f"The task of {named(model)} cannot be told: kertl has not built it, and {ends}. "
         f"A classifier must end in softmax (one class of several) or sigmoid. If it gives logits, or is a regression, "
-        f"say so: `kertl.model.describe(model, task='single_label')`, or `--task`.",
+        f"say so: `kertl.model.describe(model, task='single_label')`, or `--task` of `kertl evaluate` and `predict`.",
         code="task",
     )
 

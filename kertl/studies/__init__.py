@@ -4,7 +4,7 @@ from kertl.studies._alarm import Alarm, alarm
 from kertl.studies._cross_validate import cross_validate
 from kertl.studies._cross_validation import CrossValidation, Fold
 from kertl.studies._curve import LearningCurve, Point
-from kertl.studies._domain import domain_images, refuse_few
+from kertl.studies._domain import FEWEST, domain_images, refuse_few
 from kertl.studies._folds import folds_of
 from kertl.studies._label_shift import estimated_shares
 from kertl.studies._learning_curve import learning_curve
@@ -15,6 +15,7 @@ from kertl.studies._two_samples import Components, Distances, compare, domain_sc
 from kertl.studies._verify import Verification, verify_cached
 
 __all__ = [
+    "FEWEST",
     "Alarm",
     "Components",
     "CrossValidation",

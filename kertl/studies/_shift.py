@@ -175,6 +175,7 @@ def _label_shift(
         distance=float(np.abs(shares_a - shares_b).sum() / 2),
         auc=float(roc_auc_score(domain, plain)),
         auc_without=float(roc_auc_score(domain, scores, sample_weight=counted)),
+        accuracy=None if truth[0] is None else float((said[0].argmax(axis=1) == truth[0]).mean()),
     )
 
 

@@ -17,6 +17,8 @@ from kertl.studies._two_samples import Distances
 LEVEL = 0.05
 """Of the permutation tests, all boundaries together."""
 _FILES_SHOWN = 5
+_BETTER_THAN_CHANCE = 0.1
+"""How much more often than the commonest class a model must be right for shares to be estimated with it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,15 @@ class LabelShift:
     """AUC of a classifier that tells b from a at the last boundary, as it is."""
     auc_without: float
     """The same where the images of a are weighted so that its classes have the shares of b: the covariate shift."""
+    accuracy: float | None = None
+    """Of the model on a, on which estimated shares rest; None without labels of a."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the shares of b are those of labels, or estimated with a model that is better than chance on a."""
+        if self.from_labels[1] or self.accuracy is None:
+            return True
+        return self.accuracy >= max(self.shares_a.values()) + _BETTER_THAN_CHANCE
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -146,6 +157,12 @@ class Shift(Result):
         return lines
 
     def _label_sentences(self, labels: LabelShift) -> list[str]:
+        if not labels.is_known:
+            right, commonest = f"{labels.accuracy:.0%}", f"{max(labels.shares_a.values()):.0%}"
+            told = "The shares of classes in b cannot be estimated: the model is right for"
+            return [f"{told} {right} of a, whose commonest class has {commonest}."]
+        if not labels.from_labels[1] and self.begins is None:
+            return ["The shares of classes in b are taken to be those of a, since no shift is seen."]
         known = "by labels" if labels.from_labels[1] else "estimated by EM, which takes covariate shift for label shift"
         most = sorted(labels.shares_a, key=lambda name: -abs(labels.shares_b[name] - labels.shares_a[name]))[:3]
         shares = ", ".join(

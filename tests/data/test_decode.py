@@ -280,7 +280,7 @@ def test_a_decompression_bomb_takes_no_memory(tmp_path):
         check=True,
     )
     *errors, megabytes = child.stdout.splitlines()
-    assert errors == ["is too large: more than 89478485 pixels."] * 5
+    assert errors == ["is too large: more than 89478485 pixels. [image-file]"] * 5
     assert int(megabytes) < 30
 
 

@@ -229,10 +229,10 @@ def test_files_and_folders_that_may_not_be_read_are_listed(tmp_path):
         "1",
         "'a/shut' cannot be opened: Permission denied",
         "'a/1.png' cannot be opened: Permission denied",
-        "The folder 'shut' cannot be opened: Permission denied.",
+        "The folder 'shut' cannot be opened: Permission denied. [data]",
         (
             "No images in 'lost'. One folder per class is expected, such as 'lost/cat/1.jpg' and 'lost/dog/2.jpg'. "
-            "'a' cannot be opened: Permission denied."
+            "'a' cannot be opened: Permission denied. [no-images]"
         ),
     ]
 
