@@ -230,3 +230,14 @@ def test_known_shares_keep_a_target_of_other_shares_from_being_harmed(model, kno
 def test_shares_that_are_none_are_refused(model, known, target, shares):
     with pytest.raises(ValueError, match="`shares` must be a share above 0 for each of"):
         kertl.adapt(model, pictures(target.train), source=known, method="align", shares=shares)
+
+
+def test_a_model_at_chance_is_said_to_be_none_to_adapt(of_source, target, known, model):
+    def warned(some, features):
+        found = kertl.adapt(some, pictures(target.train), source=features, method="align").warnings
+        return any("nothing can be expected" in warning for warning in found)
+
+    untrained = classifier(dropout=0.0)
+    untrained.layers[-1].set_weights([np.zeros_like(value) for value in untrained.layers[-1].get_weights()])
+    assert warned(untrained, SourceFeatures.of(untrained, of_source))
+    assert not warned(model, known)
