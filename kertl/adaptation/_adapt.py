@@ -23,13 +23,12 @@ from kertl.data import from_directory
 from kertl.errors import DataError
 from kertl.evaluation import resize_of, run_images
 from kertl.model import model_info, picture_shape
-from kertl.studies import domain_images, estimated_shares
+from kertl.studies import above_chance, domain_images, estimated_shares
 
 METHODS = ("auto", "labels", "none", "adabn", *ON_FEATURES)
 _FEW = 200
 _LABEL_SHIFT = 0.15
 _MANY_CHANGED = 0.3
-_BETTER_THAN_CHANCE = 0.1
 _WITHOUT_IMAGES = (
     "The statistics of the layers were taken for the source's, which they are not if the backbone was frozen while the "
     "head was trained. Pass images of the source as `source`."
@@ -239,10 +238,12 @@ def _warnings(domains: Domains, method: str, judged: Sequence[Any], shares: np.n
         found.append(f"{len(domains.target)} images of the target are few; what is estimated of them is uncertain.")
     if domains.source is not None:
         commonest = float(domains.source_shares.max())
-        right = domains.classifier.scores(domains.source.rows).argmax(axis=1) == domains.source.labels
-        if right.mean() < commonest + _BETTER_THAN_CHANCE:
+        classifier, source = domains.classifier, domains.source
+        said = classifier.probabilities(classifier.scores(source.rows)).argmax(axis=1)
+        right = float(np.mean(said == source.labels))
+        if not above_chance(right, commonest):
             found.append(
-                f"The model is right for {right.mean():.0%} of the source, whose commonest class has {commonest:.0%}: "
+                f"The model is right for {right:.0%} of the source, whose commonest class has {commonest:.0%}: "
                 "nothing can be expected of adapting it. Train it longer first."
             )
     if domains.source is not None and method not in ("none", "prior"):

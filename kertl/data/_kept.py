@@ -1,4 +1,4 @@
-"""Pixels that the check of the files made, so that what reads them next need not decode them again."""
+"""Pixels of files that were decoded, by their check or their first use, so that they are not decoded again."""
 
 import itertools
 

@@ -69,7 +69,7 @@ class KnownFile:
 
 
 class FileReader:
-    """Images decoded from files at every use, several at once, except for those that the check of the files kept."""
+    """Images decoded from files, several at once; those that were kept are not decoded again."""
 
     def __init__(
         self,
@@ -115,9 +115,12 @@ class FileReader:
         if kept is not None and is_unchanged(file.path, file.stamp):
             return kept
         try:
-            return pixels_of(file.read(), self.shape[:2], self.resize, self.shape[2])
+            pixels = pixels_of(file.read(), self.shape[:2], self.resize, self.shape[2])
         except DataError as error:
             raise DataError(f"The image {file.path!r} {error}.", code="image-file") from error
+        if self.kept is not None and kept is None:  # the check did not decode it, since it was known
+            self.kept.put(file.path, pixels)
+        return pixels
 
 
 class ArrayReader:

@@ -6,7 +6,7 @@ from kertl.studies._cross_validation import CrossValidation, Fold
 from kertl.studies._curve import LearningCurve, Point
 from kertl.studies._domain import FEWEST, domain_images, refuse_few
 from kertl.studies._folds import folds_of
-from kertl.studies._label_shift import estimated_shares
+from kertl.studies._label_shift import above_chance, estimated_shares
 from kertl.studies._learning_curve import learning_curve
 from kertl.studies._power_law import PowerLaw
 from kertl.studies._shift import shift
@@ -29,6 +29,7 @@ __all__ = [
     "Shift",
     "ShiftAt",
     "Verification",
+    "above_chance",
     "alarm",
     "compare",
     "cross_validate",

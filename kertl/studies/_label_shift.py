@@ -4,6 +4,17 @@ import numpy as np
 
 _MOST_STEPS = 1000
 _SETTLED = 1e-7
+_ABOVE = 0.1
+
+
+def above_chance(accuracy: float, commonest: float) -> bool:
+    """Whether a model is right for clearly more images than are of the commonest class, by a tenth of all.
+
+    Args:
+        accuracy: Of the model.
+        commonest: Share of the commonest class.
+    """
+    return accuracy >= commonest + _ABOVE
 
 
 def estimated_shares(probabilities: np.ndarray, source_shares: np.ndarray) -> np.ndarray:

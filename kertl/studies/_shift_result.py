@@ -12,13 +12,12 @@ from rich.table import Table
 from kertl._terminal import shortened
 from kertl.results import Result, table_text
 from kertl.run_files import save_figure
+from kertl.studies._label_shift import above_chance
 from kertl.studies._two_samples import Distances
 
 LEVEL = 0.05
 """Of the permutation tests, all boundaries together."""
 _FILES_SHOWN = 5
-_BETTER_THAN_CHANCE = 0.1
-"""How much more often than the commonest class a model must be right for shares to be estimated with it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +70,7 @@ class LabelShift:
         """Whether the shares of b are those of labels, or estimated with a model that is better than chance on a."""
         if self.from_labels[1] or self.accuracy is None:
             return True
-        return self.accuracy >= max(self.shares_a.values()) + _BETTER_THAN_CHANCE
+        return above_chance(self.accuracy, max(self.shares_a.values()))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -6,6 +6,7 @@ import kertl
 from kertl.adaptation import METHODS, Adaptation, SourceFeatures
 from kertl.adaptation._classifier import Classifier
 from tests.adaptation.domains import as_data, dimmed, pictures, source
+from tests.families import small_backbone
 from tests.messages import assert_names
 from tests.runs import NAMES, classifier, same, weights
 
@@ -241,3 +242,18 @@ def test_a_model_at_chance_is_said_to_be_none_to_adapt(of_source, target, known,
     untrained.layers[-1].set_weights([np.zeros_like(value) for value in untrained.layers[-1].get_weights()])
     assert warned(untrained, SourceFeatures.of(untrained, of_source))
     assert not warned(model, known)
+
+
+def test_a_good_model_of_two_classes_is_not_said_to_be_at_chance():
+    data = source()
+    rows = np.flatnonzero(np.asarray(data.train.labels) < 2)
+    two = as_data(pictures(data.train)[rows], np.asarray(data.train.labels)[rows], NAMES[:2])
+    two = kertl.data.from_arrays(
+        pictures(two.train), two.train.labels, class_names=NAMES[:2], task="binary", validation=0, test=0
+    )
+    keras.utils.set_random_seed(0)
+    built = kertl.build(small_backbone(), class_names=NAMES[:2], task="binary", head=kertl.Head(dropout=0.0))
+    stage = kertl.Stage("deep", solver="exact", augment="none")
+    good = kertl.fine_tune(built, two, recipe=stage, verbose=0).model
+    found = kertl.adapt(good, pictures(two.train) // 2, source=two, method="align")
+    assert not any("nothing can be expected" in warning for warning in found.warnings)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kertl.data
-from kertl.data import _known, _scan
+from kertl.data import _known, _readers, _scan
 from kertl.errors import DataError
 from tests.data.faults import encoded, scene
 
@@ -60,6 +60,15 @@ def test_a_second_start_decodes_only_what_cannot_be_used_and_finds_the_same(phot
     assert any("looks like" in issue.reason for issue in second.issues)
     for one, other in ((first.train, second.train), (first.validation, second.validation)):
         np.testing.assert_array_equal(one[0][0], other[0][0])
+
+
+@pytest.mark.usefixtures("cache")
+def test_after_a_second_start_a_file_is_decoded_at_its_first_use_alone(photos, monkeypatch):
+    kertl.data.from_directory(photos, **FORM)
+    train = kertl.data.from_directory(photos, **FORM).train.in_order()
+    first = train.reader.take(np.arange(train.num_examples))
+    monkeypatch.setattr(_readers, "pixels_of", lambda *_: pytest.fail("decoded again"))
+    np.testing.assert_array_equal(train.reader.take(np.arange(train.num_examples)), first)
 
 
 @pytest.mark.usefixtures("cache")
