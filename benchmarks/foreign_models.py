@@ -471,7 +471,9 @@ class Walk:
         """The features are those of the model's own layers."""
         if not self.graph.refused and not self.path:
             adapted(self.source, self.graph.pixels, self.graph.shape)
-        options = self.told if self.graph.told else {}
+        options = dict(self.told if self.graph.told else {})
+        if None in self.source.input_shape[1:3] and not self.graph.refused:
+            options["input_shape"] = self.graph.shape
         self.backbone = kertl.load_backbone(self.path or self.source, **options)
         pixels = FORMULAS[self.graph.pixels](self.x.astype("float32"))
         same(out(self.backbone, self.x), out(self._features(), pixels), "features")
@@ -481,11 +483,13 @@ class Walk:
         model, name = self.source, self.graph.last
         if name is not None:
             return keras.Model(model.inputs[0], model.get_layer(name).output)
-        tops = (layers.GlobalAveragePooling2D, layers.Flatten)
-        names = [layer.name for layer in model.layers if isinstance(layer, tops)]
-        if not names:
+        if len(model.output_shape) > 2:  # a backbone
             return model
-        pooling = model.get_layer(names[-1] if isinstance(model.layers[-1], layers.Dense) else names[0])
+        pooling = [layer for layer in model.layers if isinstance(layer, layers.GlobalAveragePooling2D)]
+        flattening = [layer for layer in model.layers if isinstance(layer, layers.Flatten)]
+        if not pooling and not flattening:
+            return model
+        pooling = (pooling or flattening)[-1]
         convolutions = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
         classifier = [layer for layer in convolutions if layer.output is pooling.input]
         if classifier and classifier[0].filters == model.output_shape[-1]:

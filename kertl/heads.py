@@ -1,25 +1,16 @@
-"""The head: what turns feature maps into predictions."""
+"""The head: what turns feature maps into predictions, described; `kertl.model` makes its layers."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-
 from kertl._checks import complain, integer, number, one_of
-from kertl.groups import depths_of, find_chain, with_tensors
-from kertl.hardware import replicas
-from kertl.tasks import Task
 
 __all__ = ["Head", "initializer_for", "initializer_reason"]
 
 _RECTIFIERS = ("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "swish", "mish", "hard_silu", "softplus")
 _SATURATING = ("tanh", "sigmoid", "hard_sigmoid", "hard_tanh", "softsign", "linear", "softmax")
 STATISTICS = ("mean", "max", "std")
-_MOST_NUMBERS = 20_000
-"""The most features that a head takes whose depths are chosen by rule: 80 KB for each image."""
-_LEAST_VARIANCE = 1e-6
-"""Added before the square root, whose slope at 0, where a channel is constant, is infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,66 +107,6 @@ class Head:
         """A head that pools in the same way, and is otherwise the default; equal for all that share features."""
         return Head(pooling=self.pooling, depths=self.depths, statistics=self.statistics)
 
-    def on(self, backbone: keras.Model, outputs: int, task: Task) -> tuple[Any, Any]:
-        """The input of a backbone and the predictions, both symbolic, with the layers of the backbone shared.
-
-        Raises:
-            ValueError: If the backbone has no layer group of a name in `depths`.
-        """
-        if self.depths == "last":
-            return backbone.input, self(backbone.output, outputs, task)
-        chain = find_chain(backbone)
-        refs = depths_of(chain, self.depths, _MOST_NUMBERS // len(self.statistics))
-        inputs, tensors = with_tensors(chain, list(refs.values()))
-        taken = {step.operation.name for step in chain.graph.steps}
-        vectors = [
-            _statistic(statistic, tensor, _free(f"{statistic}_of_{name}", taken))
-            for name, tensor in zip(refs, tensors, strict=True)
-            for statistic in (self.statistics if len(tensor.shape) > 2 else ("mean",))
-        ]
-        joined = vectors[0] if len(vectors) == 1 else keras.layers.Concatenate(name=_free("depths", taken))(vectors)
-        return inputs, self(joined, outputs, task, taken)
-
-    def __call__(self, features: Any, outputs: int, task: Task, taken: Collection[str] = ()) -> Any:
-        """The predictions, symbolic, shape `(batch, outputs)`, from symbolic features of any rank; float32.
-
-        Names in `taken` are not given to layers.
-
-        Raises:
-            ValueError: If the pooling is "token" and the features are not tokens.
-        """
-        x = _pool(features, self.pooling)
-        for index, units in enumerate(self.hidden_units, start=1):
-            x = keras.layers.Dense(
-                units,
-                use_bias=not self.batch_norm,
-                kernel_initializer=initializer_for(self.activation) if self.initializer == "auto" else self.initializer,
-                kernel_regularizer=self._regularizer(),
-                name=_free(f"head_dense_{index}", taken),
-            )(x)
-            if self.batch_norm:
-                x = self._batch_norm(_free(f"head_batch_norm_{index}", taken))(x)
-            x = keras.layers.Activation(self.activation, name=_free(f"head_activation_{index}", taken))(x)
-            if self.dropout:
-                x = keras.layers.Dropout(self.dropout, name=_free(f"head_dropout_{index}", taken))(x)
-        if not self.hidden_units and self.dropout:
-            x = keras.layers.Dropout(self.dropout, name=_free("head_dropout", taken))(x)
-        return keras.layers.Dense(
-            outputs,
-            activation=task.activation,
-            kernel_regularizer=self._regularizer(),
-            dtype="float32",
-            name=_free("predictions", taken),
-        )(x)
-
-    def _batch_norm(self, name: str) -> keras.layers.Layer:
-        return keras.layers.BatchNormalization(
-            momentum=self.batch_norm_momentum, synchronized=replicas() > 1, name=name
-        )
-
-    def _regularizer(self) -> Any:
-        return keras.regularizers.L1L2(self.l1, self.l2) if self.l1 or self.l2 else None
-
 
 def initializer_for(activation: str) -> str:
     """The initialiser that preserves the variance of values through a layer with that activation.
@@ -219,6 +150,8 @@ def initializer_reason(activation: str) -> str:
 
 
 def _known_initializer(name: str) -> None:
+    import keras
+
     try:
         keras.initializers.get(name)
     except ValueError as error:
@@ -230,52 +163,3 @@ def _different_names(argument: str, given: Any, accepted: str) -> tuple[str, ...
     if not listed or not given or len(set(given)) < len(given):
         raise complain(argument, accepted, given)
     return tuple(given)
-
-
-def _free(name: str, taken: Collection[str]) -> str:
-    """The name, or one like it that no layer has."""
-    while name in taken:
-        name = f"{name}_of_head"
-    return name
-
-
-def _statistic(statistic: str, features: Any, name: str) -> Any:
-    """One number for each channel of maps of rank 4 or tokens of rank 3; vectors unchanged."""
-    rank, layers = len(features.shape), keras.layers
-    if rank == 2:
-        return features
-    if statistic == "std":
-        variance = keras.ops.var(features, axis=tuple(range(1, rank - 1)))
-        return keras.ops.sqrt(variance + _LEAST_VARIANCE)
-    pooling = {
-        ("mean", 4): layers.GlobalAveragePooling2D,
-        ("max", 4): layers.GlobalMaxPooling2D,
-        ("mean", 3): layers.GlobalAveragePooling1D,
-        ("max", 3): layers.GlobalMaxPooling1D,
-    }
-    return pooling[statistic, rank](name=name)(features)
-
-
-def _pool(features: Any, pooling: str) -> Any:
-    """Feature maps of rank 4 (pictures) or 3 (tokens) as vectors; vectors unchanged."""
-    rank = len(features.shape)
-    if pooling == "token" and rank != 3:
-        raise complain("pooling", f"other than 'token' for features of shape {tuple(features.shape[1:])}", pooling)
-    if rank == 2:
-        return features
-    if pooling == "token":
-        return keras.ops.take(features, 0, axis=1)
-    if pooling == "flatten":
-        return keras.layers.Flatten(name="flatten")(features)
-    layers = keras.layers
-    average, maximum = (
-        (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
-        if rank == 4
-        else (layers.GlobalAveragePooling1D, layers.GlobalMaxPooling1D)
-    )
-    pooled = []
-    if pooling in ("avg", "both"):
-        pooled.append(average(name="average_pooling")(features))
-    if pooling in ("max", "both"):
-        pooled.append(maximum(name="max_pooling")(features))
-    return pooled[0] if len(pooled) == 1 else layers.Concatenate(name="pooling")(pooled)

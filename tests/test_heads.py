@@ -12,7 +12,7 @@ MAPS, TOKENS, VECTORS = (3, 4, 5), (6, 5), (5,)
 
 def model(shape=MAPS, outputs=2, task="single_label", **head):
     inputs = keras.Input(shape)
-    return keras.Model(inputs, kertl.Head(**head)(inputs, outputs, TASKS[task]))
+    return keras.Model(inputs, kertl.model.head_answers(kertl.Head(**head), inputs, outputs, TASKS[task]))
 
 
 def names(built):

@@ -7,6 +7,7 @@ from kertl.backbones._load import load_backbone
 from kertl.backbones._preprocessing import KINDS
 from kertl.backbones._presets import preset_names
 from kertl.backbones._resize import store_positions
+from kertl.backbones._saving import why_not_saved
 from kertl.backbones._trust import refuse_nan
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "refuse_nan",
     "store_positions",
     "told_preprocessing",
+    "why_not_saved",
 ]

@@ -12,6 +12,7 @@ import keras
 
 from kertl._checks import complain, nearest
 from kertl.backbones._found import Found
+from kertl.backbones._saving import why_not_saved
 from kertl.errors import ArgumentError
 from kertl.groups import find_chain
 
@@ -37,21 +38,13 @@ def truncate(found: Found, last: str) -> Found:
     piece = chain.piece(0, keep, name=found.model.name)
     # Where two tensors cross (NASNet), the later one is the group's output.
     model = keras.Model(piece.inputs[0], piece.outputs[-1], name=piece.name)
-    if not type(found.model).__module__.startswith("keras."):
-        _check_loads(model, found.name)
-    return replace(found, model=model, name=f"{found.name}_{last}")
-
-
-def _check_loads(model: keras.Model, name: str) -> None:
-    """Raise where layers outside of the class that they were made for could be saved, but not loaded."""
-    try:
-        keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
-    except (TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200]
+    reason = why_not_saved(model)
+    if reason is not None:
         raise ArgumentError(
-            f"`truncate_at` must be None for {name!r}: its layers do not load from a file without the rest of it "
+            f"`truncate_at` must be None for {found.name!r}: its layers do not load from a file without the rest of it "
             f"({reason}). Cut it with `kertl.split`, or freeze the rest."
-        ) from error
+        )
+    return replace(found, model=model, name=f"{found.name}_{last}")
 
 
 def _fewer_blocks(found: Found, names: list[str], keep: int) -> keras.Model:

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from kertl._checks import complain, nearest
-from kertl.cli._quiet import start_keras
 
 HELP = "help"
 
@@ -30,7 +29,6 @@ def showing(name: str) -> Callable[[list[str] | None], list[str] | None]:
     def show(given: list[str] | None) -> list[str] | None:
         if HELP not in (given or ()):
             return given
-        start_keras()
         import kertl
 
         kind = getattr(kertl, name)

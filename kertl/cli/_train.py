@@ -12,6 +12,7 @@ from kertl.cli import _options as options
 from kertl.cli._fields import read_fields
 from kertl.cli._quiet import hardware_entered
 from kertl.errors import ArgumentError
+from kertl.heads import Head
 from kertl.recipe import NAMED, PRECISIONS, PRESETS, Stage, check_minutes
 
 
@@ -91,6 +92,7 @@ def train(
     changes = {name: value for name, value in chosen_here.items() if value is not None}
     changes.update(read_fields("stage", stage, Stage))
     chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, seed)
+    plan = _head(recipe, dropout, read_fields("head", head, Head))
     with hardware_entered(accelerator, precision, devices) as hardware:
         import kertl
         from kertl.report import REPORT
@@ -98,7 +100,6 @@ def train(
         console = Console(quiet=not hardware.chief)
         precision = hardware.precision
         batch_size = batch_size if batch_per_replica is None else hardware.batch_size(batch_per_replica)
-        plan = _head(recipe, dropout, read_fields("head", head, kertl.Head))
         loaded = options.read_backbone(
             backbone, weights, image_size, seed, channels=channels, preprocessing=preprocessing
         )
@@ -144,15 +145,13 @@ def train(
             typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
 
 
-def _head(recipe: str, dropout: float | None, fields: dict[str, Any]) -> Any:
+def _head(recipe: str, dropout: float | None, fields: dict[str, Any]) -> Head:
     """The requested head; with a preset it sees all depths unless something asked for does not go with that."""
-    import kertl
-
     if dropout is not None:
         fields = {"dropout": dropout, **fields}
     if recipe in PRESETS and not fields.keys() & {"depths", "pooling", "hidden_units", "dropout"}:
         fields = {"depths": "auto", **fields}
-    return kertl.Head(**fields)
+    return Head(**fields)
 
 
 def _recipe(name: str, given: dict[str, Any], seed: int) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from kertl.errors import ArgumentError
 from kertl.groups import Chain
+from kertl.model import layer_config
 
 _NOT_COMPARED = ("name", "trainable")  # automatic names are numbered per process; flags change with the stage
 _VERSIONED = ("keras", "keras_hub", "keras_cv", "kertl")
@@ -54,7 +55,7 @@ def _settings(operation: Any) -> list[Any]:
     """The class and settings of a layer or operation; for a class without a package version, its code too."""
     kind = type(operation)
     try:
-        config = operation.get_config()
+        config = layer_config(operation)
     except NotImplementedError as error:
         raise ArgumentError(
             f"`model` must have layers that report their settings, for features to be cached on disk. "

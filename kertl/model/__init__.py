@@ -1,12 +1,13 @@
 """The model: cut at a boundary, frozen, built with a head, saved and loaded."""
 
-from kertl.model._architecture import architecture
+from kertl.model._architecture import architecture, layer_config
 from kertl.model._at_size import at_size
 from kertl.model._boundary import cut, flags_kept, freeze, set_trainable, split, train_groups
 from kertl.model._build import build
 from kertl.model._describe import describe, with_preprocessing
 from kertl.model._extend import extend_classes
 from kertl.model._files import load, save
+from kertl.model._head import head_answers, head_on
 from kertl.model._info import (
     DEFAULT_THRESHOLD,
     ModelInfo,
@@ -41,7 +42,10 @@ __all__ = [
     "extend_classes",
     "flags_kept",
     "freeze",
+    "head_answers",
+    "head_on",
     "keep_info",
+    "layer_config",
     "load",
     "low_rank_layers",
     "merge_factors",

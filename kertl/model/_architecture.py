@@ -1,6 +1,7 @@
 """What a model is made of, as text that is the same in every process."""
 
 import json
+from typing import Any
 
 import keras
 
@@ -28,9 +29,31 @@ def architecture(model: keras.Model) -> str:
 
 def _line(layer: keras.layers.Layer) -> str:
     try:
-        config = layer.get_config()
+        config = layer_config(layer)
     except NotImplementedError:  # a custom layer that cannot be saved either
         config = {}
     settings = {name: value for name, value in config.items() if name not in _NOT_COMPARED}
     shapes = [list(weight.shape) for weight in layer.weights]
     return json.dumps({"layer": type(layer).__name__, "weights": shapes, **settings}, default=str)
+
+
+def layer_config(layer: Any) -> dict[str, Any]:
+    """The settings of a layer or operation; where its `get_config` fails, its attributes.
+
+    The patch embedding of KerasHub's Swin fails so: Keras calls `get_config` of a class among its arguments.
+
+    Raises:
+        NotImplementedError: If its class has no `get_config`.
+    """
+    try:
+        return dict(layer.get_config())
+    except TypeError:
+        common = vars(keras.layers.Layer())
+        held = {name: value for name, value in vars(layer).items() if name not in common and name[:6] != "_self_"}
+        return {name: _described(value) for name, value in held.items()}
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, keras.layers.Layer):
+        return [type(value).__qualname__, layer_config(value)]
+    return value.__qualname__ if isinstance(value, type) else value

@@ -12,6 +12,7 @@ from kertl.backbones import load_backbone, refuse_nan
 from kertl.data import RESIZE
 from kertl.errors import ArgumentError
 from kertl.heads import Head
+from kertl.model._head import head_on
 from kertl.model._info import ModelInfo, set_model_info
 from kertl.model._outputs import UNITS_LAYER, output_layer
 from kertl.tasks import Task, task_named
@@ -89,7 +90,7 @@ def build(
 def _answers(head: Any, backbone: keras.Model, outputs: int, task: Task) -> tuple[Any, Any]:
     """The input and the predictions, symbolic."""
     if isinstance(head, Head):
-        return head.on(backbone, outputs, task)
+        return head_on(head, backbone, outputs, task)
     features = backbone.output
     if not isinstance(head, keras.layers.Layer):
         raise complain("head", "a kertl.Head, or a Keras layer or model", head)

@@ -11,8 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import number, one_of
+from kertl._checks import complain, number, one_of
 from kertl._terminal import counted, told, working
+from kertl.backbones import why_not_saved
 from kertl.compatibility import Findings, check, require
 from kertl.data import ImageData, check_image_data
 from kertl.errors import ArgumentError, DataError, DivergedError
@@ -134,6 +135,7 @@ def fine_tune(
         refuse_unsupported(wanted, WITHOUT_VALIDATION)
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
     one_of("precision", precision, (None, *PRECISIONS))
+    _refuse_unsaved(model, run_dir)
     note_data(model, data)
     team = team_of(model)
     directory = RunDirectory(run_dir, cache_dir, team)
@@ -186,6 +188,18 @@ def fine_tune(
             with working("Looking into the images and writing the report", verbose):
                 _reported(run)
     return run
+
+
+def _refuse_unsaved(model: keras.Model, run_dir: str | Path | None) -> None:
+    """Raise if the run will have a directory, and its model cannot be kept there in the end."""
+    reason = None if run_dir is None else why_not_saved(model)
+    if reason is not None:
+        advice = (
+            f"Saving it as Keras does fails ({reason}). A layer of your own needs `get_config`; a backbone of "
+            "KerasHub or KerasCV may need to be one layer, as it is under `head=kertl.Head(depths='last')`. "
+            "Without `run_dir=` it can be trained all the same."
+        )
+        raise complain("model", "one that can be saved and loaded again, as its run is", model.name, advice)
 
 
 def _train(

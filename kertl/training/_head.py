@@ -8,14 +8,14 @@ from kertl._checks import complain
 from kertl.data import ImageData
 from kertl.groups import drawing_from, features_of, find_chain
 from kertl.heads import Head
-from kertl.model import UNITS_LAYER, task_of
+from kertl.model import UNITS_LAYER, head_answers, head_on, task_of
 from kertl.tasks import task_named
 
 
 def head_for(features: Any, data: ImageData, head: Head) -> Any:
     """The predictions, symbolic, of a head for the data, in the units of its targets."""
     task = task_named(data.task)
-    return _in_units(head(features, task.outputs(data.num_classes), task), data)
+    return _in_units(head_answers(head, features, task.outputs(data.num_classes), task), data)
 
 
 def with_head(model: keras.Model, data: ImageData, head: Head | None) -> keras.Model:
@@ -41,7 +41,7 @@ def with_head(model: keras.Model, data: ImageData, head: Head | None) -> keras.M
         return model
     task = task_named(data.task)
     with drawing_from(0):
-        inputs, answers = (head or Head()).on(features_of(model), task.outputs(data.num_classes), task)
+        inputs, answers = head_on(head or Head(), features_of(model), task.outputs(data.num_classes), task)
     return keras.Model(inputs, _in_units(answers, data), name=model.name)
 
 

@@ -26,6 +26,8 @@ def test_the_words_that_options_take_are_those_of_the_library():
         ((*TRAIN, "--recipe", "FOLDER/folder.json"), ("`--recipe`", "directory")),
         ((*TRAIN, "--recipe", "FOLDER/broken.json"), ("`--recipe`", "not JSON")),
         ((*TRAIN, "--stage", "epochs=0"), ("`--stage epochs`", "epochs=0")),
+        ((*TRAIN, "--head", "dropuot=0.1"), ("`--head`", "'dropout'")),
+        ((*TRAIN, "--head", "dropout=1"), ("`--head dropout`", "dropout=1")),
         ((*TRAIN, "--epochs", "0"), ("`--epochs`", "--epochs=0")),
         ((*TRAIN, "--augment", "rotatoin"), ("`--augment`", "'rotation'")),
         ((*TRAIN, "--minutes", "2", "--recipe", "deep"), ("`--minutes`", "auto")),

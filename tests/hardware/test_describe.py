@@ -47,8 +47,9 @@ def test_a_model_is_trained_in_the_scope_that_it_was_built_in():
 
 def test_batch_norm_is_synchronised_only_where_there_are_replicas(monkeypatch):
     for count, expected in ((1, False), (2, True)):
-        monkeypatch.setattr("kertl.heads.replicas", lambda count=count: count)
+        monkeypatch.setattr("kertl.model._head.replicas", lambda count=count: count)
         inputs = keras.Input((4,))
-        output = kertl.Head(hidden_units=(4,))(inputs, 2, kertl.tasks.task_named("single_label"))
+        task = kertl.tasks.task_named("single_label")
+        output = kertl.model.head_answers(kertl.Head(hidden_units=(4,)), inputs, 2, task)
         layer = keras.Model(inputs, output).get_layer("head_batch_norm_1")
         assert layer.synchronized is expected

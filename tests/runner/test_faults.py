@@ -15,6 +15,7 @@ import pytest
 
 import kertl
 from kertl.runner import _stage
+from tests.backbones.kinds import SLOW
 from tests.messages import assert_names
 from tests.runner.resumable import draw
 from tests.runs import digest, python, quick, recipe, squares, tiny
@@ -158,6 +159,50 @@ def test_a_metric_that_does_not_exist_is_found_before_training(untrained):
     with pytest.raises(ValueError, match="EarlyStopping") as caught:
         go(None, callbacks=[keras.callbacks.EarlyStopping("val_acc")])
     assert_names(caught.value, "'val_acc'", "val_accuracy", "unknown-monitor")
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Silent(keras.layers.Layer):
+    """A layer that does not tell its settings."""
+
+    def __init__(self, factor):
+        super().__init__(name="silent")
+        self.factor = factor
+
+    def call(self, x):
+        return x * self.factor
+
+    def get_config(self):
+        raise NotImplementedError
+
+
+def test_a_model_that_could_not_be_saved_is_refused_before_a_run_has_a_directory(tmp_path):
+    inputs = keras.Input((32, 32, 3))
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(Silent(1 / 255)(inputs)))
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(features))
+    stage = recipe(quick("deep", cache=False))
+    with pytest.raises(kertl.errors.ArgumentError) as caught:
+        go(tmp_path / "run", model, recipe=stage)
+    assert_names(caught.value, "`model`", "`get_config`", "`run_dir=`")
+    assert not (tmp_path / "run").exists()
+    assert np.isfinite(go(None, model, recipe=stage).history["loss"]).all()
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* unbuilt state")  # Keras, of a Swin that is put together from a file
+@pytest.mark.filterwarnings("ignore:Layer 'attn' .of type WindowAttention. was passed an input with a mask")
+def test_a_head_of_all_depths_on_a_backbone_whose_layers_do_not_load_alone_is_refused_and_one_of_the_last_is_not(
+    tmp_path,
+):
+    kind = SLOW["hub Swin"]
+    data, backbone = squares(side=kind.side), kind.load()
+    deep = recipe(quick("deep", epochs=1))
+    with pytest.raises(kertl.errors.ArgumentError) as caught:
+        go(tmp_path / "all", kertl.build(backbone, num_classes=3, head=kertl.Head(depths="auto")), data, recipe=deep)
+    assert_names(caught.value, "`model`", "kertl.Head(depths='last')")
+    run = go(tmp_path / "last", kertl.build(backbone, num_classes=3), data, recipe=deep)
+    again = kertl.load(tmp_path / "last")
+    pictures = kind.images()
+    assert np.allclose(again(pictures, training=False), run.model(pictures, training=False), atol=1e-6)
 
 
 def test_a_callback_that_sets_the_rate_of_a_schedule_is_found_before_training(untrained):
