@@ -23,7 +23,7 @@ def caution_of(path: Path, model: "keras.Model", abstain: str | None, coverage: 
     """
     if abstain is None and coverage is None:
         return None
-    from kertl.evaluation import cautious, run_images
+    from kertl.evaluation import cautious
     from kertl.model import model_info
 
     kind, _, value = (abstain or "").rpartition(":")
@@ -36,6 +36,8 @@ def caution_of(path: Path, model: "keras.Model", abstain: str | None, coverage: 
     risk, least = (amount, None) if kind else (None, amount)
     if risk is None and coverage is None:
         return cautious(model, least=least)
+    from kertl.evaluation import run_images
+
     info = model_info(model)
     found, why = run_images(path, info) if path.is_dir() and info is not None else ({}, f"{path} is not a run")
     if "validation" not in found:

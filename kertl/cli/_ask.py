@@ -1,7 +1,7 @@
 """`kertl evaluate` and `kertl predict`: using a trained model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -10,6 +10,7 @@ from kertl._places import Places, none_usable
 from kertl._terminal import CONSOLE, json_text, printable, working
 from kertl.cli import _foreign as foreign
 from kertl.cli import _options as options
+from kertl.cli._engine import Engine, export_for
 from kertl.cli._quiet import start_keras
 from kertl.errors import ArgumentError
 
@@ -149,6 +150,7 @@ def predict(
             help="Say if the images differ from those that this run was validated and tested on.",
         ),
     ] = None,
+    engine: Engine = "auto",
     join: Annotated[
         bool, typer.Option("--join", help="With --out: join shares instead; all arguments are files of --shard.")
     ] = False,
@@ -166,24 +168,29 @@ def predict(
     """Predict what is in images: classes and their probabilities, or the values of targets."""
     if as_json and as_csv:
         raise ArgumentError("`--json` and `--csv` cannot both be given. Received: both. Leave out one of them.")
-    share = _share(shard)
-    if out is None and share is not None:
-        raise ArgumentError(f"`--shard` needs `--out`, the file to write to. Received: --shard {shard} alone.")
-    if join and (out is None or share is not None):
-        raise ArgumentError(
-            "`--join` needs `--out`, the file to write to, and no `--shard`. Received: --join otherwise."
-        )
-    start_keras()
+    share = _share(shard, out, join=join)
     import kertl
     from kertl.cli._abstain import caution_of
     from kertl.cli._answers import print_csv, print_json, print_table
     from kertl.evaluation import images_for
+    from kertl.model import task_of
 
     if join and out is not None:
         typer.echo(f"{out} has {kertl.evaluation.join_predictions([model, *images], out):,} rows.")
         return
     told = foreign.Told(image_size, channels, resize, preprocessing, model_task, class_name, custom)
-    loaded, task, _ = read_model(model, told)
+    needs = {
+        "--views": views,
+        "--reference": reference,
+        "--coverage": coverage,
+        "--abstain risk": (abstain or "").startswith("risk:"),
+        "what is said about the model": told.says_anything() or image_size or channels,
+    }
+    loaded: Any = export_for(model, engine, next((option for option, given in needs.items() if given), ""))
+    if loaded is None:
+        start_keras()
+        loaded = told.load(model)
+    task = task_of(loaded)
     caution = caution_of(model, loaded, abstain, coverage)
     if reference is not None:
         from kertl.cli._adapt import show_alarm
@@ -212,8 +219,14 @@ def predict(
         print_table(task, dataset.files, answers, doubts)
 
 
-def _share(text: str | None) -> tuple[int, int] | None:
-    """`3/16` as numbers."""
+def _share(text: str | None, out: Path | None, *, join: bool) -> tuple[int, int] | None:
+    """`3/16` as numbers, if it goes with the other options."""
+    if out is None and text is not None:
+        raise ArgumentError(f"`--shard` needs `--out`, the file to write to. Received: --shard {text} alone.")
+    if join and (out is None or text is not None):
+        raise ArgumentError(
+            "`--join` needs `--out`, the file to write to, and no `--shard`. Received: --join otherwise."
+        )
     if text is None:
         return None
     number, _, count = text.partition("/")

@@ -2,13 +2,15 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from kertl.data._dataset import ImageDataset
-from kertl.data._streamed import FileBatches
+if TYPE_CHECKING:
+    from kertl.data._dataset import ImageDataset
+    from kertl.data._streamed import FileBatches
 
 
 @contextlib.contextmanager
-def data_errors(*datasets: ImageDataset | FileBatches | None) -> Iterator[None]:
+def data_errors(*datasets: "ImageDataset | FileBatches | None") -> Iterator[None]:
     """Raise a `DataError` of these datasets as it was raised.
 
     Inside a plain `model.fit`, TensorFlow turns the error of a dataset into an `InvalidArgumentError` whose message is

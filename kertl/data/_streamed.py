@@ -10,8 +10,8 @@ import numpy as np
 from kertl.data._budget import threads
 from kertl.data._decode import pixels_of, read_file
 from kertl.data._issues import Issue
+from kertl.data._listing import files_in, refuse_none
 from kertl.data._readers import decoders
-from kertl.data._unlabelled import files_in, refuse_none
 from kertl.errors import DataError
 
 

@@ -1,19 +1,16 @@
 """Images without labels, to predict on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from kertl import _checks
-from kertl._places import Places, none_usable
 from kertl.data._dataset import ImageDataset
 from kertl.data._decode import RESIZE
 from kertl.data._issues import Issue
 from kertl.data._kept import room_for
-from kertl.data._links import Owners
+from kertl.data._listing import files_in, refuse_none
 from kertl.data._readers import FileReader, KnownFile
-from kertl.data._scan import inspect, walk
-from kertl.errors import DataError
+from kertl.data._scan import inspect
 
 
 def images(
@@ -73,32 +70,4 @@ def images(
         batch_size=batch_size,
         issues=issues,
         digests=[verdict.sha256 for _, verdict in verdicts if not verdict.reason],
-    )
-
-
-def files_in(given: Iterable[Path], issues: list[Issue]) -> list[str]:
-    """The files given, and those in the folders given; what is passed over in folders is added to `issues`."""
-    places, owners = Places(), Owners()
-    return [
-        str(file) if path.is_dir() else places.path(file)
-        for path in given
-        for file in (walk(path, issues, Path(), owners) if path.is_dir() else [path])
-    ]
-
-
-def refuse_none(usable: Sequence[Any], given: Sequence[Path], issues: Sequence[Issue]) -> None:
-    """Raise if no image can be used.
-
-    Raises:
-        DataError: If so; the message has the first reasons.
-    """
-    if usable:
-        return
-    if issues:
-        first = [(issue.path, issue.reason) for issue in issues[:3]]
-        raise none_usable("that `paths` names", Places(), first, len(issues))
-    named = ", ".join(repr(str(path)) for path in given[:3]) or "none"
-    raise DataError(
-        f"`paths` must name at least one image that can be read. Received: {named}, without a file in it.",
-        code="no-images",
     )

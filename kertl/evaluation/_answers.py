@@ -1,19 +1,20 @@
 """`answers`: predictions in words."""
 
-from typing import Any
-
-import keras
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from kertl._checks import integer
+from kertl.evaluation._form import check_asked
 from kertl.evaluation._labels import checked_predictions, output_names
-from kertl.evaluation._pictures import check_asked
 from kertl.evaluation._thresholds import thresholds_of
 from kertl.model import task_of
 from kertl.tasks import task_named
 
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
 
-def answers(model: keras.Model, predictions: np.ndarray, *, top: int = 3) -> list[dict[str, Any]]:
+
+def answers(model: "keras.Model", predictions: "np.ndarray", *, top: int = 3) -> list[dict[str, Any]]:
     """What predictions mean, image by image, in plain values that JSON takes.
 
     Args:

@@ -1,12 +1,18 @@
 """Batches from elsewhere: a `tf.data.Dataset` or a `keras.utils.PyDataset`."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
 
 from kertl._checks import complain
+
+
+def is_py_dataset(data: Any) -> bool:
+    """Whether these are the batches of a `keras.utils.PyDataset`; Keras is not imported for it."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(data, keras.utils.PyDataset)
 
 
 class ForeignBatches:
@@ -51,7 +57,7 @@ class ForeignBatches:
 
     @property
     def _is_py_dataset(self) -> bool:
-        return isinstance(self._source, keras.utils.PyDataset)
+        return is_py_dataset(self._source)
 
     def _batches(self) -> Iterable[Any]:
         if self._is_py_dataset:

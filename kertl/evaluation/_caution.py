@@ -5,19 +5,21 @@ What is chosen is chosen on validation images, and is promised for images of the
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-from scipy.stats import beta
 
 from kertl._checks import complain, number
-from kertl.data import ImageDataset
 from kertl.evaluation._labels import checked_predictions, matched, output_names
 from kertl.evaluation._predict import predict
 from kertl.evaluation._thresholds import thresholds_of
 from kertl.model import task_of
 from kertl.tasks import task_named
+
+if TYPE_CHECKING:
+    import keras
+
+    from kertl.data import ImageDataset
 
 _CONFIDENCE = 0.95  # with which the risk is at most what was asked for
 
@@ -77,8 +79,8 @@ class Caution:
 
 
 def cautious(
-    model: keras.Model,
-    validation: ImageDataset | None = None,
+    model: "keras.Model",
+    validation: "ImageDataset | None" = None,
     *,
     least: float | None = None,
     risk: float | None = None,
@@ -181,6 +183,8 @@ def least_for_risk(confidence: np.ndarray, wrong: np.ndarray, risk: float) -> fl
 
 def _most(wrong: int, count: int, tail: float) -> float:
     """The upper bound of Clopper and Pearson for a share of which `wrong` of `count` were seen."""
+    from scipy.stats import beta
+
     return 1.0 if wrong == count else float(beta.ppf(1 - tail, wrong + 1, count - wrong))
 
 

@@ -2,23 +2,26 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from kertl._checks import complain, named
-from kertl.data import ImageDataset
 from kertl.data._array_labels import read_labels
 from kertl.data._labels import renumbered
 from kertl.errors import ArgumentError
 from kertl.model import model_info, task_of
 from kertl.tasks import Task, task_named
 
+if TYPE_CHECKING:
+    import keras
+
+    from kertl.data import ImageDataset
+
 _logger = logging.getLogger(__name__)
 
 
-def matched(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
+def matched(model: "keras.Model", dataset: "ImageDataset") -> "ImageDataset":
     """A dataset in data order with labels numbered like the classes of the model, which are matched by name.
 
     A model that does not know the names of its classes takes those of the data in their order, which is logged.
@@ -43,7 +46,7 @@ def matched(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
     return labelled
 
 
-def output_names(model: keras.Model, own: Sequence[str] | None = None) -> list[str]:
+def output_names(model: "keras.Model", own: Sequence[str] | None = None) -> list[str]:
     """The names of a model's classes or targets.
 
     Args:
@@ -96,7 +99,7 @@ def truth_of(task: Task, y: Any, names: Sequence[str], size: int, own: Sequence[
     return renumbered(labels, form, told, task.name, names) if own else labels
 
 
-def checked_predictions(model: keras.Model, predictions: Any, images: int | None = None) -> np.ndarray:
+def checked_predictions(model: "keras.Model", predictions: Any, images: int | None = None) -> np.ndarray:
     """Predictions as an array, if a model can have made them.
 
     Args:

@@ -2,25 +2,26 @@
 
 import logging
 import sys
-import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from PIL import Image
 
-from kertl._checks import complain, integer, named, one_of
+from kertl._checks import complain, one_of
 from kertl.data import ImageData, ImageDataset, from_directory, joined, read_image
 from kertl.data._array_files import refuse_other_channels
 from kertl.data._pixels import Levels
 from kertl.data._readers import ArrayReader, resized
 from kertl.data._streamed import FileBatches
 from kertl.errors import DataError
-from kertl.evaluation._batches import ForeignBatches
-from kertl.groups import functional_of
+from kertl.evaluation._batches import ForeignBatches, is_py_dataset
+from kertl.evaluation._form import form_of, images_for, resize_of
 from kertl.model import model_info, picture_shape
+
+if TYPE_CHECKING:
+    import keras
 
 _logger = logging.getLogger(__name__)
 _PARTS = ("train", "validation", "test")
@@ -29,25 +30,9 @@ _FORMS = (
     "list of these, a tf.data.Dataset or a keras.utils.PyDataset"
 )
 
-# Models for which it was logged that nobody knows how their images were resized.
-_told: "weakref.WeakSet[Any]" = weakref.WeakSet()
-
-
-def check_asked(model: Any) -> None:
-    """Raise if a Keras model cannot be asked; anything else only has to behave like one.
-
-    Raises:
-        TypeError: If it is subclassed or not built.
-        ValueError: If it is a path, has several inputs or outputs, or takes channels first.
-    """
-    if isinstance(model, str | Path):
-        raise complain("model", "a Keras model, such as `kertl.load(...)` gives of a file or run directory", str(model))
-    if isinstance(model, keras.Model):
-        functional_of(model)
-
 
 def pictures_of(
-    model: keras.Model, data: Any, part: str, value_range: tuple[float, float] | None = None
+    model: "keras.Model", data: Any, part: str, value_range: tuple[float, float] | None = None
 ) -> ImageDataset | ForeignBatches | FileBatches:
     """The images in data order, as the model takes them, with the labels that came with them.
 
@@ -69,7 +54,7 @@ def pictures_of(
     if isinstance(data, ImageDataset):
         return _as_taken(model, data.in_order())
     tensorflow = sys.modules.get("tensorflow")
-    if isinstance(data, keras.utils.PyDataset) or (tensorflow and isinstance(data, tensorflow.data.Dataset)):
+    if is_py_dataset(data) or (tensorflow and isinstance(data, tensorflow.data.Dataset)):
         return ForeignBatches(data, lambda x: _fitted(model, x, levels)[0])
     if isinstance(data, str | Path):
         return images_for(model, [data])
@@ -82,31 +67,7 @@ def pictures_of(
     raise complain("data", _FORMS, data)
 
 
-def images_for(
-    model: keras.Model,
-    paths: Iterable[str | Path],
-    *,
-    image_size: tuple[int, int] | None = None,
-    channels: int | None = None,
-    batch_size: int = 32,
-    strict: bool = True,
-) -> FileBatches:
-    """Image files, or all those in folders, at the size of a model and resized in its way, each read once.
-
-    Args:
-        model: The model they are for.
-        paths: Files or folders; of a folder, files that cannot be read are left out and are listed in `issues`.
-        image_size: `(height, width)` for a model that takes any size.
-        channels: Channels for a model that takes any number; 3 by default.
-        batch_size: Images per batch; >= 1.
-        strict: Whether each file given by name must be readable; if not, it is left out too.
-    """
-    integer("batch_size", batch_size, at_least=1)
-    form = _form_of(model, image_size, channels)
-    return FileBatches(paths, **form, batch_size=batch_size, strict=strict)
-
-
-def labelled_folder(model: keras.Model, folder: str | Path) -> ImageDataset:
+def labelled_folder(model: "keras.Model", folder: str | Path) -> ImageDataset:
     """The images of a folder with one folder per class, at the size of a model and resized in its way.
 
     If it is divided into `train`, `test` and the like, those of `test`, or all if there are none.
@@ -114,7 +75,7 @@ def labelled_folder(model: keras.Model, folder: str | Path) -> ImageDataset:
     Raises:
         DataError: If there is no such folder, or it has no images in folders.
     """
-    options: dict[str, Any] = {**_form_of(model), "validation": 0, "test": 0}
+    options: dict[str, Any] = {**form_of(model), "validation": 0, "test": 0}
     return part_to_evaluate(from_directory(folder, **options))[0]
 
 
@@ -135,21 +96,6 @@ def part_to_evaluate(data: ImageData, part: str | None = None) -> tuple[ImageDat
     return joined([one.in_order() for one in parts]), part
 
 
-def resize_of(model: keras.Model) -> str:
-    """How images are resized for a model; "stretch" if that is not known, which is logged once."""
-    info = model_info(model)
-    if info is not None and info.resize is not None:
-        return info.resize
-    if model not in _told:
-        _told.add(model)
-        _logger.warning(
-            "%s does not know how the images that it was trained on were resized; resize='stretch' is used. "
-            "If that is wrong, make the images with `kertl.data.images(paths, image_size=..., resize=...)`.",
-            named(model),
-        )
-    return "stretch"
-
-
 def _part(data: ImageData, part: str) -> ImageDataset:
     """The images of one part, at least one."""
     one_of("part", part, _PARTS)
@@ -160,7 +106,7 @@ def _part(data: ImageData, part: str) -> ImageDataset:
     return found
 
 
-def _as_taken(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
+def _as_taken(model: "keras.Model", dataset: ImageDataset) -> ImageDataset:
     """A dataset of kertl with its images resized to the model's size in the model's way."""
     info, fitted = model_info(model), dataset.reader.fitted
     size, channels = picture_shape(model)
@@ -182,7 +128,7 @@ def _as_taken(model: keras.Model, dataset: ImageDataset) -> ImageDataset:
     return changed
 
 
-def _from_list(model: keras.Model, data: Sequence[Any], levels: Levels) -> ImageDataset | FileBatches:
+def _from_list(model: "keras.Model", data: Sequence[Any], levels: Levels) -> ImageDataset | FileBatches:
     items = list(data)
     if all(isinstance(item, str | Path) for item in items):
         return images_for(model, items)
@@ -192,9 +138,9 @@ def _from_list(model: keras.Model, data: Sequence[Any], levels: Levels) -> Image
     return _decoded(model, items, levels)
 
 
-def _decoded(model: keras.Model, items: Sequence[Any], levels: Levels) -> ImageDataset:
+def _decoded(model: "keras.Model", items: Sequence[Any], levels: Levels) -> ImageDataset:
     """Images of any size, each decoded or resized."""
-    form = _form_of(model)
+    form = form_of(model)
 
     def pixels(number: int, item: Any) -> np.ndarray:
         if isinstance(item, str | Path | bytes | bytearray | Image.Image):
@@ -208,14 +154,14 @@ def _decoded(model: keras.Model, items: Sequence[Any], levels: Levels) -> ImageD
     return _dataset(np.stack([pixels(number, item) for number, item in enumerate(items)]), form["resize"])
 
 
-def _from_array(model: keras.Model, x: np.ndarray, levels: Levels) -> ImageDataset:
+def _from_array(model: "keras.Model", x: np.ndarray, levels: Levels) -> ImageDataset:
     """One image or several."""
     if x.ndim == 2:
         x = x[..., None]
     return _dataset(*_fitted(model, x[None] if x.ndim == 3 else x, levels))
 
 
-def _fitted(model: keras.Model, x: np.ndarray, levels: Levels) -> tuple[np.ndarray, str | None]:
+def _fitted(model: "keras.Model", x: np.ndarray, levels: Levels) -> tuple[np.ndarray, str | None]:
     """Images of shape `(n, height, width, channels)` as a model takes them, and how they were resized, if they were."""
     size, channels = picture_shape(model)
     if x.ndim == 4 and x.size and size in (None, x.shape[1:3]) and channels in (None, x.shape[-1]):
@@ -250,15 +196,3 @@ def _in_form(pixels: np.ndarray, image_size: tuple[int, int] | None, resize: str
 
 def _dataset(x: np.ndarray, fitted: str | None) -> ImageDataset:
     return ImageDataset(ArrayReader(x, fitted=fitted), None, [f"array:{k}" for k in range(len(x))])
-
-
-def _form_of(
-    model: keras.Model, image_size: tuple[int, int] | None = None, channels: int | None = None
-) -> dict[str, Any]:
-    """What images are made for a model: its size, or that one if it takes any, its channels, and how to resize."""
-    own_size, own_channels = picture_shape(model)
-    size = own_size or image_size
-    if size is None:
-        advice = "Pass `kertl.data.images(paths, image_size=...)` or arrays, which have a size."
-        raise complain("model", "one that takes pictures of one size, to decode images for it", model.name, advice)
-    return {"image_size": size, "resize": resize_of(model), "channels": own_channels or channels or 3}

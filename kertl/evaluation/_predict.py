@@ -3,27 +3,27 @@
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from PIL import Image
 
 from kertl._checks import complain, integer
-from kertl.backbones import refuse_nan
-from kertl.callbacks import EpochSeeds
-from kertl.data import ImageData, ImageDataset, data_errors
-from kertl.data import augment as augmentation
+from kertl.data import data_errors
 from kertl.data._scan import bombs_refused
 from kertl.data._streamed import FileBatches
 from kertl.evaluation._batches import ForeignBatches
-from kertl.evaluation._pictures import check_asked, pictures_of
-from kertl.hardware import replicas, scope_of
-from kertl.model import model_info, picture_shape, with_preprocessing
+from kertl.evaluation._form import check_asked, is_keras
+from kertl.model import model_info, picture_shape
+
+if TYPE_CHECKING:
+    import keras
+
+    from kertl.data import ImageDataset
 
 
 def predict(
-    model: keras.Model,
+    model: "keras.Model",
     data: Any,
     *,
     part: str = "test",
@@ -31,7 +31,7 @@ def predict(
     views: int = 0,
     augment: Any = "light",
     seed: int = 0,
-    preprocessing: str | keras.layers.Layer | None = None,
+    preprocessing: "str | keras.layers.Layer | None" = None,
 ) -> np.ndarray:
     """The model's predictions for every image, in data order.
 
@@ -74,18 +74,35 @@ def predict(
         (1, 2)
     """
     model = preprocessed(model, preprocessing, data, value_range, views)
-    refuse_nan(model)
-    pictures = pictures_of(model, data, part, value_range)
+    refuse_broken(model)
+    if isinstance(data, FileBatches):
+        pictures: Any = data
+    else:
+        from kertl.evaluation._pictures import pictures_of
+
+        pictures = pictures_of(model, data, part, value_range)
     return asked(model, pictures, views=views, augment=augment, seed=seed)[0]
 
 
+def refuse_broken(model: Any) -> None:
+    """Raise if a weight of a model is NaN or infinite; what only behaves like a model may have none.
+
+    Raises:
+        WeightsError: If so.
+    """
+    if getattr(model, "weights", ()):
+        from kertl.backbones import refuse_nan
+
+        refuse_nan(model)
+
+
 def preprocessed(
-    model: keras.Model,
-    preprocessing: str | keras.layers.Layer | None,
+    model: "keras.Model",
+    preprocessing: "str | keras.layers.Layer | None",
     data: Any,
     value_range: tuple[float, float] | None,
     views: int,
-) -> keras.Model:
+) -> "keras.Model":
     """A model that can be asked, with preprocessing in front where it is given or told by the model, which is logged.
 
     Floats and batches that somebody else makes go to a model from elsewhere as they are.
@@ -96,8 +113,10 @@ def preprocessed(
             versions are asked for of floats that go as they are.
     """
     check_asked(model)
-    if not isinstance(model, keras.Model):
+    if not is_keras(model):
         return model
+    from kertl.model import with_preprocessing
+
     if preprocessing is None and value_range is None and model_info(model) is None and _made_for_it(model, data):
         if views:
             advice = "Pass their `value_range`, or `preprocessing`."
@@ -106,8 +125,10 @@ def preprocessed(
     return with_preprocessing(model, preprocessing)
 
 
-def _made_for_it(model: keras.Model, data: Any) -> bool:
+def _made_for_it(model: "keras.Model", data: Any) -> bool:
     """Whether images may be in the model's own form: floats of its size and channels, or batches made elsewhere."""
+    from kertl.data import ImageData, ImageDataset
+
     images = data[0] if isinstance(data, tuple) and len(data) == 2 else data
     if isinstance(images, ImageDataset | ImageData | FileBatches | str | Path | bytes | bytearray | Image.Image):
         return False
@@ -122,26 +143,38 @@ def _made_for_it(model: keras.Model, data: Any) -> bool:
 
 
 def asked(
-    model: keras.Model, pictures: ImageDataset | ForeignBatches | FileBatches, *, views: int, augment: Any, seed: int
+    model: "keras.Model",
+    pictures: "ImageDataset | ForeignBatches | FileBatches",
+    *,
+    views: int,
+    augment: Any,
+    seed: int,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Predictions, and the labels that came with the images, from one pass."""
     integer("views", views, at_least=0)
     integer("seed", seed, at_least=0)
-    if views and not augmentation.layers(augment, picture_shape(model)[1] or 3):
-        raise complain("augment", "one that varies images, where `views` > 0", augment)
+    if views:
+        from kertl.data import augment as augmentation
+
+        if not augmentation.layers(augment, picture_shape(model)[1] or 3):
+            raise complain("augment", "one that varies images, where `views` > 0", augment)
     if isinstance(pictures, ForeignBatches):
         return _ask_batches(model, pictures, views, augment, seed)
     if isinstance(pictures, FileBatches):
         return _ask_files(model, pictures, views, augment, seed), None
-    versions = [pictures, *(_Varied(pictures, augment, seed, version) for version in range(views))]
+    from kertl.evaluation._versions import Varied
+
+    versions = [pictures, *(Varied(pictures, augment, seed, version) for version in range(views))]
     with data_errors(pictures):
         said = [model.predict(version, verbose=0) for version in versions]
     return np.mean(said, axis=0) if views else np.asarray(said[0]), pictures.labels
 
 
 def _ask_batches(
-    model: keras.Model, batches: ForeignBatches, views: int, augment: Any, seed: int
+    model: "keras.Model", batches: ForeignBatches, views: int, augment: Any, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
+    from kertl.data import augment as augmentation
+
     layers = augmentation.layers(augment) if views else []
     said, labels = [], []
     for number, (images, truth) in enumerate(batches):
@@ -154,12 +187,16 @@ def _ask_batches(
     return np.concatenate(said), np.concatenate(labels) if labels else None
 
 
-def _ask_files(model: keras.Model, batches: FileBatches, views: int, augment: Any, seed: int) -> np.ndarray:
+def _ask_files(model: "keras.Model", batches: FileBatches, views: int, augment: Any, seed: int) -> np.ndarray:
     """Every version of a batch follows it, so that no file is read for it again."""
     sizes: list[int] = []
 
     def versions() -> Iterator[tuple[np.ndarray]]:
-        vary = [_Variation(batches.shape, augment, seed)] if views else []
+        vary = []
+        if views:
+            from kertl.evaluation._versions import Variation
+
+            vary = [Variation(batches.shape, augment, seed)]
         for index, images in enumerate(batches):
             sizes.append(len(images))
             yield (images.astype(np.float32) if vary else images,)
@@ -174,42 +211,19 @@ def _ask_files(model: keras.Model, batches: FileBatches, views: int, augment: An
     return np.concatenate([np.mean(parts[at : at + views + 1], axis=0) for at in range(0, len(parts), views + 1)])
 
 
-def _said(model: keras.Model, versions: Iterator[tuple[np.ndarray]]) -> np.ndarray:
+def _said(model: "keras.Model", versions: Iterator[tuple[np.ndarray]]) -> np.ndarray:
     """Predictions for all batches.
 
     `Model.predict` takes most of a second to begin with a generator, which counts where files come by the hundred. But
     only it divides a batch between replicas, to each of which `predict_on_batch` gives the whole.
     """
+    if not is_keras(model):
+        return np.concatenate([np.asarray(model.predict_on_batch(batch)) for (batch,) in versions])
+    from kertl.hardware import replicas, scope_of
+
     with scope_of(model):
         if replicas() == 1:
             return np.concatenate([np.asarray(model.predict_on_batch(batch)) for (batch,) in versions])
     # Keras takes the end of a generator for a surprise.
     warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
     return np.asarray(model.predict(versions, verbose=0))
-
-
-class _Variation:
-    """Augments batches; version number k of one is a function of (seed, k)."""
-
-    def __init__(self, shape: tuple[int, int, int], augmented: Any, seed: int) -> None:
-        self._layers = keras.Sequential([keras.Input(shape), *augmentation.layers(augmented)])
-        self._seeds = EpochSeeds(seed, [self._layers])
-
-    def __call__(self, images: np.ndarray, number: int) -> np.ndarray:
-        self._seeds.on_epoch_begin(number)
-        return np.asarray(keras.ops.convert_to_numpy(self._layers(images.astype(np.float32), training=True)))
-
-
-class _Varied(keras.utils.PyDataset):
-    """One augmented version of the images of a dataset; batch i is a function of (seed, version, i)."""
-
-    def __init__(self, dataset: ImageDataset, augmented: Any, seed: int, version: int) -> None:
-        super().__init__()
-        self._dataset, self._first = dataset, version * len(dataset)
-        self._vary = _Variation(dataset.reader.shape, augmented, seed)
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, index: int) -> tuple[Any]:
-        return (self._vary(self._dataset.batch(0, index)[0], self._first + index),)

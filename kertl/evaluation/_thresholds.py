@@ -2,23 +2,29 @@
 
 import dataclasses
 import logging
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 import kertl
 from kertl._checks import complain
-from kertl.data import ImageData
+from kertl.evaluation._form import check_asked
 from kertl.evaluation._labels import checked_predictions, matched
-from kertl.evaluation._pictures import check_asked
 from kertl.evaluation._predict import predict
 from kertl.model import DEFAULT_THRESHOLD, ModelInfo, count_trained_on, model_info, set_model_info, task_of
 from kertl.tasks import task_named
 
+if TYPE_CHECKING:
+    import keras
+
+    from kertl.data import ImageData
+
 _logger = logging.getLogger(__name__)
 
 
-def tune_thresholds(model: keras.Model, data: ImageData, *, predictions: np.ndarray | None = None) -> dict[str, float]:
+def tune_thresholds(
+    model: "keras.Model", data: "ImageData", *, predictions: np.ndarray | None = None
+) -> dict[str, float]:
     """Choose for each class the probability from which on it counts as predicted, and note it in the model.
 
     The threshold with the highest F1 on the validation set is taken, in the middle between two probabilities that occur
@@ -70,7 +76,7 @@ def tune_thresholds(model: keras.Model, data: ImageData, *, predictions: np.ndar
     return task.by_threshold(names, chosen)
 
 
-def thresholds_of(model: keras.Model, outputs: int) -> np.ndarray:
+def thresholds_of(model: "keras.Model", outputs: int) -> np.ndarray:
     """The threshold of each output; 0.5 if none was chosen."""
     info = model_info(model)
     return np.array(info.thresholds if info is not None and info.thresholds else [DEFAULT_THRESHOLD] * outputs)

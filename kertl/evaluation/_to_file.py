@@ -9,25 +9,27 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from kertl._checks import complain, integer
 from kertl._terminal import tracked
-from kertl.backbones import refuse_nan
-from kertl.data._streamed import FileBatches
-from kertl.data._unlabelled import files_in
+from kertl.data._listing import files_in
 from kertl.errors import DataError, RunError
 from kertl.evaluation._answers import answers
 from kertl.evaluation._caution import Caution
+from kertl.evaluation._form import check_asked, images_for
 from kertl.evaluation._join import note_of, write_note
-from kertl.evaluation._pictures import check_asked, images_for
-from kertl.evaluation._predict import asked, preprocessed
+from kertl.evaluation._predict import asked, preprocessed, refuse_broken
 from kertl.model import task_of
 from kertl.run_files import read_json, read_text, replace_file, write_json, write_text
 from kertl.tasks import Task, task_named
+
+if TYPE_CHECKING:
+    import keras
+
+    from kertl.data._streamed import FileBatches
 
 _logger = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ _LARGEST_PART = 2**30
 
 
 def predict_to_file(
-    model: keras.Model,
+    model: "keras.Model",
     paths: Sequence[str | Path],
     out: str | Path,
     *,
@@ -47,7 +49,7 @@ def predict_to_file(
     views: int = 0,
     augment: Any = "light",
     seed: int = 0,
-    preprocessing: str | keras.layers.Layer | None = None,
+    preprocessing: "str | keras.layers.Layer | None" = None,
     caution: Caution | None = None,
 ) -> int:
     """Predict on image files, or all those in folders, and write a row for each into a file.
@@ -96,7 +98,7 @@ def predict_to_file(
         )
     parts = out.with_name(f"{out.name}.parts")
     ready = preprocessed(model, preprocessing, list(paths), None, views)
-    refuse_nan(ready)
+    refuse_broken(ready)
     options = {"views": views, "augment": augment, "seed": seed}
     said = {name: repr(value) for name, value in {**options, "preprocessing": preprocessing}.items()}
     if caution is not None:
@@ -144,8 +146,10 @@ def _of_shard(files: Sequence[str], shard: tuple[int, int] | None) -> list[str]:
     return [file for file in files if share(file) == number - 1]
 
 
-def _weights(model: keras.Model) -> str:
-    """A checksum of a model's weights."""
+def _weights(model: "keras.Model") -> str:
+    """A checksum of a model's weights; what only behaves like a model may have one of its own."""
+    if own := getattr(model, "digest", None):
+        return str(own)
     weights = hashlib.sha256()
     for value in model.get_weights():
         weights.update(value.tobytes())
@@ -171,11 +175,11 @@ def _check_plan(parts: Path, plan: dict[str, Any]) -> None:
 
 
 def _rows(
-    model: keras.Model,
-    images: FileBatches,
+    model: "keras.Model",
+    images: "FileBatches",
     files: Sequence[str],
     top: int,
-    ask: Callable[[FileBatches], np.ndarray],
+    ask: Callable[["FileBatches"], np.ndarray],
     caution: Caution | None,
 ) -> list[dict[str, str]]:
     """A row for each file, in the order of the files."""

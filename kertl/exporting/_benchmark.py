@@ -17,8 +17,9 @@ from rich.table import Table
 from kertl import hardware
 from kertl._checks import complain
 from kertl._memory import megabytes
+from kertl._runtimes import Runtime
 from kertl.errors import ExportError
-from kertl.exporting._format import Format, Runtime
+from kertl.exporting._format import Format
 from kertl.exporting._formats import file_name, variants
 from kertl.exporting._model_card import check_card, write_card
 from kertl.exporting._result import Export

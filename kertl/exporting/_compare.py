@@ -36,6 +36,8 @@ class Comparison:
     files_difference: float | None
     within_one_step: float | None
     scores: dict[str, Any]
+    deviation: float
+    """The largest difference in the unit that is judged: in probability, or in standard deviations of a target."""
 
 
 def compare(subject: Subject, export: Format, path: Path, quantize: str | None, *, trained: bool = False) -> Comparison:
@@ -65,8 +67,9 @@ def compare(subject: Subject, export: Format, path: Path, quantize: str | None, 
     scale = _scale(subject)
     difference = float(np.abs(found - expected).max())
     same = _same(subject, found, expected)
+    deviation = float((np.abs(found - expected) / scale).max())
     if quantize is None:
-        if (np.abs(found - expected) / scale).max() > _FLOAT:
+        if deviation > _FLOAT:
             raise _disagrees(subject, f"a difference of {difference:.2g}")
     else:
         least, most = _QUANTISED[quantize]
@@ -77,7 +80,8 @@ def compare(subject: Subject, export: Format, path: Path, quantize: str | None, 
     within = _within_one_step(subject, pictures, found) if trained else None
     whole = export.most_checked is None
     files = _by_files(subject, export, path, scale) if whole else None
-    return Comparison(len(pictures), difference, same, files, within, _scores(subject, found) if whole else {})
+    scores = _scores(subject, found) if whole else {}
+    return Comparison(len(pictures), difference, same, files, within, scores, deviation)
 
 
 def _batch(pictures: np.ndarray, start: int, size: int, *, whole: bool) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import abc
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,9 +10,7 @@ import keras
 import numpy as np
 
 from kertl._checks import complain
-
-# From a batch of pictures, `uint8` of shape `(n, height, width, channels)`, to predictions.
-Runtime = Callable[[np.ndarray], np.ndarray]
+from kertl._runtimes import Runtime
 
 
 class Format(abc.ABC):

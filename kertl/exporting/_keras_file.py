@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from kertl.exporting._format import Format, Runtime
+from kertl._runtimes import Runtime
+from kertl.exporting._format import Format
 from kertl.model import load, save
 
 

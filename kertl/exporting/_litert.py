@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from kertl import hardware
+from kertl._runtimes import Runtime, open_litert
 from kertl.errors import ExportError
 from kertl.exporting._compact import compacted
 from kertl.exporting._contract import LABELS, NOTE
-from kertl.exporting._format import Format, Runtime
+from kertl.exporting._format import Format
 from kertl.exporting._graph import frozen, holder, silent, traced
 from kertl.quantization import baked, mixed_network, noted_network
 
@@ -78,22 +78,7 @@ class LiteRT(Format):
 
     def open(self, path: Path) -> Runtime:
         """See `Format`."""
-        from ai_edge_litert.interpreter import Interpreter
-
-        interpreter = Interpreter(model_path=str(path), num_threads=hardware.cores())
-        given, gives = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-        prepared: list[tuple[int, ...]] = []
-
-        def run(images: np.ndarray) -> np.ndarray:
-            if prepared != [images.shape]:
-                interpreter.resize_tensor_input(given["index"], images.shape)
-                interpreter.allocate_tensors()
-                prepared[:] = [images.shape]
-            interpreter.set_tensor(given["index"], images.astype(given["dtype"]))
-            interpreter.invoke()
-            return np.array(interpreter.get_tensor(gives["index"]))
-
-        return run
+        return open_litert(path)
 
 
 def _refuse_floats(content: bytes, name: str) -> None:

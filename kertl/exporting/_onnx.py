@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from kertl import hardware
-from kertl.exporting._format import Format, Runtime
+from kertl._runtimes import Runtime, open_onnx
+from kertl.exporting._format import Format
 from kertl.exporting._graph import frozen, silent
 
 _OPSET = 18
@@ -46,13 +46,7 @@ class Onnx(Format):
 
     def open(self, path: Path) -> Runtime:
         """See `Format`."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = hardware.cores()
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        (given,) = session.get_inputs()
-        return lambda images: np.asarray(session.run(None, {given.name: images.astype(np.float32)})[0])
+        return open_onnx(path)
 
 
 def _rename(graph: Any, names: dict[str, str], batch: int | None) -> None:

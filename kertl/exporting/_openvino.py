@@ -11,12 +11,10 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from kertl._runtimes import OPENVINO_FILE, Runtime, open_openvino, openvino_core
 from kertl.exporting._contract import NOTE
-from kertl.exporting._format import Format, Runtime
+from kertl.exporting._format import Format
 from kertl.exporting._graph import frozen
-from kertl.features import openvino_core
-
-_FILE = "model.xml"
 
 
 class OpenVino(Format):
@@ -48,14 +46,12 @@ class OpenVino(Format):
                 assert samples is not None
                 converted = _quantised(converted, samples, contract["input"]["shape"][0] or 1)
             converted.set_rt_info(json.dumps(contract), ["kertl"])
-            openvino.save_model(converted, path / _FILE, compress_to_fp16=False)
+            openvino.save_model(converted, path / OPENVINO_FILE, compress_to_fp16=False)
         (path / NOTE).write_text(json.dumps(contract, indent=2), encoding="utf-8")
 
     def open(self, path: Path) -> Runtime:
         """See `Format`."""
-        # On a processor that has bfloat16, OpenVINO computes in it unless told otherwise.
-        compiled = openvino_core().compile_model(path / _FILE, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        return lambda images: np.array(compiled(images.astype(np.float32))[compiled.output(0)])
+        return open_openvino(path)
 
 
 def _quantised(model: Any, samples: np.ndarray, size: int) -> Any:

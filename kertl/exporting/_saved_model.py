@@ -7,9 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl._runtimes import Runtime
 from kertl.evaluation import resize_of
 from kertl.exporting._contract import NOTE
-from kertl.exporting._format import Format, Runtime
+from kertl.exporting._format import Format
 from kertl.exporting._graph import holder, pictures_function, write_saved_model
 
 FILES = "image_files"

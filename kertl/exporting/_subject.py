@@ -40,6 +40,7 @@ class Subject:
         images: The images of a part, in data order; None for noise.
         where: Which images these are, for people.
         train: The training images, or None.
+        from_file: Whether the model was read from the file of the run.
     """
 
     model: keras.Model
@@ -48,6 +49,7 @@ class Subject:
     images: ImageDataset | None
     where: str
     train: ImageDataset | None
+    from_file: bool = False
 
     @property
     def task(self) -> Task:
@@ -58,6 +60,13 @@ class Subject:
     def thresholds(self) -> np.ndarray:
         """One per output; not used for tasks without."""
         return np.array(self.contract["thresholds"] or [0.0] * self.model.output_shape[-1])
+
+    @functools.cached_property
+    def is_of_run(self) -> bool:
+        """Whether the model is the one in the file of its run, which may have been trained on in memory since."""
+        if self.run_dir is None or not (self.run_dir / MODEL_FILE).is_file():
+            return False
+        return self.from_file or _same(self.model, load(self.run_dir))
 
     @property
     def fixed_batch(self) -> bool:
@@ -120,7 +129,7 @@ def subject_of(model_or_run: Any, data: Any = None, images: int = 1000) -> Subje
         ValueError: If an argument is not as described, or the model takes pictures of any size.
     """
     integer("images", images, at_least=1)
-    model, run_dir = _model_of(model_or_run)
+    model, run_dir, from_file = _model_of(model_or_run)
     functional_of(model)
     refuse_nan(model)
     model = with_preprocessing(model, None)
@@ -129,10 +138,10 @@ def subject_of(model_or_run: Any, data: Any = None, images: int = 1000) -> Subje
     part = next((name for name in ("test", "validation", "train") if name in parts), None)
     if part is None:
         _logger.warning("Exports are compared with the model on noise: %s. Pass `data` for real images.", where)
-        return Subject(model, run_dir, contract, None, "noise", None)
+        return Subject(model, run_dir, contract, None, "noise", None, from_file)
     chosen = _evenly(parts[part], images)
     told = f"{chosen.num_examples} {part} images"
-    return Subject(model, run_dir, contract, chosen, told, parts.get("train"))
+    return Subject(model, run_dir, contract, chosen, told, parts.get("train"), from_file)
 
 
 def stratified(dataset: ImageDataset, count: int) -> np.ndarray:
@@ -156,9 +165,10 @@ def stratified(dataset: ImageDataset, count: int) -> np.ndarray:
     return np.sort(np.concatenate([taken, left]))
 
 
-def _model_of(given: Any) -> tuple[keras.Model, Path | None]:
+def _model_of(given: Any) -> tuple[keras.Model, Path | None, bool]:
+    """The model, its run directory, and whether it was read from the run's file."""
     if isinstance(given, keras.Model):
-        return given, None
+        return given, None, False
     if isinstance(given, str | Path):
         path = Path(given)
         if path.is_dir() and not (path / MODEL_FILE).is_file():
@@ -168,11 +178,18 @@ def _model_of(given: Any) -> tuple[keras.Model, Path | None]:
                 "that began it finishes it.",
                 code="run-unfinished",
             )
-        return load(path), path if path.is_dir() else None
+        return load(path), path if path.is_dir() else None, path.is_dir()
     model = getattr(given, "model", None)
     if not isinstance(model, keras.Model):
         raise complain("model_or_run", "a Keras model, a run, or the path of a run directory or a model file", given)
-    return model, given.run_dir
+    return model, given.run_dir, False
+
+
+def _same(model: keras.Model, other: keras.Model) -> bool:
+    """Whether two models have the same weights and know the same."""
+    pairs = zip(model.get_weights(), other.get_weights(), strict=False)
+    alike = len(model.weights) == len(other.weights) and all(np.array_equal(one, two) for one, two in pairs)
+    return alike and model_info(model) == model_info(other)
 
 
 def _parts(model: keras.Model, run_dir: Path | None, data: Any) -> tuple[dict[str, ImageDataset], str]:

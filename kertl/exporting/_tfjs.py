@@ -16,9 +16,10 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from kertl._runtimes import Runtime
 from kertl.errors import ExportError
 from kertl.exporting._contract import NOTE
-from kertl.exporting._format import Format, Runtime
+from kertl.exporting._format import Format
 from kertl.exporting._graph import holder, pictures_function, write_saved_model
 
 _CONVERTER = "KERTL_TFJS_CONVERTER"

@@ -1,6 +1,5 @@
 """Running a prefix with OpenVINO, which on a CPU is two to eight times as fast as Keras' own forward pass."""
 
-import functools
 import importlib.util
 import tempfile
 from pathlib import Path
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 
 from kertl._keras import with_constants
+from kertl._runtimes import openvino_core
 from kertl.features._engines import TensorFlowEngine
 
 _HINTS = {"float32": "f32", "mixed_bfloat16": "bf16"}
@@ -61,18 +61,6 @@ class OpenVinoEngine:
 
     def fetch(self, outputs: Any) -> list[np.ndarray]:
         return outputs
-
-
-@functools.cache
-def openvino_core() -> Any:
-    """OpenVINO's CPU core, made once per process.
-
-    Each core of OpenVINO 2026.4 gives the thread that makes it a stack for signals. With two cores, the first to be
-    deleted leaves the thread with freed memory, and the next Ctrl-C is a segmentation fault.
-    """
-    import openvino
-
-    return openvino.Core()
 
 
 def _converted(core: Any, traced: TensorFlowEngine, path: Path) -> tuple[Any, list[str]]:

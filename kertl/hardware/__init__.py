@@ -3,13 +3,18 @@
 `setup` gives a scope in which a script builds and trains; the script is the same on a laptop and on several machines.
 """
 
-from kertl.hardware._choice import Choice, choose
-from kertl.hardware._describe import cores, describe
-from kertl.hardware._multi_worker import multi_worker
-from kertl.hardware._scope import SCALINGS, Scope, precision_in_scope
-from kertl.hardware._setup import setup
-from kertl.hardware._strategy import replicas, scope_of
-from kertl.hardware._team import Team, team, team_of
+from typing import TYPE_CHECKING
+
+from kertl._lazy import lazily
+
+if TYPE_CHECKING:
+    from kertl.hardware._choice import Choice, choose
+    from kertl.hardware._describe import cores, describe
+    from kertl.hardware._multi_worker import multi_worker
+    from kertl.hardware._scope import SCALINGS, Scope, precision_in_scope
+    from kertl.hardware._setup import setup
+    from kertl.hardware._strategy import replicas, scope_of
+    from kertl.hardware._team import Team, team, team_of
 
 __all__ = [
     "SCALINGS",
@@ -27,3 +32,17 @@ __all__ = [
     "team",
     "team_of",
 ]
+
+# The names that each module defines.
+_HOMES = {
+    "._choice": ("Choice", "choose"),
+    "._describe": ("cores", "describe"),
+    "._multi_worker": ("multi_worker",),
+    "._scope": ("SCALINGS", "Scope", "precision_in_scope"),
+    "._setup": ("setup",),
+    "._strategy": ("replicas", "scope_of"),
+    "._team": ("Team", "team", "team_of"),
+}
+
+if not TYPE_CHECKING:  # else any name at all would pass
+    __getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from kertl._terminal import printable
 from kertl.errors import RunError
+from kertl.inspection._exports import files_of, noted_exports
 from kertl.results import Result, table_text
 from kertl.run_files import MODEL_FILE, SUMS, read_json, read_text, sha256_of
 
@@ -66,7 +67,7 @@ class Verification(Result):
 
 
 def verify(run_dir: str | Path) -> Verification:
-    """Check every checksum that a run directory has: results, model, checkpoints, cached features and images.
+    """Check every checksum that a run directory has: results, model, checkpoints, cached features, exports and images.
 
     Nothing is changed, and no model is built.
 
@@ -89,8 +90,8 @@ def verify(run_dir: str | Path) -> Verification:
             f"run_dir={str(run_dir)!r}. If the run was interrupted, the call or command that began it finishes it.",
             code="run-unfinished",
         )
-    kinds = (_results(folder), _archive(folder), _checkpoints(folder), _features(folder), _images(folder))
-    return Verification(folder, kinds)
+    kinds = (_results, _archive, _checkpoints, _features, _exports, _images)
+    return Verification(folder, tuple(kind(folder) for kind in kinds))
 
 
 def _results(folder: Path) -> Checked:
@@ -133,6 +134,14 @@ def _features(folder: Path) -> Checked:
         except (OSError, ValueError, LookupError, TypeError) as error:
             wrong.append(f"{manifest} cannot be read: {error}")
     return Checked("cached features", len(pairs), (*wrong, *_differing(pairs)))
+
+
+def _exports(folder: Path) -> Checked:
+    try:
+        pairs = [pair for noted in noted_exports(folder).values() for pair in files_of(folder, noted)]
+    except RunError as error:
+        return Checked("exports", 0, (error.message,))
+    return Checked("exports", len(pairs), tuple(_differing(pairs)))
 
 
 def _images(folder: Path) -> Checked:

@@ -13,7 +13,8 @@ from kertl.backbones._preprocessing import preprocess
 from kertl.data import RESIZE
 from kertl.groups import ends_in, functional_of
 from kertl.model._info import ModelInfo, model_info, set_model_info
-from kertl.model._outputs import graph_ends, output_layer, task_of
+from kertl.model._outputs import graph_ends, output_layer
+from kertl.model._task_of import task_of
 from kertl.tasks import Task, task_named
 
 _logger = logging.getLogger(__name__)

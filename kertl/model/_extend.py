@@ -11,7 +11,8 @@ from kertl._checks import complain, named
 from kertl.groups import find_chain, functional_of
 from kertl.hardware import scope_of
 from kertl.model._info import DEFAULT_THRESHOLD, ModelInfo, keep_info, model_info, set_model_info
-from kertl.model._outputs import OutputLayer, graph_ends, output_layer, task_of
+from kertl.model._outputs import OutputLayer, graph_ends, output_layer
+from kertl.model._task_of import task_of
 from kertl.tasks import task_named
 
 

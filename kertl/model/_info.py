@@ -4,14 +4,17 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from kertl._checks import complain
-from kertl.data import RESIZE, ImageData, ImageDataset
+from kertl.data import RESIZE
 from kertl.errors import ArgumentError
 from kertl.tasks import TASKS
+
+if TYPE_CHECKING:
+    import keras
+
+    from kertl.data import ImageData, ImageDataset
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -98,13 +101,13 @@ class ModelInfo:
         )
 
 
-def model_info(model: keras.Model) -> ModelInfo | None:
+def model_info(model: "keras.Model") -> ModelInfo | None:
     """What `kertl.build` or `kertl.load` noted about `model`; None for a model from elsewhere."""
     info = getattr(model, "_kertl_info", None)
     return info if isinstance(info, ModelInfo) else None
 
 
-def set_model_info(model: keras.Model, info: ModelInfo, *, takes_pictures: bool = True) -> keras.Model:
+def set_model_info(model: "keras.Model", info: ModelInfo, *, takes_pictures: bool = True) -> "keras.Model":
     """Note what is known about `model`, in memory; returns the same model.
 
     Args:
@@ -118,13 +121,13 @@ def set_model_info(model: keras.Model, info: ModelInfo, *, takes_pictures: bool 
     return model
 
 
-def keep_info(model: keras.Model, derived: keras.Model, *, takes_pictures: bool = True) -> keras.Model:
+def keep_info(model: "keras.Model", derived: "keras.Model", *, takes_pictures: bool = True) -> "keras.Model":
     """Note about a model derived from `model` what is known about `model`; returns the derived model."""
     info = model_info(model)
     return derived if info is None else set_model_info(derived, info, takes_pictures=takes_pictures)
 
 
-def picture_shape(model: keras.Model) -> tuple[tuple[int, int] | None, int | None]:
+def picture_shape(model: "keras.Model") -> tuple[tuple[int, int] | None, int | None]:
     """`(height, width)` and channels of the pictures that a model takes; None where open or not pictures."""
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4:
@@ -133,7 +136,7 @@ def picture_shape(model: keras.Model) -> tuple[tuple[int, int] | None, int | Non
     return (None if height is None or width is None else (height, width)), channels
 
 
-def refuse_other_pictures(name: str, shape: Sequence[int | None], data: ImageData | ImageDataset) -> None:
+def refuse_other_pictures(name: str, shape: Sequence[int | None], data: "ImageData | ImageDataset") -> None:
     """Raise if a model cannot be trained on the images of a data set as they are.
 
     Args:

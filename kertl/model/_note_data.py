@@ -8,7 +8,7 @@ import kertl
 from kertl._checks import complain, named
 from kertl.data import ImageData
 from kertl.model._info import ModelInfo, model_info, set_model_info
-from kertl.model._outputs import task_of
+from kertl.model._task_of import task_of
 
 
 def note_data(model: keras.Model, data: ImageData) -> keras.Model:

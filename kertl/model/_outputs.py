@@ -6,12 +6,8 @@ from typing import Any
 
 import keras
 
-from kertl._checks import named
 from kertl._keras import call_of
-from kertl.errors import ArgumentError
 from kertl.groups import activation_of
-from kertl.model._info import model_info
-from kertl.tasks import TASKS
 
 UNITS_LAYER = "original_units"
 
@@ -60,39 +56,6 @@ def output_layer(model: keras.Model) -> OutputLayer | None:
     return None
 
 
-def task_of(model: keras.Model, expected: str | None = None) -> str:
-    """The task of a model: what kertl noted about it, else what its last activation implies.
-
-    Args:
-        model: Any model.
-        expected: The task of the data that it is used with. It counts if nothing is noted and the end of the model
-            leaves it open: an end without any activation, or a linear one for a regression.
-
-    Raises:
-        ValueError: If the task cannot be told. A model from elsewhere that ends in a linear layer may be a regression
-            or a classifier that gives logits; the prefix of a model has no task.
-    """
-    info = model_info(model)
-    if info is not None:
-        return info.task
-    activation = _last_activation(model)
-    if target_spreads(model) is not None:
-        return "regression"
-    if activation is not None:
-        told = [task.name for task in TASKS.values() if task.told_by(activation, model.output_shape[-1])]
-        if told:
-            return told[0]
-    if expected is not None and activation in (None, TASKS[expected].activation):
-        return expected
-    ends = "it ends in no activation" if activation is None else f"its last activation is {activation!r}"
-    raise ArgumentError(
-        f"The task of {named(model)} cannot be told: kertl has not built it, and {ends}. "
-        f"A classifier must end in softmax (one class of several) or sigmoid. If it gives logits, or is a regression, "
-        f"say so: `kertl.model.describe(model, task='single_label')`, or `--task` of `kertl evaluate` and `predict`.",
-        code="task",
-    )
-
-
 def target_spreads(model: keras.Model) -> list[float] | None:
     """The standard deviations by which a model built with `target_scaling` multiplies its output; else None."""
     last = next((layer for layer, _ in _from_the_end(model)), None)
@@ -121,7 +84,7 @@ def _from_the_end(model: Any) -> Iterator[tuple[Any, Any]]:
         tensor = given[0]
 
 
-def _last_activation(model: keras.Model) -> str | None:
+def last_activation(model: keras.Model) -> str | None:
     """The activation that predictions come from; None if the last computation has none."""
     for layer, _ in _from_the_end(model):
         found = activation_of(layer)

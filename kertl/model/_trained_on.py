@@ -9,18 +9,21 @@ import dataclasses
 import io
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
-
-from kertl.data import ImageDataset
 from kertl.model._info import model_info, set_model_info
 from kertl.run_files import read_json, read_text
+
+if TYPE_CHECKING:
+    import keras
+
+    from kertl.data import ImageDataset
 
 _logger = logging.getLogger(__name__)
 _LARGEST_TABLE = 2**30
 
 
-def note_trained_on(model: keras.Model, *parts: ImageDataset | None) -> None:
+def note_trained_on(model: "keras.Model", *parts: "ImageDataset | None") -> None:
     """Note in a model that knows its task that it was trained on the images of these parts."""
     info = model_info(model)
     digests = {digest for part in parts if part is not None for digest in part.digests or ()}
@@ -28,7 +31,7 @@ def note_trained_on(model: keras.Model, *parts: ImageDataset | None) -> None:
         set_model_info(model, dataclasses.replace(info, trained_on=info.trained_on | digests))
 
 
-def count_trained_on(model: keras.Model, part: ImageDataset | None) -> int:
+def count_trained_on(model: "keras.Model", part: "ImageDataset | None") -> int:
     """How many images of a part a model is known to have been trained on."""
     info = model_info(model)
     if info is None or part is None:

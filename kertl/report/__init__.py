@@ -5,7 +5,21 @@ write_comparison  several runs side by side
 write_result      the page of any other result: a search, a cross-validation, a learning curve
 """
 
-from kertl.report._page import REPORT
-from kertl.report._run_page import Story, write_comparison, write_report, write_result
+from typing import TYPE_CHECKING
+
+from kertl._lazy import lazily
+
+if TYPE_CHECKING:
+    from kertl.report._page import REPORT
+    from kertl.report._run_page import Story, write_comparison, write_report, write_result
 
 __all__ = ["REPORT", "Story", "write_comparison", "write_report", "write_result"]
+
+# The names that each module defines.
+_HOMES = {
+    "._page": ("REPORT",),
+    "._run_page": ("Story", "write_comparison", "write_report", "write_result"),
+}
+
+if not TYPE_CHECKING:  # else any name at all would pass
+    __getattr__, __dir__ = lazily(__name__, _HOMES)

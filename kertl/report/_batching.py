@@ -3,10 +3,12 @@
 import asyncio
 import threading
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
 
 _MOST = 32
 
@@ -18,7 +20,7 @@ class Batching:
         model: The model.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: "keras.Model") -> None:
         self._model = model
         self._waiting: SimpleQueue[tuple[np.ndarray, asyncio.Future[np.ndarray], asyncio.AbstractEventLoop] | None]
         self._waiting = SimpleQueue()

@@ -5,27 +5,31 @@ import base64
 import binascii
 import importlib.resources
 import json
+import threading
+from collections.abc import Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-import numpy as np
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kertl.backbones import refuse_nan
 from kertl.data import read_image
 from kertl.errors import DataError
 from kertl.evaluation import answers, resize_of
-from kertl.interpretation import NothingToShowError, grad_cam
+from kertl.evaluation._form import is_keras
+from kertl.evaluation._predict import refuse_broken
 from kertl.model import picture_shape
 from kertl.report._batching import Batching
 from kertl.report._thumbnails import thumbnail
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    from starlette.requests import Request
 
 MOST_BYTES = 32 * 2**20
 """Of a request."""
@@ -41,7 +45,13 @@ _FILES = {"/": "serve.html", "/serve.js": "serve.js", "/serve.css": "serve.css"}
 _KINDS = {"html": "text/html; charset=utf-8", "js": "text/javascript", "css": "text/css"}
 
 
-def application(model: keras.Model, *, most_bytes: int = MOST_BYTES, most_images: int = MOST_IMAGES) -> Starlette:
+def application(
+    model: "keras.Model",
+    *,
+    most_bytes: int = MOST_BYTES,
+    most_images: int = MOST_IMAGES,
+    whole: "Callable[[], keras.Model] | None" = None,
+) -> Starlette:
     """An ASGI application that answers for a model.
 
     `GET /` is a page to drop images on. `POST /predict` takes images as files of a form (`curl -F file=@a.png
@@ -54,8 +64,9 @@ def application(model: keras.Model, *, most_bytes: int = MOST_BYTES, most_images
         model: A model that takes pictures of one size.
         most_bytes: The most bytes of a request; > 0.
         most_images: The most images of a request; > 0.
+        whole: Loads the model itself, of which `model` is an export, for the first `POST /explain`.
     """
-    service = _Service(model, most_bytes, most_images)
+    service = _Service(model, most_bytes, most_images, whole)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> Any:
@@ -75,43 +86,56 @@ def application(model: keras.Model, *, most_bytes: int = MOST_BYTES, most_images
 class _Service:
     """What is answered to each kind of request."""
 
-    def __init__(self, model: keras.Model, most_bytes: int, most_images: int) -> None:
-        refuse_nan(model)
+    def __init__(
+        self, model: "keras.Model", most_bytes: int, most_images: int, whole: "Callable[[], keras.Model] | None"
+    ) -> None:
+        refuse_broken(model)
         size, channels = picture_shape(model)
         if size is None:
             raise DataError(f"`model` must take pictures of one size. Received: {model.name!r}, which takes any.")
+        self._whole = model if whole is None or is_keras(model) else None
+        self._load, self._loading = whole, threading.Lock()
         self._model, self._size, self._channels = model, size, channels or 3
         self._resize = resize_of(model)
         self._most = most_bytes, most_images
         self._decoders = asyncio.Semaphore(_DECODED_AT_ONCE)  # bounds the memory of images that are being decoded
         self.batching = Batching(model)
 
-    async def predict(self, request: Request) -> Response:
+    async def predict(self, request: "Request") -> Response:
         """An answer for each image."""
         images = await _images(request, *self._most)
         found = await asyncio.gather(*(self._answered(name, content) for name, content in images))
         status = 200 if any(image is not None for _, image in found) else 422
         return JSONResponse({"answers": [answer for answer, _ in found]}, status, headers=_HEADERS)
 
-    async def explain(self, request: Request) -> Response:
+    async def explain(self, request: "Request") -> Response:
         """The answer for one image, and the places that speak for it."""
         images = await _images(request, *self._most)
         if len(images) > 1:
             raise HTTPException(400, f"`/explain` must be given one image. Received: {len(images)}.")
         answer, image = await self._answered(*images[0])
         if image is not None:
-            try:
-                (places,) = await run_in_threadpool(grad_cam, self._model, image[None], check=False)
-                answer["places"] = thumbnail(image, places)
-            except NothingToShowError as error:
-                answer["note"] = str(error)
+            answer |= await run_in_threadpool(self._explained, image)
         return JSONResponse({"answers": [answer]}, headers=_HEADERS)
 
-    async def health(self, request: Request) -> Response:
+    def _explained(self, image: "np.ndarray") -> dict[str, str]:
+        """A picture of the places that speak for a prediction, or a note why there is none."""
+        with self._loading:  # an export has no gradients, so the model itself is loaded when it is first asked
+            if self._whole is None and self._load is not None:
+                self._whole = self._load()
+        from kertl.interpretation import NothingToShowError, grad_cam
+
+        try:
+            (places,) = grad_cam(self._whole, image[None], check=False)
+        except NothingToShowError as error:
+            return {"note": str(error)}
+        return {"places": thumbnail(image, places)}
+
+    async def health(self, request: "Request") -> Response:
         """That it is there, and for which pictures."""
         return JSONResponse({"model": self._model.name, "image_size": list(self._size)}, headers=_HEADERS)
 
-    async def _answered(self, name: str, content: bytes) -> tuple[dict[str, Any], np.ndarray | None]:
+    async def _answered(self, name: str, content: bytes) -> tuple[dict[str, Any], "np.ndarray | None"]:
         """An answer, and the pixels that it is about; None if they cannot be read."""
         try:
             async with self._decoders:
@@ -123,7 +147,7 @@ class _Service:
         return {"file": name, **answers(self._model, said[None])[0]}, image
 
 
-async def _images(request: Request, most_bytes: int, most_images: int) -> list[tuple[str, bytes]]:
+async def _images(request: "Request", most_bytes: int, most_images: int) -> list[tuple[str, bytes]]:
     """The images of a request with their names.
 
     Raises:
@@ -156,7 +180,7 @@ async def _images(request: Request, most_bytes: int, most_images: int) -> list[t
     return found
 
 
-async def _body(request: Request, most: int) -> bytes:
+async def _body(request: "Request", most: int) -> bytes:
     """The body of a request, which ends at once if it is too large."""
     found = bytearray()
     async for piece in request.stream():
@@ -186,13 +210,13 @@ def _file(name: str) -> Any:
     content = importlib.resources.files("kertl.report").joinpath(name).read_bytes()
     headers = {**_HEADERS, "Content-Type": _KINDS[name.rsplit(".", 1)[1]]}
 
-    async def served(request: Request) -> Response:
+    async def served(request: "Request") -> Response:
         return Response(content, headers=headers)
 
     return served
 
 
-async def _told(request: Request, error: HTTPException) -> Response:
+async def _told(request: "Request", error: HTTPException) -> Response:
     told = str(error.detail)
     if error.status_code == 405:
         told = (

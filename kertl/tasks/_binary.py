@@ -1,17 +1,16 @@
 """A yes-or-no question: two classes, of which the second is the positive one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import keras
 import numpy as np
-from sklearn import metrics
 
-from kertl.tasks._losses import focal_binary_crossentropy
-from kertl.tasks._metrics import YesNoAccuracy, YesNoAUC
 from kertl.tasks._one_class import OneClass, both_classes, class_ids, judge_classes
-from kertl.tasks._scores import by_counts, defined
-from kertl.tasks._task import Answer, LossMaker
+from kertl.tasks._scores import by_counts, ranking_score
+from kertl.tasks._task import Answer, LossMaker, focal_yes_no
+
+if TYPE_CHECKING:
+    import keras
 
 
 class Binary(OneClass):
@@ -21,7 +20,7 @@ class Binary(OneClass):
     activation = "sigmoid"
     most = 2
     has_thresholds = True
-    losses: ClassVar[Mapping[str, LossMaker]] = {"focal": lambda smoothing, _: focal_binary_crossentropy(smoothing)}
+    losses: ClassVar[Mapping[str, LossMaker]] = {"focal": focal_yes_no}
 
     def outputs(self, num_classes: int) -> int:
         """One for both classes."""
@@ -31,12 +30,16 @@ class Binary(OneClass):
         """See `Task`."""
         return activation == "sigmoid" and outputs == 1
 
-    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> keras.losses.Loss:
+    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> "keras.losses.Loss":
         """Binary cross-entropy."""
+        import keras
+
         return keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
 
-    def metrics(self) -> list[keras.metrics.Metric]:
+    def metrics(self) -> "list[keras.metrics.Metric]":
         """Accuracy and AUC."""
+        from kertl.tasks._metrics import YesNoAccuracy, YesNoAUC
+
         return [YesNoAccuracy(), YesNoAUC()]
 
     def placed(self, labels: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
@@ -61,7 +64,7 @@ class Binary(OneClass):
         guesses = self.decisions(predictions, thresholds)[:, 0]
         found = judge_classes(ids, both_classes(predictions), guesses, names)
         (_, (missed, hits)), told = found["confusion"], int(guesses.sum())
-        ranking = {} if quick else {"auc": defined(metrics.roc_auc_score, ids, positive)}
+        ranking = {} if quick else {"auc": ranking_score("roc_auc_score", ids, positive)}
         return {
             **found,
             "f1": float(by_counts(np.array(hits), np.array(told), np.array(missed + hits))[2]),

@@ -1,11 +1,12 @@
 """Losses that Keras does not have in this form."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from kertl._checks import number, one_of
+from kertl.tasks._scores import ERRORS
 
 
 @keras.saving.register_keras_serializable(package="kertl")
@@ -90,18 +91,12 @@ class StandardizedError(keras.losses.Loss):
         y_pred = keras.ops.convert_to_tensor(y_pred)
         truth = keras.ops.reshape(keras.ops.cast(y_true, y_pred.dtype), keras.ops.shape(y_pred))
         spreads = keras.ops.convert_to_tensor(self.spreads, dtype=y_pred.dtype)
-        return ERRORS[self.kind](truth / spreads, y_pred / spreads)
+        return getattr(keras.losses, ERRORS[self.kind])(truth / spreads, y_pred / spreads)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {**super().get_config(), "spreads": self.spreads, "kind": self.kind}
 
-
-ERRORS: dict[str, Callable[..., Any]] = {
-    "mse": keras.losses.mean_squared_error,
-    "mae": keras.losses.mean_absolute_error,
-    "huber": keras.losses.huber,
-}
 
 # The best value according to Lin et al.
 FOCUS = 2.0

@@ -1,16 +1,15 @@
 """Any number of classes for each image, none included."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import keras
 import numpy as np
-from sklearn import metrics
 
-from kertl.tasks._losses import focal_binary_crossentropy
-from kertl.tasks._metrics import YesNoAccuracy, YesNoAUC, YesNoF1
-from kertl.tasks._scores import by_counts, crossentropy, defined, logarithms, mean
-from kertl.tasks._task import Answer, LossMaker, Task, listed, ranked
+from kertl.tasks._scores import by_counts, crossentropy, logarithms, mean, ranking_score
+from kertl.tasks._task import Answer, LossMaker, Task, focal_yes_no, listed, ranked
+
+if TYPE_CHECKING:
+    import keras
 
 
 class MultiLabel(Task):
@@ -19,7 +18,7 @@ class MultiLabel(Task):
     name = "multi_label"
     activation = "sigmoid"
     has_thresholds = True
-    losses: ClassVar[Mapping[str, LossMaker]] = {"focal": lambda smoothing, _: focal_binary_crossentropy(smoothing)}
+    losses: ClassVar[Mapping[str, LossMaker]] = {"focal": focal_yes_no}
     part_columns: ClassVar[Mapping[str, str]] = {
         "all right": "exact",
         "macro F1": "macro_f1",
@@ -33,12 +32,16 @@ class MultiLabel(Task):
         """See `Task`."""
         return activation == "sigmoid" and outputs > 1
 
-    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> keras.losses.Loss:
+    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> "keras.losses.Loss":
         """Binary cross-entropy."""
+        import keras
+
         return keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
 
-    def metrics(self) -> list[keras.metrics.Metric]:
+    def metrics(self) -> "list[keras.metrics.Metric]":
         """Accuracy of the single answers, AUC, and F1 averaged over the classes."""
+        from kertl.tasks._metrics import YesNoAccuracy, YesNoAUC, YesNoF1
+
         return [YesNoAccuracy(), YesNoAUC(), YesNoF1()]
 
     def members(self, labels: np.ndarray, count: int) -> np.ndarray:
@@ -123,6 +126,6 @@ class MultiLabel(Task):
 def _ranked_one(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
     """How well the probabilities of one class rank the images."""
     return {
-        "auc": defined(metrics.roc_auc_score, truth, probabilities),
-        "average_precision": defined(metrics.average_precision_score, truth, probabilities),
+        "auc": ranking_score("roc_auc_score", truth, probabilities),
+        "average_precision": ranking_score("average_precision_score", truth, probabilities),
     }

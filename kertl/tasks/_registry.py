@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from kertl._checks import complain, one_of
 from kertl.tasks._binary import Binary
 from kertl.tasks._multi_label import MultiLabel
@@ -44,6 +42,10 @@ def loss_named(task: Task, name: Any, *, smoothing: float = 0.0, spreads: Sequen
     if name == "auto":
         return task.loss(smoothing, spreads)
     if ">" in name:
+        import keras
+
+        from kertl.tasks import _losses  # noqa: F401, which registers kertl's own
+
         found = keras.saving.get_registered_object(name)
         if found is None:
             raise complain("loss", "registered with Keras", name, "Import the module that registers it first.")

@@ -1,18 +1,24 @@
 """One or several numbers."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import keras
 import numpy as np
 
-from kertl.tasks._losses import ERRORS, StandardizedError
-from kertl.tasks._scores import mean
+from kertl.tasks._scores import ERRORS, mean
 from kertl.tasks._task import Answer, LossMaker, Task
+
+if TYPE_CHECKING:
+    import keras
 
 
 def _named(kind: str) -> LossMaker:
-    return lambda _, spreads: StandardizedError(spreads or 1.0, kind)
+    def made(smoothing: float, spreads: Sequence[float] | None) -> "keras.losses.Loss":
+        from kertl.tasks._losses import StandardizedError
+
+        return StandardizedError(spreads or 1.0, kind)
+
+    return made
 
 
 class Regression(Task):
@@ -32,16 +38,18 @@ class Regression(Task):
         """Never: a linear output may be a classifier's logits as well."""
         return False
 
-    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> keras.losses.Loss:
+    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> "keras.losses.Loss":
         """Squared error in units of the standard deviations."""
-        return StandardizedError(spreads or 1.0)
+        return _named("mse")(smoothing, spreads)
 
-    def metrics(self) -> list[keras.metrics.Metric]:
+    def metrics(self) -> "list[keras.metrics.Metric]":
         """Mean absolute error and root of the mean squared error.
 
         R² is left to `kertl.evaluate`: Keras sums squares of the targets in float32, which for a target of 100,000 ± 1
         loses all precision.
         """
+        import keras
+
         return [keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.RootMeanSquaredError(name="rmse")]
 
     def members(self, labels: np.ndarray, count: int) -> None:

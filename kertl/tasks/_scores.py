@@ -1,8 +1,11 @@
 """Small rules that the evaluation of several tasks shares."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
+
+# What the kinds of errors of a regression are called in `keras.losses`.
+ERRORS = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "huber": "huber"}
 
 # A probability is cut off this far from 0 when its logarithm is taken.
 _LEAST = 1e-7
@@ -18,9 +21,13 @@ def crossentropy(likelihoods: np.ndarray) -> float:
     return float(logarithms(likelihoods).mean())
 
 
-def defined(score: Callable[..., float], truth: np.ndarray, probabilities: np.ndarray) -> float | None:
-    """A score of a ranking, if there are positive and negative images; else None."""
-    return float(score(truth, probabilities)) if 0 < np.sum(truth) < len(truth) else None
+def ranking_score(name: str, truth: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """The score of a ranking with that name in `sklearn.metrics`; None without both positive and negative images."""
+    if not 0 < np.sum(truth) < len(truth):
+        return None
+    from sklearn import metrics
+
+    return float(getattr(metrics, name)(truth, probabilities))
 
 
 def mean(scores: Iterable[float | None]) -> float | None:

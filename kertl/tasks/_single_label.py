@@ -1,15 +1,21 @@
 """One class of several."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import keras
 import numpy as np
 
-from kertl.tasks._losses import FOCUS, SmoothedCrossentropy
-from kertl.tasks._metrics import LabelAccuracy
 from kertl.tasks._one_class import OneClass, class_ids, judge_classes
 from kertl.tasks._task import Answer, LossMaker, listed, ranked
+
+if TYPE_CHECKING:
+    import keras
+
+
+def _focal(smoothing: float, spreads: Sequence[float] | None) -> "keras.losses.Loss":
+    from kertl.tasks._losses import FOCUS, SmoothedCrossentropy
+
+    return SmoothedCrossentropy(smoothing, focus=FOCUS)
 
 
 class SingleLabel(OneClass):
@@ -17,20 +23,22 @@ class SingleLabel(OneClass):
 
     name = "single_label"
     activation = "softmax"
-    losses: ClassVar[Mapping[str, LossMaker]] = {
-        "focal": lambda smoothing, _: SmoothedCrossentropy(smoothing, focus=FOCUS)
-    }
+    losses: ClassVar[Mapping[str, LossMaker]] = {"focal": _focal}
 
     def told_by(self, activation: str, outputs: int) -> bool:
         """See `Task`."""
         return activation == "softmax"
 
-    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> keras.losses.Loss:
+    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> "keras.losses.Loss":
         """Cross-entropy."""
+        from kertl.tasks._losses import SmoothedCrossentropy
+
         return SmoothedCrossentropy(smoothing)
 
-    def metrics(self) -> list[keras.metrics.Metric]:
+    def metrics(self) -> "list[keras.metrics.Metric]":
         """Accuracy."""
+        from kertl.tasks._metrics import LabelAccuracy
+
         return [LabelAccuracy()]
 
     def placed(self, labels: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:

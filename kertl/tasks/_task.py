@@ -2,15 +2,17 @@
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import keras
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
 
 # What `kertl.answers` returns for one image, in plain values.
 Answer = dict[str, Any]
 # Makes a loss from the amount of label smoothing and the standard deviations of the targets, of which it uses one.
-LossMaker = Callable[[float, Sequence[float] | None], keras.losses.Loss]
+LossMaker = Callable[[float, Sequence[float] | None], "keras.losses.Loss"]
 
 
 class Task(abc.ABC):
@@ -55,7 +57,7 @@ class Task(abc.ABC):
         """Whether a model from elsewhere has this task if it ends in this activation and has so many outputs."""
 
     @abc.abstractmethod
-    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> keras.losses.Loss:
+    def loss(self, smoothing: float, spreads: Sequence[float] | None = None) -> "keras.losses.Loss":
         """The default loss.
 
         Args:
@@ -64,7 +66,7 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def metrics(self) -> list[keras.metrics.Metric]:
+    def metrics(self) -> "list[keras.metrics.Metric]":
         """New metrics, named as they appear in the history."""
 
     @abc.abstractmethod
@@ -142,6 +144,13 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def words(self, answer: Answer) -> dict[str, str]:
         """An answer as the columns of a table for people."""
+
+
+def focal_yes_no(smoothing: float, spreads: Sequence[float] | None) -> "keras.losses.Loss":
+    """The focal loss of yes-or-no questions."""
+    from kertl.tasks._losses import focal_binary_crossentropy
+
+    return focal_binary_crossentropy(smoothing)
 
 
 def ranked(row: np.ndarray, places: Sequence[int] | np.ndarray, names: Sequence[str]) -> list[Answer]:

@@ -1,0 +1,98 @@
+"""The exports of a run that answer in its place: what they were checked on, and with which files that holds."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from kertl.errors import RunError
+from kertl.run_files import MODEL_FILE, read_json, sha256_of, write_json
+
+FOLDER = "export"
+"""The folder in a run directory where exports go."""
+_NOTES = "exports.json"
+_FIELDS = {"path": str, "deviation": float, "model": str, "files": dict, "contract": dict}
+
+
+@dataclasses.dataclass(frozen=True)
+class NotedExport:
+    """An export that was held against the model of its run."""
+
+    path: str
+    """File or folder, in the folder of exports."""
+    deviation: float
+    """The largest difference from the model, in probability, or in standard deviations of a target."""
+    model: str
+    """SHA-256 of the model."""
+    files: dict[str, str]
+    """SHA-256 of each of its files, by name."""
+    contract: dict[str, Any]
+    """What goes in and what comes out, as `kertl.export` writes it into every export."""
+
+
+def note_export(run_dir: Path, name: str, path: Path, contract: dict[str, Any], deviation: float) -> None:
+    """Note that an export in a run's folder of exports agrees with the model of the run as it is now.
+
+    Args:
+        run_dir: The run directory.
+        name: The format.
+        path: The export.
+        contract: What goes in and what comes out.
+        deviation: The largest difference, in probability, or in standard deviations of a target.
+    """
+    model = sha256_of(run_dir / MODEL_FILE)
+    noted = NotedExport(path.name, deviation, model, _sums(path), contract)
+    known = {name: dataclasses.asdict(one) for name, one in noted_exports(run_dir).items()}
+    write_json(run_dir / FOLDER / _NOTES, {**known, name: dataclasses.asdict(noted)})
+
+
+def noted_exports(run_dir: Path) -> dict[str, NotedExport]:
+    """The exports of a run that were noted, by format.
+
+    Raises:
+        RunError: If what was noted cannot be read.
+    """
+    notes = run_dir / FOLDER / _NOTES
+    if not notes.is_file():
+        return {}
+    try:
+        return {str(name): _read(one) for name, one in dict(read_json(notes)).items()}
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(
+            f"{str(notes)!r} must say which exports agree with the model. Received: {error}. Remove it, and run "
+            "`kertl export` again.",
+            code="damaged",
+        ) from error
+
+
+def why_stale(run_dir: Path, noted: NotedExport) -> str:
+    """Why what was noted no longer holds: the model or the export has changed since; empty if it does."""
+    path = run_dir / FOLDER / noted.path
+    model = run_dir / MODEL_FILE
+    if not model.is_file() or sha256_of(model) != noted.model:
+        return f"{MODEL_FILE} has changed since it was exported"
+    if not path.exists():
+        return f"{path} is not there"
+    return "" if _sums(path) == noted.files else f"{path} has changed since it was checked"
+
+
+def files_of(run_dir: Path, noted: NotedExport) -> list[tuple[Path, str]]:
+    """The files of an export, each with the SHA-256 that was noted."""
+    path = run_dir / FOLDER / noted.path
+    return [(path / name if name else path, digest) for name, digest in noted.files.items()]
+
+
+def _sums(path: Path) -> dict[str, str]:
+    """The SHA-256 of each file by its name in the folder; of a file alone the name is empty."""
+    if path.is_file():
+        return {"": sha256_of(path)}
+    files = sorted(one for one in path.rglob("*") if one.is_file())
+    return {one.relative_to(path).as_posix(): sha256_of(one) for one in files}
+
+
+def _read(value: Any) -> NotedExport:
+    if not isinstance(value, dict) or any(not isinstance(value.get(name), kind) for name, kind in _FIELDS.items()):
+        raise ValueError(f"an export without {', '.join(_FIELDS)}")
+    own = [Path(name).parts for name in value["files"]]
+    if Path(value["path"]).name != value["path"] or any(".." in parts or Path(*parts).is_absolute() for parts in own):
+        raise ValueError("an export that is not in the folder")  # whatever a stranger wrote
+    return NotedExport(**{name: value[name] for name in _FIELDS})
