@@ -12,6 +12,7 @@ from kertl._terminal import CONSOLE, printable, working
 from kertl.cli import _foreign as foreign
 from kertl.cli import _options as options
 from kertl.cli._ask import ModelPath, read_model
+from kertl.cli._fields import taking
 from kertl.cli._quiet import start_keras
 from kertl.cli._studies import CacheDir, Out, Seed, show
 from kertl.errors import ArgumentError
@@ -25,16 +26,14 @@ METHODS = ("auto", "labels", "none", "adabn", "restyle", "align", "coral", "prio
 _FOLDER = "A folder of images, perhaps with one folder per class."
 
 
+@taking(options.BackboneOptions, without=("channels",))
 def shift(
     a: Annotated[Path, typer.Argument(metavar="A", exists=True, help=_FOLDER)],
     b: Annotated[Path, typer.Argument(metavar="B", exists=True, help=_FOLDER)],
+    source: options.BackboneOptions,
     model: Annotated[
         Path | None, typer.Option(metavar="RUN_OR_MODEL", exists=True, help="The model; without, a backbone.")
     ] = None,
-    backbone: options.Backbone = "EfficientNetV2B0",
-    weights: options.Weights = "imagenet",
-    preprocessing: options.Preprocessing = None,
-    image_size: options.ImageSize = None,
     boundary: Annotated[
         list[str] | None, typer.Option(help="Measure after this layer group; repeatable; the main ones by default.")
     ] = None,
@@ -47,9 +46,9 @@ def shift(
     import kertl
 
     if model is None:
-        loaded = options.read_backbone(backbone, weights, image_size, seed=0, preprocessing=preprocessing)
+        loaded = source.read()
     else:
-        loaded, _, _ = read_model(model, foreign.Told(image_size, None, None, preprocessing, None, None, None))
+        loaded, _, _ = read_model(model, foreign.Told(image_size=source.image_size, preprocessing=source.preprocessing))
     domains = [domain(path, loaded) for path in (a, b)]
     with working("Measuring"):
         found = kertl.shift(loaded, *domains, boundaries=boundary, seed=seed, cache_dir=cache_dir)
@@ -92,7 +91,7 @@ def adapt(
     import kertl
     from kertl.run_files import write_text
 
-    loaded, _, _ = read_model(model, foreign.Told(None, None, None, None, None, None, None))
+    loaded, _, _ = read_model(model, foreign.Told())
     known = source or (model if model.is_dir() else None)
     images = domain(target, loaded, labels=labels)
     if not labels and has_classes(target, loaded):

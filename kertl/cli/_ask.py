@@ -11,6 +11,8 @@ from kertl._terminal import CONSOLE, json_text, printable, working
 from kertl.cli import _foreign as foreign
 from kertl.cli import _options as options
 from kertl.cli._engine import Engine, export_for
+from kertl.cli._fields import taking
+from kertl.cli._images import TableOptions
 from kertl.cli._quiet import start_keras
 from kertl.errors import ArgumentError
 
@@ -45,9 +47,13 @@ def _refuse_absent(images: list[Path]) -> None:
         raise none_usable("in IMAGES", places, [(path, "does not exist") for path in absent], len(absent))
 
 
+@taking(foreign.Told)
+@taking(TableOptions)
 def evaluate(
     model: ModelPath,
     data: options.DataPath,
+    told: foreign.Told,
+    given: TableOptions,
     part: Annotated[
         str | None,
         typer.Option(
@@ -56,22 +62,8 @@ def evaluate(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    batch_size: options.BatchSize = 32,
-    image_column: options.ImageColumn = "file",
-    label_column: options.LabelColumn = None,
-    separator: options.Separator = None,
-    split_column: options.SplitColumn = None,
-    root: options.Root = None,
-    check_again: options.CheckAgain = False,
     views: options.Views = 0,
     augment: options.Augment = None,
-    image_size: foreign.ImageSize = None,
-    channels: foreign.Channels = None,
-    resize: foreign.Resize = None,
-    preprocessing: foreign.Preprocessing = None,
-    model_task: foreign.Task = None,
-    class_name: foreign.ClassName = None,
-    custom: foreign.Custom = None,
 ) -> None:
     """Evaluate a trained model on the images of a folder or a CSV table, with the metrics of its task."""
     start_keras()
@@ -79,28 +71,20 @@ def evaluate(
     from kertl.cli._tables import show_metrics
     from kertl.evaluation import part_to_evaluate, resize_of
 
-    told = foreign.Told(image_size, channels, resize, preprocessing, model_task, class_name, custom)
     loaded, task, names = read_model(model, told)
     size, depth = told.form(loaded)
     # A column whose name the model does not know still holds its targets.
-    renamed = task == "regression" and not set(label_column or ["label"]) <= set(names)
-    images = options.read_data(
+    renamed = task == "regression" and not set(given.label_column or ["label"]) <= set(names)
+    images = given.read(
         data,
         size,
         resize=resize_of(loaded),
         channels=depth,
         validation=0,
         test=0,
-        batch_size=batch_size,
         # A subset of the classes is enough, so a yes-or-no question is read as any two classes.
         task="single_label" if task == "binary" else task,
         class_names=names if renamed else None,
-        image_column=image_column,
-        label_columns=label_column,
-        separator=separator,
-        split_column=split_column,
-        root=root,
-        check_again=check_again,
     )
     judged, name = part_to_evaluate(images, part)
     named = printable(str(data))
@@ -114,12 +98,14 @@ def evaluate(
         show_metrics({f"{data} ({name})": metrics}, Console())
 
 
+@taking(foreign.Told)
 def predict(
     model: ModelPath,
     images: Annotated[
         list[Path],
         typer.Argument(metavar="IMAGES...", help="Files or folders.", callback=options.checked(_refuse_absent)),
     ],
+    told: foreign.Told,
     top: Annotated[int, typer.Option(min=1, help="Single label: how many classes to name for each image.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
@@ -157,13 +143,6 @@ def predict(
     batch_size: options.BatchSize = 32,
     views: options.Views = 0,
     augment: options.Augment = None,
-    image_size: foreign.ImageSize = None,
-    channels: foreign.Channels = None,
-    resize: foreign.Resize = None,
-    preprocessing: foreign.Preprocessing = None,
-    model_task: foreign.Task = None,
-    class_name: foreign.ClassName = None,
-    custom: foreign.Custom = None,
 ) -> None:
     """Predict what is in images: classes and their probabilities, or the values of targets."""
     if as_json and as_csv:
@@ -178,13 +157,12 @@ def predict(
     if join and out is not None:
         typer.echo(f"{out} has {kertl.evaluation.join_predictions([model, *images], out):,} rows.")
         return
-    told = foreign.Told(image_size, channels, resize, preprocessing, model_task, class_name, custom)
     needs = {
         "--views": views,
         "--reference": reference,
         "--coverage": coverage,
         "--abstain risk": (abstain or "").startswith("risk:"),
-        "what is said about the model": told.says_anything() or image_size or channels,
+        "what is said about the model": told != foreign.Told(),
     }
     loaded: Any = export_for(model, engine, next((option for option, given in needs.items() if given), ""))
     if loaded is None:

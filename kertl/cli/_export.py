@@ -9,6 +9,7 @@ from kertl._checks import one_of
 from kertl._terminal import json_text, working
 from kertl.cli import _foreign as foreign
 from kertl.cli._ask import ModelPath
+from kertl.cli._fields import taking
 from kertl.cli._options import among, checked
 from kertl.cli._quiet import start_keras
 
@@ -27,8 +28,10 @@ Images = Annotated[int, typer.Option(min=1, help="How many images to compare on,
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+@taking(foreign.Told, without=("image_size", "channels"))
 def export(
     model: ModelPath,
+    told: foreign.Told,
     format: Annotated[  # noqa: A002, the name of the option
         str, typer.Option(help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}.", callback=among("--format", FORMATS))
     ] = "keras",
@@ -54,18 +57,12 @@ def export(
         ),
     ] = None,
     as_json: AsJson = False,
-    resize: foreign.Resize = None,
-    preprocessing: foreign.Preprocessing = None,
-    model_task: foreign.Task = None,
-    class_name: foreign.ClassName = None,
-    custom: foreign.Custom = None,
 ) -> None:
     """Export a trained model, load it again in its own runtime, and check that it agrees, on real images."""
     start_keras()
     import kertl
     from kertl.exporting import file_name
 
-    told = foreign.Told(None, None, resize, preprocessing, model_task, class_name, custom)
     path = out or (model / "export" if model.is_dir() else model.parent) / file_name(format, quantize)
     asked = told.load(model) if told.says_anything() else model
     with working("Exporting, and checking what was exported"):

@@ -1,9 +1,11 @@
-"""Options that set fields of a dataclass, such as `--stage FIELD=VALUE`; the value `help` shows its docstring."""
+"""Options that set fields of a dataclass: one for each field, or all in one, such as `--stage FIELD=VALUE`."""
 
 import dataclasses
+import functools
 import inspect
 import json
 import re
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -60,3 +62,37 @@ def read_fields(option: str, given: list[str] | None, kind: type) -> dict[str, A
         except ValueError:
             values[name] = value
     return values
+
+
+def taking(kind: type, *, without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Put the fields of a dataclass in the place of the argument of that type, as options of a command.
+
+    Args:
+        kind: A dataclass whose fields have defaults and are annotated as Typer's options are.
+        without: Fields that the command does not offer; they keep their defaults.
+    """
+
+    def given(command: Callable[..., None]) -> Callable[..., None]:
+        types = typing.get_type_hints(kind, include_extras=True)
+        inner = [
+            inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=types[one.name])
+            for one in dataclasses.fields(kind)
+            if one.name not in without
+        ]
+        hints = typing.get_type_hints(command, include_extras=True)
+        (place,) = (name for name, hint in hints.items() if hint is kind)
+        parameters: list[inspect.Parameter] = []
+        for name, one in inspect.signature(command).parameters.items():
+            own = one.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+            parameters += inner if name == place else [own]
+
+        @functools.wraps(command)
+        def called(**options_given: Any) -> None:
+            values = {one.name: options_given.pop(one.name) for one in inner}
+            command(**{place: kind(**values)}, **options_given)
+
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
+        return called
+
+    return given

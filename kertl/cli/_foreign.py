@@ -40,7 +40,6 @@ Preprocessing = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        "--task",
         help=_ELSEWHERE + "single_label, binary, multi_label or regression; logits become probabilities.",
         callback=options.among("--task", options.TASKS),
     ),
@@ -58,17 +57,17 @@ Custom = Annotated[
 ]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Told:
     """What was said about a model; None and empty lists for what it is to say itself."""
 
-    image_size: int | None
-    channels: int | None
-    resize: str | None
-    preprocessing: str | None
-    task: str | None
-    class_names: list[str] | None
-    custom: list[str] | None
+    image_size: ImageSize = None
+    channels: Channels = None
+    resize: Resize = None
+    preprocessing: Preprocessing = None
+    task: Task = None
+    class_name: ClassName = None
+    custom: Custom = None
 
     def load(self, path: Path) -> "keras.Model":
         """The model of a run directory or file, which then knows what was said."""
@@ -93,7 +92,7 @@ class Told:
         """What `kertl.model.describe` is told."""
         return {
             "task": self.task,
-            "class_names": self.class_names or None,
+            "class_names": self.class_name or None,
             "resize": self.resize,
             "preprocessing": self.preprocessing,
         }

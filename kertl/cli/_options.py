@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,10 +17,8 @@ from kertl.recipe import NAMED, Stage
 if TYPE_CHECKING:
     import keras
 
-    from kertl.data import ImageData
     from kertl.recipe import Recipe
 
-_logger = logging.getLogger(__name__)
 _FIELDS = f"They are {', '.join(field.name for field in dataclasses.fields(Stage))}."
 
 # What the tables of the library have, which cannot be read before TensorFlow is imported.
@@ -176,6 +173,23 @@ Validation = Annotated[
 Test = Annotated[float, typer.Option(help="Share of the images in the test set.", callback=share("--test"))]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackboneOptions:
+    """Which backbone a command takes."""
+
+    backbone: Backbone = "EfficientNetV2B0"
+    weights: Weights = "imagenet"
+    preprocessing: Preprocessing = None
+    image_size: ImageSize = None
+    channels: Channels = None
+
+    def read(self, seed: int = 0) -> "keras.Model":
+        """The backbone; random weights follow the seed, and so do later draws."""
+        return read_backbone(
+            self.backbone, self.weights, self.image_size, seed, channels=self.channels, preprocessing=self.preprocessing
+        )
+
+
 def read_backbone(
     name: str,
     weights: str,
@@ -238,48 +252,3 @@ def read_recipe(name: str, given: dict[str, Any]) -> "Recipe":
         advice = f"({reason.rstrip('.')}.)"
         raise complain("--recipe", "the name of a recipe, or a recipe.json that can be read", name, advice) from error
     return dataclasses.replace(recipe, stages=[dataclasses.replace(stage, **given) for stage in recipe.stages])
-
-
-def read_data(
-    path: Path,
-    image_size: tuple[int, int],
-    *,
-    validation: float,
-    test: float,
-    resize: str = "stretch",
-    channels: int = 3,
-    seed: int = 0,
-    batch_size: int = 32,
-    task: str = "single_label",
-    class_names: list[str] | None = None,
-    image_column: str = "file",
-    label_columns: list[str] | None = None,
-    separator: str | None = None,
-    stratify_columns: list[str] | None = None,
-    group_column: str | None = None,
-    split_column: str | None = None,
-    root: Path | None = None,
-    check_again: bool = False,
-) -> "ImageData":
-    """The images in a folder or listed in a CSV table."""
-    from kertl import data
-
-    common: dict[str, Any] = {"validation": validation, "test": test, "seed": seed, "batch_size": batch_size}
-    common.update(task=task, class_names=class_names, resize=resize, channels=channels, check_again=check_again)
-    columns = label_columns or ["label"]
-    given: dict[str, Any] = {
-        "image_column": image_column,
-        "label_column": columns[0] if len(columns) == 1 else columns,
-        "separator": separator,
-        "stratify_columns": tuple(stratify_columns or ()),
-        "group_column": group_column,
-        "split_column": split_column,
-        "root": root,
-    }
-    if path.is_dir():
-        found = data.from_directory(path, image_size=image_size, **common)
-    else:
-        found = data.from_csv(path, image_size=image_size, **given, **common)
-    for issue in found.issues:
-        _logger.debug("%s", issue)  # for --verbose; summaries show the first ones
-    return found

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 
 from kertl.cli import _options as options
+from kertl.cli._fields import taking
+from kertl.cli._images import DataOptions
 from kertl.cli._quiet import start_keras
 
 if TYPE_CHECKING:
@@ -29,8 +31,10 @@ Directory = Annotated[
 ]
 
 
+@taking(DataOptions)
 def search(
     data: What,
+    given: DataOptions,
     directory: Directory = None,
     strategy: Annotated[str, typer.Option(help="random, grid, bayesian or hyperband.")] = "random",
     trials: Annotated[int, typer.Option(help="The largest number of trials.")] = 30,
@@ -41,11 +45,9 @@ def search(
             callback=options.checked(options.check_backbones),
         ),
     ] = None,
-    task: options.Task = "single_label",
     weights: options.Weights = "imagenet",
     preprocessing: options.Preprocessing = None,
     image_size: Annotated[int, typer.Option(help="Side in pixels.", callback=options.check_side)] = 224,
-    resize: options.Resize = "stretch",
     channels: options.Channels = None,
     epochs: Annotated[int, typer.Option(help="Epochs of each trial's last stage.")] = 10,
     objective: Annotated[str | None, typer.Option(help="A metric such as val_loss; accuracy by default.")] = None,
@@ -55,18 +57,6 @@ def search(
     out: Annotated[Path, typer.Option(help="Folder of the search; the same command again resumes it.")] = Path(
         "searches/1"
     ),
-    batch_size: options.BatchSize = 32,
-    validation: options.Validation = 0.15,
-    test: options.Test = 0.15,
-    image_column: options.ImageColumn = "file",
-    label_column: options.LabelColumn = None,
-    separator: options.Separator = None,
-    class_name: options.ClassName = None,
-    stratify_column: options.StratifyColumn = None,
-    group_column: options.GroupColumn = None,
-    split_column: options.SplitColumn = None,
-    root: options.Root = None,
-    check_again: options.CheckAgain = False,
     cache_dir: Annotated[Path | None, typer.Option(help="Where features are cached; in --out by default.")] = None,
     tuner_id: Annotated[
         str | None, typer.Option(help="Several processes: `chief` for one of them, other names for the workers.")
@@ -91,26 +81,7 @@ def search(
     start_keras()
     import kertl
 
-    images = options.read_data(
-        Path(data),
-        (image_size, image_size),
-        resize=resize,
-        channels=channels or 3,
-        validation=validation,
-        test=test,
-        seed=seed,
-        batch_size=batch_size,
-        image_column=image_column,
-        task=task,
-        class_names=class_name,
-        label_columns=label_column,
-        separator=separator,
-        stratify_columns=stratify_column,
-        group_column=group_column,
-        split_column=split_column,
-        root=root,
-        check_again=check_again,
-    )
+    images = given.to_train(Path(data), (image_size, image_size, channels or 3), seed)
     backbones: list[Any] = backbone or ["EfficientNetV2B0"]
     if preprocessing is not None:
         told: dict[str, Any] = {"channels": channels, "preprocessing": preprocessing}

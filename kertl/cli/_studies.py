@@ -1,5 +1,6 @@
 """`kertl baselines`, `kertl cross-validate` and `kertl learning-curve`: many trainings on one extraction."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +8,8 @@ import typer
 
 from kertl._checks import complain
 from kertl.cli import _options as options
-from kertl.cli._fields import read_fields
+from kertl.cli._fields import read_fields, taking
+from kertl.cli._images import DataOptions
 from kertl.cli._quiet import start_keras
 from kertl.recipe import Stage
 
@@ -16,27 +18,16 @@ CacheDir = Annotated[Path | None, typer.Option(help="Where features are cached f
 Out = Annotated[Path | None, typer.Option(help="Folder for the results as JSON and the picture.")]
 
 
+@taking(options.BackboneOptions)
+@taking(DataOptions, without=("separator",))
 def baselines(
     data: options.DataPath,
-    backbone: options.Backbone = "EfficientNetV2B0",
-    weights: options.Weights = "imagenet",
-    preprocessing: options.Preprocessing = None,
-    image_size: options.ImageSize = None,
-    resize: options.Resize = "stretch",
-    channels: options.Channels = None,
+    source: options.BackboneOptions,
+    given: DataOptions,
     boundary: Annotated[
         list[str] | None, typer.Option(help="Take features after this layer group; repeatable.")
     ] = None,
-    batch_size: options.BatchSize = 32,
     seed: Seed = 0,
-    validation: options.Validation = 0.15,
-    test: options.Test = 0.15,
-    image_column: options.ImageColumn = "file",
-    label_column: options.LabelColumn = None,
-    group_column: options.GroupColumn = None,
-    split_column: options.SplitColumn = None,
-    root: options.Root = None,
-    check_again: options.CheckAgain = False,
     cache_dir: CacheDir = None,
     out: Out = None,
 ) -> None:
@@ -44,36 +35,17 @@ def baselines(
     start_keras()
     import kertl
 
-    loaded = options.read_backbone(
-        backbone, weights, image_size, seed=0, channels=channels, preprocessing=preprocessing
-    )
-    images = options.read_data(
-        data,
-        loaded.input_shape[1:3],
-        resize=resize,
-        channels=loaded.input_shape[3],
-        validation=validation,
-        test=test,
-        seed=seed,
-        batch_size=batch_size,
-        image_column=image_column,
-        label_columns=label_column,
-        group_column=group_column,
-        split_column=split_column,
-        root=root,
-        check_again=check_again,
-    )
+    loaded = source.read()
+    images = given.to_train(data, loaded.input_shape[1:], seed)
     show(kertl.baselines(loaded, images, boundaries=boundary, seed=seed, cache_dir=cache_dir), out, "baselines")
 
 
+@taking(options.BackboneOptions)
+@taking(DataOptions, without=("separator", "validation"))
 def cross_validate(
     data: options.DataPath,
-    backbone: options.Backbone = "EfficientNetV2B0",
-    weights: options.Weights = "imagenet",
-    preprocessing: options.Preprocessing = None,
-    image_size: options.ImageSize = None,
-    resize: options.Resize = "stretch",
-    channels: options.Channels = None,
+    source: options.BackboneOptions,
+    given: DataOptions,
     folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
     at: Annotated[
         str | None, typer.Option(help="Boundary: deep (by default), mid, or the name of a layer group.")
@@ -89,15 +61,7 @@ def cross_validate(
     ] = None,
     stage: options.StageFields = None,
     dropout: Annotated[float, typer.Option(help="Share of units dropped in the head.")] = 0.3,
-    batch_size: options.BatchSize = 32,
     seed: Seed = 0,
-    test: options.Test = 0.15,
-    image_column: options.ImageColumn = "file",
-    label_column: options.LabelColumn = None,
-    group_column: options.GroupColumn = None,
-    split_column: options.SplitColumn = None,
-    root: options.Root = None,
-    check_again: options.CheckAgain = False,
     cache_dir: CacheDir = None,
     out: Out = None,
 ) -> None:
@@ -117,50 +81,22 @@ def cross_validate(
     start_keras()
     import kertl
 
-    loaded = options.read_backbone(
-        backbone, weights, image_size, seed=0, channels=channels, preprocessing=preprocessing
-    )
-    images = options.read_data(
-        data,
-        loaded.input_shape[1:3],
-        resize=resize,
-        channels=loaded.input_shape[3],
-        validation=0,
-        test=test,
-        seed=seed,
-        batch_size=batch_size,
-        image_column=image_column,
-        label_columns=label_column,
-        group_column=group_column,
-        split_column=split_column,
-        root=root,
-        check_again=check_again,
-    )
+    loaded = source.read()
+    images = dataclasses.replace(given, validation=0.0).to_train(data, loaded.input_shape[1:], seed)
     head = kertl.Head(dropout=dropout)
     found = kertl.cross_validate(loaded, images, folds=folds, recipe=plan, head=head, seed=seed, cache_dir=cache_dir)
     show(found, out, "cross_validation")
 
 
+@taking(options.BackboneOptions)
+@taking(DataOptions, without=("separator",))
 def learning_curve(
     data: options.DataPath,
-    backbone: options.Backbone = "EfficientNetV2B0",
-    weights: options.Weights = "imagenet",
-    preprocessing: options.Preprocessing = None,
-    image_size: options.ImageSize = None,
-    resize: options.Resize = "stretch",
-    channels: options.Channels = None,
+    source: options.BackboneOptions,
+    given: DataOptions,
     size: Annotated[list[int] | None, typer.Option(help="Number of training images; repeatable.")] = None,
     repeats: Annotated[int, typer.Option(help="How often each number of images is drawn.")] = 3,
-    batch_size: options.BatchSize = 32,
     seed: Seed = 0,
-    validation: options.Validation = 0.15,
-    test: options.Test = 0.15,
-    image_column: options.ImageColumn = "file",
-    label_column: options.LabelColumn = None,
-    group_column: options.GroupColumn = None,
-    split_column: options.SplitColumn = None,
-    root: options.Root = None,
-    check_again: options.CheckAgain = False,
     cache_dir: CacheDir = None,
     out: Out = None,
 ) -> None:
@@ -168,25 +104,8 @@ def learning_curve(
     start_keras()
     import kertl
 
-    loaded = options.read_backbone(
-        backbone, weights, image_size, seed=0, channels=channels, preprocessing=preprocessing
-    )
-    images = options.read_data(
-        data,
-        loaded.input_shape[1:3],
-        resize=resize,
-        channels=loaded.input_shape[3],
-        validation=validation,
-        test=test,
-        seed=seed,
-        batch_size=batch_size,
-        image_column=image_column,
-        label_columns=label_column,
-        group_column=group_column,
-        split_column=split_column,
-        root=root,
-        check_again=check_again,
-    )
+    loaded = source.read()
+    images = given.to_train(data, loaded.input_shape[1:], seed)
     found = kertl.learning_curve(loaded, images, sizes=size, repeats=repeats, seed=seed, cache_dir=cache_dir)
     show(found, out, "learning_curve")
 

@@ -9,20 +9,21 @@ from rich.console import Console
 
 from kertl._checks import integer, one_of
 from kertl.cli import _options as options
-from kertl.cli._fields import read_fields
+from kertl.cli._fields import read_fields, taking
+from kertl.cli._images import DataOptions
 from kertl.cli._quiet import hardware_entered
 from kertl.errors import ArgumentError
 from kertl.heads import Head
 from kertl.recipe import NAMED, PRECISIONS, PRESETS, Stage, check_minutes
 
 
+@taking(options.BackboneOptions)
+@taking(DataOptions)
 def train(
     data: options.DataPath,
+    source: options.BackboneOptions,
+    given: DataOptions,
     out: Annotated[Path, typer.Option(help="Run directory; created if it does not exist.")],
-    backbone: options.Backbone = "EfficientNetV2B0",
-    task: options.Task = "single_label",
-    weights: options.Weights = "imagenet",
-    preprocessing: options.Preprocessing = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -33,11 +34,7 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(help="A time for the run to keep to, with a recipe that is chosen.")
     ] = None,
-    image_size: options.ImageSize = None,
-    resize: options.Resize = "stretch",
-    channels: options.Channels = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs per stage.")] = None,
-    batch_size: options.BatchSize = 32,
     augment: options.Augment = None,
     stage: options.StageFields = None,
     head: options.HeadFields = None,
@@ -52,17 +49,6 @@ def train(
         ),
     ] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
-    validation: options.Validation = 0.15,
-    test: options.Test = 0.15,
-    image_column: options.ImageColumn = "file",
-    label_column: options.LabelColumn = None,
-    separator: options.Separator = None,
-    class_name: options.ClassName = None,
-    stratify_column: options.StratifyColumn = None,
-    group_column: options.GroupColumn = None,
-    split_column: options.SplitColumn = None,
-    root: options.Root = None,
-    check_again: options.CheckAgain = False,
     accelerator: options.Accelerator = "auto",
     devices: options.Devices = None,
     batch_per_replica: Annotated[
@@ -99,33 +85,13 @@ def train(
 
         console = Console(quiet=not hardware.chief)
         precision = hardware.precision
-        batch_size = batch_size if batch_per_replica is None else hardware.batch_size(batch_per_replica)
-        loaded = options.read_backbone(
-            backbone, weights, image_size, seed, channels=channels, preprocessing=preprocessing
-        )
-        images = options.read_data(
-            data,
-            loaded.input_shape[1:3],
-            resize=resize,
-            channels=loaded.input_shape[3],
-            validation=validation,
-            test=test,
-            seed=seed,
-            batch_size=batch_size,
-            image_column=image_column,
-            task=task,
-            class_names=class_name,
-            label_columns=label_column,
-            separator=separator,
-            stratify_columns=stratify_column,
-            group_column=group_column,
-            split_column=split_column,
-            root=root,
-            check_again=check_again,
-        )
+        if batch_per_replica is not None:
+            given = dataclasses.replace(given, batch_size=hardware.batch_size(batch_per_replica))
+        loaded = source.read(seed)
+        images = given.to_train(data, loaded.input_shape[1:], seed)
         console.print(images.summary(), markup=False, highlight=False)
         model = kertl.build(
-            loaded, class_names=images.class_names, task=task, head=plan, target_scaling=images.target_scaling
+            loaded, class_names=images.class_names, task=images.task, head=plan, target_scaling=images.target_scaling
         )
         if chosen is None:
             chosen = dataclasses.replace(kertl.gradual_unfreezing(model, **changes), seed=seed)

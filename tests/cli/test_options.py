@@ -5,6 +5,7 @@ import kertl
 from kertl.backbones import KINDS
 from kertl.cli import _ask, _augment, _options, _rates, _search, _studies, _train, run
 from kertl.cli._app import _in_options
+from kertl.cli._images import TableOptions
 from kertl.data import RESIZE
 from tests.messages import assert_names
 from tests.runs import unwrapped
@@ -84,7 +85,7 @@ def test_every_issue_of_the_images_is_in_the_detailed_messages(tmp_path, caplog)
             Image.new("RGB", (8, 8), (number * 90, 0, 90 * (name == "a"))).save(tmp_path / name / f"{number}.png")
         (tmp_path / name / "broken.png").write_bytes(b"no image")
     caplog.set_level("DEBUG", "kertl")
-    images = _options.read_data(tmp_path, (8, 8), validation=0, test=0)
+    images = TableOptions().read(tmp_path, (8, 8), validation=0, test=0)
     assert len(images.issues) >= 2
     assert {str(issue) for issue in images.issues} <= set(caplog.messages)
 

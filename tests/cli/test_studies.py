@@ -1,11 +1,15 @@
+import dataclasses
 import json
 
 import keras
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 from kertl.cli import run
+from kertl.cli._app import app
+from kertl.cli._images import DataOptions
 from tests.families import lively, small_classifier
 from tests.messages import assert_names
 from tests.runs import unwrapped
@@ -76,3 +80,23 @@ def test_what_a_recipe_says_is_not_said_beside_it(arguments, capsys):
 def test_a_wrong_boundary_is_one_readable_block(arguments, capsys):
     assert run(["cross-validate", *arguments, "--at", "block9"]) == 2
     assert "block4" in capsys.readouterr().err
+
+
+def test_studies_take_the_options_of_images_that_training_takes(arguments, tmp_path):
+    options = ["--task", "binary", "--class-name", "green", "--class-name", "red"]
+    taken = {name: set(_signature(name)) for name in ("train", "baselines", "cross-validate", "learning-curve")}
+    for name in ("baselines", "cross-validate", "learning-curve"):
+        left_out = {"separator"} | ({"validation"} if name == "cross-validate" else set())
+        assert {field.name for field in dataclasses.fields(DataOptions)} - taken[name] == left_out
+    assert {field.name for field in dataclasses.fields(DataOptions)} <= taken["train"]
+    two = tmp_path / "two"
+    two.mkdir()
+    for name in ("red", "green"):
+        (two / name).symlink_to(f"{arguments[0]}/{name}", target_is_directory=True)
+    assert run(["baselines", str(two), *arguments[1:], *options, "--boundary", "block4", "--out", str(two)]) == 0
+    assert json.loads((two / "baselines.json").read_text())["best"]["validation_accuracy"] > 0.8
+
+
+def _signature(command):
+    known = typer.main.get_command(app).commands[command]
+    return [parameter.name for parameter in known.params]
