@@ -62,6 +62,11 @@ def fine_tune(
     inside a `tf.distribute` scope, such as that of `kertl.hardware.setup`, is trained in it. On several workers each
     process makes the same call; only the chief reads and writes `run_dir`, and a batch is that of all together.
 
+    Where memory runs out on one device, the run goes on from its last checkpoint by itself, with batches that are
+    computed in halves, quarters and so on, whose gradients are added up: a step is still one of the whole batch, and
+    without dropout, augmentation and BatchNorm that trains, which see the parts, the weights are the same but for
+    rounding. It is said, and written to choices.json.
+
     Args:
         model: A model for the task of the data, as `kertl.build` makes it, or any classifier that takes pictures of
             0..255 and ends in softmax or sigmoid. Its `trainable` flags are restored afterwards; task and class names
@@ -102,7 +107,7 @@ def fine_tune(
         WeightsError: If a weight of the model is NaN or infinite.
         RunError: If `run_dir` holds a run of another recipe, of other data, of another model or with other callbacks;
             the message shows the difference. If another process uses it, it cannot be written to, or a file that the
-            run needs is damaged. If memory runs out.
+            run needs is damaged. If memory runs out, and batches cannot be computed in smaller parts.
         DivergedError: If a loss became NaN or infinite; `model` and model.keras hold the best weights so far.
 
     Example:
