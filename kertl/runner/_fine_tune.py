@@ -83,7 +83,9 @@ def fine_tune(
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,
             history.csv, metrics.json, model.keras, SHA256SUMS, report.html, checkpoints/, features/ and tensorboard/. A
             run that was interrupted there resumes from its last checkpoint, and ends with the weights, bit for bit,
-            that it would have had; a finished one is read, and nothing is trained.
+            that it would have had, on as many cores and devices and with the same versions of packages; with others it
+            warns, and keeps the first environment.json beside the new one. A finished run is read, and nothing is
+            trained.
         cache_dir: Where features are cached, for all runs that share them; None for features/ in `run_dir`.
         precision: "float32", "mixed_bfloat16" or "mixed_float16", instead of the recipe's own. None: the
             recipe's own, or where that is float32 and the call is in the scope of `kertl.hardware.setup`, what that
