@@ -98,6 +98,16 @@ def build_symbolically(model: Any, batch: Any) -> None:
     model._symbolic_build(data_batch=batch)
 
 
+def loss_tracker(model: Any) -> Any:
+    """The metric in which a model keeps the mean of its losses."""
+    return model._loss_tracker
+
+
+def after_batch(model: Any, metrics: Any, loss: Any, x: Any, y: Any, said: Any, weight: Any) -> Any:
+    """The values of a model's metrics after a batch, on JAX."""
+    return model._update_metrics_variables(metrics, loss, x, y, said, weight)[1]
+
+
 def say_variables_are_current(model: Any) -> None:
     """Tell JAX's trainer that the variables are current; else a `fit` that raises overwrites them."""
     if hasattr(model, "_jax_state_synced"):
@@ -222,6 +232,8 @@ PRIVATE_NAMES: tuple[PrivateName, ...] = (
     *SEVERAL_WORKERS,
     PrivateName("_symbolic_build", lambda: keras.Model, "metrics with variables before any step"),
     PrivateName("_jax_state_synced", _in_source("backend/jax/trainer.py"), "whether JAX's variables are current"),
+    PrivateName("_loss_tracker", _in_source("trainers/trainer.py"), "the mean of the losses of a batch in parts"),
+    PrivateName("_update_metrics_variables", _in_source("backend/jax/trainer.py"), "JAX's metrics of a batch in parts"),
     PrivateName("_learning_rate", _optimizer, "the rate's variable or schedule"),
     PrivateName("_iterations", _optimizer, "the count of all steps"),
     PrivateName("_u_product", _nadam, "the bias correction of Nadam's moments"),

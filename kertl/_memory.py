@@ -1,4 +1,4 @@
-"""How much memory is free, and how numbers of bytes are written."""
+"""How much memory is free, which errors say that there is none, and how numbers of bytes are written."""
 
 from pathlib import Path
 
@@ -10,6 +10,12 @@ def free_memory() -> int:
     within = _control_group()
     available = int(psutil.virtual_memory().available)
     return available if within is None else min(available, within)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is too little memory: TensorFlow's, JAX's, PyTorch's or Python's own."""
+    named = type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
+    return named or isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def readable(count: int) -> str:

@@ -55,6 +55,20 @@ def small_backbone(side=32):
     return keras.Model(inputs, x, name="small")
 
 
+def plain_backbone(side=32):
+    """A residual network with BatchNorm and without Dropout."""
+    inputs = keras.Input((side, side, 3))
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="rescaling")(inputs)
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", name="stem")(x)
+    for number in (1, 2, 3):
+        shortcut = x
+        x = keras.layers.Conv2D(8, number % 2 * 2 + 1, padding="same", name=f"block{number}_conv")(x)
+        x = keras.layers.BatchNormalization(name=f"block{number}_bn")(x)
+        x = keras.layers.ReLU(name=f"block{number}_relu")(x)
+        x = keras.layers.Add(name=f"block{number}_add")([shortcut, x])
+    return keras.Model(inputs, x, name="plain")
+
+
 def tiny_backbone(side=32):
     """A residual network of two blocks with BatchNorm and dropout: half the layers of the small one to trace."""
     inputs = keras.Input((side, side, 3))

@@ -1,22 +1,28 @@
 """`extract`: the features that the frozen part of a model computes from images, computed once."""
 
-from collections.abc import Sequence
+import gc
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from kertl._checks import complain, integer, one_of
+from kertl._memory import out_of_memory
 from kertl._transformations import checked_augment
 from kertl.backbones import refuse_nan
 from kertl.errors import DataError
-from kertl.features._features import Features
-from kertl.features._job import Augmentation, Job
+from kertl.features._choice import Choice
+from kertl.features._features import Features, View
+from kertl.features._job import Augmentation, Job, batch_size
 from kertl.features._layout import DTYPES
 from kertl.features._room import check_room
 from kertl.features._sources import Source, source_of
 from kertl.groups import Chain, find_chain
 from kertl.recipe import PRECISIONS
+
+_logger = logging.getLogger(__name__)
 
 _ENGINES = ("auto", "keras", "openvino")
 
@@ -93,15 +99,39 @@ def extract(
     source = source_of(data)
     _check_images(chain, source)
     augmentation = Augmentation(augment, views, seed) if views and augment != "none" else None
-    job = Job(model, chain, first, source, augmentation, precision)
-    layout = job.layout(dtype)
-    check_room(layout.row_bytes * source.count * max(1, views), cache_dir, cache_bytes)
-    made = (
-        job.in_memory(layout, engine, verbose)
-        if cache_dir is None
-        else job.on_disk(layout, engine, Path(cache_dir), verbose)
-    )
-    return Features(*made, source.labels, at=at, views=views)
+
+    def extracted(at_once: int) -> tuple[list[View], Choice]:
+        job = Job(model, chain, first, source, augmentation, precision, at_once)
+        layout = job.layout(dtype)
+        check_room(layout.row_bytes * source.count * max(1, views), cache_dir, cache_bytes)
+        if cache_dir is None:
+            return job.in_memory(layout, engine, verbose)
+        return job.on_disk(layout, engine, Path(cache_dir), verbose)
+
+    return Features(*_that_fits(extracted), source.labels, at=at, views=views)
+
+
+def _that_fits(extracted: Callable[[int], tuple[list[View], Choice]]) -> tuple[list[View], Choice]:
+    """What is extracted with the usual batch, or, where memory runs out, with the first half of it that fits.
+
+    Raises:
+        BaseException: What was raised with one image at once.
+    """
+    at_once = batch_size()
+    while True:
+        try:
+            return extracted(at_once)
+        except Exception as error:
+            if not out_of_memory(error) or at_once == 1:
+                raise
+        gc.collect()  # what the error's frames held
+        at_once //= 2
+        _logger.warning(
+            "Memory ran out while features were extracted from %d images at once; it goes on with %d. The last digits "
+            "of features may depend on it.",
+            2 * at_once,
+            at_once,
+        )
 
 
 def _check(augment: Any, views: int, seed: int, engine: str, dtype: str, precision: str) -> None:

@@ -54,6 +54,7 @@ class Job:
         source: The images.
         augmentation: How they are varied; None leaves them unchanged.
         precision: The precision to compute in.
+        at_once: Images that are computed at once; >= 1.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Job:
         source: Source,
         augmentation: Augmentation | None,
         precision: str,
+        at_once: int,
     ) -> None:
         self._model, self._chain, self._first = model, chain, first
         self._source, self._augmentation, self._precision = source, augmentation, precision
@@ -71,7 +73,7 @@ class Job:
         with contextlib.suppress(ValueError):
             self._key = prefix_key(chain, first)
         self._prefix, _ = cut(chain, first)
-        self._shape = (batch_size(), *source.shape)
+        self._shape = (at_once, *source.shape)
         dtype = source.dtype if augmentation is None else np.float32
         self._engines = engines_of(model, self._prefix, self._key, self._shape, dtype, precision)
         self._versions = range(augmentation.views if augmentation else 1)
@@ -186,5 +188,5 @@ class _Writer:
 
 
 def batch_size() -> int:
-    """Images that are computed at once: more on an accelerator."""
+    """Images that are computed at once where memory allows: more on an accelerator."""
     return 32 if all(str(device).startswith("cpu") for device in keras.distribution.list_devices()) else 256

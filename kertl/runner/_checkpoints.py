@@ -135,9 +135,8 @@ class Checkpoints(keras.callbacks.Callback):
     def _write(self, metrics: Sequence[np.ndarray] | None = None) -> None:
         if self._batch and self._journal.team.size > 1:
             return  # the metrics of several workers can only be read by all of them together
-        if self._journal.files is not None:
-            begun = time.monotonic()
-            self._journal.write(self._take(metrics), begun)
+        begun = time.monotonic()
+        self._journal.write(self._take(metrics), begun)
 
     def _take_up(self) -> None:
         """Restore the model, its optimizer and the callbacks from the snapshot."""

@@ -15,7 +15,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl import hardware
 from kertl.data import ImageData
 from kertl.errors import RunError
 from kertl.groups import find_chain
@@ -35,6 +34,7 @@ from kertl.run_files import (
 )
 from kertl.runner._agreement import agreed
 from kertl.runner._checkpoint_files import CheckpointFiles
+from kertl.runner._environment import note_environment
 from kertl.runner._lock import locked
 
 _logger = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ class RunDirectory:
         for name, text in now.items():
             write_text(self.path / name, text)
         images = None if data.root is None else str(data.root)
-        write_json(self.path / "environment.json", {**hardware.describe(), "images": images})
+        note_environment(self.path, workers=self.team.size, images=images, resumes=last is not None)
         return last
 
     def _check_space(self, model: keras.Model) -> None:

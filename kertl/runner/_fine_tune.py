@@ -63,6 +63,11 @@ def fine_tune(
     inside a `tf.distribute` scope, such as that of `kertl.hardware.setup`, is trained in it. On several workers each
     process makes the same call; only the chief reads and writes `run_dir`, and a batch is that of all together.
 
+    Where memory runs out on one device, the run goes on from its last checkpoint by itself, with batches that are
+    computed in halves, quarters and so on, whose gradients are added up: a step is still one of the whole batch, and
+    without dropout, augmentation and BatchNorm that trains, which see the parts, the weights are the same but for
+    rounding. It is said, and written to choices.json.
+
     Args:
         model: A model for the task of the data, as `kertl.build` makes it, or any classifier that takes pictures of
             0..255 and ends in softmax or sigmoid. Its `trainable` flags are restored afterwards; task and class names
@@ -79,7 +84,9 @@ def fine_tune(
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,
             history.csv, metrics.json, model.keras, SHA256SUMS, report.html, checkpoints/, features/ and tensorboard/. A
             run that was interrupted there resumes from its last checkpoint, and ends with the weights, bit for bit,
-            that it would have had; a finished one is read, and nothing is trained.
+            that it would have had, on as many cores and devices and with the same versions of packages; with others it
+            warns, and keeps the first environment.json beside the new one. A finished run is read, and nothing is
+            trained.
         cache_dir: Where features are cached, for all runs that share them; None for features/ in `run_dir`.
         precision: "float32", "mixed_bfloat16" or "mixed_float16", instead of the recipe's own. None: the
             recipe's own, or where that is float32 and the call is in the scope of `kertl.hardware.setup`, what that
@@ -103,7 +110,7 @@ def fine_tune(
         WeightsError: If a weight of the model is NaN or infinite.
         RunError: If `run_dir` holds a run of another recipe, of other data, of another model or with other callbacks;
             the message shows the difference. If another process uses it, it cannot be written to, or a file that the
-            run needs is damaged. If memory runs out.
+            run needs is damaged. If memory runs out, and batches cannot be computed in smaller parts.
         DivergedError: If a loss became NaN or infinite; `model` and model.keras hold the best weights so far.
 
     Example:

@@ -96,11 +96,15 @@ class Journal:
         self.files = directory.checkpoints
         # The checkpoint has them too, so that nothing is chosen anew where the file is gone.
         found = directory.read_choices()
-        self.choices = {**found, **(snapshot.choices if snapshot else {})}
+        told = snapshot.choices if snapshot else {}
+        self.choices = {name: {**told.get(name, {}), **found.get(name, {})} for name in {**told, **found}}
         if self.choices != found:
             directory.write_choices(self.choices)
         self._directory, self._every, self._resumes = directory, every, snapshot is not None
         self.team = directory.team
+        self.position = snapshot.position if snapshot else None
+        """Where the last checkpoint is."""
+        self._held: Snapshot | None = None
         self._begun = self._last = time.monotonic()
         self._spent = self._longest = 0.0
 
@@ -140,11 +144,25 @@ class Journal:
         return self._every == 0 or (affordable and (epoch_ends or now - self._last >= self._every))
 
     def write(self, snapshot: Snapshot, begun: float) -> None:
-        """Write a checkpoint that was begun at `begun`, by `time.monotonic`."""
+        """Write a checkpoint that was begun at `begun`, by `time.monotonic`; without a directory it stays in memory."""
+        self.position = snapshot.position
         if self.files is not None:
             path = self.files.write(snapshot.to_values())
-            self._last = time.monotonic()
-            took = self._last - begun
-            self._spent += took
-            self._longest = max(self._longest, took)
-            _logger.debug("Wrote checkpoint %s: %d bytes in %.3f s.", path.name, path.stat().st_size, took)
+            _logger.debug("Wrote checkpoint %s: %d bytes.", path.name, path.stat().st_size)
+        elif self.team.size == 1:
+            self._held = snapshot
+        self._last = time.monotonic()
+        took = self._last - begun
+        self._spent += took
+        self._longest = max(self._longest, took)
+
+    def go_back(self, stage: int) -> Snapshot | None:
+        """The last checkpoint of a stage, to which the rows so far return; None for its beginning if there is none."""
+        values = self.files.read() if self.files is not None else None
+        snapshot = self._held if values is None else Snapshot.from_values(values)
+        if snapshot is not None and snapshot.position.stage != stage:
+            snapshot = None
+        self.position = None if snapshot is None else snapshot.position
+        self.rows = [row for row in self.rows if row["stage"] < stage] if snapshot is None else list(snapshot.rows)
+        self._directory.write_history(self.rows)
+        return snapshot

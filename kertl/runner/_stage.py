@@ -1,6 +1,7 @@
 """One stage of a run: its choices, its records, and resuming it where it was interrupted."""
 
 import dataclasses
+import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
@@ -10,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl._memory import out_of_memory
 from kertl.data import ImageData, ImageDataset
 from kertl.diagnosis import Watch, known_of
 from kertl.errors import RunError
@@ -25,6 +27,7 @@ from kertl.runner._best_stage import BestStage
 from kertl.runner._board import RunBoard
 from kertl.runner._checkpoints import Checkpoints
 from kertl.runner._journal import Journal, Snapshot
+from kertl.runner._parts import brief, halve, part_size
 from kertl.runner._view import StageView
 from kertl.tasks import task_named
 from kertl.training import (
@@ -121,6 +124,8 @@ class StageRunner:
     def train(self, number: int, before: Trained | None, snapshot: Snapshot | None) -> StageEnd:
         """Train stage `number`, counted from 0; the best weights of it are in the model afterwards.
 
+        Where memory runs out, the stage goes on from its last checkpoint with batches that are computed in parts.
+
         Args:
             number: Which stage.
             before: What the previous stage left.
@@ -129,8 +134,30 @@ class StageRunner:
         Raises:
             DivergedError: If the loss became NaN or infinite; the best weights so far are in the model.
             KeyboardInterrupt: On Ctrl-C; the best weights so far are in the model.
-            RunError: If memory runs out.
+            RunError: If memory runs out, and a batch cannot be divided further.
         """
+        while True:
+            try:
+                return self._trained(number, before, snapshot)
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                said = brief(error)
+            # Only here is the error gone, and with it what its frames held.
+            gc.collect()
+            snapshot = self._again_from(number)
+            stage, model = self._recipe.stages[number], self._learner.model
+            self._learner.set_trainable(stage)
+            halve(self._journal, number, stage, Given(self._data).in_stage(stage).data, model, said)
+
+    def _again_from(self, number: int) -> Snapshot | None:
+        """Where stage `number` resumes after an error; None for its beginning."""
+        journal = self._journal
+        journal.stop.waits = False
+        return journal.go_back(number)
+
+    def _trained(self, number: int, before: Trained | None, snapshot: Snapshot | None) -> StageEnd:
+        """As `train`, with batches as they are."""
         model, journal = self._learner.model, self._journal
         first = sum(row["stage"] < number for row in journal.rows)
         with scope_of(model), ExitStack() as leaving:
@@ -139,7 +166,7 @@ class StageRunner:
             wanted = self._recipe.stages[number]
             leaving.enter_context(factors_added(self._learner.chain, wanted, self._recipe.seed))
             stage, fit, material, answered = self._prepared(number)
-            fit.begin(before)
+            fit.begin(before if snapshot is None else None)  # a snapshot has the moments too
             monitor = Given(self._data).monitor
             attempt = Attempt(
                 fit,
@@ -177,10 +204,6 @@ class StageRunner:
                 if attempt.best.best_weights is not None:
                     fit.model.set_weights(attempt.best.best_weights)
                 raise
-            except Exception as error:
-                if not _out_of_memory(error):
-                    raise
-                raise RunError(f"{_less(stage, number, self._data)} {journal.hint()}", code="labels") from error
             finally:
                 self.monitored = attempt.best.best
         attempt.check(number)
@@ -249,17 +272,19 @@ class StageRunner:
                 journal.choose(number, choice := {**choice, **found})
         on_features = choice.get("features", "live") != "live"
         pool = self._pool(number, choice) if on_features else None
+        parts = part_size(journal, number, given.data.batch_size)
 
         def material_of(fit: StageFit) -> Material:
             if pool is None:
-                return OnImages(fit.model, given, stage)
+                return OnImages(fit.model, given, stage, parts)
             return OnFeatures.of(fit.fitter, pool, given, stage, choice["features"] == "memory")
 
         if stage.learning_rate == "auto":
-            rate = self._rate(number, learner, material_of, on_features)
+            rate = self._rate(number, learner, material_of, on_features=on_features, part_size=parts)
             stage = dataclasses.replace(stage, learning_rate=rate)
         steps = len(given.data.train) * stage.epochs
-        fit = StageFit(learner, stage, total_steps=steps, on_features=on_features, precision=recipe.precision)
+        options: dict[str, Any] = {"on_features": on_features, "precision": recipe.precision, "part_size": parts}
+        fit = StageFit(learner, stage, total_steps=steps, **options)
         # The model predicts in float32, which features in half precision are not, and at its own size.
         if pool is None or recipe.precision != "float32" or learner is not self._learner:
             return stage, fit, material_of(fit), partial(predict, self._learner.model)
@@ -289,7 +314,7 @@ class StageRunner:
         )
 
     def _rate(
-        self, number: int, learner: Learner, material_of: Callable[[StageFit], Material], on_features: bool
+        self, number: int, learner: Learner, material_of: Callable[[StageFit], Material], **options: Any
     ) -> float:
         """What a range test suggests, written before it takes effect; a run that resumes keeps to it."""
         journal, recipe = self._journal, self._recipe
@@ -299,10 +324,10 @@ class StageRunner:
                 recipe.stages[number],
                 suggested_rate,
                 material_of,
-                on_features=on_features,
                 precision=recipe.precision,
                 seed=recipe.seed,
                 start=self._start,
+                **options,
             )
             known = journal.choices.get(str(number), {})
             journal.choose(number, {**known, "learning_rate": rate, "learning_rate_reason": reason})
@@ -325,16 +350,3 @@ def _fit_from(checkpoints: Checkpoints, fit: Callable[..., None], first: int, en
     # If no epoch is left, `fit` still has its callbacks do what comes at the end.
     begin = first if at is None else at.epoch
     fit(begin, begin if at is not None and at.stopped else end)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    named = type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
-    return named or isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
-
-
-def _less(stage: Stage, number: int, data: ImageData) -> str:
-    return (
-        f"Stage {number + 1} (at={stage.at!r}) takes more memory than there is, with batches of {data.batch_size} "
-        f"images. Make the data with `batch_size={max(1, data.batch_size // 2)}` or with a smaller `image_size`, for a "
-        f"new `run_dir`."
-    )

@@ -74,8 +74,14 @@ def _kind(task: str) -> str:
 
 
 def _reasons(run: Run) -> list[str]:
-    chosen: Mapping[str, Any] = (_json(run, "choices.json") or {}).get("recipe", {})
+    choices: Mapping[str, Any] = _json(run, "choices.json") or {}
+    chosen = choices.get("recipe", {})
     reasons = [f"{reason[:1].upper()}{reason[1:]}" for reason in chosen.get("reasons", ())]
+    reasons += [
+        f"Stage {int(number) + 1} computed {one['part_size']} images of a batch at once. {one['part_size_reason']}"
+        for number, one in choices.items()
+        if "part_size" in one
+    ]
     if run.refit:
         reasons.append(
             f"The head was then solved once more on all {run.refit['images']} training and validation images; the "

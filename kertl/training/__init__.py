@@ -10,6 +10,7 @@ Trainee      a recipe that is trained again and again, on a copy
 found_rate   the learning rate of a stage whose rate is "auto"
 """
 
+from kertl.training._accumulate import normalising, undivided_reason
 from kertl.training._choice import LIVE, choose
 from kertl.training._compile import compile_for, compile_with, loss_of, rates_by_group, schedule_of, usual_stage
 from kertl.training._exact import give_head, refuse_other_heads, solvable_head, solve_head
@@ -59,6 +60,7 @@ __all__ = [
     "give_head",
     "head_for",
     "loss_of",
+    "normalising",
     "pulled",
     "put_back",
     "rates_by_group",
@@ -71,6 +73,7 @@ __all__ = [
     "solve_head",
     "support_table",
     "trial_fit",
+    "undivided_reason",
     "unsupported",
     "usual_stage",
     "values_of",

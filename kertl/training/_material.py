@@ -33,11 +33,15 @@ class OnImages:
         model: The compiled model.
         given: The images, as the stage has them.
         stage: The stage, which says how classes are weighted and images mixed.
+        judged_at_once: The most images of the validation set in a batch; None for as many as in training.
     """
 
-    def __init__(self, model: keras.Model, given: Given, stage: Stage) -> None:
+    def __init__(self, model: keras.Model, given: Given, stage: Stage, judged_at_once: int | None = None) -> None:
         data = given.data
         self._model, self._data = model, data
+        self._validation = data.validation
+        if data.validation is not None and judged_at_once is not None:
+            self._validation = data.validation.changed(batch_size=judged_at_once)
         self.class_weight = data.weights_by_class(stage.class_weights) if stage.class_weights else None
         self.train: Epochs = data.train
         if stage.mixup or stage.cutmix:
@@ -52,7 +56,7 @@ class OnImages:
         with data_errors(self._data.train, self._data.validation):
             self._model.fit(
                 _from(self.train, options["initial_epoch"], first_batch),
-                validation_data=self._data.validation,
+                validation_data=self._validation,
                 class_weight=self.class_weight,
                 shuffle=False,  # the data set has its own order
                 **options,

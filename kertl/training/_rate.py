@@ -20,11 +20,14 @@ class RateFinder(Protocol):
         """The rate for a compiled stage and its training data, or None if the loss does not fall."""
 
 
-def trial_fit(learner: Learner, stage: Stage, *, on_features: bool, precision: str) -> StageFit:
+def trial_fit(
+    learner: Learner, stage: Stage, *, on_features: bool, precision: str, part_size: int | None = None
+) -> StageFit:
     """The stage compiled as it would be trained, but at a constant rate, for a test of many rates."""
     rate = usual_stage(learner.chain, stage.at).peak
     plain = dataclasses.replace(stage, learning_rate=rate, schedule="constant")
-    return StageFit(learner, plain, total_steps=1, on_features=on_features, precision=precision)
+    options: dict[str, Any] = {"on_features": on_features, "precision": precision, "part_size": part_size}
+    return StageFit(learner, plain, total_steps=1, **options)
 
 
 def found_rate(
@@ -37,9 +40,10 @@ def found_rate(
     precision: str,
     seed: int,
     start: Mapping[int, np.ndarray],
+    part_size: int | None = None,
 ) -> tuple[float, str]:
     """The rate that a test of the stage suggests, or if no loss falls that of the named recipes; and why."""
-    fit = trial_fit(learner, stage, on_features=on_features, precision=precision)
+    fit = trial_fit(learner, stage, on_features=on_features, precision=precision, part_size=part_size)
     with fit.training(start):
         found: Any = find(fit, material_of(fit), seed=seed)
     if found:

@@ -17,6 +17,7 @@ from kertl.optimizers import begin_schedule_again, carry_moments
 from kertl.probes import Solution
 from kertl.quantization import FakeQuantised, FreezeRanges
 from kertl.recipe import Stage
+from kertl.training._accumulate import in_parts
 from kertl.training._compile import compile_for, rates_by_group, schedule_of
 from kertl.training._exact import give_head, solve_head
 from kertl.training._learner import Learner, put_back, values_of
@@ -54,10 +55,18 @@ class StageFit:
         total_steps: Optimizer steps of its schedule.
         on_features: Whether it trains on features.
         precision: What the layers compute in.
+        part_size: Images of a batch that are computed at once; None for all of them.
     """
 
     def __init__(
-        self, learner: Learner, stage: Stage, *, total_steps: int, on_features: bool, precision: str = "float32"
+        self,
+        learner: Learner,
+        stage: Stage,
+        *,
+        total_steps: int,
+        on_features: bool,
+        precision: str = "float32",
+        part_size: int | None = None,
     ) -> None:
         self.learner, self.stage, self.precision = learner, stage, precision
         self.on_features, self.total_steps = on_features, total_steps
@@ -72,7 +81,7 @@ class StageFit:
                 whole = learner.whole_rounded(self.rounded, layers)
             else:
                 whole = suffix if on_features else learner.whole(stage, suffix, layers)
-            self.model = multi_worker(whole)
+            self.model = multi_worker(whole) if part_size is None else in_parts(whole, part_size)
             self._own = compile_for(self.model, learner, stage, total_steps=total_steps, precision=precision)
         self.optimizer = self._own
         self.variables = list(self.model.trainable_variables)

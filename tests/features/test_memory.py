@@ -1,64 +1,59 @@
-import subprocess
-import sys
-import textwrap
+"""Extraction where memory is scarce: it takes smaller batches by itself, and the features are the same."""
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
-from tests.runs import REPOSITORY
-
-# Random batches of rows of 1,280 float16 from files, as a training process gathers them.
-GATHER = """
-    import sys
-    from pathlib import Path
-    import numpy as np
-    import resource
-    import tensorflow as tf
-    from kertl.features._choice import Choice
-    from kertl.features._features import Features, OnDisk
-    from kertl.features._layout import Layout
-    from kertl.features._store import Store
-
-    folder, count, shard = Path(sys.argv[1]), int(sys.argv[2]), 20_000
-    store = Store(folder, "key", Layout(((1280,),), "float16"))
-    digests = np.zeros((count, 32), np.uint8)
-    digests[:, 24:] = np.arange(1, count + 1).astype(">u8").view(np.uint8).reshape(count, 8)
-    digests = digests.view("S32")[:, 0]
-    for start in range(0, count, shard):
-        rows = np.arange(start, start + shard)[:, None] % 2048 + np.zeros((1, 1280), int)
-        store.write(digests[start : start + shard], rows.astype(np.float16))
-    del rows
-    features = Features([OnDisk(store.rows(digests))], Choice("keras", ""), None, at="deep", views=0)
-    del store
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    random = np.random.default_rng(0)
-    for _ in range(1000):
-        rows = random.integers(0, count, 256)
-        taken = features.take(rows)
-        assert taken.shape == (256, 1280)
-        assert (taken[:, [0, -1]] == (rows % 2048)[:, None]).all()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(before / 1024, after / 1024)
-"""
+import kertl
+from kertl.features import _job
+from tests.families import lively, small_classifier
 
 
-def gather(folder, count):
-    """MB that the process took at most before and after gathering."""
-    command = [sys.executable, "-c", textwrap.dedent(GATHER), str(folder), str(count)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [float(value) for value in done.stdout.split()]
+def pictures(count, side=32):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype="uint8")
 
 
-@pytest.mark.promise
-@pytest.mark.slow
-def test_gathering_from_files_takes_no_more_memory_for_more_rows(tmp_path):
-    before, after = gather(tmp_path, 40_000)
-    assert after - before < 20
+@pytest.fixture(scope="module")
+def model():
+    return lively(small_classifier(), pictures(16).astype("float32"))
 
 
-@pytest.mark.slow
-def test_two_million_rows_take_no_more_memory_than_two_hundred_thousand(tmp_path):
-    few = gather(tmp_path / "few", 200_000)[1]
-    many = gather(tmp_path / "many", 2_000_000)[1]
-    assert few < 1500
-    assert many < few + 100
+@pytest.fixture
+def fits(monkeypatch):
+    """Lets only so many images be computed at once; tells which numbers were tried."""
+    tried = []
+
+    def limit(most):
+        original = _job.one_pass
+
+        def one_pass(source, rows, engine, batch_size, *arguments, **options):
+            tried.append(batch_size)
+            if batch_size > most:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+            return original(source, rows, engine, batch_size, *arguments, **options)
+
+        monkeypatch.setattr(_job, "one_pass", one_pass)
+        return tried
+
+    return limit
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_it_goes_on_with_batches_of_half_the_size(model, fits, tmp_path, caplog, on_disk):
+    options = {"engine": "keras", "cache_dir": tmp_path / "cache" if on_disk else None}
+    whole = kertl.extract(model, pictures(40), engine="keras").values
+    tried = fits(8)
+    features = kertl.extract(model, pictures(40), **options)
+    assert tried == [32, 16, 8]
+    np.testing.assert_allclose(np.asarray(features.values), np.asarray(whole), rtol=1e-5, atol=1e-6)
+    said = [record.getMessage() for record in caplog.records if "Memory ran out" in record.getMessage()]
+    assert [text.partition(";")[2] for text in said] == [
+        f" it goes on with {number}. The last digits of features may depend on it." for number in (16, 8)
+    ]
+
+
+def test_where_not_even_one_image_fits_the_error_is_raised(model, fits):
+    tried = fits(0)
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        kertl.extract(model, pictures(3), engine="keras")
+    assert tried == [32, 16, 8, 4, 2, 1]

@@ -212,21 +212,6 @@ def test_a_callback_that_sets_the_rate_of_a_schedule_is_found_before_training(un
     assert_names(caught.value, "stage 2 (at='mid')", "schedule='cosine'", "schedule='constant'", "rate-set-twice")
 
 
-def test_too_little_memory_says_what_to_try_and_what_there_is_to_go_on_from(tmp_path):
-    class ResourceExhaustedError(Exception):
-        pass
-
-    class Full(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            raise ResourceExhaustedError("OOM when allocating tensor")
-
-    with pytest.raises(kertl.errors.RunError) as caught:
-        go(tmp_path, callbacks=[Full()])
-    (checkpoint,) = (tmp_path / "checkpoints").iterdir()
-    assert_names(caught.value, "Stage 1 (at='deep')", "memory", "8 images", "`batch_size=4`", "`image_size`")
-    assert_names(caught.value, "`run_dir`", repr(checkpoint.name))
-
-
 @pytest.mark.promise
 @pytest.mark.slow
 def test_an_image_that_vanishes_while_training_is_named_and_the_run_goes_on_when_it_is_back(tmp_path, caplog):

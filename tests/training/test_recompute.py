@@ -9,23 +9,9 @@ import pytest
 import kertl
 from kertl.training import Learner
 from kertl.training._recompute import Recomputed, checkpointed, recomputable
-from tests.families import small_backbone
+from tests.families import plain_backbone, small_backbone
 from tests.messages import assert_names
 from tests.runs import classifier, python, quick, recipe, squares, weights
-
-
-def plain_backbone(side=32):
-    """A residual network with BatchNorm and without Dropout."""
-    inputs = keras.Input((side, side, 3))
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="rescaling")(inputs)
-    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", name="stem")(x)
-    for number in (1, 2, 3):
-        shortcut = x
-        x = keras.layers.Conv2D(8, number % 2 * 2 + 1, padding="same", name=f"block{number}_conv")(x)
-        x = keras.layers.BatchNormalization(name=f"block{number}_bn")(x)
-        x = keras.layers.ReLU(name=f"block{number}_relu")(x)
-        x = keras.layers.Add(name=f"block{number}_add")([shortcut, x])
-    return keras.Model(inputs, x, name="plain")
 
 
 def trained(again, backbone=plain_backbone, **options):
