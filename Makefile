@@ -10,7 +10,7 @@ TOGETHER := --numprocesses logical --maxprocesses 4 --dist worksteal
 # Tests start hundreds of processes: where compiled modules are not kept, each compiles all that it imports, for 8 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test promises test-all check lint docs bench load dist clean
+.PHONY: demo test promises test-all test-lowest check lint docs bench load dist clean
 .DEFAULT_GOAL := check
 
 $(STAMP): pyproject.toml constraints.txt
@@ -29,6 +29,16 @@ promises: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest $(TOGETHER)
+
+# The quick tests of what the lowest admitted versions could break, with those versions, in an environment of their own;
+# packages of theirs may use what newer Python warns of.
+test-lowest: $(STAMP)
+	$(PYTHON) -m venv build/lowest
+	$(BIN)/python .ci/lowest.py > build/lowest.txt
+	build/lowest/bin/python -m pip install --quiet --constraint build/lowest.txt --editable . pytest pytest-xdist
+	build/lowest/bin/python -m pytest -m "not slow" -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning \
+	  $(TOGETHER) tests/test_*.py tests/data tests/groups tests/backbones tests/model tests/tasks tests/training \
+	  tests/evaluation tests/probes tests/runner tests/search tests/cli
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

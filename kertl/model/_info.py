@@ -154,14 +154,14 @@ def refuse_other_pictures(name: str, shape: Sequence[int | None], data: "ImageDa
         raise ArgumentError(
             f"`data` must have images of the model's size, {size}. Received: image_size={tuple(data.image_size)}. "
             f"Make it with `image_size={size}`.",
-            code="task",
+            code="image-shape",
         )
     if channels not in (None, data.channels):
         raise ArgumentError(
             f"`data` must have images of {channels} channels, as {name!r} takes them. Received: "
             f"channels={data.channels}. Make it with `channels={channels}`, or build the model with "
             f"`input_shape=({', '.join(map(str, (*data.image_size, data.channels)))})`.",
-            code="task",
+            code="image-shape",
         )
 
 

@@ -55,7 +55,7 @@ def halve(journal: Journal, number: int, stage: Stage, data: ImageData, model: k
     if reason is None and before // 2 < least:
         reason = f"{_listed(names)} would be trained on fewer than {least} images at a time"
     if reason is not None:
-        raise RunError(f"{_less(stage, number, batch, before, reason)} {journal.hint()}", code="labels")
+        raise RunError(f"{_less(stage, number, batch, before, reason)} {journal.hint()}", code="memory")
     now = before // 2
     seen = f" {_listed(names)} then sees {now} images at a time, which gives other results." if names else ""
     why = f"Memory ran out with {before} images at once: {said[:200]}."
