@@ -22,7 +22,7 @@ from kertl.backbones import refuse_nan
 from kertl.data import read_image
 from kertl.errors import DataError
 from kertl.evaluation import answers, resize_of
-from kertl.interpretation import NothingToShowError, grad_cam
+from kertl.interpretation import NothingToShowError, where_it_looks
 from kertl.model import picture_shape
 from kertl.report._batching import Batching
 from kertl.report._thumbnails import thumbnail
@@ -101,8 +101,8 @@ class _Service:
         answer, image = await self._answered(*images[0])
         if image is not None:
             try:
-                (places,) = await run_in_threadpool(grad_cam, self._model, image[None], check=False)
-                answer["places"] = thumbnail(image, places)
+                (places,), told = await run_in_threadpool(where_it_looks, self._model, image[None], check=False)
+                answer["places"], answer["places_show"] = thumbnail(image, places), told
             except NothingToShowError as error:
                 answer["note"] = str(error)
         return JSONResponse({"answers": [answer]}, headers=_HEADERS)
