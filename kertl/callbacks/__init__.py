@@ -11,6 +11,7 @@ from kertl.callbacks._group_rates import GroupRates
 from kertl.callbacks._held import HeldExamples, spread
 from kertl.callbacks._judged import write_predictions
 from kertl.callbacks._momentum_cycle import MomentumCycle
+from kertl.callbacks._profiler import Profiler, check_profile_steps
 from kertl.callbacks._state import forgets, get_state, set_state
 from kertl.callbacks._tensorboard import TensorBoard
 
@@ -23,9 +24,11 @@ __all__ = [
     "GroupRates",
     "HeldExamples",
     "MomentumCycle",
+    "Profiler",
     "StopBelowValidation",
     "StopOnDivergence",
     "TensorBoard",
+    "check_profile_steps",
     "forgets",
     "get_state",
     "set_state",

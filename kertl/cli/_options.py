@@ -220,6 +220,14 @@ def read_backbone(
     return own if shape == own.input_shape[1:] else loaded(shape)
 
 
+def read_steps(text: str) -> tuple[int, int]:
+    """`10:20` as numbers of steps."""
+    first, _, last = text.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and 2 <= int(first) <= int(last)):
+        raise complain("--profile", "FIRST:LAST with 2 <= FIRST <= LAST, such as 10:20", text)
+    return int(first), int(last)
+
+
 def read_augment(given: list[str] | None) -> str | list[Any] | None:
     """A strength, or a list of transformations, as `kertl.Stage` takes it; None if nothing was given."""
     if not given:

@@ -65,6 +65,14 @@ def train(
             callback=options.among("--scale-rate", ("none", "linear", "sqrt")),
         ),
     ] = "none",
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIRST:LAST",
+            help="Record these steps of each stage with the profiler, such as 10:20, and say where their time goes.",
+            callback=options.checked(options.read_steps),
+        ),
+    ] = None,
 ) -> None:
     """Fine-tune a pretrained model on a folder of images or a CSV table, stage by stage.
 
@@ -77,6 +85,7 @@ def train(
     chosen_here: dict[str, Any] = {"epochs": epochs, "augment": options.read_augment(augment)}
     changes = {name: value for name, value in chosen_here.items() if value is not None}
     changes.update(read_fields("stage", stage, Stage))
+    window = None if profile is None else options.read_steps(profile)
     chosen = None if recipe == "unfreezing" else _recipe(recipe, changes, seed)
     plan = _head(recipe, dropout, read_fields("head", head, Head))
     with hardware_entered(accelerator, precision, devices) as hardware:
@@ -99,7 +108,9 @@ def train(
             own = {} if recipe.endswith(".json") else {"precision": precision}
             chosen = _scaled(dataclasses.replace(chosen, **own), hardware, scale_rate)
         asked = precision if recipe in PRESETS else None
-        run = kertl.fine_tune(model, images, recipe=chosen, minutes=minutes, run_dir=out, precision=asked)
+        run = kertl.fine_tune(
+            model, images, recipe=chosen, minutes=minutes, run_dir=out, precision=asked, profile=window
+        )
         if run.metrics:
             from kertl.cli._tables import show_metrics
 

@@ -3,10 +3,12 @@
 interpret   metrics with intervals, confusions, top losses, doubtful labels, near-duplicates, in one result
 calibrate   makes probabilities as sure as they are right
 grad_cam    which places of an image speak for a class
+attention_rollout   which places a transformer looks at
+where_it_looks      the one of these two that suits a model
 """
 
 from kertl.interpretation._calibration import Bin, Calibration, calibrate
-from kertl.interpretation._grad_cam import NothingToShowError, grad_cam
+from kertl.interpretation._grad_cam import grad_cam
 from kertl.interpretation._interpret import interpret
 from kertl.interpretation._interpretation import (
     AlikeImages,
@@ -16,6 +18,8 @@ from kertl.interpretation._interpretation import (
     ImageLoss,
     Interpretation,
 )
+from kertl.interpretation._maps import NothingToShowError
+from kertl.interpretation._rollout import attention_rollout, where_it_looks
 
 __all__ = [
     "AlikeImages",
@@ -27,7 +31,9 @@ __all__ = [
     "ImageLoss",
     "Interpretation",
     "NothingToShowError",
+    "attention_rollout",
     "calibrate",
     "grad_cam",
     "interpret",
+    "where_it_looks",
 ]

@@ -6,22 +6,16 @@ from typing import Any
 import keras
 import numpy as np
 from PIL import Image
-from scipy.stats import rankdata
 
 from kertl._checks import complain
 from kertl.groups import Chain, Ref, Step, find_chain, maps_before_head, replay
+from kertl.interpretation._maps import MOST_ALIKE, NothingToShowError, alike_when_shuffled, as_grid, resized, to_size
 from kertl.model import task_of
 from kertl.tasks import task_named
 
 _BATCH = 16
+_LEAST_SHARE = 1e-6  # of the greatest gradient
 _MEAN = Image.Resampling.BOX
-_SHUFFLES = 4
-_MOST_ALIKE = 0.7
-"""Mean rank correlation with the maps of a head of shuffled weights from which on maps are not shown."""
-
-
-class NothingToShowError(ValueError):
-    """The maps of a model would explain nothing."""
 
 
 def grad_cam(
@@ -81,21 +75,28 @@ def grad_cam(
     centred = task_named(task_of(model)).activation == "softmax"
     maps, chosen = _maps(probed, images, chosen, centred)
     if check:
-        few = images[:_BATCH]
-        found = []
-        for seed in range(_SHUFFLES):
-            with _Shuffled(chain, refs, seed):
-                others, _ = _maps(probed, few, chosen[: len(few)], centred)
-            found.append(_alike(maps[: len(few)], others))
-        alike = float(np.mean(found))
-        if alike > _MOST_ALIKE:
+        few, asked = images[:_BATCH], chosen[:_BATCH]
+        learnt = variables_after(chain, refs[-1])
+        alike = alike_when_shuffled(maps[:_BATCH], lambda: _maps(probed, few, asked, centred)[0], learnt)
+        if alike > MOST_ALIKE:
             raise NothingToShowError(
                 f"`model` must have maps that depend on what its head has learnt. Received: {model.name!r}, whose maps "
-                f"have a rank correlation of {alike:.2f} with those of shuffled weights; above {_MOST_ALIKE} they show "
+                f"have a rank correlation of {alike:.2f} with those of shuffled weights; above {MOST_ALIKE} they show "
                 "edges and brightness at best. Look at single images with `kertl.interpret` instead."
             )
     side = images.shape[1:3]
-    return np.stack([_to_size(one, (side[0], side[1])) for one in maps])
+    return np.stack([to_size(one, (side[0], side[1])) for one in maps])
+
+
+def tokens_read(chain: Chain, images: np.ndarray, tokens: int) -> np.ndarray | None:
+    """Which of so many tokens the head uses, by their gradients, shape `(tokens,)`; None if there are not so many."""
+    graph = chain.graph
+    refs = [ref for step in graph.steps for ref in step.outputs if graph.shapes[ref][:-1] == (tokens,)]
+    if not refs:
+        return None
+    _, slopes, _ = _gradients(_probed(chain, refs[-1:]), images, None, centred=False)
+    sizes = np.abs(slopes[0]).max(axis=(0, 2))
+    return np.asarray(sizes > _LEAST_SHARE * sizes.max())
 
 
 def _probed(chain: Chain, refs: Sequence[Ref]) -> keras.Model:
@@ -152,10 +153,10 @@ def _maps(
         batch = images[start : start + _BATCH]
         one = None if chosen is None else chosen[start : start + _BATCH]
         maps, slopes, which = _gradients(probed, batch, one, centred)
-        contributions = [_grid((_centred(one) * slope).sum(axis=-1)) for one, slope in zip(maps, slopes, strict=True)]
+        contributions = [as_grid((_centred(one) * slope).sum(axis=-1)) for one, slope in zip(maps, slopes, strict=True)]
         height, width = contributions[-1].shape[1:]
         for row in range(len(batch)):
-            pooled = [_resized(grid[row], (height, width), _MEAN) * grid[row].size for grid in contributions]
+            pooled = [resized(grid[row], (height, width), _MEAN) * grid[row].size for grid in contributions]
             found.append(np.maximum(np.sum(pooled, axis=0), 0))
         asked.append(which)
     return found, np.concatenate(asked)
@@ -210,51 +211,8 @@ def _centred(maps: np.ndarray) -> np.ndarray:
     return np.asarray(maps - maps.mean(axis=tuple(range(1, maps.ndim - 1)), keepdims=True))
 
 
-def _grid(contributions: np.ndarray) -> np.ndarray:
-    """Contributions by place, shape `(n, height, width)`; tokens are put into a square, a class token is left out."""
-    if contributions.ndim == 3:
-        return contributions
-    tokens = contributions.shape[1]
-    side = int(np.sqrt(tokens))
-    return contributions[:, tokens - side**2 :].reshape(-1, side, side)
-
-
-def _resized(grid: np.ndarray, side: tuple[int, int], how: Image.Resampling) -> np.ndarray:
-    """A grid at another size."""
-    return np.asarray(Image.fromarray(grid.astype(np.float32)).resize((side[1], side[0]), how))
-
-
-def _to_size(grid: np.ndarray, side: tuple[int, int]) -> np.ndarray:
-    found = np.maximum(_resized(grid, side, Image.Resampling.BICUBIC), 0)
-    return np.asarray(found / found.max() if found.max() > 0 else found)
-
-
-def _alike(maps: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
-    """The mean rank correlation of pairs of maps; 0 where one of a pair says nothing."""
-    return float(np.mean([_correlation(one.ravel(), other.ravel()) for one, other in zip(maps, others, strict=True)]))
-
-
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    ranks = rankdata(one), rankdata(other)
-    return float(np.corrcoef(*ranks)[0, 1]) if np.ptp(ranks[0]) and np.ptp(ranks[1]) else 0.0
-
-
-class _Shuffled:
-    """Shuffles the weights of the layers after the last map, and restores them."""
-
-    def __init__(self, chain: Chain, refs: Sequence[Ref], seed: int) -> None:
-        self._seed = seed
-        steps = chain.graph.steps
-        last = next(number for number, step in enumerate(steps) if refs[-1] in step.outputs)
-        found = {id(variable): variable for step in steps[last + 1 :] for variable in step.variables}
-        self._variables = list(found.values())
-        self._values = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self._variables]
-
-    def __enter__(self) -> None:
-        random = np.random.default_rng(self._seed)
-        for variable, value in zip(self._variables, self._values, strict=True):
-            variable.assign(random.permutation(value.ravel()).reshape(value.shape))
-
-    def __exit__(self, *error: object) -> None:
-        for variable, value in zip(self._variables, self._values, strict=True):
-            variable.assign(value)
+def variables_after(chain: Chain, ref: Ref) -> list[Any]:
+    """The variables of all that comes after a tensor."""
+    steps = chain.graph.steps
+    last = next(number for number, step in enumerate(steps) if ref in step.outputs)
+    return [variable for step in steps[last + 1 :] for variable in step.variables]

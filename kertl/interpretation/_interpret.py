@@ -16,7 +16,6 @@ from kertl.evaluation._labels import matched
 from kertl.evaluation._pictures import part_to_evaluate
 from kertl.groups import find_chain
 from kertl.interpretation._calibration import Calibration, best_temperature, calibration_of
-from kertl.interpretation._grad_cam import NothingToShowError, grad_cam
 from kertl.interpretation._interpretation import (
     AlikeImages,
     Confusion,
@@ -26,7 +25,9 @@ from kertl.interpretation._interpretation import (
     Interpretation,
 )
 from kertl.interpretation._label_errors import doubtful, enough, out_of_fold
+from kertl.interpretation._maps import NothingToShowError
 from kertl.interpretation._neighbours import ALIKE, Neighbours, vectors_of
+from kertl.interpretation._rollout import where_it_looks
 from kertl.model import count_trained_on, model_info, task_of
 from kertl.tasks import Task, task_named
 
@@ -98,7 +99,7 @@ def interpret(
         for row, near in zip(worst, nearest, strict=True)
     )
     calibration = _calibration(model, task, data, part, said, truth, notes)
-    maps = _maps(model, images, worst, notes)
+    maps, shown = _maps(model, images, worst, notes)
     metrics = evaluate(model, images, predictions=said[part], intervals=True)
     return Interpretation(
         part,
@@ -110,6 +111,7 @@ def interpret(
         alike,
         _differences(model, other, images, task, truth, names, words),
         tuple(notes),
+        shown,
         maps,
     )
 
@@ -285,10 +287,12 @@ def _without_numbers(words: str) -> str:
     return ", ".join(part.rsplit(" ", 1)[0] for part in words.split(", "))
 
 
-def _maps(model: keras.Model, images: ImageDataset, rows: np.ndarray, notes: list[str]) -> np.ndarray | None:
-    """Which places speak for the predictions; if there is nothing to show, a note says why."""
+def _maps(
+    model: keras.Model, images: ImageDataset, rows: np.ndarray, notes: list[str]
+) -> tuple[np.ndarray | None, str]:
+    """Maps of places and what they show; if there is nothing to show, a note says why."""
     try:
-        return grad_cam(model, images.reader.take(rows))
+        return where_it_looks(model, images.reader.take(rows))
     except NothingToShowError as error:
         notes.append(f"No maps of places are shown. {error}")
-        return None
+        return None, ""

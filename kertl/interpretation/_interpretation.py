@@ -106,9 +106,10 @@ class Interpretation(Result):
             looked for, see `notes`.
         alike: Images that have a near-duplicate in the training set, the most alike first.
         differences: The images for which the other model predicts something else.
-        maps: For each of `top_losses` which places speak for the prediction, shape `(n, height, width)`, see
-            `kertl.interpretation.grad_cam`; None where there are none, see `notes`.
         notes: What was not done, and why.
+        maps_show: What `maps` mark, in words; empty where there are none.
+        maps: For each of `top_losses` a map of places, shape `(n, height, width)`, as
+            `kertl.interpretation.where_it_looks` makes it; None where there are none, see `notes`.
     """
 
     part: str
@@ -120,6 +121,7 @@ class Interpretation(Result):
     alike: tuple[AlikeImages, ...]
     differences: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
+    maps_show: str = ""
     maps: np.ndarray | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     def table(self) -> str:

@@ -290,7 +290,7 @@ def _pictures(story: Story) -> dict[str, Any]:
         for one, places in zip(found.top_losses, maps, strict=True)
     ]
     told = "Images of the {} set, the greatest loss first.{}".format(
-        found.part, "" if found.maps is None else " Warm colours mark the places that speak for the prediction."
+        found.part, "" if found.maps is None else f" Warm colours mark the {found.maps_show}."
     )
     doubtful = [
         {**vars(one), "file": shown.name(one.file), "picture": shown.picture(one.file)}
@@ -305,7 +305,13 @@ def _pictures(story: Story) -> dict[str, Any]:
         }
         for one in found.alike[: len(found.top_losses)]
     ]
-    return {"losses": losses, "losses_caption": told, "doubtful": doubtful, "alike": alike}
+    return {
+        "losses": losses,
+        "losses_caption": told,
+        "maps_show": found.maps_show,
+        "doubtful": doubtful,
+        "alike": alike,
+    }
 
 
 class _Shown:

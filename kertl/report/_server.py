@@ -123,13 +123,13 @@ class _Service:
         with self._loading:  # an export has no gradients, so the model itself is loaded when it is first asked
             if self._whole is None and self._load is not None:
                 self._whole = self._load()
-        from kertl.interpretation import NothingToShowError, grad_cam
+        from kertl.interpretation import NothingToShowError, where_it_looks
 
         try:
-            (places,) = grad_cam(self._whole, image[None], check=False)
+            (places,), told = where_it_looks(self._whole, image[None], check=False)
         except NothingToShowError as error:
             return {"note": str(error)}
-        return {"places": thumbnail(image, places)}
+        return {"places": thumbnail(image, places), "places_show": told}
 
     async def health(self, request: "Request") -> Response:
         """That it is there, and for which pictures."""

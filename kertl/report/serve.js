@@ -32,7 +32,7 @@ function show(file, answer) {
   pictures.append(picture(URL.createObjectURL(file), file.name));
   if (answer.places) {
     pictures.className = "pair";
-    pictures.append(picture(answer.places, "Places that speak for the answer"));
+    pictures.append(picture(answer.places, `Marked: ${answer.places_show}`));
   }
   item.append(pictures);
   for (const [name, probability] of rows(answer)) {

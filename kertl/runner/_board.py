@@ -18,8 +18,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl._checks import complain
 from kertl._events import EventFile, graph_of, session_end, session_start
-from kertl.callbacks import HeldExamples, TensorBoard, spread, write_predictions
+from kertl.callbacks import HeldExamples, Profiler, TensorBoard, check_profile_steps, spread, write_predictions
 from kertl.data import ImageData, ImageDataset, augment
 from kertl.errors import DataError, DivergedError
 from kertl.groups import Chain
@@ -39,9 +40,18 @@ class RunBoard:
         learner: What is trained.
         data: Its images.
         recipe: The recipe.
+        profile: First and last step of each stage that is profiled; None for none.
     """
 
-    def __init__(self, folder: Path | None, learner: Learner, data: ImageData, recipe: Recipe) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        learner: Learner,
+        data: ImageData,
+        recipe: Recipe,
+        profile: tuple[int, int] | None = None,
+    ) -> None:
+        self._profile = profile
         self._folder, self._learner, self._data, self._recipe = folder, learner, data, recipe
         self._file = None if folder is None else EventFile(folder)
 
@@ -73,14 +83,16 @@ class RunBoard:
         stage, given = self._recipe.stages[number], Given(self._data)
         before = [dataclasses.replace(one, image_size=None) for one in self._recipe.stages[:number]]
         data = given.in_stage(stage).data
+        profiling = [] if self._profile is None else [Profiler(self._folder, steps=self._profile)]
         return [
+            *profiling,
             TensorBoard(
                 self._folder,
                 validation=lambda: _held(data, material),
                 groups=self._learner.chain.groups,
                 training_pictures=lambda: _as_trained(data, stage, material, (self._recipe.seed, number)),
                 first_step=sum(one.epochs * len(given.in_stage(one).data.train) for one in before),
-            )
+            ),
         ]
 
     def mark(self, number: int, epoch: int, *, begins: bool) -> None:
@@ -114,6 +126,19 @@ class RunBoard:
                 task=self._data.task,
             )
             write_predictions(file, held, found[order], epochs, prefix=f"final/{name}/")
+
+
+def check_profiled(profile: tuple[int, int] | None, run_dir: str | Path | None) -> None:
+    """Raise if a profile is asked for that cannot be made.
+
+    Raises:
+        ValueError: If it is no window of steps, or there is no folder to write it to.
+    """
+    if profile is None:
+        return
+    check_profile_steps("profile", profile)
+    if run_dir is None:
+        raise complain("profile", "given with `run_dir`, the folder that it is written to", profile)
 
 
 def hyperparameters(recipe: Recipe, data: ImageData, chain: Chain) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from kertl.results import plain
 from kertl.runner._agreement import agreed, outside
 from kertl.runner._auto import AutoRecipe, choose_recipe
 from kertl.runner._best_stage import BestStage
-from kertl.runner._board import RunBoard
+from kertl.runner._board import RunBoard, check_profiled
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import RunDirectory
 from kertl.runner._journal import Journal, Snapshot
@@ -53,6 +53,7 @@ def fine_tune(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint_seconds: float = 60.0,
     report: bool = True,
+    profile: tuple[int, int] | None = None,
     verbose: str | int = "auto",
 ) -> Run:
     """Train a model on images in stages, in place.
@@ -98,6 +99,8 @@ def fine_tune(
             many seconds, but rarely enough to take at most 3 % of the time; 0 writes after every batch, however long it
             takes. SIGINT (Ctrl-C) and SIGTERM write one too and end the run; a second signal ends it at once.
         report: Whether to write report.html into `run_dir` in the end, as `Run.report` does; it takes some seconds.
+        profile: First and last step of each stage to record with the profiler into `run_dir`/tensorboard, as
+            `kertl.callbacks.Profiler` does, such as (10, 20); what it saw is logged.
         verbose: 0 for silence; "auto" and 1 show the epochs of a stage as a table on a terminal, with the best so far
             and the time left, and elsewhere a line for each, on stderr; 2 always writes lines. Above 0, what kertl
             decides is shown on a terminal and in a notebook; everywhere it goes to the logger "kertl".
@@ -143,6 +146,7 @@ def fine_tune(
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
     one_of("precision", precision, (None, *PRECISIONS))
     _refuse_unsaved(model, run_dir)
+    check_profiled(profile, run_dir)
     note_data(model, data)
     team = team_of(model)
     directory = RunDirectory(run_dir, cache_dir, team)
@@ -167,7 +171,7 @@ def fine_tune(
         with stopping(files.hint) if files else nullcontext(Stop()) as stop, flags_kept(model):
             journal = Journal(directory, snapshot, stop, checkpoint_seconds)
             learner = Learner.of(model, data.task)
-            with RunBoard(directory.tensorboard, learner, data, recipe) as board:
+            with RunBoard(directory.tensorboard, learner, data, recipe, profile) as board:
                 try:
                     stages, predictions, refit = _train(
                         learner, data, recipe, journal, board, snapshot, callbacks, verbose

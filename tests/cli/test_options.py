@@ -32,6 +32,7 @@ def test_the_words_that_options_take_are_those_of_the_library():
         ((*TRAIN, "--epochs", "0"), ("`--epochs`", "--epochs=0")),
         ((*TRAIN, "--augment", "rotatoin"), ("`--augment`", "'rotation'")),
         ((*TRAIN, "--minutes", "2", "--recipe", "deep"), ("`--minutes`", "auto")),
+        ((*TRAIN, "--profile", "20:10"), ("`--profile`", "10:20", "'20:10'")),
         ((*TRAIN, "--precision", "float17"), ("`--precision`", "'float32'")),
         ((*TRAIN, "--task", "binry"), ("`--task`", "'binary'")),
         ((*TRAIN, "--backbone", "mine.keras"), ("`--backbone`", "'mine.keras'")),
