@@ -29,6 +29,7 @@ from kertl.runner._board import RunBoard
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import RunDirectory
 from kertl.runner._journal import Journal, Snapshot
+from kertl.runner._notices import check_notices, heard
 from kertl.runner._read import read_run
 from kertl.runner._run import Run, StageValue
 from kertl.runner._signals import Stop, stopping
@@ -51,6 +52,7 @@ def fine_tune(
     precision: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint_seconds: float = 60.0,
+    notices: str | None = None,
     report: bool = True,
     verbose: str | int = "auto",
 ) -> Run:
@@ -96,6 +98,9 @@ def fine_tune(
         checkpoint_seconds: A checkpoint is written when a stage begins, when an epoch ends, and in mid-epoch after this
             many seconds, but rarely enough to take at most 3 % of the time; 0 writes after every batch, however long it
             takes. SIGINT (Ctrl-C) and SIGTERM write one too and end the run; a second signal ends it at once.
+        notices: "gce" or "ec2" asks Google Compute Engine or Amazon EC2 every five seconds whether the machine is about
+            to be taken away, and then does as on SIGTERM; it needs a `run_dir`. GCE_METADATA_HOST and
+            AWS_EC2_METADATA_SERVICE_ENDPOINT may name another address to ask. None asks nobody.
         report: Whether to write report.html into `run_dir` in the end, as `Run.report` does; it takes some seconds.
         verbose: 0 for silence; "auto" and 1 show the epochs of a stage as a table on a terminal, with the best so far
             and the time left, and elsewhere a line for each, on stderr; 2 always writes lines. Above 0, what kertl
@@ -141,6 +146,7 @@ def fine_tune(
         refuse_unsupported(wanted, WITHOUT_VALIDATION)
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
     one_of("precision", precision, (None, *PRECISIONS))
+    check_notices(notices, written=run_dir is not None)
     note_data(model, data)
     team = team_of(model)
     directory = RunDirectory(run_dir, cache_dir, team)
@@ -162,7 +168,11 @@ def fine_tune(
             check_same_callbacks(callbacks, snapshot)
             _logger.warning("%s resumes from its last checkpoint: %s.", directory.path, snapshot.position)
         files = directory.checkpoints
-        with stopping(files.hint) if files else nullcontext(Stop()) as stop, flags_kept(model):
+        with (
+            stopping(files.hint) if files else nullcontext(Stop()) as stop,
+            heard(notices if files else None, stop.come),
+            flags_kept(model),
+        ):
             journal = Journal(directory, snapshot, stop, checkpoint_seconds)
             learner = Learner.of(model, data.task)
             with RunBoard(directory.tensorboard, learner, data, recipe) as board:
