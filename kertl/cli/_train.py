@@ -49,6 +49,13 @@ def train(
         ),
     ] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
+    notices: Annotated[
+        str | None,
+        typer.Option(
+            help="gce or ec2: write a checkpoint and stop when the cloud is about to take the machine away.",
+            callback=options.among("--notices", ("gce", "ec2")),
+        ),
+    ] = None,
     accelerator: options.Accelerator = "auto",
     devices: options.Devices = None,
     batch_per_replica: Annotated[
@@ -108,9 +115,8 @@ def train(
             own = {} if recipe.endswith(".json") else {"precision": precision}
             chosen = _scaled(dataclasses.replace(chosen, **own), hardware, scale_rate)
         asked = precision if recipe in PRESETS else None
-        run = kertl.fine_tune(
-            model, images, recipe=chosen, minutes=minutes, run_dir=out, precision=asked, profile=window
-        )
+        how: dict[str, Any] = {"minutes": minutes, "precision": asked, "notices": notices, "profile": window}
+        run = kertl.fine_tune(model, images, recipe=chosen, run_dir=out, **how)
         if run.metrics:
             from kertl.cli._tables import show_metrics
 

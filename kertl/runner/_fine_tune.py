@@ -30,6 +30,7 @@ from kertl.runner._board import RunBoard, check_profiled
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import RunDirectory
 from kertl.runner._journal import Journal, Snapshot
+from kertl.runner._notices import check_notices, heard
 from kertl.runner._read import read_run
 from kertl.runner._run import Run, StageValue
 from kertl.runner._signals import Stop, stopping
@@ -52,6 +53,7 @@ def fine_tune(
     precision: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint_seconds: float = 60.0,
+    notices: str | None = None,
     report: bool = True,
     profile: tuple[int, int] | None = None,
     verbose: str | int = "auto",
@@ -98,6 +100,9 @@ def fine_tune(
         checkpoint_seconds: A checkpoint is written when a stage begins, when an epoch ends, and in mid-epoch after this
             many seconds, but rarely enough to take at most 3 % of the time; 0 writes after every batch, however long it
             takes. SIGINT (Ctrl-C) and SIGTERM write one too and end the run; a second signal ends it at once.
+        notices: "gce" or "ec2" asks Google Compute Engine or Amazon EC2 every five seconds whether the machine is about
+            to be taken away, and then does as on SIGTERM; it needs a `run_dir`. GCE_METADATA_HOST and
+            AWS_EC2_METADATA_SERVICE_ENDPOINT may name another address to ask. None asks nobody.
         report: Whether to write report.html into `run_dir` in the end, as `Run.report` does; it takes some seconds.
         profile: First and last step of each stage to record with the profiler into `run_dir`/tensorboard, as
             `kertl.callbacks.Profiler` does, such as (10, 20); what it saw is logged.
@@ -147,6 +152,7 @@ def fine_tune(
     one_of("precision", precision, (None, *PRECISIONS))
     _refuse_unsaved(model, run_dir)
     check_profiled(profile, run_dir)
+    check_notices(notices, written=run_dir is not None)
     note_data(model, data)
     team = team_of(model)
     directory = RunDirectory(run_dir, cache_dir, team)
@@ -168,7 +174,11 @@ def fine_tune(
             check_same_callbacks(callbacks, snapshot)
             _logger.warning("%s resumes from its last checkpoint: %s.", directory.path, snapshot.position)
         files = directory.checkpoints
-        with stopping(files.hint) if files else nullcontext(Stop()) as stop, flags_kept(model):
+        with (
+            stopping(files.hint) if files else nullcontext(Stop()) as stop,
+            heard(notices if files else None, stop.come),
+            flags_kept(model),
+        ):
             journal = Journal(directory, snapshot, stop, checkpoint_seconds)
             learner = Learner.of(model, data.task)
             with RunBoard(directory.tensorboard, learner, data, recipe, profile) as board:

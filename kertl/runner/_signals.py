@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM: continue to the next safe point, write a checkpoint, exit; the second time exit at once."""
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -37,6 +38,13 @@ class Stop:
         _logger.warning("Stopped by %s. %s", came.name, self._hint())
         self.leaving = KeyboardInterrupt() if came is signal.SIGINT else SystemExit(128 + came)
         raise self.leaving
+
+    def come(self) -> None:
+        """Stop as on SIGTERM, asked from any thread."""
+        if signal.getsignal(signal.SIGTERM) == self.on_signal:
+            os.kill(os.getpid(), signal.SIGTERM)  # interrupts the main thread, whatever it is doing
+        else:
+            self.asked = signal.SIGTERM
 
     def on_signal(self, number: int, _: FrameType | None) -> None:
         """Note the signal; a second one is handled as if nobody were listening."""
