@@ -21,13 +21,14 @@ from kertl.model._low_rank import add_factors, low_rank_layers, merge_factors, t
 from kertl.model._note_data import note_data
 from kertl.model._outputs import UNITS_LAYER, output_layer, target_spreads, task_of
 from kertl.model._precision import computing_in
-from kertl.model._stage_model import FrozenPrefix, stage_model
+from kertl.model._stage_model import FrozenPrefix, InferenceMode, stage_model
 from kertl.model._trained_on import count_trained_on, note_trained_on
 
 __all__ = [
     "DEFAULT_THRESHOLD",
     "UNITS_LAYER",
     "FrozenPrefix",
+    "InferenceMode",
     "ModelInfo",
     "TrainedInt8",
     "add_factors",
