@@ -22,10 +22,11 @@ from kertl.backbones import refuse_nan
 from kertl.data import from_directory
 from kertl.errors import DataError
 from kertl.evaluation import resize_of, run_images
-from kertl.model import model_info, picture_shape
+from kertl.model import model_info, picture_shape, task_of
 from kertl.studies import above_chance, domain_images, estimated_shares
+from kertl.training import Learner, train_on_entropy
 
-METHODS = ("auto", "labels", "none", "adabn", *ON_FEATURES)
+METHODS = ("auto", "labels", "none", "adabn", "tent", *ON_FEATURES)
 _FEW = 200
 _LABEL_SHIFT = 0.15
 _MANY_CHANGED = 0.3
@@ -48,8 +49,8 @@ def adapt(
 ) -> Adaptation:
     """Adapt a trained classifier to images of another domain, such as those of other equipment.
 
-    Everything but "adabn" runs on features that the backbone computes once, and changes the last Dense layer alone, so
-    that the result is the plain Keras model that it was, and trying all methods takes seconds.
+    Everything but "adabn" and "tent" runs on features that the backbone computes once, and changes the last Dense layer
+    alone, so that the result is the plain Keras model that it was, and trying all methods takes seconds.
 
     Without labels of the target:
 
@@ -61,7 +62,11 @@ def adapt(
       each class as it predicts;
     - "ot" moves the source onto the target by optimal transport and solves the head there (extra `adaptation`);
     - "prior" corrects for other shares of the classes (label shift), and for nothing else;
+    - "deep_coral", "mmd" and "dann" align, then train a projection of the features and a head on it, which begin as the
+      classifier is: on the labels of the source, and on a distance of the projected domains, which is that of their
+      covariances, the maximum mean discrepancy, or what a small network behind a reversed gradient can still tell;
     - "adabn" measures the statistics of BatchNorm layers on the target, relative to the source if its images are given;
+    - "tent" does so, and then trains their scales and offsets so that the predictions for the target become surer;
     - "none" only judges the model as it is.
 
     "auto" does nothing where no shift is seen, corrects the prior where other shares of classes explain the shift, and
@@ -80,8 +85,9 @@ def adapt(
             array, files or folders, or batches from elsewhere, whose labels are not read.
         source: What the model was trained on: labelled images in the same forms, `kertl.adaptation.SourceFeatures`, a
             folder with one folder of images per class, or a run directory, whose source_features.npz is read, or else
-            its training images. Needed by all methods but "adabn" and "pseudo".
-        method: "auto", "labels", "none", "adabn", "restyle", "align", "coral", "prior", "pseudo" or "ot".
+            its training images. Needed by all methods but "adabn", "tent" and "pseudo".
+        method: "auto", "labels", "none", "adabn", "tent", "restyle", "align", "coral", "prior", "pseudo", "ot",
+            "deep_coral", "mmd" or "dann".
         head: With labels: "keep" the model's classes, "extend" them by the new ones of the target, or a "new" head for
             the target's classes.
         shares: Shares of the classes in the target, by name, where they are known, such as the usual rate of defects
@@ -126,8 +132,8 @@ def adapt(
             return adapt_with_labels(classifier, images, known, head=head, seed=seed, cache_dir=cache_dir)
         if head != "keep":
             raise complain("head", "'keep' without labels of the target", head)
-        if method == "adabn":
-            return _with_batch_norm(classifier, images, source, known, seed, cache_dir)
+        if method in ("adabn", "tent"):
+            return _with_batch_norm(method, classifier, images, source, known, seed, cache_dir)
         domains = Domains(classifier, classifier.features(images, cache_dir), known, _known_shares(classifier, shares))
         return _on_features(domains, method, seed)
 
@@ -216,7 +222,11 @@ RISKS = {
     "ot": "If the classes have other shares in the target, images of one class are moved to those of another.",
     "prior": "If the images of a class look otherwise than in the source (covariate shift), the estimated shares are "
     "wrong, and so are the predictions then.",
+    "deep_coral": "As of 'align'; and a distance can be made small by features that tell the classes apart less well.",
+    "mmd": "As of 'align'; and a distance can be made small by features that tell the classes apart less well.",
+    "dann": "As of 'align'; and the training is a game of two networks, which may end anywhere.",
     "adabn": "If the classes have other shares in the target, statistics differ for that reason alone.",
+    "tent": "As of 'adabn'; and where predictions are mostly wrong, they become wrong and sure.",
     "labels": "Few labels choose by chance: look at the number of images behind each accuracy.",
 }
 """What may be wrong with each method all the same."""
@@ -261,20 +271,28 @@ def _warnings(domains: Domains, method: str, judged: Sequence[Any], shares: np.n
 
 
 def _with_batch_norm(
-    classifier: Classifier, images: Any, source: Any, known: SourceFeatures | None, seed: int, cache_dir: Any
+    method: str,
+    classifier: Classifier,
+    images: Any,
+    source: Any,
+    known: SourceFeatures | None,
+    seed: int,
+    cache_dir: Any,
 ) -> Adaptation:
-    """AdaBN, and what it changed."""
+    """AdaBN, with Tent after it or without, and what it changed."""
     model = classifier.model
     pictures = None if source is None or isinstance(source, SourceFeatures) else source
     if isinstance(pictures, str | Path):
         found = of_folder(classifier, Path(pictures))
         pictures = None if isinstance(found, SourceFeatures) else found
     read = None if pictures is None else domain_images("source", model, pictures, part="train")
-    adapted = classifier.told(adapted_batch_norm(model, images, read, seed=seed))
+    adapted = classifier.told(adapted_batch_norm(model, images, read, method=method, seed=seed))
+    if method == "tent":
+        train_on_entropy(Learner.of(adapted, task_of(adapted)), images, seed=seed)
     before, other = classifier.features(images, cache_dir), Classifier(adapted)
     domains = Domains(classifier, before, known)
     now = Domains(other, other.features(images), known)
-    one = judge("adabn", now, unchanged(now))
+    one = judge(method, now, unchanged(now))
     said = [found.scores(rows) for found, rows in ((classifier, before), (other, now.target))]
     first, second = (classifier.probabilities(scores).argmax(axis=1) for scores in said)
     judged = (judge("none", domains, unchanged(domains)), replace(one, changed=float(np.mean(first != second))))
@@ -282,13 +300,13 @@ def _with_batch_norm(
     extra = () if read is not None else (_WITHOUT_IMAGES,)
     return Adaptation(
         model=adapted,
-        method="adabn",
+        method=method,
         reason="It was asked for.",
-        risk=RISKS["adabn"],
+        risk=RISKS[method],
         judged=judged,
         shares=dict(zip(classifier.names, map(float, shares), strict=True)),
         images=(len(before), 0 if known is None else len(known.rows)),
-        warnings=(*_warnings(now, "adabn", judged, shares), *extra),
+        warnings=(*_warnings(now, method, judged, shares), *extra),
     )
 
 

@@ -41,7 +41,12 @@ class Statistics:
 
 
 def adapted_batch_norm(
-    model: keras.Model, target: ImageDataset, source: ImageDataset | None = None, *, seed: int = 0
+    model: keras.Model,
+    target: ImageDataset,
+    source: ImageDataset | None = None,
+    *,
+    method: str = "adabn",
+    seed: int = 0,
 ) -> keras.Model:
     """A copy of a model whose BatchNorm layers have statistics of the target.
 
@@ -54,6 +59,7 @@ def adapted_batch_norm(
         model: A functional model; it is not changed.
         target: Images of the target; 2,048 at most are read.
         source: Images of the source.
+        method: What it is done for, for messages.
         seed: Seed of the order; >= 0.
 
     Returns:
@@ -72,7 +78,7 @@ def adapted_batch_norm(
     if not batch_norms(chain):
         advice = "Take another method: 'align' does the same for the features at the end."
         raise complain(
-            "method", "one that the model has layers for", "adabn", f"{named(model)} has no BatchNorm. {advice}"
+            "method", "one that the model has layers for", method, f"{named(model)} has no BatchNorm. {advice}"
         )
     before = {} if source is None else _measured(chain, source, seed)
     chain = copied(chain, 0)

@@ -11,6 +11,7 @@ from kertl.adaptation._classifier import Classifier
 from kertl.adaptation._maps import FeatureMap, aligned, coral
 from kertl.adaptation._self_training import corrected_prior, pseudo_labelled
 from kertl.adaptation._source import SourceFeatures
+from kertl.adaptation._trained import HOW, trained
 from kertl.adaptation._transport import transported
 from kertl.probes import solve
 
@@ -137,6 +138,12 @@ def _ot(domains: Domains) -> Solved:
     return Solved(kernel, bias)
 
 
+def _trained(domains: Domains, method: str) -> Solved:
+    source = domains.needed(method)
+    kernel, bias = trained(domains.classifier, source, domains.aligned_target, method)
+    return Solved(*domains.alignment.folded(kernel, bias), map=domains.alignment)
+
+
 ON_FEATURES: dict[str, Callable[[Domains], Solved]] = {
     "restyle": _restyle,
     "align": _align,
@@ -144,5 +151,6 @@ ON_FEATURES: dict[str, Callable[[Domains], Solved]] = {
     "prior": _prior,
     "pseudo": _pseudo,
     "ot": _ot,
+    **{method: functools.partial(_trained, method=method) for method in HOW},
 }
 """By name, what is computed on cached features alone."""

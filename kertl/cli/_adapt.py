@@ -20,7 +20,10 @@ from kertl.errors import ArgumentError
 if TYPE_CHECKING:
     import keras
 
-METHODS = ("auto", "labels", "none", "adabn", "restyle", "align", "coral", "prior", "pseudo", "ot")
+METHODS = (
+    *("auto", "labels", "none", "adabn", "tent", "restyle", "align", "coral", "prior", "pseudo", "ot"),
+    *("deep_coral", "mmd", "dann"),
+)
 """Those of `kertl.adaptation.METHODS`, which cannot be read before TensorFlow is imported."""
 
 _FOLDER = "A folder of images, perhaps with one folder per class."

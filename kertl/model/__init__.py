@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kertl.model._note_data import note_data
     from kertl.model._outputs import UNITS_LAYER, output_layer, target_spreads
     from kertl.model._precision import computing_in
-    from kertl.model._stage_model import FrozenPrefix, stage_model
+    from kertl.model._stage_model import FrozenPrefix, InferenceMode, stage_model
     from kertl.model._task_of import task_of
     from kertl.model._trained_on import count_trained_on, note_trained_on
 
@@ -35,6 +35,7 @@ __all__ = [
     "DEFAULT_THRESHOLD",
     "UNITS_LAYER",
     "FrozenPrefix",
+    "InferenceMode",
     "ModelInfo",
     "TrainedInt8",
     "add_factors",
@@ -97,7 +98,7 @@ _HOMES = {
     "._note_data": ("note_data",),
     "._outputs": ("UNITS_LAYER", "output_layer", "target_spreads"),
     "._precision": ("computing_in",),
-    "._stage_model": ("FrozenPrefix", "stage_model"),
+    "._stage_model": ("FrozenPrefix", "InferenceMode", "stage_model"),
     "._task_of": ("task_of",),
     "._trained_on": ("count_trained_on", "note_trained_on"),
 }

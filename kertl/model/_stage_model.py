@@ -14,8 +14,8 @@ from kertl.model._info import keep_info
 
 
 @keras.saving.register_keras_serializable(package="kertl")
-class FrozenPrefix(keras.layers.Layer):
-    """Runs a model in inference mode, whatever the mode of the model around it; none of its weights trains.
+class InferenceMode(keras.layers.Layer):
+    """Runs a model in inference mode, whatever the mode of the model around it; its weights may train all the same.
 
     Args:
         prefix: The model to run. Its layers are shared, not copied.
@@ -24,7 +24,6 @@ class FrozenPrefix(keras.layers.Layer):
     def __init__(self, prefix: keras.Model, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.prefix = prefix
-        self.trainable = False
 
     def build(self, input_shape: Any) -> None:
         self.built = True
@@ -37,10 +36,23 @@ class FrozenPrefix(keras.layers.Layer):
         return {**super().get_config(), "prefix": keras.saving.serialize_keras_object(self.prefix)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "FrozenPrefix":
+    def from_config(cls, config: dict[str, Any]) -> "InferenceMode":
         """The layer from what `get_config` gave."""
         prefix = keras.saving.deserialize_keras_object(config.pop("prefix"))
         return cls(prefix, **config)
+
+
+@keras.saving.register_keras_serializable(package="kertl")
+class FrozenPrefix(InferenceMode):
+    """Runs a model in inference mode, whatever the mode of the model around it; none of its weights trains.
+
+    Args:
+        prefix: The model to run. Its layers are shared, not copied.
+    """
+
+    def __init__(self, prefix: keras.Model, **kwargs: Any) -> None:
+        super().__init__(prefix, **kwargs)
+        self.trainable = False
 
 
 def stage_model(model: keras.Model, at: str | int, *, batch_norm: str = "frozen") -> keras.Model:

@@ -7,12 +7,15 @@ choose       whether a stage trains on features or on images
 StageFit     a stage, compiled
 Attempt      one fit of it, with the callbacks that belong to it
 Trainee      a recipe that is trained again and again, on a copy
+train_on_domains  a stage on features of two domains, without labels of the one
 found_rate   the learning rate of a stage whose rate is "auto"
 """
 
 from kertl.training._accumulate import normalising, undivided_reason
 from kertl.training._choice import LIVE, choose
 from kertl.training._compile import compile_for, compile_with, loss_of, rates_by_group, schedule_of, usual_stage
+from kertl.training._domain_losses import coral_loss, entropy_loss, mmd_loss
+from kertl.training._entropy import train_on_entropy
 from kertl.training._exact import give_head, refuse_other_heads, solvable_head, solve_head
 from kertl.training._given import Given
 from kertl.training._head import head_for, with_head
@@ -23,6 +26,7 @@ from kertl.training._pool import FeaturePool
 from kertl.training._pull import L2SP, pulled
 from kertl.training._rate import RateFinder, found_rate, trial_fit
 from kertl.training._recompute import refuse_without_recomputable
+from kertl.training._reverse_gradient import ReverseGradient
 from kertl.training._stage import Attempt, StageFit, Trained
 from kertl.training._support import (
     UNSUPPORTED,
@@ -33,8 +37,10 @@ from kertl.training._support import (
     unsupported,
 )
 from kertl.training._trainee import Lesson, Trainee
+from kertl.training._two_domains import DISTANCES, train_on_domains
 
 __all__ = [
+    "DISTANCES",
     "L2SP",
     "LIVE",
     "UNSUPPORTED",
@@ -48,6 +54,7 @@ __all__ = [
     "OnFeatures",
     "OnImages",
     "RateFinder",
+    "ReverseGradient",
     "StageFit",
     "Trained",
     "Trainee",
@@ -55,11 +62,14 @@ __all__ = [
     "choose",
     "compile_for",
     "compile_with",
+    "coral_loss",
+    "entropy_loss",
     "factors_added",
     "found_rate",
     "give_head",
     "head_for",
     "loss_of",
+    "mmd_loss",
     "normalising",
     "pulled",
     "put_back",
@@ -72,6 +82,8 @@ __all__ = [
     "solvable_head",
     "solve_head",
     "support_table",
+    "train_on_domains",
+    "train_on_entropy",
     "trial_fit",
     "undivided_reason",
     "unsupported",

@@ -97,6 +97,26 @@ class OnFeatures:
         self._fitter.model.fit(rest, validation_data=self.validation, shuffle=False, **options)
 
 
+class OnBatches:
+    """Training on batches of another kind, such as those of two domains, without validation.
+
+    Args:
+        model: The compiled model.
+        train: The batches.
+    """
+
+    def __init__(self, model: keras.Model, train: Epochs) -> None:
+        self._model, self.train = model, train
+        self.class_weight: dict[int, float] | None = None
+        self.steps = len(train)
+
+    def fit(self, first_batch: int, **options: Any) -> None:
+        """Call `fit`."""
+        options["callbacks"] = [DataEpoch(self.train), *options["callbacks"]]
+        rest = _from(self.train, options["initial_epoch"], first_batch)
+        self._model.fit(rest, shuffle=False, **options)
+
+
 class _Rest(keras.utils.PyDataset):
     """The batches of one epoch from a certain one on."""
 

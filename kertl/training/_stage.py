@@ -56,6 +56,7 @@ class StageFit:
         on_features: Whether it trains on features.
         precision: What the layers compute in.
         part_size: Images of a batch that are computed at once; None for all of them.
+        around: Makes what is fitted of the suffix, on features, such as a model of two domains; None fits the suffix.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class StageFit:
         on_features: bool,
         precision: str = "float32",
         part_size: int | None = None,
+        around: Callable[[keras.Model], keras.Model] | None = None,
     ) -> None:
         self.learner, self.stage, self.precision = learner, stage, precision
         self.on_features, self.total_steps = on_features, total_steps
@@ -81,6 +83,7 @@ class StageFit:
                 whole = learner.whole_rounded(self.rounded, layers)
             else:
                 whole = suffix if on_features else learner.whole(stage, suffix, layers)
+            whole = whole if around is None else around(whole)
             self.model = multi_worker(whole) if part_size is None else in_parts(whole, part_size)
             self._own = compile_for(self.model, learner, stage, total_steps=total_steps, precision=precision)
         self.optimizer = self._own
@@ -161,7 +164,7 @@ class Attempt:
     Args:
         fit: The compiled stage.
         material: The data it is fitted on.
-        monitor: What chooses the best weights: "val_loss", or "loss" without a validation set.
+        monitor: What chooses the best weights: "val_loss", or "loss" without a validation set; None keeps the last.
         seed: Seed of dropout and augmentation; >= 0.
         start: The value that each variable of the run began with, by the variable's `id`, for L2-SP.
         strength: Of the penalty of a head that is solved, where it is known.
@@ -173,7 +176,7 @@ class Attempt:
         fit: StageFit,
         material: Material,
         *,
-        monitor: str,
+        monitor: str | None,
         seed: int,
         start: Mapping[int, np.ndarray],
         strength: float | None = None,
@@ -184,10 +187,11 @@ class Attempt:
         self._strength, self._note = strength, note
         self._fit, self._material, self._start = fit, material, start
         self._seeds, self._divergence = EpochSeeds(seed, fit.drawing), StopOnDivergence()
-        self.best: BestWeights = (BestAverage if stage.ema else BestWeights)(monitor, stage.patience_epochs)
+        self.best: BestWeights = (BestAverage if stage.ema else BestWeights)(monitor or "loss", stage.patience_epochs)
+        choosing = [] if monitor is None else [self.best]
         crossing = [StopBelowValidation()] if stage.until_below_validation else []
         rates = [GroupRates()] if rates_by_group(stage) and not fit.compiled_by_others else []
-        self._callbacks = [self._seeds, self._divergence, self.best, *crossing, *rates]
+        self._callbacks = [self._seeds, self._divergence, *choosing, *crossing, *rates]
         self._calibrated = fit.rounded is None
 
     def __call__(
