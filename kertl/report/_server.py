@@ -25,6 +25,7 @@ from kertl.evaluation import answers, resize_of
 from kertl.interpretation import NothingToShowError, where_it_looks
 from kertl.model import picture_shape
 from kertl.report._batching import Batching
+from kertl.report._gallery import Gallery
 from kertl.report._thumbnails import thumbnail
 
 MOST_BYTES = 32 * 2**20
@@ -41,21 +42,29 @@ _FILES = {"/": "serve.html", "/serve.js": "serve.js", "/serve.css": "serve.css"}
 _KINDS = {"html": "text/html; charset=utf-8", "js": "text/javascript", "css": "text/css"}
 
 
-def application(model: keras.Model, *, most_bytes: int = MOST_BYTES, most_images: int = MOST_IMAGES) -> Starlette:
+def application(
+    model: keras.Model,
+    *,
+    gallery: Gallery | None = None,
+    most_bytes: int = MOST_BYTES,
+    most_images: int = MOST_IMAGES,
+) -> Starlette:
     """An ASGI application that answers for a model.
 
     `GET /` is a page to drop images on. `POST /predict` takes images as files of a form (`curl -F file=@a.png
     http://127.0.0.1:8000/predict`), as one body of an image type, or as JSON `{"images": [base64, ...]}`; its answer is
     JSON, `{"answers": [...]}`, in the order of the images, each with what `kertl.answers` gives, or with `error`; the
     status is 422 if none can be read. `POST /explain` takes one image and also gives `places`, a picture of what speaks
-    for the prediction. `GET /health` says that it is there.
+    for the prediction, and with a gallery `nearest`, the training images that resemble it. `GET /health` says that it
+    is there.
 
     Args:
         model: A model that takes pictures of one size.
+        gallery: The training images to look among; None for none.
         most_bytes: The most bytes of a request; > 0.
         most_images: The most images of a request; > 0.
     """
-    service = _Service(model, most_bytes, most_images)
+    service = _Service(model, gallery, most_bytes, most_images)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> Any:
@@ -75,13 +84,14 @@ def application(model: keras.Model, *, most_bytes: int = MOST_BYTES, most_images
 class _Service:
     """What is answered to each kind of request."""
 
-    def __init__(self, model: keras.Model, most_bytes: int, most_images: int) -> None:
+    def __init__(self, model: keras.Model, gallery: Gallery | None, most_bytes: int, most_images: int) -> None:
         refuse_nan(model)
         size, channels = picture_shape(model)
         if size is None:
             raise DataError(f"`model` must take pictures of one size. Received: {model.name!r}, which takes any.")
         self._model, self._size, self._channels = model, size, channels or 3
         self._resize = resize_of(model)
+        self._gallery = gallery
         self._most = most_bytes, most_images
         self._decoders = asyncio.Semaphore(_DECODED_AT_ONCE)  # bounds the memory of images that are being decoded
         self.batching = Batching(model)
@@ -94,7 +104,7 @@ class _Service:
         return JSONResponse({"answers": [answer for answer, _ in found]}, status, headers=_HEADERS)
 
     async def explain(self, request: Request) -> Response:
-        """The answer for one image, and the places that speak for it."""
+        """The answer for one image, the places that speak for it, and the training images nearest to it."""
         images = await _images(request, *self._most)
         if len(images) > 1:
             raise HTTPException(400, f"`/explain` must be given one image. Received: {len(images)}.")
@@ -105,6 +115,8 @@ class _Service:
                 answer["places"], answer["places_show"] = thumbnail(image, places), told
             except NothingToShowError as error:
                 answer["note"] = str(error)
+            if self._gallery is not None:
+                answer["nearest"] = await run_in_threadpool(self._gallery.nearest, image)
         return JSONResponse({"answers": [answer]}, headers=_HEADERS)
 
     async def health(self, request: Request) -> Response:
