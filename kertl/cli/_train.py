@@ -148,6 +148,11 @@ def train(
             from kertl.cli._tables import show_metrics
 
             show_metrics(run.metrics, console)
+            if run.refit and "validation" in run.metrics:
+                console.print(
+                    "Validation metrics are from before the head was solved once more, on these images too.",
+                    highlight=False,
+                )
         if hardware.chief:
             typer.echo(f"{run.diagnosis.sentence} `kertl diagnose {out}` says what to try.")
             if (out / REPORT).exists():
