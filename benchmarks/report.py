@@ -1,9 +1,9 @@
 """How long does the report of a run take, and how large is it?
 
-A run of `--images` photos of 320 by 240 pixels in five classes, MobileNetV2 with random weights at `--side` px, whose head
-is solved (`--stage exact`, features are kept) or trained with augmentation (`--stage augmented`). Timed are the report that
-`fine_tune` ends with, and `kertl report RUN` in a process of its own, without its start (what `kertl doctor` takes is
-printed beside it). The issue asks for at most 20 s and 10 MB at 2,000 images.
+A run of `--images` photos of 320 by 240 pixels in five classes, MobileNetV2 with random weights at `--side` px, whose
+head is solved (`--stage exact`, features are kept) or trained with augmentation (`--stage augmented`). Timed are the
+report that `fine_tune` ends with, and `kertl report RUN` in a process of its own; what a command takes that only starts
+Keras, `kertl doctor`, is printed beside it. The issue asks for at most 20 s and 10 MB at 2,000 images.
 
     python benchmarks/report.py [--images 2000] [--side 96] [--stage exact]
 """

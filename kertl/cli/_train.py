@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from kertl._checks import integer, one_of
+from kertl._terminal import CONSOLE
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields
 from kertl.cli._quiet import hardware_entered
@@ -131,7 +132,8 @@ def train(
             root=root,
             check_again=check_again,
         )
-        console.print(images.summary(), markup=False, highlight=False)
+        if not CONSOLE.quiet:
+            console.print(images.summary(), markup=False, highlight=False)
         model = kertl.build(
             loaded, class_names=images.class_names, task=task, head=plan, target_scaling=images.target_scaling
         )

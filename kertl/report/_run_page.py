@@ -237,8 +237,8 @@ def _metrics_caption(story: Story, part: str | None, found: Interpretation | Non
 
 
 _BEFORE = (
-    "The metrics of the validation set are from before the refit, in which the head was solved once more on the training "
-    "and the validation images."
+    "The metrics of the validation set are from before the refit, in which the head was solved once more on the "
+    "training and the validation images."
 )
 
 
