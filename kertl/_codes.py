@@ -203,6 +203,12 @@ CODES: dict[str, Code] = {
         "If you trust where it comes from, register its classes with Keras, name them with `--custom module:Class`, or "
         "load it with Keras yourself and pass the model. SECURITY.md says what is promised.",
     ),
+    "usage": Code(
+        "A command is called with an option or an argument that it does not have, without one that it needs, or with a "
+        "value of another kind.",
+        "kertl train photos/ --outt runs/1",
+        "`kertl --help` lists the commands, `kertl COMMAND --help` the options of one and what they take.",
+    ),
     "weights-download": Code(
         "Pretrained weights or photos cannot be downloaded.",
         'kertl.load_backbone("ResNet50", weights="imagenet")   # without a network',

@@ -123,7 +123,7 @@ def test_explain_says_cause_example_and_way_out_and_lists_all(capsys):
     assert all(name in listed for name in CODES)
     assert run(["explain", "small-validation"]) == 0
     assert "Way out:" in capsys.readouterr().out
-    assert run(["explain", "image-fiel"]) == 1
+    assert run(["explain", "image-fiel"]) == 2
     assert "'image-file'" in capsys.readouterr().err
 
 
@@ -131,6 +131,16 @@ def test_the_command_line_says_how_to_ask_for_more(capsys, tmp_path):
     assert run(["evaluate", str(tmp_path), str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert "kertl explain run-unfinished" in said or "kertl explain run-directory" in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [["train", "photos", "--outt", "x"], ["trian"], ["predict"], ["explain", "a", "b"]]
+)
+def test_wrong_usage_ends_in_a_code_that_is_explained(arguments, capsys):
+    assert run(arguments) == 2
+    assert "[usage]" in " ".join(capsys.readouterr().err.split())
+    assert run(["explain", "usage"]) == 0
+    assert "kertl COMMAND --help" in capsys.readouterr().out
 
 
 def test_explaining_imports_neither_keras_nor_tensorflow():

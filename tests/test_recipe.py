@@ -208,6 +208,7 @@ def test_names_that_no_recipe_has_are_refused_with_those_that_it_has():
     with pytest.raises(ValueError, match="Received") as caught:
         kertl.Recipe.from_json('{"stages": [{"at": "deep", "epoch": 3}]}')
     assert_names(caught.value, "`stage`", "'at'", *FIELDS, "stage={'at': 'deep', 'epoch': 3}")
+    assert str(caught.value).endswith("'epoch' is none of them. Did you mean 'epochs'? [argument]")
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,9 @@ def run(arguments: list[str]) -> int:
         common = [one for one in arguments if one in _COMMON]
         status = app([*common, *(one for one in arguments if one not in _COMMON)], standalone_mode=False)
     except TyperException as error:
-        _show_error(f"{error.format_message()} `kertl --help` and `kertl COMMAND --help` say more.", "usage")
+        _show_error(
+            f"{error.format_message()} `kertl --help` and `kertl COMMAND --help` say more.", "usage", code="usage"
+        )
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 130
@@ -121,7 +123,7 @@ def run(arguments: list[str]) -> int:
             traceback.print_exc()
         code = error.code if isinstance(error, KertlError) else ""
         message = _in_options(error.message if isinstance(error, KertlError) else str(error), arguments)
-        if _of_usage(error, message):
+        if _of_usage(error, message, arguments):
             _show_error(f"{message} `kertl {_command(arguments)} --help` says more.", "usage", code)
             return 2
         _show_error(message, type(error).__name__, code)
@@ -134,9 +136,10 @@ def _command(arguments: Sequence[str]) -> str:
     return next((one for one in arguments if not one.startswith("-")), "COMMAND")
 
 
-def _of_usage(error: Exception, message: str) -> bool:
-    """Whether a message is about a wrong option."""
-    return isinstance(error, ArgumentError) and message.startswith("`--")
+def _of_usage(error: Exception, message: str, arguments: Sequence[str]) -> bool:
+    """Whether a message is about a wrong option, or about what stands beside the options."""
+    words = ("`--", *(f"`{metavar}`" for metavar in _positional(_command(arguments)).values()))
+    return isinstance(error, ArgumentError) and message.startswith(words)
 
 
 def _positional(command: str) -> dict[str, str]:

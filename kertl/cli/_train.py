@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from kertl._checks import integer, one_of
+from kertl._terminal import CONSOLE
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields, taking
 from kertl.cli._images import DataOptions
@@ -105,7 +106,8 @@ def train(
             given = dataclasses.replace(given, batch_size=hardware.batch_size(batch_per_replica))
         loaded = source.read(seed)
         images = given.to_train(data, loaded.input_shape[1:], seed)
-        console.print(images.summary(), markup=False, highlight=False)
+        if not CONSOLE.quiet:
+            console.print(images.summary(), markup=False, highlight=False)
         model = kertl.build(
             loaded, class_names=images.class_names, task=images.task, head=plan, target_scaling=images.target_scaling
         )
@@ -121,6 +123,11 @@ def train(
             from kertl.cli._tables import show_metrics
 
             show_metrics(run.metrics, console)
+            if run.refit and "validation" in run.metrics:
+                console.print(
+                    "Validation metrics are from before the head was solved once more, on these images too.",
+                    highlight=False,
+                )
         if hardware.chief:
             typer.echo(f"{run.diagnosis.sentence} `kertl diagnose {out}` says what to try.")
             if (out / REPORT).exists():

@@ -19,6 +19,7 @@ from kertl.interpretation._interpretation import (
     Interpretation,
 )
 from kertl.interpretation._maps import NothingToShowError
+from kertl.interpretation._neighbours import Neighbours, pooled_features
 from kertl.interpretation._rollout import attention_rollout, where_it_looks
 
 __all__ = [
@@ -30,10 +31,12 @@ __all__ = [
     "DoubtfulLabel",
     "ImageLoss",
     "Interpretation",
+    "Neighbours",
     "NothingToShowError",
     "attention_rollout",
     "calibrate",
     "grad_cam",
     "interpret",
+    "pooled_features",
     "where_it_looks",
 ]

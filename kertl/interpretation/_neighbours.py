@@ -22,13 +22,14 @@ def vectors_of(
 
     Maps and tokens are averaged, and each feature is standardised over the images of all parts.
     """
-    rows = np.concatenate([_pooled(model, images, cache_dir) for images in parts.values()])
+    rows = np.concatenate([pooled_features(model, images, cache_dir) for images in parts.values()])
     rows = Standardiser(rows)(rows)
     ends = np.cumsum([images.num_examples for images in parts.values()])[:-1]
     return dict(zip(parts, np.split(rows, ends), strict=True))
 
 
-def _pooled(model: keras.Model, images: ImageDataset, cache_dir: str | Path | None) -> np.ndarray:
+def pooled_features(model: keras.Model, images: ImageDataset, cache_dir: str | Path | None) -> np.ndarray:
+    """The features that the head takes, shape `(n, features)`, in data order; maps and tokens are averaged."""
     values = np.asarray(extract(model, images.in_order(), at="deep", cache_dir=cache_dir).values, np.float32)
     return values.mean(axis=tuple(range(1, values.ndim - 1))) if values.ndim > 2 else values
 

@@ -51,6 +51,7 @@ class Story:
         command: What repeats the run.
         data: Its images, for pictures and counts; None if they are not at hand.
         interpretation: What `kertl.interpret` found; None if the images are not at hand.
+        refit: As in `kertl.Run`.
         verdict: A diagnosis: its `sentence`, lines of `evidence`, and what to try as `code`; None without one.
     """
 
@@ -66,6 +67,7 @@ class Story:
     command: str
     data: ImageData | None = None
     interpretation: Interpretation | None = None
+    refit: Mapping[str, Any] | None = None
     verdict: Mapping[str, Any] | None = None
 
     @property
@@ -92,9 +94,10 @@ def write_report(story: Story, path: Path) -> Path:
         "version": kertl.__version__,
         "cards": _cards(story, part),
         "verdict": story.verdict,
-        "parts": list(story.metrics),
+        "parts": [f"{name}, before the refit" if _is_before(story, name) else name for name in story.metrics],
         "metrics": _metrics(story),
-        "metrics_caption": _metrics_caption(part, found),
+        "metrics_caption": _metrics_caption(story, part, found),
+        "thresholds": _thresholds(story, part),
         "stages": story.stages,
         "reasons": story.reasons,
         "curves": figure_as_svg(curves(list(story.rows), story.best_stage), "curves") if len(story.rows) > 1 else None,
@@ -138,6 +141,7 @@ def write_comparison(stories: Sequence[Story], path: Path) -> Path:
         best = max(known) if name in _HIGHER_IS_BETTER else min(known) if name in _LOWER_IS_BETTER else None
         rows.append({"name": name.replace("_", " "), "values": told, "best": best})
     settings = [_settings(story) for story in stories]
+    before = [one for one in stories if one.metrics and _is_before(one, list(one.metrics)[-1])]
     keys = list(dict.fromkeys(key for one in settings for key in one))
     by_run = {story.name: list(story.rows) for story in stories if story.rows}
     values = {
@@ -146,7 +150,8 @@ def write_comparison(stories: Sequence[Story], path: Path) -> Path:
         "version": kertl.__version__,
         "names": [story.name for story in stories],
         "metrics": rows,
-        "metrics_caption": "On the test set, or the validation set where there is none; the best of each row is bold.",
+        "metrics_caption": "On the test set, or the validation set where there is none; the best of each row is bold."
+        + "".join(f" {_BEFORE}" for _ in before[:1]),
         "curves": figure_as_svg(compared(by_run), "curves") if by_run else None,
         "settings": [
             {
@@ -185,9 +190,10 @@ def _cards(story: Story, part: str | None) -> list[dict[str, Any]]:
     (heading, key), *_ = story.task.part_columns.items()
     interval = _interval(story, key)
     value = metrics.get(key)
+    before = ", before the refit" if _is_before(story, part) else ""
     cards = [
         {
-            "name": f"{heading}, {part} set",
+            "name": f"{heading}, {part} set{before}",
             "value": "-" if value is None else f"{value:.3f}" if abs(value) < 100 else f"{value:.5g}",
             "note": f"95 % interval {interval[0]:.3f} to {interval[1]:.3f}" if interval else "",
         }
@@ -219,12 +225,36 @@ def _metrics(story: Story) -> list[dict[str, Any]]:
     ]
 
 
-def _metrics_caption(part: str | None, found: Interpretation | None) -> str:
+def _metrics_caption(story: Story, part: str | None, found: Interpretation | None) -> str:
     if part is None:
         return "There is neither a validation nor a test set."
-    if found is None:
-        return "Without the images there are no intervals."
-    return f"The interval is that of the {part} set: bootstrap over its {found.metrics['images']:,} images."
+    told = "Without the images there are no intervals."
+    if found is not None:
+        told = f"The interval is that of the {part} set: bootstrap over its {found.metrics['images']:,} images."
+    if any(_is_before(story, name) for name in story.metrics):
+        told += f" {_BEFORE}"
+    return told
+
+
+_BEFORE = (
+    "The metrics of the validation set are from before the refit, in which the head was solved once more on the "
+    "training and the validation images."
+)
+
+
+def _is_before(story: Story, part: str | None) -> bool:
+    """Whether the metrics of a part are of a head that the model no longer has."""
+    return part == "validation" and story.refit is not None
+
+
+def _thresholds(story: Story, part: str | None) -> str:
+    """What thresholds there are in a sentence; empty without."""
+    if part is None or not story.metrics[part].get("thresholds"):
+        return ""
+    if "validation" not in story.metrics:
+        return "A class counts as predicted from its threshold on, 0.5, which was not tuned."
+    before = "" if story.refit is None else " It was chosen before the refit."
+    return f"A class counts as predicted from its threshold on: that with the highest F1 on the validation set.{before}"
 
 
 def _errors(story: Story, task: Task | None, part: str | None) -> dict[str, Any]:
@@ -256,11 +286,18 @@ def _errors(story: Story, task: Task | None, part: str | None) -> dict[str, Any]
     columns = dict(task.row_columns)
     if task.output_of == "class":
         columns["images"] = "images"
+    thresholds = metrics.get("thresholds", {})
     by_name = {
         "what": task.output_of,
-        "columns": list(columns),
+        "columns": [*columns, *(["threshold"] if thresholds else [])],
         "rows": [
-            {"name": name, "values": [row.get(key) for key in columns.values()]}
+            {
+                "name": name,
+                "values": [
+                    *(row.get(key) for key in columns.values()),
+                    *([thresholds.get(name)] if thresholds else []),
+                ],
+            }
             for name, row in metrics[task.outputs_of].items()
         ],
     }

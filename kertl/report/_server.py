@@ -20,7 +20,6 @@ from starlette.routing import Route
 from kertl.data import read_image
 from kertl.errors import DataError
 from kertl.evaluation import answers, resize_of
-from kertl.evaluation._form import is_keras
 from kertl.evaluation._predict import refuse_broken
 from kertl.model import picture_shape
 from kertl.report._batching import Batching
@@ -30,6 +29,10 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
     from starlette.requests import Request
+
+    from kertl.report._gallery import Gallery
+
+    Whole = Callable[[], tuple[keras.Model, Gallery | None]]
 
 MOST_BYTES = 32 * 2**20
 """Of a request."""
@@ -48,9 +51,9 @@ _KINDS = {"html": "text/html; charset=utf-8", "js": "text/javascript", "css": "t
 def application(
     model: "keras.Model",
     *,
+    whole: "Whole | None" = None,
     most_bytes: int = MOST_BYTES,
     most_images: int = MOST_IMAGES,
-    whole: "Callable[[], keras.Model] | None" = None,
 ) -> Starlette:
     """An ASGI application that answers for a model.
 
@@ -58,15 +61,17 @@ def application(
     http://127.0.0.1:8000/predict`), as one body of an image type, or as JSON `{"images": [base64, ...]}`; its answer is
     JSON, `{"answers": [...]}`, in the order of the images, each with what `kertl.answers` gives, or with `error`; the
     status is 422 if none can be read. `POST /explain` takes one image and also gives `places`, a picture of what speaks
-    for the prediction. `GET /health` says that it is there.
+    for the prediction, and `nearest`, the training images that resemble it, where there are any. `GET /health` says that
+    it is there.
 
     Args:
         model: A model that takes pictures of one size.
+        whole: Gives the model itself, of which `model` may be an export, and the training images to look among, if any,
+            for the first `POST /explain`. None for `model`, and no images.
         most_bytes: The most bytes of a request; > 0.
         most_images: The most images of a request; > 0.
-        whole: Loads the model itself, of which `model` is an export, for the first `POST /explain`.
     """
-    service = _Service(model, most_bytes, most_images, whole)
+    service = _Service(model, whole or (lambda: (model, None)), most_bytes, most_images)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> Any:
@@ -86,15 +91,12 @@ def application(
 class _Service:
     """What is answered to each kind of request."""
 
-    def __init__(
-        self, model: "keras.Model", most_bytes: int, most_images: int, whole: "Callable[[], keras.Model] | None"
-    ) -> None:
+    def __init__(self, model: "keras.Model", whole: "Whole", most_bytes: int, most_images: int) -> None:
         refuse_broken(model)
         size, channels = picture_shape(model)
         if size is None:
             raise DataError(f"`model` must take pictures of one size. Received: {model.name!r}, which takes any.")
-        self._whole = model if whole is None or is_keras(model) else None
-        self._load, self._loading = whole, threading.Lock()
+        self._whole, self._loading = whole, threading.Lock()
         self._model, self._size, self._channels = model, size, channels or 3
         self._resize = resize_of(model)
         self._most = most_bytes, most_images
@@ -109,7 +111,7 @@ class _Service:
         return JSONResponse({"answers": [answer for answer, _ in found]}, status, headers=_HEADERS)
 
     async def explain(self, request: "Request") -> Response:
-        """The answer for one image, and the places that speak for it."""
+        """The answer for one image, the places that speak for it, and the training images nearest to it."""
         images = await _images(request, *self._most)
         if len(images) > 1:
             raise HTTPException(400, f"`/explain` must be given one image. Received: {len(images)}.")
@@ -118,18 +120,18 @@ class _Service:
             answer |= await run_in_threadpool(self._explained, image)
         return JSONResponse({"answers": [answer]}, headers=_HEADERS)
 
-    def _explained(self, image: "np.ndarray") -> dict[str, str]:
-        """A picture of the places that speak for a prediction, or a note why there is none."""
-        with self._loading:  # an export has no gradients, so the model itself is loaded when it is first asked
-            if self._whole is None and self._load is not None:
-                self._whole = self._load()
+    def _explained(self, image: "np.ndarray") -> dict[str, Any]:
+        """The places that speak for a prediction, or a note why they cannot be shown, and the nearest images."""
         from kertl.interpretation import NothingToShowError, where_it_looks
 
+        with self._loading:  # an export has no gradients, so the model itself is loaded when it is first asked
+            model, gallery = self._whole()
+        found: dict[str, Any] = {} if gallery is None else {"nearest": gallery.nearest(image)}
         try:
-            (places,), told = where_it_looks(self._whole, image[None], check=False)
+            (places,), told = where_it_looks(model, image[None], check=False)
         except NothingToShowError as error:
-            return {"note": str(error)}
-        return {"places": thumbnail(image, places), "places_show": told}
+            return {**found, "note": str(error)}
+        return {**found, "places": thumbnail(image, places), "places_show": told}
 
     async def health(self, request: "Request") -> Response:
         """That it is there, and for which pictures."""

@@ -26,6 +26,20 @@ function rows(answer) {
   return Object.entries(answer.targets || {}).map(([name, value]) => [`${name} ${value.toPrecision(6)}`, null]);
 }
 
+function nearest(images) {
+  const row = element("div");
+  row.className = "nearest";
+  for (const one of images) {
+    const figure = element("figure");
+    const told = `${one.label}, similarity ${one.similarity.toFixed(2)}`;
+    if (one.picture) figure.append(picture(one.picture, `Training image ${one.file}`));
+    figure.append(element("figcaption", one.picture ? told : `${one.file}: ${told}`));
+    figure.title = one.file;
+    row.append(figure);
+  }
+  return row;
+}
+
 function show(file, answer) {
   const item = element("li");
   const pictures = element("div");
@@ -47,6 +61,9 @@ function show(file, answer) {
       bar.setAttribute("aria-label", name);
       item.append(bar);
     }
+  }
+  if (answer.nearest && answer.nearest.length) {
+    item.append(element("h2", "Nearest training images"), nearest(answer.nearest));
   }
   if (answer.note) item.append(element("p", answer.note));
   found.prepend(item);

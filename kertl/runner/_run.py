@@ -105,7 +105,8 @@ class Run(Result):
         lines = []
         for part, metrics in self.metrics.items():
             told = [f"{name} {metrics[name]:.4f}" for name in _TOLD if isinstance(metrics.get(name), float)]
-            lines.append(f"{part.capitalize()}: {', '.join(told)}; {metrics['images']} images.\n")
+            before = " (before the head was solved once more)" if self.refit and part == "validation" else ""
+            lines.append(f"{part.capitalize()}{before}: {', '.join(told)}; {metrics['images']} images.\n")
         lines += self._thresholds()
         if self.refit:
             lines.append(f"The head was then solved on all {self.refit['images']} training and validation images.\n")

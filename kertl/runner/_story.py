@@ -39,6 +39,7 @@ def story_of(run: Run, cache_dir: Path | None = None) -> Story:
         command=_command(run, environment),
         data=run.data,
         interpretation=told,
+        refit=run.refit,
         verdict=_verdict(run),
     )
 

@@ -68,10 +68,10 @@ def refuse_without_recomputable(chain: Chain, stage: Stage) -> None:
     if stage.gradient_checkpointing and not recomputable(chain, stage):
         raise complain(
             "gradient_checkpointing",
-            f"False where no layer group of the backbone after the boundary {stage.at!r} can be computed again: "
-            "there is none, or each has Dropout, or BatchNorm that trains",
+            f"False in the stage at={stage.at!r}, where no layer group of the backbone after the boundary can be "
+            "computed again: there is none, or each has Dropout, or BatchNorm that trains",
             True,
-            "Choose a boundary nearer to the input, or batch_norm='frozen'.",
+            "Leave it out in that stage, choose a boundary nearer to the input, or batch_norm='frozen'.",
         )
 
 

@@ -5,11 +5,16 @@ import shutil
 import pytest
 
 import kertl
+from kertl.cli._serve import _gallery
+from kertl.report._server import application
 from tests.families import small_backbone
 from tests.report.test_report import photos
+from tests.report.test_server import running
 from tests.runs import quick, recipe
 
 webdriver = pytest.importorskip("selenium.webdriver")
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("chromedriver") is None, reason="there is no chromedriver"),
@@ -58,3 +63,19 @@ def test_it_loads_whole_without_errors_and_does_not_scroll_sideways(page, browse
     brighter = sum(map(int, paper[4:-1].split(","))) > sum(map(int, ink[4:-1].split(",")))
     assert brighter == (scheme == "light")
     assert browser.execute_script("return document.querySelectorAll('svg.chart').length") == 2
+
+
+def test_the_served_page_shows_answer_places_and_nearest_training_images(page, browser):
+    run_dir = page.parent
+    with running(application(kertl.load(run_dir), gallery=_gallery(kertl.load(run_dir), run_dir, None))) as address:
+        browser.get(address)
+        images = sorted(run_dir.parent.glob("*.png"))[::12]
+        browser.find_element("id", "files").send_keys("\n".join(map(str, images)))
+        WebDriverWait(browser, 60).until(lambda one: "answered" in one.find_element("id", "state").text)
+        assert len(browser.find_elements("css selector", ".nearest figure")) == 3 * len(images)
+        whole = browser.execute_script("return [...document.images].map((one) => one.complete && one.naturalWidth > 0)")
+        assert len(whole) >= 4 * len(images)
+        assert all(whole)
+        wide, window = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+        assert wide <= window
+        assert [one for one in browser.get_log("browser") if "favicon" not in one["message"]] == []

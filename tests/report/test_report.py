@@ -8,8 +8,9 @@ from PIL import Image
 import kertl
 from kertl.cli import run as kertl_command
 from kertl.errors import RunError
-from kertl.report import write_result
+from kertl.report import write_comparison, write_result
 from kertl.runner import _fine_tune, _run, data_of, read_run
+from kertl.runner._story import story_of
 from tests.families import tiny_backbone
 from tests.runs import quick, recipe
 
@@ -192,3 +193,34 @@ def test_what_is_no_finished_run_is_named(tmp_path, trained):
     memory = kertl.Run(run.model, run.recipe, run.rows, run.metrics, None)
     with pytest.raises(RunError, match="`path` must be given"):
         memory.report()
+
+
+def refitted(folder, test):
+    """A run for a yes-or-no question, whose head was solved once more on the validation images too."""
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 255, (60, 32, 32, 3), dtype="uint8")
+    pictures[::2] //= 2
+    data = kertl.data.from_arrays(
+        pictures, [0, 1] * 30, validation=0.25, test=test, task="binary", class_names=["no", "yes"], batch_size=8
+    )
+    model = kertl.build(tiny_backbone(), class_names=["no", "yes"], task="binary")
+    plan = recipe(kertl.Stage("deep", solver="exact"), refit=True)
+    return kertl.fine_tune(model, data, recipe=plan, run_dir=folder, report=False, verbose=0)
+
+
+@pytest.mark.parametrize("test", [0.25, 0.0])
+def test_metrics_and_thresholds_from_before_a_refit_are_said_to_be(tmp_path, test):
+    run = refitted(tmp_path / "run", test)
+    assert run.refit is not None
+    page = Page(run.report().read_text(encoding="utf-8"))
+    assert "validation, before the refit" in page.text
+    assert "metrics of the validation set are from before the refit" in page.text
+    assert "with the highest F1 on the validation set. It was chosen before the refit" in page.text
+    assert ("validation set, before the refit" in page.text) == (test == 0)  # the number at the top
+    assert "Validation (before the head was solved once more)" in run.table()
+    compared = write_comparison([story_of(run), story_of(run)], tmp_path / "two.html").read_text(encoding="utf-8")
+    assert ("from before the refit" in Page(compared).text) == (test == 0)
+
+
+def test_without_a_refit_nothing_is_said_of_one(trained):
+    assert "before the refit" not in trained[1]

@@ -5,6 +5,7 @@ import threading
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -25,20 +26,25 @@ def png(seed, size=(40, 30)):
     return content.getvalue()
 
 
-@pytest.fixture(scope="module")
-def served():
-    """A model, and the address where it answers."""
-    model = kertl.build(tiny_backbone(), class_names=NAMES)
-    config = uvicorn.Config(application(model, most_bytes=200_000, most_images=4), port=0, log_level="warning")
-    server = uvicorn.Server(config)
+@contextmanager
+def running(app):
+    """The address where an application answers."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         assert thread.is_alive()
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield model, f"http://127.0.0.1:{port}"
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def served():
+    """A model, and the address where it answers."""
+    model = kertl.build(tiny_backbone(), class_names=NAMES)
+    with running(application(model, most_bytes=200_000, most_images=4)) as address:
+        yield model, address
 
 
 def post(address, body, kind):

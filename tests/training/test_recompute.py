@@ -76,7 +76,7 @@ def test_a_backbone_of_which_several_depths_are_seen_is_recomputed_too():
 
 
 def test_where_nothing_can_be_computed_again_an_error_says_what_to_do():
-    with pytest.raises(ValueError, match="`gradient_checkpointing` must be False where") as caught:
+    with pytest.raises(ValueError, match="`gradient_checkpointing` must be False in the stage at='deep'") as caught:
         kertl.fine_tune(
             classifier(backbone=plain_backbone),
             squares(),

@@ -1,31 +1,12 @@
-"""What a run needs to be repeated: stages one after the other, each a boundary, a schedule and a length.
-
-Only dataclasses, to and from JSON; a script writes the same objects that the command line fills and that are saved with
-the results. Their docstrings are the one text about their fields: `help` and the command line show it.
-"""
+"""One stage of a recipe, and the words that its fields may be."""
 
 import dataclasses
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from kertl._checks import complain, integer, number, one_of, pair, parse_json
+from kertl._checks import complain, integer, number, one_of, pair
 from kertl._transformations import checked_augment
-
-__all__ = [
-    "LOSSES",
-    "NAMED",
-    "OPTIMIZERS",
-    "PRECISIONS",
-    "PRESETS",
-    "SCHEDULES",
-    "SOLVERS",
-    "Recipe",
-    "Stage",
-    "check_minutes",
-    "named_recipe",
-    "recipe_of",
-]
+from kertl.recipe._clashes import refuse_clashes
 
 SCHEDULES = (
     "one_cycle",
@@ -39,38 +20,7 @@ SCHEDULES = (
 )
 LOSSES = ("auto", "focal", "mse", "mae", "huber")
 OPTIMIZERS = ("adamw", "adam", "sgd", "sgd_nesterov", "rmsprop", "lion", "muon")
-PRESETS = ("auto", "quick", "good")
-"""Names of recipes that are chosen for a model and data."""
 SOLVERS = ("gradient", "exact")
-# Fields that have no meaning where no steps are taken.
-_OF_STEPS = (
-    "oversample",
-    "learning_rate",
-    "layer_decay",
-    "schedule",
-    "optimizer",
-    "weight_decay",
-    "loss",
-    "mixup",
-    "cutmix",
-    "batch_norm",
-    "patience_epochs",
-    "until_below_validation",
-    "ema",
-    "l2_sp",
-    "lora_rank",
-    "gradient_checkpointing",
-    "quantize",
-)
-# What fields may be where a stage trains for 8 bits, and why not more.
-_NOT_IN_INT8: dict[str, tuple[tuple[Any, ...], str]] = {
-    "cache": (("auto", False), "The frozen part is rounded too, and trains on images."),
-    "views": ((0,), "The frozen part is rounded too, and trains on images."),
-    "lora_rank": ((0,), "Factors would have to be rounded with their kernels."),
-    "gradient_checkpointing": ((False,), "The rounded network is one layer, whose values are all kept."),
-    "image_size": ((None,), "Ranges of activations hold for the size of the model."),
-}
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def _loss_name(loss: Any) -> str:
@@ -222,7 +172,7 @@ class Stage:
             raise complain("at", "'deep', 'mid', 'full', the name of a layer group, or a number of groups", self.at)
         if isinstance(self.at, int):
             integer("at", self.at, at_least=0)
-        self._check_solver()
+        self._fill_in()
         integer("epochs", self.epochs, at_least=1)
         self._check_rates()
         one_of("schedule", self.schedule, SCHEDULES)
@@ -231,33 +181,33 @@ class Stage:
         number("label_smoothing", self.label_smoothing, at_least=0, below=1)
         one_of("class_weights", self.class_weights, (True, False, "effective"))
         one_of("oversample", self.oversample, (True, False))
-        if self.oversample and self.class_weights:
-            advice = "Rare classes would count twice: leave out one of the two."
-            raise complain(
-                "class_weights", "False with oversample=True", self.class_weights, advice, code="combination"
-            )
         object.__setattr__(self, "augment", checked_augment(self.augment))
         number("mixup", self.mixup, at_least=0)
         number("cutmix", self.cutmix, at_least=0)
         one_of("batch_norm", self.batch_norm, ("frozen", "train"))
-        self._check_cache()
+        one_of("cache", self.cache, ("auto", True, False))
+        integer("views", self.views, at_least=0)
         if self.patience_epochs is not None:
             integer("patience_epochs", self.patience_epochs, at_least=1)
         object.__setattr__(self, "loss", _loss_name(self.loss))
         one_of("until_below_validation", self.until_below_validation, (True, False))
         number("ema", self.ema, at_least=0, below=1)
         number("l2_sp", self.l2_sp, at_least=0)
-        self._check_low_rank()
+        integer("lora_rank", self.lora_rank, at_least=0)
         one_of("gradient_checkpointing", self.gradient_checkpointing, (True, False))
-        self._check_quantize()
+        one_of("quantize", self.quantize, (None, "int8"))
         if self.image_size is not None:
             object.__setattr__(self, "image_size", _size(self.image_size))
         if isinstance(self.batch_size, str):
             one_of("batch_size", self.batch_size, ("full",))
         elif self.batch_size is not None:
             integer("batch_size", self.batch_size, at_least=1)
+        refuse_clashes(self)
+        if self.solver == "exact" and not self.views:
+            object.__setattr__(self, "augment", "none")
 
-    def _check_solver(self) -> None:
+    def _fill_in(self) -> None:
+        """Set what depends on the solver where it was left out."""
         exact = one_of("solver", self.solver, SOLVERS) == "exact"
         epochs: Any = self.epochs
         if epochs is None:
@@ -265,55 +215,6 @@ class Stage:
         smoothing: Any = self.label_smoothing
         if smoothing is None:
             object.__setattr__(self, "label_smoothing", 0.0 if exact else 0.1)
-        if not exact:
-            return
-        if self.at in ("mid", "full") or (isinstance(self.at, int) and self.at != 1):
-            raise complain("at", "'deep', or 1, with solver='exact', which solves the head alone", self.at)
-        if self.epochs != 1:
-            raise complain("epochs", "left out, or 1, with solver='exact'", self.epochs, "No steps are taken.")
-        for field in _OF_STEPS:
-            if getattr(self, field) != getattr(Stage, field):
-                advice = "Pass `class_weights`." if field == "oversample" else "No steps are taken."
-                accepted = f"left out, or {getattr(Stage, field)!r}, with solver='exact'"
-                raise complain(field, accepted, getattr(self, field), advice, code="combination")
-        if self.cache is False:
-            raise complain("cache", "'auto' or True with solver='exact', which needs all features at once", self.cache)
-        if not self.views:
-            object.__setattr__(self, "augment", "none")
-
-    def _check_cache(self) -> None:
-        one_of("cache", self.cache, ("auto", True, False))
-        integer("views", self.views, at_least=0)
-        if self.cache is False and self.views:
-            raise complain(
-                "views", "0 with cache=False, since versions of images are cached", self.views, code="combination"
-            )
-        if self.views and self.augment == "none":
-            advice = "Pass `augment='light'`, say, or views=0."
-            raise complain(
-                "views", "0 with augment='none', where all versions of an image are equal", self.views, advice
-            )
-        if self.cutmix and (self.cache is True or self.views):
-            kept = f"cache={self.cache!r}, views={self.views!r}"
-            advice = "It pastes pieces of images, not of features. Pass cache=False and views=0, or `mixup`."
-            raise complain("cutmix", f"0 with {kept}", self.cutmix, advice, code="combination")
-
-    def _check_low_rank(self) -> None:
-        integer("lora_rank", self.lora_rank, at_least=0)
-        for field in ("l2_sp", "batch_norm") if self.lora_rank else ():
-            if getattr(self, field) != getattr(Stage, field):
-                accepted = f"{getattr(Stage, field)!r} with lora_rank={self.lora_rank}"
-                advice = "The weights of the backbone do not move by themselves there."
-                raise complain(field, accepted, getattr(self, field), advice, code="combination")
-
-    def _check_quantize(self) -> None:
-        one_of("quantize", self.quantize, (None, "int8"))
-        for field, (accepted, why) in _NOT_IN_INT8.items() if self.quantize else ():
-            if getattr(self, field) not in accepted:
-                told = " or ".join(map(repr, accepted))
-                raise complain(
-                    field, f"{told} with quantize={self.quantize!r}", getattr(self, field), why, code="combination"
-                )
 
     def _check_rates(self) -> None:
         number("layer_decay", self.layer_decay, above=0, at_most=1)
@@ -321,12 +222,7 @@ class Stage:
         if isinstance(rate, (tuple, list)) and len(rate) == 2:
             number("learning_rate", rate[1], at_least=number("learning_rate", rate[0], above=0))
             object.__setattr__(self, "learning_rate", tuple(rate))
-            if self.layer_decay != 1:
-                raise complain("layer_decay", "1 where `learning_rate` says the rates of all groups", self.layer_decay)
         elif isinstance(rate, (str, tuple, list)):
-            if rate == "auto" and self.quantize:
-                advice = "Pass a tenth of the rate of the stage before."
-                raise complain("learning_rate", "a number with quantize='int8'", rate, advice)
             if rate != "auto":
                 raise complain("learning_rate", "a number > 0, (low, high), or 'auto'", rate)
         else:
@@ -336,148 +232,3 @@ class Stage:
     def peak(self) -> Any:
         """The highest learning rate, that of the head; or "auto"."""
         return self.learning_rate[1] if isinstance(self.learning_rate, tuple) else self.learning_rate
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """Stages one after the other, and what holds for all of them.
-
-    Attributes:
-        stages: What is trained, in order; at least one `Stage`.
-        precision: What the layers compute in while they train: "float32", "mixed_bfloat16" or "mixed_float16".
-        seed: Seed of augmentation and dropout; >= 0.
-        refit: Whether a head that was solved exactly, if its stage is the best in the end, is solved once more on the
-            training and the validation images together, at the strength that was chosen. The metrics of the validation
-            set are those from before.
-
-    Raises:
-        ValueError: If there is no stage, or a value is outside its range.
-
-    Example:
-        >>> import kertl
-        >>> recipe = kertl.Recipe(stages=[kertl.Stage("deep", epochs=5), kertl.Stage("mid", epochs=10)])
-        >>> kertl.Recipe.from_json(recipe.to_json()) == recipe
-        True
-    """
-
-    stages: Sequence[Stage]
-    precision: str = "float32"
-    seed: int = 0
-    refit: bool = False
-
-    def __post_init__(self) -> None:
-        stages = tuple(self.stages) if isinstance(self.stages, Iterable) else ()
-        if not stages or not all(isinstance(stage, Stage) for stage in stages):
-            advice = "Pass it in a list." if isinstance(self.stages, Stage) else ""
-            raise complain("stages", "a list of at least one kertl.Stage", self.stages, advice)
-        object.__setattr__(self, "stages", stages)
-        one_of("precision", self.precision, PRECISIONS)
-        integer("seed", self.seed, at_least=0)
-        one_of("refit", self.refit, (True, False))
-        rounded = [bool(stage.quantize) for stage in stages]
-        if rounded != sorted(rounded):
-            raise complain("quantize", "the same in all stages that follow", None, "Stages in 8 bits come last.")
-        if any(rounded) and self.precision != "float32":
-            raise complain("precision", "'float32' with a stage that has quantize='int8'", self.precision)
-        if self.refit and not any(stage.solver == "exact" for stage in stages):
-            raise complain("refit", "False unless a stage has solver='exact'", self.refit)
-
-    def to_json(self) -> str:
-        """The recipe as JSON text."""
-        return json.dumps(dataclasses.asdict(self), indent=2, default=_plain)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Recipe":
-        """The recipe in JSON text.
-
-        Raises:
-            ValueError: If the text is not JSON, or has names or values that no recipe has.
-        """
-        values = parse_json(text)
-        _check_names(values, cls, needed="stages")
-        stages = values.pop("stages")
-        if not isinstance(stages, list):
-            raise complain("stages", "a list of stages", stages)
-        for stage in stages:
-            _check_names(stage, Stage, needed="at")
-        return cls(stages=[Stage(stage.pop("at"), **stage) for stage in stages], **values)
-
-
-def named_recipe(name: str, **changes: Any) -> Recipe:
-    """A recipe by name.
-
-    "deep" trains the head alone; "mid" and "full" then also train from the last halving of resolution on, or from the
-    input on; "gradual" does first the one and then the other.
-
-    Args:
-        name: "deep", "mid", "full" or "gradual".
-        **changes: Fields of `Stage` to set in every stage.
-
-    Raises:
-        ValueError: If the name is none of these, or a change is out of range.
-
-    Example:
-        >>> from kertl.recipe import named_recipe
-        >>> [stage.at for stage in named_recipe("gradual").stages]
-        ['deep', 'mid', 'full']
-    """
-    one_of("recipe", name, NAMED)
-    if changes.get("augment") == "none" or changes.get("cutmix") or changes.get("cache") is False:
-        changes.setdefault("views", 0)  # versions of an image differ by augmentation, and are cached features
-    if changes.get("solver") == "exact":  # the other fields of these stages are about steps
-        return Recipe(stages=[Stage(**{"at": stage.at, **changes}) for stage in NAMED[name]])
-    return Recipe(stages=[dataclasses.replace(stage, **changes) for stage in NAMED[name]])
-
-
-def recipe_of(recipe: Any) -> Recipe:
-    """What somebody passes as a recipe, as a `Recipe`.
-
-    Args:
-        recipe: A recipe, one stage, or the name of a recipe.
-
-    Raises:
-        ValueError: If it is none of these.
-    """
-    if isinstance(recipe, str):
-        return named_recipe(recipe)
-    found = Recipe(stages=[recipe]) if isinstance(recipe, Stage) else recipe
-    if not isinstance(found, Recipe):
-        raise complain("recipe", "a kertl.Recipe, one kertl.Stage, or the name of a recipe", recipe)
-    return found
-
-
-def check_minutes(minutes: Any, recipe: Any) -> None:
-    """Raise unless a time for a run, if there is one, is above 0 and goes with a recipe that is chosen.
-
-    Raises:
-        ValueError: If so.
-    """
-    if minutes is not None:
-        number("minutes", minutes, above=0)
-        if not isinstance(recipe, str) or recipe not in PRESETS:
-            raise complain("minutes", f"left out unless the recipe is one of {', '.join(PRESETS)}", minutes)
-
-
-# With cached features epochs cost little; docs/design/features.md has the measurements.
-_DEEP = Stage("deep", epochs=15, learning_rate=3e-3, augment="none")
-_MID = Stage("mid", epochs=15, learning_rate=3e-5, views=4)
-_FULL = Stage("full", epochs=8, learning_rate=3e-5)
-
-NAMED: dict[str, tuple[Stage, ...]] = {
-    "deep": (_DEEP,),
-    "mid": (_DEEP, _MID),
-    "full": (_DEEP, _FULL),
-    "gradual": (_DEEP, _MID, _FULL),
-}
-
-
-def _check_names(values: Any, kind: type, needed: str) -> None:
-    known = {field.name for field in dataclasses.fields(kind)}
-    if not isinstance(values, dict) or not {needed} <= values.keys() <= known:
-        accepted = f"a JSON object with {needed!r}, and no names but {', '.join(sorted(known))}"
-        raise complain(kind.__name__.lower(), accepted, values)
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy as one of Python."""
-    return value.item()

@@ -1,0 +1,81 @@
+"""How long does the report of a run take, and how large is it?
+
+A run of `--images` photos of 320 by 240 pixels in five classes, MobileNetV2 with random weights at `--side` px, whose
+head is solved (`--stage exact`, features are kept) or trained with augmentation (`--stage augmented`). Timed are the
+report that `fine_tune` ends with, and `kertl report RUN` in a process of its own; what a command takes that only starts
+Keras, `kertl doctor`, is printed beside it. The issue asks for at most 20 s and 10 MB at 2,000 images.
+
+    python benchmarks/report.py [--images 2000] [--side 96] [--stage exact]
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import record
+from PIL import Image
+
+CLASSES = ("crack", "dust", "good", "scratch", "shadow")
+
+
+def photos(folder, count):
+    """Smooth noise, tinted by class."""
+    for number in range(count):
+        random, name = np.random.default_rng(number), CLASSES[number % len(CLASSES)]
+        small = random.integers(0, 200, (12, 16, 3)) + np.array([number % len(CLASSES) * 10, 0, 0])
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        whole = Image.fromarray(small.clip(0, 255).astype("uint8")).resize((320, 240), Image.Resampling.BICUBIC)
+        whole.save(folder / name / f"{number}.jpg")
+    return folder
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--side", type=int, default=96)
+    parser.add_argument("--stage", choices=("exact", "augmented"), default="exact")
+    options = parser.parse_args()
+    import kertl
+
+    stage = kertl.Stage("deep", solver="exact")
+    if options.stage == "augmented":
+        stage = kertl.Stage("deep", epochs=1, augment="light", learning_rate=1e-3, cache=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        images = photos(folder / "photos", options.images)
+        shape = (options.side, options.side, 3)
+        data = kertl.data.from_directory(images, image_size=shape[:2], validation=0.15, test=0.15)
+        model = kertl.build("MobileNetV2", class_names=data.class_names, weights=None, input_shape=shape)
+        recipe = kertl.Recipe(stages=[stage])
+        run = kertl.fine_tune(model, data, recipe=recipe, run_dir=folder / "run", report=False, verbose=0)
+        begun = time.perf_counter()
+        page = run.report()
+        at_once = time.perf_counter() - begun
+        command = [sys.executable, "-m", "kertl"]
+        times = {}
+        for name, rest in (("start", ["doctor"]), ("report", ["report", str(folder / "run")])):
+            begun = time.perf_counter()
+            subprocess.run([*command, *rest], check=True, capture_output=True)
+            times[name] = time.perf_counter() - begun
+        row = {
+            "images": options.images,
+            "side": options.side,
+            "stage": options.stage,
+            "in_fine_tune_seconds": round(at_once, 1),
+            "command_seconds": round(times["report"], 1),
+            "start_seconds": round(times["start"], 1),
+            "megabytes": round(page.stat().st_size / 2**20, 2),
+        }
+        print(row)
+        record.keep("report", [row])
+
+
+if __name__ == "__main__":
+    main()
