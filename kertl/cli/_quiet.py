@@ -1,10 +1,13 @@
-"""Starting Keras without the messages that TensorFlow's libraries write while they load."""
+"""Starting Keras without the messages of TensorFlow's libraries, and without packages that it only looks for."""
 
+import importlib.abc
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 
@@ -23,7 +26,7 @@ def start_keras() -> None:
     if "keras" in sys.modules:
         return
     shown = int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 3
-    with _starting() if shown else _stderr_away():
+    with _starting() if shown else _stderr_away(), _without_extras():
         import keras
 
         keras.distribution.list_devices()
@@ -39,7 +42,9 @@ def _starting(file: TextIO | None = None) -> AbstractContextManager[None]:
 def hardware_entered(accelerator: str, precision: str, devices: int | None) -> "Iterator[Scope]":
     """Start Keras on the hardware that is asked for, as `kertl.hardware.setup`, before anything else uses devices."""
     shown = int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 3 or "keras" in sys.modules
-    with _starting() if shown else _stderr_away():
+    with _starting() if shown else _stderr_away(), _without_extras():
+        import keras
+
         from kertl import hardware
 
         scope = hardware.setup(accelerator, precision, devices)
@@ -47,12 +52,49 @@ def hardware_entered(accelerator: str, precision: str, devices: int | None) -> "
         CONSOLE.print(f"Worker {scope.choice.worker} of {scope.workers}: waiting until all of them are there.")
     with nullcontext() if shown else _stderr_away():
         scope.__enter__()
-        import keras
-
         keras.distribution.list_devices()
     with ExitStack() as leaving:
         leaving.push(scope)
         yield scope
+
+
+@contextmanager
+def _without_extras() -> Iterator[None]:
+    """Let Keras and TensorFlow find none of the packages that they import only to see whether they are there.
+
+    That is half of the time that they take to load. No command uses what needs them: Keras' wrappers for scikit-learn,
+    its galleries, data frames in `fit`, and TensorFlow Lite's converter from JAX. Afterwards they are found as before.
+    """
+    hidden = _Hidden(("matplotlib", "pandas", "sklearn", *(() if _may_compute_in_jax() else ("jax",))))
+    sys.meta_path.insert(0, hidden)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(hidden)
+
+
+class _Hidden(importlib.abc.MetaPathFinder):
+    """Finds these packages to be missing."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        if fullname in self._names:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
+def _may_compute_in_jax() -> bool:
+    """Whether Keras may be told to use another backend than TensorFlow, by the environment or its own file."""
+    if named := os.environ.get("KERAS_BACKEND"):
+        return named != "tensorflow"
+    settings = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    try:
+        return bool(json.loads(settings.read_text())["backend"] != "tensorflow")
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, LookupError, TypeError):
+        return True
 
 
 @contextmanager

@@ -61,8 +61,8 @@ def application(
     http://127.0.0.1:8000/predict`), as one body of an image type, or as JSON `{"images": [base64, ...]}`; its answer is
     JSON, `{"answers": [...]}`, in the order of the images, each with what `kertl.answers` gives, or with `error`; the
     status is 422 if none can be read. `POST /explain` takes one image and also gives `places`, a picture of what speaks
-    for the prediction, and `nearest`, the training images that resemble it, where there are any. `GET /health` says that
-    it is there.
+    for the prediction, and `nearest`, the training images that resemble it, where there are any. `GET /health` says
+    that it is there.
 
     Args:
         model: A model that takes pictures of one size.

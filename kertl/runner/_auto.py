@@ -5,18 +5,20 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from kertl.data import ImageData
 from kertl.groups import Chain, find_chain
-from kertl.probes import Baselines, baselines
 from kertl.recipe import Recipe, Stage
 from kertl.runner._budget import costs, within
 from kertl.tasks import task_named
 from kertl.training import solvable_head
+
+if TYPE_CHECKING:
+    from kertl.probes import Baselines
 
 _logger = logging.getLogger(__name__)
 
@@ -205,7 +207,7 @@ def _epochs(steps: int, per_epoch: int, *, most: int) -> int:
     return min(max(round(steps / per_epoch), 3), most)
 
 
-def _found(model: keras.Model, data: ImageData, cache_dir: Path | None, chain: Chain) -> tuple[Baselines | None, str]:
+def _found(model: keras.Model, data: ImageData, cache_dir: Path | None, chain: Chain) -> "tuple[Baselines | None, str]":
     """The baselines, or why there are none."""
     if chain.sees_depths:
         return None, "depths are not compared, because the head sees several of them."
@@ -214,6 +216,8 @@ def _found(model: keras.Model, data: ImageData, cache_dir: Path | None, chain: C
     if data.validation is None:
         return None, "depths are not compared, because there is no validation set to compare them on."
     # The test set has no influence on the choice.
+    from kertl.probes import baselines
+
     return baselines(model, dataclasses.replace(data, test=None), cache_dir=cache_dir), ""
 
 

@@ -8,6 +8,11 @@ from kertl._checks import complain, parse_json
 from kertl.heads import Head
 from kertl.recipe import Recipe
 
+CANDIDATE = "candidate.json"
+"""In the folder of a trial: what it trained, and for how long."""
+SPREAD = "_spread"
+"""The suffix of the name of a metric's standard deviation over folds."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:

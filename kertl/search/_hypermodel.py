@@ -14,15 +14,12 @@ from kertl.data import ImageData, check_image_data, joined
 from kertl.groups import drawing_from
 from kertl.model import flags_kept
 from kertl.range_test import suggested_rate
-from kertl.search._candidate import Candidate
+from kertl.search._candidate import SPREAD, Candidate
 from kertl.search._shared import PooledFeatures, Shared
 from kertl.search._space import default_space
 from kertl.search._trial import Trial, gradients_forgotten, trial_of
 from kertl.studies import folds_of
 from kertl.training import Given, Trainee, refuse_unsupported
-
-SPREAD = "_spread"
-"""The suffix of the name of a metric's standard deviation over folds."""
 
 
 class TransferHyperModel(keras_tuner.HyperModel):

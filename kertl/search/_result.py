@@ -15,11 +15,9 @@ from kertl.heads import Head
 from kertl.recipe import Recipe
 from kertl.results import LEFT_OUT, Result, called, plain, table_text
 from kertl.run_files import read_json, read_text, write_text
-from kertl.search._candidate import Candidate
-from kertl.search._hypermodel import SPREAD
+from kertl.search._candidate import CANDIDATE, SPREAD, Candidate
 from kertl.search._importance import Importance, importance_of
 from kertl.search._picture import draw_trials
-from kertl.search._tuner import CANDIDATE
 
 SETTINGS = "search.json"
 RECIPE = "recipe.json"

@@ -14,11 +14,9 @@ import keras_tuner
 from kertl.callbacks import TensorBoard
 from kertl.inspection import refuse_bomb
 from kertl.run_files import write_json
+from kertl.search._candidate import CANDIDATE
 from kertl.search._hypermodel import TransferHyperModel
 from kertl.search._oracles import Durable
-
-CANDIDATE = "candidate.json"
-"""In the folder of a trial: what it trained, and for how long."""
 
 _PAUSE = 0.2
 

@@ -51,6 +51,19 @@ def test_a_changed_file_is_named(finished, photos, tmp_path, file):
     assert changed.name in kertl.verify(folder).table().replace("\n", "")
 
 
+def test_an_export_that_has_changed_is_named(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.run_dir, folder)
+    kertl.export(folder, folder / "export" / "model.tflite", format="litert")
+    found = kertl.verify(folder)
+    assert found.problems == []
+    assert {row.what: row.files for row in found.rows}["exports"] == 1
+    with (folder / "export" / "model.tflite").open("ab") as file:
+        file.write(b"more")
+    (problem,) = kertl.verify(folder).problems
+    assert "model.tflite has the SHA-256" in problem
+
+
 def test_a_directory_without_a_finished_run_is_refused(tmp_path):
     with pytest.raises(RunError, match="SHA256SUMS"):
         kertl.verify(tmp_path)

@@ -67,7 +67,7 @@ def test_it_loads_whole_without_errors_and_does_not_scroll_sideways(page, browse
 
 def test_the_served_page_shows_answer_places_and_nearest_training_images(page, browser):
     run_dir = page.parent
-    with running(application(kertl.load(run_dir), gallery=_gallery(kertl.load(run_dir), run_dir, None))) as address:
+    with running(application(own := kertl.load(run_dir), whole=lambda: (own, _gallery(own, run_dir, None)))) as address:
         browser.get(address)
         images = sorted(run_dir.parent.glob("*.png"))[::12]
         browser.find_element("id", "files").send_keys("\n".join(map(str, images)))

@@ -23,7 +23,7 @@ def shown(tmp_path_factory):
     model = kertl.build(tiny_backbone(), class_names=data.class_names)
     run = kertl.fine_tune(model, data, recipe=recipe(quick("deep")), run_dir=folder / "run", verbose=0)
     gallery = _gallery(kertl.load(run.run_dir), run.run_dir, None)
-    with running(application(run.model, gallery=gallery)) as address:
+    with running(application(run.model, whole=lambda: (run.model, gallery))) as address:
         yield run, folder, address
 
 
