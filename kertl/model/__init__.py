@@ -2,6 +2,7 @@
 
 from kertl.model._architecture import architecture
 from kertl.model._at_size import at_size
+from kertl.model._averaged import averaged, give_member
 from kertl.model._boundary import cut, flags_kept, freeze, set_trainable, split, train_groups
 from kertl.model._build import build
 from kertl.model._describe import describe, with_preprocessing
@@ -33,6 +34,7 @@ __all__ = [
     "add_factors",
     "architecture",
     "at_size",
+    "averaged",
     "build",
     "computing_in",
     "count_trained_on",
@@ -41,6 +43,7 @@ __all__ = [
     "extend_classes",
     "flags_kept",
     "freeze",
+    "give_member",
     "keep_info",
     "load",
     "low_rank_layers",
