@@ -7,6 +7,7 @@ from kertl._lazy import lazily
 if TYPE_CHECKING:
     from kertl.model._architecture import architecture, layer_config
     from kertl.model._at_size import at_size
+    from kertl.model._averaged import averaged, give_member
     from kertl.model._boundary import cut, flags_kept, freeze, set_trainable, split, train_groups
     from kertl.model._build import build
     from kertl.model._describe import describe, with_preprocessing
@@ -41,6 +42,7 @@ __all__ = [
     "add_factors",
     "architecture",
     "at_size",
+    "averaged",
     "build",
     "computing_in",
     "count_trained_on",
@@ -49,6 +51,7 @@ __all__ = [
     "extend_classes",
     "flags_kept",
     "freeze",
+    "give_member",
     "head_answers",
     "head_on",
     "keep_info",
@@ -78,6 +81,7 @@ __all__ = [
 _HOMES = {
     "._architecture": ("architecture", "layer_config"),
     "._at_size": ("at_size",),
+    "._averaged": ("averaged", "give_member"),
     "._boundary": ("cut", "flags_kept", "freeze", "set_trainable", "split", "train_groups"),
     "._build": ("build",),
     "._describe": ("describe", "with_preprocessing"),

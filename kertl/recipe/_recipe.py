@@ -8,7 +8,7 @@ from typing import Any
 from kertl._checks import complain, integer, nearest, number, one_of, parse_json
 from kertl.recipe._stage import Stage
 
-PRESETS = ("auto", "quick", "good")
+PRESETS = ("auto", "quick", "good", "best")
 """Names of recipes that are chosen for a model and data."""
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -24,6 +24,10 @@ class Recipe:
         refit: Whether a head that was solved exactly, if its stage is the best in the end, is solved once more on the
             training and the validation images together, at the strength that was chosen. The metrics of the validation
             set are those from before.
+        average: Whether the run gives, as one model, the mean of what its stages predict at their ends, instead of the
+            best of them. The shares of the stages are chosen on the validation set, and so is whether each image is
+            also predicted as its mirror image; without one, all stages count equally. Stages are then at the size of
+            the data and in float.
 
     Raises:
         ValueError: If there is no stage, or a value is outside its range.
@@ -39,6 +43,7 @@ class Recipe:
     precision: str = "float32"
     seed: int = 0
     refit: bool = False
+    average: bool = False
 
     def __post_init__(self) -> None:
         stages = tuple(self.stages) if isinstance(self.stages, Iterable) else ()
@@ -56,6 +61,14 @@ class Recipe:
             raise complain("precision", "'float32' with a stage that has quantize='int8'", self.precision)
         if self.refit and not any(stage.solver == "exact" for stage in stages):
             raise complain("refit", "False unless a stage has solver='exact'", self.refit)
+        self._check_average()
+
+    def _check_average(self) -> None:
+        if one_of("average", self.average, (True, False)):
+            for field in ("image_size", "quantize"):
+                for value in (getattr(stage, field) for stage in self.stages):
+                    if value is not None:
+                        raise complain(field, "None in all stages with average=True", value, code="combination")
 
     def to_json(self) -> str:
         """The recipe as JSON text."""

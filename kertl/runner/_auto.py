@@ -75,7 +75,7 @@ def choose_recipe(
         model: The model to train.
         data: The images.
         cache_dir: Where the features of the baselines are cached.
-        preset: "auto" or "good"; or "quick", which trains the head alone.
+        preset: "auto" or "good"; "quick", which trains the head alone; or "best", which averages several stages.
         minutes: The time that the run may take, by a short measurement; > 0. None sets no limit.
 
     Reference:
@@ -86,7 +86,8 @@ def choose_recipe(
     """
     chain = find_chain(model)
     solved = solvable_head(chain, "deep", task_named(data.task)) is not None and not _has_dropout(chain)
-    found, why_not = _found(model, data, cache_dir, chain) if preset != "quick" else (None, "")
+    asks = preset in ("auto", "good")
+    found, why_not = _found(model, data, cache_dir, chain) if asks else (None, "")
     smallest = _smallest_class(data)
     recipe, reasons = decide(
         images=data.train.num_examples,
@@ -98,6 +99,7 @@ def choose_recipe(
         solved=solved,
         sees_depths=chain.sees_depths,
         head_alone=preset == "quick",
+        several=preset == "best",
     )
     reasons = [why_not, *reasons] if why_not else reasons
     if minutes is not None:
@@ -119,6 +121,7 @@ def decide(
     solved: bool = False,
     sees_depths: bool = False,
     head_alone: bool = False,
+    several: bool = False,
 ) -> tuple[Recipe, list[str]]:
     """The rule itself.
 
@@ -132,6 +135,7 @@ def decide(
         solved: Whether the head can be solved exactly.
         sees_depths: Whether it sees several depths.
         head_alone: Whether nothing but the head is to be trained.
+        several: Whether several stages are to be trained and averaged.
 
     Returns:
         The recipe, and the reasons, one sentence each.
@@ -148,6 +152,8 @@ def decide(
     if head_alone:
         return Recipe(stages=stages, seed=seed, refit=solved), reasons
     end = by_depth.get("deep")
+    if several:
+        return _several(stages, reasons, images, per_epoch, seed, solved)
     if smallest_class is not None and smallest_class < _FEW_PER_CLASS:
         reasons.append(
             f"nothing else is trained: the smallest class has {smallest_class} images to train on, fewer than "
@@ -183,6 +189,21 @@ def decide(
         stages.append(Stage("full", **later))
         reasons.append(f"finally everything: {images} images are enough, since at least {_EVERYTHING_FROM} are needed.")
     return Recipe(stages=stages, seed=seed, refit=solved), reasons
+
+
+def _several(
+    stages: list[Stage], reasons: list[str], images: int, per_epoch: int, seed: int, solved: bool
+) -> tuple[Recipe, list[str]]:
+    """What "best" trains after the head: the later layers, then everything, all of it averaged in the end."""
+    steps = next(steps for limit, steps in _STEPS if images < limit)
+    rest: dict[str, Any] = {"learning_rate": 3e-5, "label_smoothing": 0.0} if solved else {"learning_rate": 3e-5}
+    mid = Stage("mid", epochs=_epochs(2 * steps, per_epoch, most=30), views=8, **rest)
+    full = Stage("full", epochs=_epochs(steps, per_epoch, most=15), **rest)
+    reasons += [
+        f"then {mid.epochs} epochs from the last halving of resolution on, and {full.epochs} of everything.",
+        "in the end the predictions of the stages are averaged, with shares chosen on the validation set.",
+    ]
+    return Recipe(stages=[*stages, mid, full], seed=seed, refit=solved, average=True), reasons
 
 
 def _boundary(by_depth: dict[str, float], standard_error: float) -> tuple[str, str]:

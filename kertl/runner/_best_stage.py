@@ -69,7 +69,7 @@ class BestStage:
         if self._data.validation is not None and self._by_loss:
             value = monitored
         elif self._data.validation is not None and predict is not None:
-            value = self._plain_loss(self._data.validation, predict)
+            value = plain_loss(self._data, self._data.validation, predict(self._data.validation))
         finite = value is not None and math.isfinite(value)
         ended = StageValue(number, stage.at, self.metric, float(value) if finite else None)  # type: ignore[arg-type]
         best = None if self.best is None else self.values[self.best].value
@@ -110,11 +110,12 @@ class BestStage:
     def _now(self) -> list[np.ndarray]:
         return [np.array(keras.ops.convert_to_numpy(variable)) for variable in self._variables]
 
-    def _plain_loss(self, part: ImageDataset, predict: Callable[[ImageDataset], np.ndarray]) -> float:
-        """The loss of the task on some images, without smoothing or penalties."""
-        scaling = self._data.target_scaling
-        loss = loss_named(task_named(self._data.task), "auto", spreads=scaling and scaling[1])
-        return float(keras.ops.convert_to_numpy(loss(np.asarray(part.labels), predict(part))))
+
+def plain_loss(data: ImageData, part: ImageDataset, predictions: np.ndarray) -> float:
+    """The loss of the task on some images, without smoothing or penalties."""
+    scaling = data.target_scaling
+    loss = loss_named(task_named(data.task), "auto", spreads=scaling and scaling[1])
+    return float(keras.ops.convert_to_numpy(loss(np.asarray(part.labels), predictions)))
 
 
 def _judging(stage: Stage, penalised: bool) -> tuple[Any, ...]:

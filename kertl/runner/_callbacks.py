@@ -29,13 +29,18 @@ def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
             )
 
 
-def check_same_callbacks(callbacks: Sequence[keras.callbacks.Callback], snapshot: Snapshot) -> None:
+def check_same_callbacks(callbacks: Sequence[keras.callbacks.Callback], snapshot: Snapshot, own: int) -> None:
     """Reject resuming a run with other callbacks than it had.
+
+    Args:
+        callbacks: Those that are given now.
+        snapshot: What the run resumes from.
+        own: How many callbacks in it, the first ones, are the run's own.
 
     Raises:
         RunError: If so.
     """
-    _, _, *before = (name for name, _ in snapshot.callbacks)  # the first two are the run's own
+    before = [name for name, _ in snapshot.callbacks[own:]]
     names = [type(callback).__name__ for callback in callbacks]
     if names != before:
         raise RunError(

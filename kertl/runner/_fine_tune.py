@@ -18,13 +18,24 @@ from kertl.compatibility import Findings, check, require
 from kertl.data import ImageData, check_image_data
 from kertl.errors import ArgumentError, DataError, DivergedError
 from kertl.evaluation import evaluate, predict, tune_thresholds
-from kertl.groups import functional_of
+from kertl.groups import find_chain, functional_of
 from kertl.hardware import precision_in_scope, scope_of, team_of
-from kertl.model import ModelInfo, flags_kept, model_info, note_data, note_trained_on, set_model_info
+from kertl.model import (
+    ModelInfo,
+    averaged,
+    flags_kept,
+    give_member,
+    keep_info,
+    model_info,
+    note_data,
+    note_trained_on,
+    set_model_info,
+)
 from kertl.recipe import NAMED, PRECISIONS, PRESETS, Recipe, Stage, check_minutes, recipe_of
 from kertl.results import plain
 from kertl.runner._agreement import agreed, outside
 from kertl.runner._auto import AutoRecipe, choose_recipe
+from kertl.runner._average import StageWeights, average, first_different
 from kertl.runner._best_stage import BestStage
 from kertl.runner._board import RunBoard, check_profiled
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
@@ -80,8 +91,9 @@ def fine_tune(
         recipe: "deep", "mid", "full", "gradual" (deep, mid, full; the default), "unfreezing" (what
             `kertl.gradual_unfreezing` makes of the model), a `kertl.Recipe`, one `kertl.Stage`, or "auto", the same as
             "good": stages chosen from the head, the number of images, the classes, and what `kertl.baselines` finds by
-            depth; "quick" is the first of them, the head alone. The reasons are shown, and written to choices.json
-            before anything is trained.
+            depth; "quick" is the first of them, the head alone; "best" trains several and gives their mean as one
+            model (`kertl.Recipe.average`). The reasons are shown, and written to choices.json before anything is
+            trained.
         minutes: A time for the run to keep to, > 0, with a recipe that is chosen; "auto" by default then. What each
             stage takes is estimated from a few forward passes, and the plan with its sums is part of the reasons.
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,
@@ -111,7 +123,8 @@ def fine_tune(
             decides is shown on a terminal and in a notebook; everywhere it goes to the logger "kertl".
 
     Returns:
-        The run: `model`, `history`, `metrics`, `best_stage`, `stages`.
+        The run: `model`, `history`, `metrics`, `best_stage`, `stages`. Its `model` is the one that was trained, unless
+        the recipe averages its stages: then it is a new one, and `model` gets the weights of the best stage alone.
 
     Raises:
         ValueError: If model and data do not go together, or the recipe names an unknown boundary.
@@ -171,7 +184,7 @@ def fine_tune(
         last = directory.begin(recipe, data, model)
         snapshot = Snapshot.from_values(last) if last else None
         if snapshot is not None:
-            check_same_callbacks(callbacks, snapshot)
+            check_same_callbacks(callbacks, snapshot, own=3 if recipe.average else 2)
             _logger.warning("%s resumes from its last checkpoint: %s.", directory.path, snapshot.position)
         files = directory.checkpoints
         with (
@@ -183,28 +196,38 @@ def fine_tune(
             learner = Learner.of(model, data.task)
             with RunBoard(directory.tensorboard, learner, data, recipe, profile) as board:
                 try:
-                    stages, predictions, refit = _train(
-                        learner, data, recipe, journal, board, snapshot, callbacks, verbose
-                    )
+                    outcome = _train(learner, data, recipe, journal, board, snapshot, callbacks, verbose)
                 finally:
                     note_trained_on(model, data.train)
+                stages, predictions, given = outcome.stages, outcome.predictions, keep_info(model, outcome.model)
                 with working("Evaluating and saving", verbose):
                     if task_named(data.task).has_thresholds and data.validation is not None:
-                        tune_thresholds(model, data, predictions=predictions["validation"])
+                        tune_thresholds(given, data, predictions=predictions["validation"])
                     metrics = {
-                        name: evaluate(model, getattr(data, name), predictions=found)
+                        name: evaluate(given, getattr(data, name), predictions=found)
                         for name, found in predictions.items()
                     }
-                    if refit:  # what was said of the validation set is from before
-                        note_trained_on(model, data.validation)
+                    if outcome.refit:  # what was said of the validation set is from before
+                        note_trained_on(given, data.validation)
+                    keep_info(given, model)
                     ends = tuple(stages.values)
                     directory.write_history(journal.rows)
-                    directory.write_model(model)
+                    directory.write_model(given)
                     board.end(metrics, predictions, len(journal.rows) - 1)
-            told_of_refit = {"refit": refit} if refit else {}
-            directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends), **told_of_refit})
-        best = stages.best or 0
-        run = Run(model, recipe, tuple(journal.rows), metrics, directory.path, best, ends, refit, data, predictions)
+            noted = {name: value for name in ("refit", "average") if (value := getattr(outcome, name))}
+            directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends), **noted})
+        run = Run(
+            model=given,
+            recipe=recipe,
+            rows=tuple(journal.rows),
+            metrics=metrics,
+            run_dir=directory.path,
+            best_stage=stages.best or 0,
+            stages=ends,
+            data=data,
+            predictions=predictions,
+            **noted,
+        )
         if report and team.size == 1:
             with working("Looking into the images and writing the report", verbose):
                 _reported(run)
@@ -223,6 +246,22 @@ def _refuse_unsaved(model: keras.Model, run_dir: str | Path | None) -> None:
         raise complain("model", "one that can be saved and loaded again, as its run is", model.name, advice)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Outcome:
+    """What the stages of a run gave."""
+
+    model: keras.Model
+    """The model of the run: the one that was trained, or one for the mean of its stages."""
+    stages: BestStage
+    """How they ended."""
+    predictions: dict[str, np.ndarray]
+    """Those for each part."""
+    refit: dict[str, Any] | None = None
+    """What to say of a head that was solved once more."""
+    average: dict[str, Any] | None = None
+    """What to say of the mean."""
+
+
 def _train(
     learner: Learner,
     data: ImageData,
@@ -232,15 +271,11 @@ def _train(
     snapshot: Snapshot | None,
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: str | int,
-) -> tuple[BestStage, dict[str, np.ndarray], dict[str, Any] | None]:
-    """Train the remaining stages.
-
-    Returns:
-        How they ended, the predictions of the best one for each part, and what to say of a head that was solved once
-        more.
-    """
+) -> _Outcome:
+    """Train the remaining stages."""
     model = learner.model
     best_stage = BestStage(model, recipe, data)
+    weights = StageWeights(model) if recipe.average else None
     pulled = any(stage.l2_sp for stage in recipe.stages)
     start = zip(model.weights, journal.start_weights(model), strict=True) if pulled else ()
     runner = StageRunner(
@@ -249,7 +284,7 @@ def _train(
         recipe,
         start={id(variable): value for variable, value in start},
         journal=journal,
-        best_stage=best_stage,
+        keepers=[best_stage, *([] if weights is None else [weights])],
         board=board,
         callbacks=callbacks,
         verbose=verbose,
@@ -272,8 +307,12 @@ def _train(
             raise
         before, predicting[place] = end.trained, end.predict
         best_stage.offer(place, stage, end.monitored, end.predict)
+        if weights is not None:
+            weights.keep(place)
         _logger.info("%s.", best_stage.values[-1])
     with working("Evaluating", verbose):
+        if weights is not None:
+            return _averaged(weights, runner, learner, data, recipe, best_stage)
         best_stage.restore()
         best = best_stage.best or 0
         said = predicting.get(best) or runner.predictions(best)
@@ -289,7 +328,24 @@ def _train(
             _logger.info("No solved head is solved once more: %s.", reason)
         if data.test is not None:
             predictions["test"] = said(data.test)
-    return best_stage, predictions, refit
+    return _Outcome(model, best_stage, predictions, refit)
+
+
+def _averaged(
+    weights: StageWeights,
+    runner: StageRunner,
+    learner: Learner,
+    data: ImageData,
+    recipe: Recipe,
+    best_stage: BestStage,
+) -> _Outcome:
+    """The one model for the mean of all stages, and what it predicts."""
+    found = average(weights, runner, learner.model, data, recipe)
+    best_stage.best = found.best
+    predictions = {} if found.validation is None else {"validation": found.validation}
+    if data.test is not None:
+        predictions["test"] = predict(found.model, data.test)
+    return _Outcome(found.model, best_stage, predictions, found.refit, found.told)
 
 
 def _report(findings: Findings) -> None:
@@ -334,16 +390,25 @@ def _finished_run(model: keras.Model, recipe: Recipe, data: ImageData, directory
             "best_stage": found.best_stage,
             "stages": plain(found.stages),
             "refit": None if found.refit is None else dict(found.refit),
+            "average": None if found.average is None else dict(found.average),
         }
 
     found = agreed(directory.team, lambda: outside(directory.team, read))
-    model.set_weights(found.pop("weights"))
+    told, first = found["average"], 0
+    given = model
+    if told is not None:
+        first = first_different(find_chain(model), recipe)
+        members = [model.get_weights()] * len(told["stages"])
+        given = averaged(model, members, told["shares"], first=first, mirrored=told["mirrored"])
+    given.set_weights(found.pop("weights"))
+    if told is not None:
+        give_member(given, told["stages"].index(found["best_stage"]), model, first=first)
     info = found.pop("info")
-    if info is not None:
-        set_model_info(model, ModelInfo.from_json(info))
-    note_trained_on(model, data.train, data.validation if found["refit"] else None)
+    for one in (model, given) if info is not None else ():
+        set_model_info(one, ModelInfo.from_json(info))
+    note_trained_on(given, data.train, data.validation if found["refit"] else None)
     stages = tuple(StageValue(**one) for one in found.pop("stages"))
-    return Run(model=model, recipe=recipe, run_dir=directory.path, stages=stages, data=data, **found)
+    return Run(model=given, recipe=recipe, run_dir=directory.path, stages=stages, data=data, **found)
 
 
 def _reported(run: Run) -> None:

@@ -117,8 +117,8 @@ class Journal:
         """The weights that the run began with; to be read before a resumed run restores its state."""
         return self._directory.start_weights(model, resumes=self._resumes)
 
-    def choose(self, stage: int, choice: dict[str, Any]) -> None:
-        """Write what is chosen for a stage; with several workers, what the chief chose."""
+    def choose(self, stage: int | str, choice: dict[str, Any]) -> None:
+        """Write what is chosen for a stage, or under another name; with several workers, what the chief chose."""
         self.choices[str(stage)] = agreed(self.team, lambda: choice)
         self._directory.write_choices(self.choices)
 

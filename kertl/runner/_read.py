@@ -46,7 +46,8 @@ def read_run(path: str | Path) -> Run:
     parts: dict[str, Any] = {name: metrics[name] for name in ("validation", "test") if name in metrics}
     rows = directory.read_history(recipe)
     ends = tuple(StageValue(**one) for one in metrics.get("stages", ()))
-    return Run(model, recipe, rows, parts, Path(path), metrics.get("best_stage") or 0, ends, metrics.get("refit"))
+    told = {name: metrics.get(name) for name in ("refit", "average")}
+    return Run(model, recipe, rows, parts, Path(path), metrics.get("best_stage") or 0, ends, **told)
 
 
 def data_of(run: Run, root: str | Path | None = None) -> tuple[ImageData | None, str]:

@@ -65,6 +65,8 @@ class Run(Result):
             run that was read from a directory.
         refit: If its head was solved once more on the training and the validation images: the `stage`, how many
             `images` that were, and the `strength` of the penalty. The metrics of the validation set are from before.
+        average: If the model averages its stages: which `stages`, counted from 0, their `shares`, and whether each
+            image is also predicted `mirrored`. `best_stage` is then the best of them by itself.
     """
 
     model: keras.Model = dataclasses.field(metadata=LEFT_OUT)
@@ -75,6 +77,7 @@ class Run(Result):
     best_stage: int = 0
     stages: Sequence[StageValue] = ()
     refit: Mapping[str, Any] | None = None
+    average: Mapping[str, Any] | None = None
     data: ImageData | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     predictions: Mapping[str, np.ndarray] | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
@@ -100,19 +103,27 @@ class Run(Result):
         for one in self.stages:
             epochs = sum(row["stage"] == one.stage for row in self.rows)
             value = "" if one.value is None else f"{one.metric} {one.value:.4f}"
-            taken = "this is the model" if one.stage == self.best_stage else ""
-            table.add_row(str(one.stage + 1), str(one.at), str(epochs), value, taken)
+            table.add_row(str(one.stage + 1), str(one.at), str(epochs), value, self.role(one.stage))
         lines = []
         for part, metrics in self.metrics.items():
             told = [f"{name} {metrics[name]:.4f}" for name in _TOLD if isinstance(metrics.get(name), float)]
             before = " (before the head was solved once more)" if self.refit and part == "validation" else ""
             lines.append(f"{part.capitalize()}{before}: {', '.join(told)}; {metrics['images']} images.\n")
         lines += self._thresholds()
+        if self.average and self.average["mirrored"]:
+            lines.append("Each image is also predicted as its mirror image.\n")
         if self.refit:
             lines.append(f"The head was then solved on all {self.refit['images']} training and validation images.\n")
         if self.rows:
             lines.append(f"{self.diagnosis.sentence}\n")
         return table_text(table) + "".join(lines)
+
+    def role(self, stage: int) -> str:
+        """What of the model comes from a stage, counted from 0, in words; empty if nothing does."""
+        if self.average is None:
+            return "this is the model" if stage == self.best_stage else ""
+        shares = dict(zip(self.average["stages"], self.average["shares"], strict=True))
+        return f"{shares[stage]:.0%} of the model" if stage in shares else ""
 
     def _thresholds(self) -> list[str]:
         """From which probability on a class counts as predicted, and why from there."""

@@ -17,13 +17,13 @@ from kertl.diagnosis import Watch, known_of
 from kertl.errors import RunError
 from kertl.evaluation import predict
 from kertl.features import Features, class_weights, judged_batches
+from kertl.groups import Chain
 from kertl.hardware import scope_of
 from kertl.probes import STRENGTHS, USUAL_STRENGTH, Solution
 from kertl.quantization import note_ranges
 from kertl.range_test import suggested_rate
 from kertl.recipe import Recipe, Stage
 from kertl.runner._agreement import agreed
-from kertl.runner._best_stage import BestStage
 from kertl.runner._board import RunBoard
 from kertl.runner._checkpoints import Checkpoints
 from kertl.runner._journal import Journal, Snapshot
@@ -88,7 +88,7 @@ class StageRunner:
         recipe: The recipe.
         start: The value that each variable of the run began with, by the variable's `id`, for L2-SP.
         journal: What has been trained so far, and where to write what follows.
-        best_stage: Keeps the best of the stages.
+        keepers: What keeps weights of stages that have ended; its state goes into the checkpoints.
         board: Writes for TensorBoard.
         callbacks: More callbacks for every `fit`.
         verbose: 0 for silence, 2 for a line an epoch; otherwise a table on a terminal.
@@ -102,13 +102,13 @@ class StageRunner:
         *,
         start: Mapping[int, np.ndarray],
         journal: Journal,
-        best_stage: BestStage,
+        keepers: Sequence[Any],
         board: RunBoard,
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: str | int,
     ) -> None:
         self._learner, self._data, self._recipe, self._start = learner, data, recipe, start
-        self._journal, self._best_stage, self._board = journal, best_stage, board
+        self._journal, self._keepers, self._board = journal, keepers, board
         self._callbacks, self._verbose = callbacks, verbose
         known = dataclasses.replace(
             known_of({}, recipe, data.task),
@@ -120,6 +120,16 @@ class StageRunner:
         self._variables = list(learner.model.variables)
         self.monitored: float | None = None
         """The best value of what chose the weights of the stage that was trained last."""
+
+    @property
+    def journal(self) -> Journal:
+        """What has been trained so far, and where to write what follows."""
+        return self._journal
+
+    @property
+    def chain(self) -> Chain:
+        """The layer groups of the model."""
+        return self._learner.chain
 
     def train(self, number: int, before: Trained | None, snapshot: Snapshot | None) -> StageEnd:
         """Train stage `number`, counted from 0; the best weights of it are in the model afterwards.
@@ -177,7 +187,7 @@ class StageRunner:
                 strength=self._strength(number),
                 note=partial(self._note_strength, number),
             )
-            keeping = [self._best_stage, attempt.best, *self._callbacks]
+            keeping = [*self._keepers, attempt.best, *self._callbacks]
             checkpoints = Checkpoints(number, self._variables, keeping, journal, material.steps, snapshot)
             view = StageView(
                 f"Stage {number + 1} of {len(self._recipe.stages)}",

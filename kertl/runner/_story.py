@@ -29,7 +29,7 @@ def story_of(run: Run, cache_dir: Path | None = None) -> Story:
                 "at": one.at,
                 "epochs": sum(row["stage"] == one.stage for row in run.rows),
                 "value": "" if one.value is None else f"{one.metric} {one.value:.4f}",
-                "note": "this is the model" if one.stage == run.best_stage else "",
+                "note": run.role(one.stage),
             }
             for one in run.stages
         ],
