@@ -14,7 +14,7 @@ from kertl.groups._cuts import Cut
 from kertl.groups._graph import Ref, Step, flatten, replay
 
 
-def copied(chain: Chain, first: int, *, head_seed: int | None = None) -> Chain:
+def copied(chain: Chain, first: int, *, head_seed: int | None = None, ending: str = "") -> Chain:
     """The same chain with new layers from group `first` on; the layers before it are shared.
 
     Args:
@@ -22,6 +22,7 @@ def copied(chain: Chain, first: int, *, head_seed: int | None = None) -> Chain:
         first: Number of the first group that is copied; 0 copies all of them.
         head_seed: None gives the copies the weights of the original. A number draws the weights of the head anew, as
             `kertl.build` does after `keras.utils.set_random_seed(head_seed)` on a backbone that is already loaded.
+        ending: Added to the names of the copies, so that they can be in one model with the originals.
 
     Raises:
         ValueError: If a layer cannot be made again from its settings.
@@ -29,9 +30,9 @@ def copied(chain: Chain, first: int, *, head_seed: int | None = None) -> Chain:
     end = len(chain.backbone_groups) if head_seed is not None else len(chain.groups)
     steps, stop = chain.steps(first, len(chain.groups)), len(chain.groups)
     with drawing_from(0):
-        made = _made(chain.steps(min(first, end), end))
+        made = _made(chain.steps(min(first, end), end), ending)
     with drawing_from(head_seed or 0):
-        made |= _made(chain.steps(max(first, end), stop))
+        made |= _made(chain.steps(max(first, end), stop), ending)
     new = [replace(step, operation=made.get(id(step.operation), step.operation)) for step in steps]
     entering = {ref: keras.Input(chain.graph.shapes[ref]) for ref in chain.crossing(first)}
     replay(new, entering, [chain.graph.output])  # which builds them
@@ -92,14 +93,14 @@ def drawing_from(seed: int) -> Iterator[None]:
         random.setstate(before)
 
 
-def _made(steps: Sequence[Step]) -> dict[int, Any]:
+def _made(steps: Sequence[Step], ending: str = "") -> dict[int, Any]:
     """A new layer for each layer of the steps, by the `id` of the original."""
     found: dict[int, Any] = {}
     for step in steps:
         layer = step.operation
         if isinstance(layer, keras.layers.Layer) and id(layer) not in found:
             try:
-                found[id(layer)] = type(layer).from_config(layer.get_config())
+                found[id(layer)] = type(layer).from_config({**layer.get_config(), "name": layer.name + ending})
             except (NotImplementedError, TypeError, ValueError) as error:
                 advice = f"Its class needs `get_config` and `from_config` ({error})."
                 raise complain("model", "made of layers that can be copied", layer.name, advice) from error

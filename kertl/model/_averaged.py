@@ -40,12 +40,12 @@ def averaged(
     """
     before = model.get_weights()
     try:
-        parts = []
+        chain, parts = find_chain(model), []
         for number, values in enumerate(members, start=1):
             model.set_weights(values)
-            chain = copied(find_chain(model), 0)
-            parts.append(chain.piece(first, len(chain.groups), f"{_MEMBER}_{number}"))
-        front = chain.piece(0, first, _SHARED) if first else None
+            own = copied(chain, first, ending=f"_{number}")
+            parts.append(own.piece(first, len(own.groups), f"{_MEMBER}_{number}"))
+        front = copied(chain, 0).piece(0, first, _SHARED) if first else None
     finally:
         model.set_weights(before)
     inputs = keras.Input(chain.graph.shapes[chain.graph.input], dtype=chain.graph.input_dtype, name="images")

@@ -75,7 +75,8 @@ def choose_recipe(
         model: The model to train.
         data: The images.
         cache_dir: Where the features of the baselines are cached.
-        preset: "auto" or "good"; "quick", which trains the head alone; or "best", which averages several stages.
+        preset: "auto" or "good"; "quick", which trains the head alone; or "best", which
+            fine-tunes in any case and averages the stages.
         minutes: The time that the run may take, by a short measurement; > 0. None sets no limit.
 
     Reference:
@@ -135,7 +136,7 @@ def decide(
         solved: Whether the head can be solved exactly.
         sees_depths: Whether it sees several depths.
         head_alone: Whether nothing but the head is to be trained.
-        several: Whether several stages are to be trained and averaged.
+        several: Whether the backbone is fine-tuned in any case, and the stages are averaged.
 
     Returns:
         The recipe, and the reasons, one sentence each.
@@ -152,8 +153,6 @@ def decide(
     if head_alone:
         return Recipe(stages=stages, seed=seed, refit=solved), reasons
     end = by_depth.get("deep")
-    if several:
-        return _several(stages, reasons, images, per_epoch, seed, solved)
     if smallest_class is not None and smallest_class < _FEW_PER_CLASS:
         reasons.append(
             f"nothing else is trained: the smallest class has {smallest_class} images to train on, fewer than "
@@ -166,10 +165,10 @@ def decide(
             f"its standard error of {standard_error:.4f} to gain."
         )
         return Recipe(stages=stages, seed=seed, refit=solved), reasons
-    if solved and sees_depths and images < _MORE_THAN_SOLVED_FROM:
+    if solved and sees_depths and not several and images < _MORE_THAN_SOLVED_FROM:
         reasons.append(
             f"nothing else is trained: of {images} images, fewer than {_MORE_THAN_SOLVED_FROM}, a head that is "
-            f"solved on all depths has usually learnt what there is; a recipe with a stage at 'mid' fine-tunes too."
+            f'solved on all depths has usually learnt what there is; "best" fine-tunes too, and averages.'
         )
         return Recipe(stages=stages, seed=seed, refit=solved), reasons
     at, why = _boundary(by_depth, standard_error)
@@ -188,22 +187,9 @@ def decide(
     if at != "mid" and images >= _EVERYTHING_FROM:
         stages.append(Stage("full", **later))
         reasons.append(f"finally everything: {images} images are enough, since at least {_EVERYTHING_FROM} are needed.")
-    return Recipe(stages=stages, seed=seed, refit=solved), reasons
-
-
-def _several(
-    stages: list[Stage], reasons: list[str], images: int, per_epoch: int, seed: int, solved: bool
-) -> tuple[Recipe, list[str]]:
-    """What "best" trains after the head: the later layers, then everything, all of it averaged in the end."""
-    steps = next(steps for limit, steps in _STEPS if images < limit)
-    rest: dict[str, Any] = {"learning_rate": 3e-5, "label_smoothing": 0.0} if solved else {"learning_rate": 3e-5}
-    mid = Stage("mid", epochs=_epochs(2 * steps, per_epoch, most=30), views=8, **rest)
-    full = Stage("full", epochs=_epochs(steps, per_epoch, most=15), **rest)
-    reasons += [
-        f"then {mid.epochs} epochs from the last halving of resolution on, and {full.epochs} of everything.",
-        "in the end the predictions of the stages are averaged, with shares chosen on the validation set.",
-    ]
-    return Recipe(stages=[*stages, mid, full], seed=seed, refit=solved, average=True), reasons
+    if several:
+        reasons.append("in the end the stages' predictions are averaged, with shares chosen on the validation set.")
+    return Recipe(stages=stages, seed=seed, refit=solved, average=several), reasons
 
 
 def _boundary(by_depth: dict[str, float], standard_error: float) -> tuple[str, str]:

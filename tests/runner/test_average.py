@@ -9,6 +9,7 @@ import pytest
 import kertl
 from kertl.runner import _auto, _average
 from tests.messages import assert_names
+from tests.runner.test_auto import GIVEN
 from tests.runner.test_resume import Kill, Killed
 from tests.runs import digest, python, quick, recipe, squares, tiny
 
@@ -103,12 +104,14 @@ def test_a_finished_run_is_read_and_gives_the_same_model(whole):
 @pytest.mark.slow
 def test_a_run_that_averages_goes_on_to_the_same_bits_after_every_kill(whole, tmp_path):
     _, run = whole
-    for _ in range(12):
-        try:
-            _, again = go(tmp_path, callbacks=[Kill(["on_epoch_begin", "on_epoch_end"], 2)])
-            break
-        except Killed:
-            continue
+    for epochs in (1, 2, 2):
+        with pytest.raises(Killed):
+            go(tmp_path, callbacks=[Kill(["on_epoch_end"], epochs)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_average, "averaged", lambda *_, **__: Kill().kill())
+        with pytest.raises(Killed):
+            go(tmp_path)
+    _, again = go(tmp_path)
     assert digest(again.model) == digest(run.model)
     assert again.average == run.average
 
@@ -144,12 +147,20 @@ def test_stages_that_no_mean_can_have_are_refused(field):
     assert_names(caught.value, field)
 
 
-def test_the_preset_best_averages_head_later_layers_and_everything():
-    chosen = _auto.choose_recipe(tiny(depths="auto", dropout=None), squares(), preset="best")
-    assert [(stage.at, stage.solver) for stage in chosen.recipe.stages] == [
-        ("deep", "exact"),
-        ("mid", "gradient"),
-        ("full", "gradient"),
-    ]
-    assert chosen.recipe.average
-    assert_names(" ".join(chosen.reasons), "averaged", "validation")
+def test_the_preset_best_fine_tunes_after_a_head_of_all_depths_and_averages():
+    given = {**GIVEN, "solved": True, "sees_depths": True, "by_depth": {}}
+    assert [stage.at for stage in _auto.decide(**given)[0].stages] == ["deep"]
+    best, reasons = _auto.decide(**given, several=True)
+    assert [(stage.at, stage.solver) for stage in best.stages] == [("deep", "exact"), ("mid", "gradient")]
+    assert (best.average, best.refit) == (True, True)
+    assert_names(" ".join(reasons), "averaged", "validation")
+    few, _ = _auto.decide(**{**given, "smallest_class": 5}, several=True)
+    assert [stage.at for stage in few.stages] == ["deep"]
+
+
+@pytest.mark.slow
+def test_the_preset_best_keeps_to_a_time():
+    model = tiny(depths="auto", dropout=None)
+    run = kertl.fine_tune(model, squares(), recipe="best", minutes=0.01, verbose=0)
+    assert [stage.at for stage in run.recipe.stages] == ["deep"]
+    assert run.average["stages"] == [0]
