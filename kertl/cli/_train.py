@@ -1,7 +1,6 @@
 """`kertl train`: images to a fine-tuned, evaluated, saved classifier."""
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +16,10 @@ from kertl.recipe import NAMED, PRECISIONS, PRESETS, Stage, check_minutes
 
 def train(
     data: options.DataPath,
-    out: Annotated[Path, typer.Option(help="Run directory; created if it does not exist.")],
+    out: Annotated[
+        str,
+        typer.Option(help="Run directory, created if it does not exist, or an address such as gs://bucket/run."),
+    ],
     backbone: options.Backbone = "EfficientNetV2B0",
     task: options.Task = "single_label",
     weights: options.Weights = "imagenet",
@@ -145,11 +147,12 @@ def train(
             from kertl.cli._tables import show_metrics
 
             show_metrics(run.metrics, console)
-        if hardware.chief:
-            typer.echo(f"{run.diagnosis.sentence} `kertl diagnose {out}` says what to try.")
-            if (out / REPORT).exists():
-                typer.echo(f"How good it is, where it fails and how it was made: open {out / REPORT} in a browser.")
-            typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
+        folder = run.run_dir
+        if folder is not None:
+            typer.echo(f"{run.diagnosis.sentence} `kertl diagnose {folder}` says what to try.")
+            if (folder / REPORT).exists():
+                typer.echo(f"How good it is, where it fails and how it was made: open {folder / REPORT} in a browser.")
+            typer.echo(f"The model is {folder / 'model.keras'}; try `kertl predict {folder} IMAGES...`.")
 
 
 def _head(recipe: str, dropout: float | None, fields: dict[str, Any]) -> Any:

@@ -87,7 +87,9 @@ def fine_tune(
             run that was interrupted there resumes from its last checkpoint, and ends with the weights, bit for bit,
             that it would have had, on as many cores and devices and with the same versions of packages; with others it
             warns, and keeps the first environment.json beside the new one. A finished run is read, and nothing is
-            trained.
+            trained. An address that fsspec knows, such as gs://bucket/run or s3://bucket/run (`kertl[remote]`, and the
+            package that fsspec names for it), is uploaded to after each checkpoint, all but features/; `Run.run_dir` is
+            then its copy on this machine. One process at a time may use it.
         cache_dir: Where features are cached, for all runs that share them; None for features/ in `run_dir`.
         precision: "float32", "mixed_bfloat16" or "mixed_float16", instead of the recipe's own. None: the
             recipe's own, or where that is float32 and the call is in the scope of `kertl.hardware.setup`, what that
@@ -202,6 +204,7 @@ def fine_tune(
         if report and team.size == 1:
             with working("Looking into the images and writing the report", verbose):
                 _reported(run)
+                directory.upload(everything=True)
     return run
 
 
