@@ -6,6 +6,7 @@
 from kertl.hardware._choice import Choice, choose
 from kertl.hardware._describe import cores, describe
 from kertl.hardware._multi_worker import multi_worker
+from kertl.hardware._processes import processes, refuse_processes, share
 from kertl.hardware._scope import SCALINGS, Scope, precision_in_scope
 from kertl.hardware._setup import setup
 from kertl.hardware._strategy import replicas, scope_of
@@ -21,9 +22,12 @@ __all__ = [
     "describe",
     "multi_worker",
     "precision_in_scope",
+    "processes",
+    "refuse_processes",
     "replicas",
     "scope_of",
     "setup",
+    "share",
     "team",
     "team_of",
 ]

@@ -18,7 +18,7 @@ from kertl.data import ImageData, check_image_data
 from kertl.errors import ArgumentError, DataError, DivergedError
 from kertl.evaluation import evaluate, predict, tune_thresholds
 from kertl.groups import functional_of
-from kertl.hardware import precision_in_scope, scope_of, team_of
+from kertl.hardware import precision_in_scope, refuse_processes, scope_of, team_of
 from kertl.model import ModelInfo, flags_kept, model_info, note_data, note_trained_on, set_model_info
 from kertl.recipe import NAMED, PRECISIONS, PRESETS, Recipe, Stage, check_minutes, recipe_of
 from kertl.results import plain
@@ -141,6 +141,7 @@ def fine_tune(
     check_minutes(minutes, recipe)
     if preset is None:
         wanted = gradual_unfreezing(model) if recipe == "unfreezing" else recipe_of(recipe)
+    refuse_processes("fine_tune")
     check_image_data(data)
     functional_of(model)
     require(model, data, wanted)
