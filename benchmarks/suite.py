@@ -2,8 +2,9 @@
 
 Data sets (`suite_data.py`) at 10 and 50 images a class and with all, three splits each, and two networks
 (`suite_backbones.py`) against the recipes, the classical baselines and the presets. Seconds are those of a whole run
-from image files, extraction included, on two cores; on a machine that does other work too, compare CPU seconds. The test set is read once, by the run that is recorded; nothing is
-chosen by it. Each training is recorded as it ends, and not repeated later.
+from image files, extraction included, on two cores; on a machine that does other work too, compare CPU seconds. The
+test set is read once, by the run that is recorded; nothing is chosen by it. Each training is recorded as it ends, and
+not repeated later.
 
     python benchmarks/suite.py run FOLDER [--data cells ...] [--sizes 10 50 all] [--arms auto ...] [--splits 0 1 2]
     python benchmarks/suite.py table FOLDER

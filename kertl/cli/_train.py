@@ -1,7 +1,6 @@
 """`kertl train`: images to a fine-tuned, evaluated, saved classifier."""
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,7 +23,10 @@ def train(
     data: options.DataPath,
     source: options.BackboneOptions,
     given: DataOptions,
-    out: Annotated[Path, typer.Option(help="Run directory; created if it does not exist.")],
+    out: Annotated[
+        str,
+        typer.Option(help="Run directory, created if it does not exist, or an address such as gs://bucket/run."),
+    ],
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -128,11 +130,12 @@ def train(
                     "Validation metrics are from before the head was solved once more, on these images too.",
                     highlight=False,
                 )
-        if hardware.chief:
-            typer.echo(f"{run.diagnosis.sentence} `kertl diagnose {out}` says what to try.")
-            if (out / REPORT).exists():
-                typer.echo(f"How good it is, where it fails and how it was made: open {out / REPORT} in a browser.")
-            typer.echo(f"The model is {out / 'model.keras'}; try `kertl predict {out} IMAGES...`.")
+        folder = run.run_dir
+        if folder is not None:
+            typer.echo(f"{run.diagnosis.sentence} `kertl diagnose {folder}` says what to try.")
+            if (folder / REPORT).exists():
+                typer.echo(f"How good it is, where it fails and how it was made: open {folder / REPORT} in a browser.")
+            typer.echo(f"The model is {folder / 'model.keras'}; try `kertl predict {folder} IMAGES...`.")
 
 
 def _head(recipe: str, dropout: float | None, fields: dict[str, Any]) -> Head:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kertl.hardware._choice import Choice, choose
     from kertl.hardware._describe import cores, describe
     from kertl.hardware._multi_worker import multi_worker
+    from kertl.hardware._processes import processes, refuse_processes, share
     from kertl.hardware._scope import SCALINGS, Scope, precision_in_scope
     from kertl.hardware._setup import setup
     from kertl.hardware._strategy import replicas, scope_of
@@ -26,9 +27,12 @@ __all__ = [
     "describe",
     "multi_worker",
     "precision_in_scope",
+    "processes",
+    "refuse_processes",
     "replicas",
     "scope_of",
     "setup",
+    "share",
     "team",
     "team_of",
 ]
@@ -38,6 +42,7 @@ _HOMES = {
     "._choice": ("Choice", "choose"),
     "._describe": ("cores", "describe"),
     "._multi_worker": ("multi_worker",),
+    "._processes": ("processes", "refuse_processes", "share"),
     "._scope": ("SCALINGS", "Scope", "precision_in_scope"),
     "._setup": ("setup",),
     "._strategy": ("replicas", "scope_of"),

@@ -10,6 +10,7 @@ import keras
 
 from kertl._checks import complain, integer, one_of
 from kertl.hardware._precision import PRECISIONS, precision_for
+from kertl.hardware._processes import COORDINATOR, processes_told
 from kertl.results import Result
 
 ACCELERATORS = ("auto", "cpu", "gpu", "tpu")
@@ -23,8 +24,8 @@ class Choice(Result):
     Attributes:
         accelerator: "cpu", "gpu" or "tpu".
         strategy: How a model is spread: "one_device", "mirrored" (`tf.distribute.MirroredStrategy`), "workers"
-            (`tf.distribute.MultiWorkerMirroredStrategy`), "tpu" (`tf.distribute.TPUStrategy`), or "data_parallel"
-            (`keras.distribution.DataParallel`, on JAX).
+            (`tf.distribute.MultiWorkerMirroredStrategy`), "tpu" (`tf.distribute.TPUStrategy`), or on JAX
+            "data_parallel" (`keras.distribution.DataParallel`) and "processes" (the same over several of them).
         devices: The devices of this process, as Keras names them: "gpu:0".
         workers: How many processes train together.
         worker: The number of this one; the first, 0, is the chief, which writes.
@@ -71,6 +72,9 @@ def choose(accelerator: str = "auto", precision: str = "auto", devices: int | Se
     one_of("accelerator", accelerator, ACCELERATORS)
     one_of("precision", precision, ("auto", *PRECISIONS))
     backend = one_of("KERAS_BACKEND", keras.backend.backend(), _BACKENDS)
+    workers, worker = _workers(backend)
+    if backend == "jax" and workers > 1:
+        return _of_processes(accelerator, precision, devices, workers, worker)
     there = _there(backend, accelerator)
     kind = accelerator
     if accelerator == "auto":
@@ -82,7 +86,6 @@ def choose(accelerator: str = "auto", precision: str = "auto", devices: int | Se
     else:
         reason = f"{kind.upper()} was asked for."
     chosen = _chosen_devices(kind, there[kind], devices)
-    workers, worker = _workers(backend)
     strategy, why = _strategy(backend, kind, len(chosen), workers)
     found_precision, because = precision_for(kind, backend) if precision == "auto" else (precision, "It was asked for.")
     return Choice(kind, strategy, chosen, workers, worker, found_precision, (reason, why, because))
@@ -120,7 +123,9 @@ def _chosen_devices(kind: str, there: int, devices: Any) -> tuple[str, ...]:
 
 
 def _workers(backend: str) -> tuple[int, int]:
-    """How many processes train together and which of them this is, by TF_CONFIG."""
+    """How many processes train together and which of them this is, by TF_CONFIG or JAX's variables."""
+    if backend == "jax":
+        return processes_told()
     told = os.environ.get("TF_CONFIG")
     if backend != "tensorflow" or not told:
         return 1, 0
@@ -139,6 +144,21 @@ def _workers(backend: str) -> tuple[int, int]:
     return max(1, chiefs + others), number
 
 
+def _of_processes(accelerator: str, precision: str, devices: Any, workers: int, worker: int) -> Choice:
+    """All devices of several processes of JAX, which must not be started before it knows of them all."""
+    if accelerator == "auto" or devices is not None:
+        name, accepted, given = (
+            ("accelerator", "'cpu', 'gpu' or 'tpu'", accelerator)
+            if accelerator == "auto"
+            else ("devices", "None, for all devices of each process,", devices)
+        )
+        raise complain(name, f"{accepted} where {COORDINATOR} names several processes", given)
+    usual = "mixed_bfloat16" if accelerator == "tpu" else "float32"
+    found, because = (precision, "It was asked for.") if precision != "auto" else (usual, "JAX has not started yet.")
+    why = (f"{accelerator.upper()} was asked for.", f"{COORDINATOR} is set, with {workers} processes.", because)
+    return Choice(accelerator, "processes", (f"{accelerator}:all",), workers, worker, found, why)
+
+
 def _strategy(backend: str, kind: str, count: int, workers: int) -> tuple[str, str]:
     if workers > 1:
         if kind == "tpu":
@@ -147,9 +167,6 @@ def _strategy(backend: str, kind: str, count: int, workers: int) -> tuple[str, s
             raise complain("devices", "1 CPU in each process where TF_CONFIG names several", count)
         return "workers", f"TF_CONFIG names {workers} processes."
     if backend == "jax":
-        if os.environ.get("JAX_COORDINATOR_ADDRESS"):
-            advice = "Several processes on JAX are not supported yet: use TensorFlow with TF_CONFIG, or one process."
-            raise complain("JAX_COORDINATOR_ADDRESS", "unset", os.environ["JAX_COORDINATOR_ADDRESS"], advice)
         return ("data_parallel", f"There are {count} devices.") if count > 1 else ("one_device", "There is one device.")
     if kind == "tpu":
         return "tpu", "TPU cores take part in one strategy."

@@ -7,6 +7,7 @@ from kertl.hardware._data_parallel import DataParallel
 from kertl.hardware._mirrored import Mirrored
 from kertl.hardware._one_device import OneDevice
 from kertl.hardware._scope import Scope
+from kertl.hardware._several_processes import SeveralProcesses
 from kertl.hardware._several_workers import SeveralWorkers
 from kertl.hardware._tpu import TpuCores
 
@@ -16,6 +17,7 @@ _KINDS: dict[str, Callable[[Choice], Scope]] = {
     "workers": SeveralWorkers,
     "tpu": TpuCores,
     "data_parallel": DataParallel,
+    "processes": SeveralProcesses,
 }
 
 
@@ -26,6 +28,9 @@ def setup(accelerator: str = "auto", precision: str = "auto", devices: int | Seq
     of the model, and where TF_CONFIG names several processes all of them train one model: each runs the same script,
     and the first one, the chief, writes the run directory. `kertl doctor` shows what would be chosen. Of these, several
     virtual devices and several processes on one machine are tested; several GPUs and a TPU were never at hand.
+
+    On JAX, JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID name the processes, and the accelerator must
+    be given. Plain `fit` trains on `kertl.hardware.share(data.train)` there; `kertl.fine_tune` needs TensorFlow for it.
 
     Enter it first: TensorFlow and JAX take up devices when they are first used.
 

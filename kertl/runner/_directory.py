@@ -36,6 +36,7 @@ from kertl.runner._agreement import agreed
 from kertl.runner._checkpoint_files import CheckpointFiles
 from kertl.runner._environment import note_environment
 from kertl.runner._lock import locked
+from kertl.runner._remote import RemoteCopy, is_address
 
 _logger = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ class RunDirectory:
     """Writes the files of a run, each replaced as a whole; without a path it writes nothing.
 
     Args:
-        path: The directory, made if there is none; None for a run that leaves no files.
+        path: The directory, made if there is none, or its address for fsspec, of which a copy is made on this machine;
+            None for a run that leaves no files.
         cache_dir: Where features are cached; None for a folder of the directory.
         team: The processes of the run. Only the chief reads and writes, and the others are told what it read.
     """
@@ -60,7 +62,8 @@ class RunDirectory:
     def __init__(self, path: str | Path | None, cache_dir: str | Path | None = None, team: Team | None = None) -> None:
         self.team = team or Team()
         mine = self.team.chief
-        self.path = None if path is None or not mine else Path(path)
+        self._remote = RemoteCopy(str(path)) if mine and is_address(path) else None
+        self.path = self._remote.local if self._remote else None if path is None or not mine else Path(path)
         self._cache_dir = None if cache_dir is None or not mine else Path(cache_dir)
         self.checkpoints = None if self.path is None else CheckpointFiles(self.path / "checkpoints")
 
@@ -79,7 +82,7 @@ class RunDirectory:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Lock the directory for this process.
+        """Lock the directory for this process; the copy of one elsewhere is fetched first, and uploaded in the end.
 
         Raises:
             RunError: If another process uses it, or it cannot be made or written to.
@@ -88,7 +91,34 @@ class RunDirectory:
             yield
             return
         with locked(self.path):
-            yield
+            if self._remote is not None:
+                self._remote.fetch()
+                _logger.info("The copy of %s on this machine is %s.", self._remote.address, self.path)
+            try:
+                yield
+            except BaseException:
+                self.upload(everything=True)
+                raise
+            self.upload(everything=True, must=True)
+
+    def upload(self, *, everything: bool = False, must: bool = False) -> None:
+        """Upload what has changed, if the directory is elsewhere; where that fails, say so and go on with the copy.
+
+        Args:
+            everything: Whether TensorBoard's events are uploaded too.
+            must: Whether a failure is an error.
+
+        Raises:
+            RunError: If it fails and must not.
+        """
+        if self._remote is None:
+            return
+        try:
+            self._remote.push(everything=everything)
+        except RunError as error:
+            if must:
+                raise
+            _logger.warning("%s The run goes on, and uploads later.", error)
 
     @property
     def features(self) -> Path | None:

@@ -19,7 +19,7 @@ from kertl.data import ImageData, check_image_data
 from kertl.errors import ArgumentError, DataError, DivergedError
 from kertl.evaluation import evaluate, predict, tune_thresholds
 from kertl.groups import find_chain, functional_of
-from kertl.hardware import precision_in_scope, scope_of, team_of
+from kertl.hardware import precision_in_scope, refuse_processes, scope_of, team_of
 from kertl.model import (
     ModelInfo,
     averaged,
@@ -101,7 +101,9 @@ def fine_tune(
             run that was interrupted there resumes from its last checkpoint, and ends with the weights, bit for bit,
             that it would have had, on as many cores and devices and with the same versions of packages; with others it
             warns, and keeps the first environment.json beside the new one. A finished run is read, and nothing is
-            trained.
+            trained. An address that fsspec knows, such as gs://bucket/run or s3://bucket/run (`kertl[remote]`, and the
+            package that fsspec names for it), is uploaded to after each checkpoint, all but features/; `Run.run_dir` is
+            then its copy on this machine. One process at a time may use it.
         cache_dir: Where features are cached, for all runs that share them; None for features/ in `run_dir`.
         precision: "float32", "mixed_bfloat16" or "mixed_float16", instead of the recipe's own. None: the
             recipe's own, or where that is float32 and the call is in the scope of `kertl.hardware.setup`, what that
@@ -156,6 +158,7 @@ def fine_tune(
     check_minutes(minutes, recipe)
     if preset is None:
         wanted = gradual_unfreezing(model) if recipe == "unfreezing" else recipe_of(recipe)
+    refuse_processes("fine_tune")
     check_image_data(data)
     functional_of(model)
     require(model, data, wanted)
@@ -231,6 +234,7 @@ def fine_tune(
         if report and team.size == 1:
             with working("Looking into the images and writing the report", verbose):
                 _reported(run)
+                directory.upload(everything=True)
     return run
 
 

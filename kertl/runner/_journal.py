@@ -121,6 +121,7 @@ class Journal:
         """Write what is chosen for a stage, or under another name; with several workers, what the chief chose."""
         self.choices[str(stage)] = agreed(self.team, lambda: choice)
         self._directory.write_choices(self.choices)
+        self._directory.upload()
 
     def add(self, row: dict[str, Any]) -> None:
         """Write the metrics of an epoch."""
@@ -148,6 +149,7 @@ class Journal:
         self.position = snapshot.position
         if self.files is not None:
             path = self.files.write(snapshot.to_values())
+            self._directory.upload()
             _logger.debug("Wrote checkpoint %s: %d bytes.", path.name, path.stat().st_size)
         elif self.team.size == 1:
             self._held = snapshot

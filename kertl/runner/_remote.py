@@ -1,0 +1,236 @@
+"""A run directory that is elsewhere, at any address that fsspec reaches, and its copy on this machine.
+
+The run reads and writes the copy, which is uploaded after each checkpoint. A list beside the files has the checksum of
+each; while files change, of what was there and of what is coming, so that whatever an upload was doing when it was
+killed, every file is one of the two, and the checkpoint before is there until the next one is.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kertl._checks import parse_json
+from kertl._places import cache_folder
+from kertl.errors import MissingPackageError, RunError
+from kertl.run_files import SUMS, replace_file, sha256_of
+
+LIST = ".kertl-files.json"
+"""The file at the address that lists the others."""
+_COMING = ".uploading-"
+_STAYS = ("features",)
+"""Folders that are not uploaded: what they hold is made again."""
+_LATE = ("tensorboard",)
+"""Folders that are only uploaded when a run ends or stops."""
+_CHECKPOINTS = "checkpoints"
+
+
+def is_address(path: Any) -> bool:
+    """Whether a path is an address such as gs://bucket/run, and not one on this machine."""
+    return isinstance(path, str) and "://" in path
+
+
+class RemoteCopy:
+    """The copy on this machine of a run directory that is elsewhere.
+
+    Attributes:
+        local: The folder of the copy, in kertl's cache folder.
+
+    Args:
+        address: As fsspec has them.
+
+    Raises:
+        MissingPackageError: If fsspec, or the package for addresses of this kind, is not installed.
+        RunError: If there is no such kind of address.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address.rstrip("/")
+        digest = hashlib.sha256(self.address.encode()).hexdigest()[:16]
+        self.local = cache_folder() / "runs" / digest
+        self._files, self._root = _file_system(self.address)
+        self._known: dict[str, list[str | None]] = {}
+        """What is there: the checksum of each file; where an upload was broken off, those that it may have."""
+        self._seen: dict[str, tuple[int, int, str]] = {}
+
+    def fetch(self) -> None:
+        """Make the copy what is at the address; only files that differ are downloaded, and each is checked.
+
+        Raises:
+            RunError: If the address cannot be read, has other files than a run of kertl, or one that is damaged.
+        """
+        with self._reached("read"):
+            there = self._there()
+            self._known = self._read_list(there)
+            for name in there - self._known.keys():
+                if PurePosixPath(name).name.startswith(_COMING):
+                    self._files.rm_file(f"{self._root}/{name}")
+            self.local.mkdir(parents=True, exist_ok=True)
+            for name in self._mine(late=True) - self._known.keys():
+                (self.local / name).unlink()
+            for name, accepted in self._known.items():
+                self._fetch(name, accepted, exists=name in there)
+
+    def push(self, *, everything: bool) -> None:
+        """Upload what has changed since the last time.
+
+        Args:
+            everything: Whether what is only uploaded in the end is too.
+
+        Raises:
+            RunError: If the address cannot be written to.
+        """
+        with self._reached("written"):
+            now = {name: self._digest(name) for name in self._mine(late=everything)}
+            changed = sorted((name for name in now if self._known.get(name) != [now[name]]), key=_order)
+            known = {name for name in self._known if everything or not _within(name, _LATE)}
+            gone = sorted(known - now.keys())
+            if not changed and not gone:
+                return
+            coming = {name: [*self._known.get(name, [None]), now[name]] for name in changed}
+            going = {name: [*self._known[name], None] for name in gone}
+            self._write_list({**self._known, **coming, **going})
+            for name in changed:
+                self._upload(name)
+            for name in gone:
+                if self._files.exists(f"{self._root}/{name}"):
+                    self._files.rm_file(f"{self._root}/{name}")
+            there = {name: accepted for name, accepted in self._known.items() if name not in gone}
+            self._write_list({**there, **{name: [now[name]] for name in changed}})
+
+    def _mine(self, *, late: bool) -> set[str]:
+        """The files of the copy that belong at the address."""
+        left_out = _STAYS if late else (*_STAYS, *_LATE)
+        files = (path for path in self.local.rglob("*") if path.is_file() and not path.name.startswith("."))
+        names = {path.relative_to(self.local).as_posix() for path in files}
+        return {name for name in names if not _within(name, left_out)}
+
+    def _there(self) -> set[str]:
+        """The files at the address."""
+        self._files.invalidate_cache()
+        if not self._files.exists(self._root):
+            return set()
+        root = PurePosixPath(self._root)
+        return {PurePosixPath(path).relative_to(root).as_posix() for path in self._files.find(self._root)}
+
+    def _digest(self, name: str) -> str:
+        """The checksum of a file of the copy, which is only computed where it may have changed."""
+        path = self.local / name
+        found = path.stat()
+        size, changed = found.st_size, found.st_mtime_ns
+        known = self._seen.get(name)
+        if known is None or known[:2] != (size, changed):
+            known = self._seen[name] = (size, changed, sha256_of(path))
+        return known[2]
+
+    def _read_list(self, there: set[str]) -> dict[str, list[str | None]]:
+        if LIST not in there:
+            if others := sorted(name for name in there if not PurePosixPath(name).name.startswith(_COMING)):
+                raise RunError(
+                    f"`run_dir` must be empty, or a run that kertl wrote there. Received: run_dir={self.address!r}, "
+                    f"which has {others[0]!r} and no {LIST}. Choose another address.",
+                    code="run-directory",
+                )
+            return {}
+        try:
+            listed = parse_json(self._files.cat_file(f"{self._root}/{LIST}").decode())
+            if not isinstance(listed, dict) or not all(_sound(name, one) for name, one in listed.items()):
+                raise ValueError("JSON of another form")
+            return listed
+        except ValueError as error:
+            raise self._damaged(LIST, str(error)) from error
+
+    def _write_list(self, listed: dict[str, list[str | None]]) -> None:
+        self._put(lambda path: self._files.pipe_file(path, json.dumps(listed, indent=1).encode()), LIST)
+        self._known = listed
+
+    def _fetch(self, name: str, accepted: list[str | None], *, exists: bool) -> None:
+        path = self.local / name
+        if not exists:
+            if None not in accepted:
+                raise self._damaged(name, "no such file")
+            path.unlink(missing_ok=True)
+            return
+        if path.is_file() and accepted == [self._digest(name)]:
+            return
+
+        def download(beside: Path) -> None:
+            self._files.get_file(f"{self._root}/{name}", str(beside))
+            if (found := sha256_of(beside)) not in accepted:
+                raise self._damaged(name, f"a file with the SHA-256 {found}, which is not the one in {LIST}")
+
+        replace_file(path, download)
+
+    def _upload(self, name: str) -> None:
+        self._put(lambda path: self._files.put_file(str(self.local / name), path), name)
+
+    def _put(self, write: Callable[[str], Any], name: str) -> None:
+        """Let `write` write a file under another name, and then give it its own."""
+        own = PurePosixPath(self._root) / name
+        beside = str(own.with_name(f"{_COMING}{own.name}"))
+        self._files.makedirs(str(own.parent), exist_ok=True)
+        write(beside)
+        self._files.mv(beside, str(own))
+
+    def _damaged(self, name: str, found: str) -> RunError:
+        return RunError(
+            f"{self.address}/{name} must be what was uploaded. Received: {found}. Restore it, or remove "
+            f"{self.address!r} to begin again.",
+            code="damaged",
+        )
+
+    @contextmanager
+    def _reached(self, what: str) -> Iterator[None]:
+        """Say what could not be done, whatever the package for the address raises.
+
+        Raises:
+            RunError: If something was raised.
+        """
+        try:
+            yield
+        except RunError:
+            raise
+        except Exception as error:
+            raise RunError(
+                f"{self.address!r} cannot be {what}: {type(error).__name__}: {error}. Its copy on this machine is "
+                f"{str(self.local)!r}.",
+                code="disk",
+            ) from error
+
+
+def _file_system(address: str) -> tuple[Any, str]:
+    try:
+        import fsspec
+    except ImportError as error:
+        raise MissingPackageError(
+            f"fsspec must be installed for run_dir={address!r}. Run `pip install 'kertl[remote]'`."
+        ) from error
+    try:
+        files, root = fsspec.core.url_to_fs(address)
+    except ImportError as error:
+        raise MissingPackageError(
+            f"The package for addresses such as {address!r} must be installed: {error}"
+        ) from error
+    except ValueError as error:
+        raise RunError(
+            f"`run_dir` must be a path, or an address that fsspec knows. Received: run_dir={address!r}: {error}.",
+            code="run-directory",
+        ) from error
+    return files, root.rstrip("/")
+
+
+def _order(name: str) -> tuple[int, str]:
+    """Checkpoints after what they build on; what says that a run has finished after all else."""
+    return (2 if name == SUMS else 1 if _within(name, (_CHECKPOINTS,)) else 0, name)
+
+
+def _within(name: str, folders: tuple[str, ...]) -> bool:
+    return name.split("/", 1)[0] in folders
+
+
+def _sound(name: str, accepted: Any) -> bool:
+    """Whether an entry of the list names a file inside the folder, and checksums."""
+    inside = ".." not in PurePosixPath(name).parts and not PurePosixPath(name).is_absolute() and "\\" not in name
+    return inside and isinstance(accepted, list) and all(one is None or isinstance(one, str) for one in accepted)
