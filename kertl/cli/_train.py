@@ -50,6 +50,10 @@ def train(
             callback=options.among("--precision", (*PRECISIONS, "auto")),
         ),
     ] = "float32",
+    keep_features: Annotated[
+        bool,
+        typer.Option("--keep-features", help="Keep features of the training images, for `kertl adapt` without them."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
     validation: options.Validation = 0.15,
     test: options.Test = 0.15,
@@ -132,7 +136,8 @@ def train(
             own = {} if recipe.endswith(".json") else {"precision": precision}
             chosen = _scaled(dataclasses.replace(chosen, **own), hardware, scale_rate)
         asked = precision if recipe in PRESETS else None
-        run = kertl.fine_tune(model, images, recipe=chosen, minutes=minutes, run_dir=out, precision=asked)
+        options_of_run: dict[str, Any] = {"minutes": minutes, "precision": asked, "keep_features": keep_features}
+        run = kertl.fine_tune(model, images, recipe=chosen, run_dir=out, **options_of_run)
         if run.metrics:
             from kertl.cli._tables import show_metrics
 

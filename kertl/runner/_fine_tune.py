@@ -11,14 +11,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import number, one_of
+from kertl._checks import complain, number, one_of
+from kertl._domains import TASKS as DOMAIN_TASKS
 from kertl._terminal import counted, told, working
 from kertl.compatibility import Findings, check, require
 from kertl.data import ImageData, check_image_data
 from kertl.errors import ArgumentError, DataError, DivergedError
 from kertl.evaluation import evaluate, predict, tune_thresholds
 from kertl.groups import functional_of
-from kertl.hardware import precision_in_scope, scope_of, team_of
+from kertl.hardware import Team, precision_in_scope, scope_of, team_of
 from kertl.model import ModelInfo, flags_kept, model_info, note_data, note_trained_on, set_model_info
 from kertl.recipe import NAMED, PRECISIONS, PRESETS, Recipe, Stage, check_minutes, recipe_of
 from kertl.results import plain
@@ -51,6 +52,7 @@ def fine_tune(
     precision: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint_seconds: float = 60.0,
+    keep_features: bool = False,
     report: bool = True,
     verbose: str | int = "auto",
 ) -> Run:
@@ -89,6 +91,9 @@ def fine_tune(
         checkpoint_seconds: A checkpoint is written when a stage begins, when an epoch ends, and in mid-epoch after this
             many seconds, but rarely enough to take at most 3 % of the time; 0 writes after every batch, however long it
             takes. SIGINT (Ctrl-C) and SIGTERM write one too and end the run; a second signal ends it at once.
+        keep_features: Whether to write source_features.npz into `run_dir`: what the last layer of the final model takes
+            for each training image, with its label, 5 KB an image at 1,280 features. `kertl.adapt` then needs no image
+            of the run. For a classifier for one class of several, or of two, and one process.
         report: Whether to write report.html into `run_dir` in the end, as `Run.report` does; it takes some seconds.
         verbose: 0 for silence; "auto" and 1 show the epochs of a stage as a table on a terminal, with the best so far
             and the time left, and elsewhere a line for each, on stderr; 2 always writes lines. Above 0, what kertl
@@ -136,6 +141,7 @@ def fine_tune(
     one_of("precision", precision, (None, *PRECISIONS))
     note_data(model, data)
     team = team_of(model)
+    _check_keep(keep_features, run_dir, data, team)
     directory = RunDirectory(run_dir, cache_dir, team)
     verbose = verbose if team.chief else 0
     with told(verbose), directory.in_use(), scope_of(model), team.loss_named(directory.hint):
@@ -147,7 +153,9 @@ def fine_tune(
         if directory.finished:
             agreed(team, lambda: directory.refuse_other(recipe, data, model))
             _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.path)
-            return _finished_run(model, recipe, data, directory)
+            run = _finished_run(model, recipe, data, directory)
+            directory.keep_source(model, data, keep_features)
+            return run
         _report(check(recipe, model, data, callbacks=callbacks))
         last = directory.begin(recipe, data, model)
         snapshot = Snapshot.from_values(last) if last else None
@@ -177,6 +185,7 @@ def fine_tune(
                     ends = tuple(stages.values)
                     directory.write_history(journal.rows)
                     directory.write_model(model)
+                    directory.keep_source(model, data, keep_features)
                     board.end(metrics, predictions, len(journal.rows) - 1)
             told_of_refit = {"refit": refit} if refit else {}
             directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends), **told_of_refit})
@@ -255,6 +264,19 @@ def _train(
         if data.test is not None:
             predictions["test"] = said(data.test)
     return best_stage, predictions, refit
+
+
+def _check_keep(keep_features: bool, run_dir: str | Path | None, data: ImageData, team: Team) -> None:
+    """Raise if features are to be kept, and there is no place for them, or nothing that could use them.
+
+    Raises:
+        ValueError: If so.
+    """
+    if one_of("keep_features", keep_features, (True, False)) and (
+        run_dir is None or data.task not in DOMAIN_TASKS or team.size > 1
+    ):
+        accepted = "False without `run_dir`, on several workers, and for other tasks than " + " and ".join(DOMAIN_TASKS)
+        raise complain("keep_features", accepted, keep_features, code="combination")
 
 
 def _report(findings: Findings) -> None:
