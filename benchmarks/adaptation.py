@@ -30,16 +30,17 @@ import numpy as np
 import suite_data
 from PIL import Image, ImageFilter
 from record import keep
+from sklearn.linear_model import LogisticRegression
 
 import kertl
 import kertl.demo
+from kertl._domains import Classifier
 from kertl.adaptation import SourceFeatures
 from kertl.adaptation._auto import choose
 from kertl.adaptation._batch_norm import adapted_batch_norm
-from kertl.adaptation._classifier import Classifier
 from kertl.adaptation._labelled import _Both
 from kertl.adaptation._maps import aligned
-from kertl.adaptation._methods import ON_FEATURES, Domains
+from kertl.adaptation._methods import ON_FEATURES, Domains, unchanged
 from kertl.probes import solve
 from kertl.studies import Components, mmd_test
 
@@ -194,6 +195,91 @@ def measure(material, seed, only):
         keep("adaptation", [row], ("keras", "tensorflow", "scikit-learn", "POT"))
 
 
+def methods(material, seeds=SEEDS):
+    """Every method on every shift, a row each, with what can be known of it without labels of the target.
+
+    What is in the file of results already is left out, so that it can go on.
+    """
+    path, heads = Path(__file__).parent / "results" / "adaptation_methods.csv", {}
+    there = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
+    done = {(int(row["seed"]), row["shift"]) for row in there}
+    for seed in seeds:
+        # Letters last: with 17 classes every solution takes longer.
+        for name, labels, of_source, of_target, parts in sorted(
+            shifts(material, seed), key=lambda s: s[2] == "letters"
+        ):
+            if (seed, name) in done:
+                continue
+            source, validation, target, test = parts
+            classes = int(labels.max()) + 1
+            first, second, one_hot = material.features(of_source), material.features(of_target), np.eye(classes)[labels]
+            key = (of_source, tuple(source[:5]))
+            if key not in heads:
+                head = solved_head(first[source], one_hot[source], first[validation], one_hot[validation])
+                view = Classifier(material.views[classes].with_head(head.kernel, head.bias))
+                heads[key] = view, SourceFeatures(first[source], labels[source], view.names, "")
+            view, known = heads[key]
+            domains = Domains(view, second[target], known)
+            found, seconds = {"none": unchanged(domains)}, {"none": 0.0}
+            for method, solve_it in ON_FEATURES.items():
+                begun = time.perf_counter()
+                found[method] = solve_it(domains)
+                seconds[method] = round(time.perf_counter() - begun, 1)
+            truth = first[validation], labels[validation]
+            rows = [
+                {
+                    "seed": seed,
+                    "shift": name,
+                    "method": method,
+                    "accuracy": float(np.mean((second[test] @ one.kernel + one.bias).argmax(1) == labels[test])),
+                    **criteria,
+                    "seconds": seconds[method],
+                }
+                for (method, one), criteria in zip(found.items(), _criteria(domains, found, *truth), strict=True)
+            ]
+            print(seed, name, {row["method"]: round(row["accuracy"], 3) for row in rows}, seconds, flush=True)
+            keep("adaptation_methods", rows, ("keras", "tensorflow", "scikit-learn", "POT"))
+
+
+def _has_letters(shift):
+    return shift[2] == "letters"
+
+
+def _criteria(domains, found, validation, truth):
+    """Of each method, what could choose it: entropy, agreement of all methods, importance-weighted accuracy."""
+    classifier = domains.classifier
+    likely = [classifier.probabilities(domains.target @ one.kernel + one.bias) for one in found.values()]
+    said = np.stack([one.argmax(axis=1) for one in likely])
+    votes = np.stack([(said == label).sum(axis=0) for label in range(classifier.classes)])
+    weights = _importance(validation, domains.target)
+    for one, probabilities, own in zip(found.values(), likely, said, strict=True):
+        # A head that takes mapped features is asked about the source without the map.
+        rows = validation if one.map is None else _unmapped(one.map, validation)
+        right = (rows @ one.kernel + one.bias).argmax(axis=1) == truth
+        yield {
+            "entropy": float(-(probabilities * np.log(np.maximum(probabilities, 1e-12))).sum(axis=1).mean()),
+            "agreement": float(((votes[own, np.arange(len(own))] - 1) / (len(found) - 1)).mean()),
+            "weighted_validation": float(np.average(right, weights=weights)),
+            "share_of_weights": float(weights.sum() ** 2 / (weights**2).sum() / len(weights)),
+        }
+
+
+def _unmapped(found, rows):
+    """Rows whose map gives these rows."""
+    centred = rows - found.offset
+    return centred / found.matrix if found.matrix.ndim == 1 else np.linalg.solve(found.matrix.T, centred.T).T
+
+
+def _importance(validation, target):
+    """How much likelier each row is in the target, by a classifier on the principal components; 20 at most."""
+    components = Components(validation, target)
+    rows = np.concatenate([components(validation), components(target)])
+    domain = np.repeat([0, 1], [len(validation), len(target)])
+    model = LogisticRegression(C=0.1, max_iter=500).fit(rows, domain)
+    ratio = np.exp(model.decision_function(components(validation))) * len(validation) / len(target)
+    return np.clip(ratio, 0, 20)
+
+
 def known_shares(material):
     """Where the shares of the classes are others, what it gives to know them."""
     for seed in SEEDS:
@@ -304,6 +390,8 @@ def main(folder, *only):
     if not only or only == ("labels",):
         few_labels(material)
         alarms(material)
+    if only[:1] == ("methods",):
+        return methods(material, [int(seed) for seed in only[1:]] or SEEDS)
     if only == ("shares",):
         return known_shares(material)
     only = () if only == ("shifts",) else only

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from kertl._lazy import lazily
 
 if TYPE_CHECKING:
+    from kertl._domains import SourceFeatures
     from kertl.adaptation._adapt import METHODS, adapt
     from kertl.adaptation._maps import FeatureMap, aligned, coral
     from kertl.adaptation._result import Adaptation, Judged
-    from kertl.adaptation._source import SourceFeatures
 
 __all__ = ["METHODS", "Adaptation", "FeatureMap", "Judged", "SourceFeatures", "adapt", "aligned", "coral"]
 
@@ -17,7 +17,7 @@ _HOMES = {
     "._adapt": ("METHODS", "adapt"),
     "._maps": ("FeatureMap", "aligned", "coral"),
     "._result": ("Adaptation", "Judged"),
-    "._source": ("SourceFeatures",),
+    "kertl._domains": ("SourceFeatures",),
 }
 
 if not TYPE_CHECKING:  # else any name at all would pass

@@ -9,24 +9,25 @@ import keras
 import numpy as np
 
 from kertl._checks import complain, integer, one_of
+from kertl._domains import SOURCE_FILE, Classifier, SourceFeatures
 from kertl._terminal import told
 from kertl.adaptation._auto import choose
 from kertl.adaptation._batch_norm import adapted_batch_norm
-from kertl.adaptation._classifier import Classifier
+from kertl.adaptation._deeper import adapt_deeper
 from kertl.adaptation._judge import judge
 from kertl.adaptation._labelled import HEADS, adapt_with_labels
 from kertl.adaptation._methods import ON_FEATURES, Domains, Solved, unchanged
 from kertl.adaptation._result import Adaptation
-from kertl.adaptation._source import SOURCE_FILE, SourceFeatures
 from kertl.backbones import refuse_nan
-from kertl.data import from_directory
+from kertl.data import ImageDataset, from_directory
 from kertl.errors import DataError
 from kertl.evaluation import resize_of, run_images
 from kertl.model import model_info, picture_shape, task_of
+from kertl.runner import RECIPE, check_finished
 from kertl.studies import above_chance, domain_images, estimated_shares
 from kertl.training import Learner, train_on_entropy
 
-METHODS = ("auto", "labels", "none", "adabn", "tent", *ON_FEATURES)
+METHODS = ("auto", "labels", "fine_tune", "none", "adabn", "tent", *ON_FEATURES)
 _FEW = 200
 _LABEL_SHIFT = 0.15
 _MANY_CHANGED = 0.3
@@ -75,8 +76,9 @@ def adapt(
 
     With labels ("auto" where the target has them, or "labels") the head is solved on the target, on the features of
     the source replayed beside it, or on aligned features; cross-validation on the labels chooses, and the accuracies on
-    both domains are reported. A head for other classes is asked for by `head`. To train deeper layers then, use
-    `kertl.fine_tune(adapted.model, data, recipe=kertl.Stage("mid", l2_sp=0.01))`.
+    both domains are reported, with intervals. A head for other classes is asked for by `head`. "fine_tune" trains a
+    copy of the model from the layer group on from which `kertl.shift` sees the domains differ ("mid" without images of
+    the source), with lower rates towards it and a pull towards the weights of the source (L2-SP).
 
     Args:
         model: A classifier for one class of several, or of two; it is not changed. The adapted model shares its frozen
@@ -86,8 +88,8 @@ def adapt(
         source: What the model was trained on: labelled images in the same forms, `kertl.adaptation.SourceFeatures`, a
             folder with one folder of images per class, or a run directory, whose source_features.npz is read, or else
             its training images. Needed by all methods but "adabn", "tent" and "pseudo".
-        method: "auto", "labels", "none", "adabn", "tent", "restyle", "align", "coral", "prior", "pseudo", "ot",
-            "deep_coral", "mmd" or "dann".
+        method: "auto", "labels", "fine_tune", "none", "adabn", "tent", "restyle", "align", "coral", "prior", "pseudo",
+            "ot", "deep_coral", "mmd" or "dann".
         head: With labels: "keep" the model's classes, "extend" them by the new ones of the target, or a "new" head for
             the target's classes.
         shares: Shares of the classes in the target, by name, where they are known, such as the usual rate of defects
@@ -125,13 +127,16 @@ def adapt(
     images = domain_images("target", model, target, part="train")
     known = source_features(classifier, source, cache_dir)
     has_labels = images.labels is not None
-    if method == "labels" and not has_labels:
+    if method in ("labels", "fine_tune") and not has_labels:
         raise complain("method", "another one where the target has no labels", method)
     with told():
         if method == "labels" or (method == "auto" and has_labels):
             return adapt_with_labels(classifier, images, known, head=head, seed=seed, cache_dir=cache_dir)
         if head != "keep":
-            raise complain("head", "'keep' without labels of the target", head)
+            raise complain("head", "'keep' but for method='labels', which needs labels of the target", head)
+        if method == "fine_tune":
+            pictures = _pictures(classifier, source)
+            return adapt_deeper(classifier, images, pictures, seed=seed, cache_dir=cache_dir)
         if method in ("adabn", "tent"):
             return _with_batch_norm(method, classifier, images, source, known, seed, cache_dir)
         domains = Domains(classifier, classifier.features(images, cache_dir), known, _known_shares(classifier, shares))
@@ -172,17 +177,21 @@ def of_folder(classifier: Classifier, folder: Path) -> Any:
 
     Raises:
         DataError: If it is a run directory, and its images are no longer there.
+        RunError: If it is a run directory, and the run has not finished, or a file is not as it was written.
     """
+    info = model_info(classifier.model)
+    is_run = (folder / RECIPE).is_file()
+    if is_run:
+        check_finished(folder)
     if (folder / SOURCE_FILE).is_file():
         return SourceFeatures.load(folder / SOURCE_FILE)
-    info = model_info(classifier.model)
-    if not (folder / "recipe.json").is_file() or info is None:
+    if not is_run or info is None:
         return from_directory(folder, **_form(classifier.model), validation=0, test=0)
     parts, why = run_images(folder, info)
     if "train" not in parts:
         raise DataError(
             f"`source` must be a run directory whose training images are there, or that has a {SOURCE_FILE}. Received: "
-            f"{str(folder)!r}; {why}. `kertl.adaptation.SourceFeatures.of(model, data).save(...)` writes that file."
+            f"{str(folder)!r}; {why}. `kertl.fine_tune(..., keep_features=True)` writes that file."
         )
     return parts["train"]
 
@@ -227,7 +236,8 @@ RISKS = {
     "dann": "As of 'align'; and the training is a game of two networks, which may end anywhere.",
     "adabn": "If the classes have other shares in the target, statistics differ for that reason alone.",
     "tent": "As of 'adabn'; and where predictions are mostly wrong, they become wrong and sure.",
-    "labels": "Few labels choose by chance: look at the number of images behind each accuracy.",
+    "labels": "Few labels choose by chance: look at the intervals of the accuracies.",
+    "fine_tune": "Few labels choose by chance: look at the intervals of the accuracies.",
 }
 """What may be wrong with each method all the same."""
 
@@ -281,11 +291,7 @@ def _with_batch_norm(
 ) -> Adaptation:
     """AdaBN, with Tent after it or without, and what it changed."""
     model = classifier.model
-    pictures = None if source is None or isinstance(source, SourceFeatures) else source
-    if isinstance(pictures, str | Path):
-        found = of_folder(classifier, Path(pictures))
-        pictures = None if isinstance(found, SourceFeatures) else found
-    read = None if pictures is None else domain_images("source", model, pictures, part="train")
+    read = _pictures(classifier, source)
     adapted = classifier.told(adapted_batch_norm(model, images, read, method=method, seed=seed))
     if method == "tent":
         train_on_entropy(Learner.of(adapted, task_of(adapted)), images, seed=seed)
@@ -308,6 +314,15 @@ def _with_batch_norm(
         images=(len(before), 0 if known is None else len(known.rows)),
         warnings=(*_warnings(now, method, judged, shares), *extra),
     )
+
+
+def _pictures(classifier: Classifier, source: Any) -> ImageDataset | None:
+    """The images of the source; None if there are none, but features at most."""
+    if isinstance(source, str | Path):
+        source = of_folder(classifier, Path(source))
+    if source is None or isinstance(source, SourceFeatures):
+        return None
+    return domain_images("source", classifier.model, source, part="train")
 
 
 def _form(model: keras.Model) -> dict[str, Any]:

@@ -9,10 +9,9 @@ from sklearn.model_selection import StratifiedKFold
 
 import kertl
 from kertl._checks import complain
-from kertl.adaptation._classifier import Classifier
+from kertl._domains import Classifier, SourceFeatures, labels_of
 from kertl.adaptation._maps import FeatureMap, aligned
-from kertl.adaptation._result import Adaptation, Judged
-from kertl.adaptation._source import SourceFeatures, labels_of
+from kertl.adaptation._result import Adaptation, Judged, interval_of
 from kertl.data import ImageDataset
 from kertl.model import ModelInfo, extend_classes, model_info, set_model_info, task_of
 from kertl.probes import USUAL_STRENGTH, solve
@@ -133,7 +132,7 @@ def adapt_with_labels(
         model=model,
         method=best.method,
         reason=reason,
-        risk="Few labels choose by chance: look at the number of images behind each accuracy.",
+        risk="Few labels choose by chance: look at the intervals of the accuracies.",
         judged=judged,
         shares=dict(zip(classifier.names, map(float, shares), strict=True)),
         images=(len(rows), 0 if source is None else len(source.rows)),
@@ -201,6 +200,8 @@ def _judged(both: _Both, name: str, fit: _Fit, smallest: int, seed: int) -> Judg
         reverse_accuracy=float("nan"),
         source_accuracy=float(np.mean(of_source)) if known and of_source is not None else None,
         target_accuracy=float(np.mean(right)) if known else None,
+        source_interval=interval_of(of_source) if known and of_source is not None else None,
+        target_interval=interval_of(right) if known else None,
     )
 
 

@@ -7,10 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from kertl._checks import complain
-from kertl.adaptation._classifier import Classifier
+from kertl._domains import Classifier, SourceFeatures
 from kertl.adaptation._maps import FeatureMap, aligned, coral
 from kertl.adaptation._self_training import corrected_prior, pseudo_labelled
-from kertl.adaptation._source import SourceFeatures
 from kertl.adaptation._trained import HOW, trained
 from kertl.adaptation._transport import transported
 from kertl.probes import solve

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
+from scipy.stats import binomtest
 
 from kertl.results import LEFT_OUT, Result, table_text
 from kertl.run_files import save_figure
@@ -36,6 +38,20 @@ class Judged:
     """With labels: accuracy on the source."""
     target_accuracy: float | None = None
     """With labels: accuracy on images of the target that were held out."""
+    source_interval: tuple[float, float] | None = None
+    """95 % interval of the accuracy on the source, by the number of its images."""
+    target_interval: tuple[float, float] | None = None
+    """95 % interval of the accuracy on the target."""
+
+
+def interval_of(right: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of an accuracy, of which images were predicted correctly.
+
+    Reference:
+        Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
+    """
+    found = binomtest(int(np.sum(right)), len(right)).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -73,11 +89,12 @@ class Adaptation(Result):
             table.add_column(heading, justify="right")
         for one in self.judged:
             plain = (one.changed, one.entropy, one.domain_auc, one.imbalance, one.reverse_accuracy)
-            values = (one.target_accuracy, one.source_accuracy, one.changed) if with_labels else plain
             mark = " *" if one.method == self.method else ""
-            table.add_row(
-                one.method + mark, *("-" if value is None or value != value else f"{value:.3f}" for value in values)
-            )
+            cells = [*map(_shown, plain)]
+            if with_labels:
+                accuracies = (one.target_accuracy, one.target_interval), (one.source_accuracy, one.source_interval)
+                cells = [*(_shown(*each) for each in accuracies), _shown(one.changed)]
+            table.add_row(one.method + mark, *cells)
         lines = [f"Method: {self.method}. {self.reason}", f"Risk: {self.risk}"]
         return table_text(table) + "\n".join([*lines, *(f"Warning: {warning}" for warning in self.warnings)])
 
@@ -106,3 +123,10 @@ class Adaptation(Result):
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
         return save_figure(figure, path)
+
+
+def _shown(value: float | None, interval: tuple[float, float] | None = None) -> str:
+    """A number, with its interval if there is one."""
+    if value is None or value != value:
+        return "-"
+    return f"{value:.3f}" if interval is None else f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"

@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from kertl.adaptation._classifier import Classifier
-from kertl.adaptation._source import SourceFeatures
+from kertl._domains import Classifier, SourceFeatures
 from kertl.probes import USUAL_STRENGTH, solve
 from kertl.studies import estimated_shares
 

@@ -5,8 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from kertl.adaptation._classifier import Classifier
-from kertl.adaptation._source import SourceFeatures
+from kertl._domains import Classifier, SourceFeatures
 from kertl.groups import drawing_from
 from kertl.model import ModelInfo, set_model_info
 from kertl.recipe import Stage

@@ -5,8 +5,7 @@ import warnings
 import numpy as np
 
 from kertl._checks import complain
-from kertl.adaptation._classifier import Classifier
-from kertl.adaptation._source import SourceFeatures
+from kertl._domains import Classifier, SourceFeatures
 from kertl.probes import solve
 
 _MOST = 1_500

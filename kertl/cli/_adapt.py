@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 METHODS = (
-    *("auto", "labels", "none", "adabn", "tent", "restyle", "align", "coral", "prior", "pseudo", "ot"),
+    *("auto", "labels", "fine_tune", "none", "adabn", "tent", "restyle", "align", "coral", "prior", "pseudo", "ot"),
     *("deep_coral", "mmd", "dann"),
 )
 """Those of `kertl.adaptation.METHODS`, which cannot be read before TensorFlow is imported."""
@@ -88,7 +88,7 @@ def adapt(
     out: Annotated[Path | None, typer.Option(help="Folder for the adapted model.keras and adaptation.json.")] = None,
 ) -> None:
     """Adapt a trained classifier to images of another domain, such as other equipment, with labels or without."""
-    if method == "labels" and not labels:
+    if method in ("labels", "fine_tune") and not labels:
         raise complain("--method", "another one without --labels", method)
     start_keras()
     import kertl

@@ -51,6 +51,10 @@ def train(
             callback=options.among("--precision", (*PRECISIONS, "auto")),
         ),
     ] = "float32",
+    keep_features: Annotated[
+        bool,
+        typer.Option("--keep-features", help="Keep features of the training images, for `kertl adapt` without them."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of split, order, head and augmentation.")] = 0,
     notices: Annotated[
         str | None,
@@ -120,7 +124,7 @@ def train(
             chosen = _scaled(dataclasses.replace(chosen, **own), hardware, scale_rate)
         asked = precision if recipe in PRESETS else None
         how: dict[str, Any] = {"minutes": minutes, "precision": asked, "notices": notices, "profile": window}
-        run = kertl.fine_tune(model, images, recipe=chosen, run_dir=out, **how)
+        run = kertl.fine_tune(model, images, recipe=chosen, run_dir=out, keep_features=keep_features, **how)
         if run.metrics:
             from kertl.cli._tables import show_metrics
 

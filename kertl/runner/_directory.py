@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl._domains import SOURCE_FILE, SourceFeatures
 from kertl.data import ImageData
 from kertl.errors import RunError
 from kertl.groups import find_chain
@@ -290,7 +291,22 @@ class RunDirectory:
         """Write the metrics, and the checksums of what the run gives, which ends it."""
         if self.path is not None:
             write_json(self.path / METRICS, metrics)
-            write_text(self.path / SUMS, "".join(f"{sha256_of(self.path / name)}  {name}\n" for name in RESULTS))
+            self._write_sums(self.path)
+
+    def keep_source(self, model: keras.Model, data: ImageData, asked: bool) -> None:
+        """Write the features of the training images, if asked, unless they are there; before the checksums.
+
+        Of a finished run the checksums are written again.
+        """
+        if not asked or self.path is None or (self.path / SOURCE_FILE).exists():
+            return
+        SourceFeatures.of(model, data, cache_dir=self.features).save(self.path / SOURCE_FILE)
+        if (self.path / SUMS).exists():
+            self._write_sums(self.path)
+
+    def _write_sums(self, folder: Path) -> None:
+        names = [*RESULTS, *([SOURCE_FILE] if (folder / SOURCE_FILE).exists() else [])]
+        write_text(folder / SUMS, "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names))
 
     def read_metrics(self, outputs: int) -> dict[str, Any]:
         """The metrics of a finished run, whose model has so many outputs.
@@ -318,11 +334,11 @@ class RunDirectory:
             told = {
                 name: digest for digest, name in (line.split("  ") for line in read_text(folder / SUMS).splitlines())
             }
-            if told.keys() != set(RESULTS):
+            if told.keys() - {SOURCE_FILE} != set(RESULTS):
                 raise ValueError(f"checksums of {sorted(told)}")
-        for name in RESULTS:
+        for name, digest in told.items():
             with _readable(folder / name, "what the run wrote", _AGAIN):
-                if (found := sha256_of(folder / name)) != told[name]:
+                if (found := sha256_of(folder / name)) != digest:
                     raise ValueError(f"a file with the SHA-256 {found}, which is not the one in {SUMS}")
 
 

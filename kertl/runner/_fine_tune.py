@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from kertl._checks import complain, number, one_of
+from kertl._domains import TASKS as DOMAIN_TASKS
 from kertl._terminal import counted, told, working
 from kertl.backbones import why_not_saved
 from kertl.compatibility import Findings, check, require
@@ -19,7 +20,7 @@ from kertl.data import ImageData, check_image_data
 from kertl.errors import ArgumentError, DataError, DivergedError
 from kertl.evaluation import evaluate, predict, tune_thresholds
 from kertl.groups import find_chain, functional_of
-from kertl.hardware import precision_in_scope, refuse_processes, scope_of, team_of
+from kertl.hardware import Team, precision_in_scope, refuse_processes, scope_of, team_of
 from kertl.model import (
     ModelInfo,
     averaged,
@@ -65,6 +66,7 @@ def fine_tune(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint_seconds: float = 60.0,
     notices: str | None = None,
+    keep_features: bool = False,
     report: bool = True,
     profile: tuple[int, int] | None = None,
     verbose: str | int = "auto",
@@ -117,6 +119,9 @@ def fine_tune(
         notices: "gce" or "ec2" asks Google Compute Engine or Amazon EC2 every five seconds whether the machine is about
             to be taken away, and then does as on SIGTERM; it needs a `run_dir`. GCE_METADATA_HOST and
             AWS_EC2_METADATA_SERVICE_ENDPOINT may name another address to ask. None asks nobody.
+        keep_features: Whether to write source_features.npz into `run_dir`: what the last layer of the final model takes
+            for each training image, with its label, 5 KB an image at 1,280 features. `kertl.adapt` then needs no image
+            of the run. For a classifier for one class of several, or of two, and one process.
         report: Whether to write report.html into `run_dir` in the end, as `Run.report` does; it takes some seconds.
         profile: First and last step of each stage to record with the profiler into `run_dir`/tensorboard, as
             `kertl.callbacks.Profiler` does, such as (10, 20); what it saw is logged.
@@ -171,6 +176,9 @@ def fine_tune(
     check_notices(notices, written=run_dir is not None)
     note_data(model, data)
     team = team_of(model)
+    _check_keep(
+        keep_features, run_dir, data, team, averages=preset == "best" or (wanted is not None and wanted.average)
+    )
     directory = RunDirectory(run_dir, cache_dir, team)
     verbose = verbose if team.chief else 0
     with told(verbose), directory.in_use(), scope_of(model), team.loss_named(directory.hint):
@@ -182,7 +190,9 @@ def fine_tune(
         if directory.finished:
             agreed(team, lambda: directory.refuse_other(recipe, data, model))
             _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.path)
-            return _finished_run(model, recipe, data, directory)
+            run = _finished_run(model, recipe, data, directory)
+            directory.keep_source(model, data, keep_features)
+            return run
         _report(check(recipe, model, data, callbacks=callbacks))
         last = directory.begin(recipe, data, model)
         snapshot = Snapshot.from_values(last) if last else None
@@ -216,6 +226,7 @@ def fine_tune(
                     ends = tuple(stages.values)
                     directory.write_history(journal.rows)
                     directory.write_model(given)
+                    directory.keep_source(given, data, keep_features)
                     board.end(metrics, predictions, len(journal.rows) - 1)
             noted = {name: value for name in ("refit", "average") if (value := getattr(outcome, name))}
             directory.write_metrics({**metrics, "best_stage": stages.best, "stages": plain(ends), **noted})
@@ -350,6 +361,24 @@ def _averaged(
     if data.test is not None:
         predictions["test"] = predict(found.model, data.test)
     return _Outcome(found.model, best_stage, predictions, found.refit, found.told)
+
+
+def _check_keep(
+    keep_features: bool, run_dir: str | Path | None, data: ImageData, team: Team, *, averages: bool
+) -> None:
+    """Raise if features are to be kept, and there is no place for them, or nothing that could use them.
+
+    Raises:
+        ValueError: If so.
+    """
+    if one_of("keep_features", keep_features, (True, False)) and (
+        run_dir is None or data.task not in DOMAIN_TASKS or team.size > 1 or averages
+    ):
+        accepted = (
+            "False without `run_dir`, on several workers, for a mean of stages (the recipe 'best'), and for other tasks "
+            f"than {' and '.join(DOMAIN_TASKS)}"
+        )
+        raise complain("keep_features", accepted, keep_features, code="combination")
 
 
 def _report(findings: Findings) -> None:

@@ -23,6 +23,27 @@ def read_run(path: str | Path) -> Run:
     Raises:
         RunError: If it holds no finished run, or a file is damaged.
     """
+    directory = check_finished(path)
+    model = load(Path(path))
+    with directory.readable(RECIPE, "a recipe, as JSON"):
+        recipe = Recipe.from_json(read_text(Path(path) / RECIPE))
+    metrics = directory.read_metrics(model.output_shape[-1])
+    parts: dict[str, Any] = {name: metrics[name] for name in ("validation", "test") if name in metrics}
+    rows = directory.read_history(recipe)
+    ends = tuple(StageValue(**one) for one in metrics.get("stages", ()))
+    told = {name: metrics.get(name) for name in ("refit", "average")}
+    return Run(model, recipe, rows, parts, Path(path), metrics.get("best_stage") or 0, ends, **told)
+
+
+def check_finished(path: str | Path) -> RunDirectory:
+    """The directory of a finished run, whose results are as they were written.
+
+    Args:
+        path: The run directory.
+
+    Raises:
+        RunError: If it holds no finished run, or a file is damaged.
+    """
     directory = RunDirectory(path)
     if not directory.finished:
         if (Path(path) / SUMS).is_file():  # it ended, and a file of it is gone
@@ -39,15 +60,7 @@ def read_run(path: str | Path) -> Run:
             code="run-unfinished",
         )
     directory.check_sums()
-    model = load(Path(path))
-    with directory.readable(RECIPE, "a recipe, as JSON"):
-        recipe = Recipe.from_json(read_text(Path(path) / RECIPE))
-    metrics = directory.read_metrics(model.output_shape[-1])
-    parts: dict[str, Any] = {name: metrics[name] for name in ("validation", "test") if name in metrics}
-    rows = directory.read_history(recipe)
-    ends = tuple(StageValue(**one) for one in metrics.get("stages", ()))
-    told = {name: metrics.get(name) for name in ("refit", "average")}
-    return Run(model, recipe, rows, parts, Path(path), metrics.get("best_stage") or 0, ends, **told)
+    return directory
 
 
 def data_of(run: Run, root: str | Path | None = None) -> tuple[ImageData | None, str]:

@@ -53,8 +53,9 @@ def shift(
 
     Args:
         model: A classifier or a backbone; it is not changed.
-        a: The images of the one domain, at least 10: a part of `kertl.data`, an `ImageData` (all its parts), an array,
-            files or folders, or batches from elsewhere, as in `kertl.predict`.
+        a: The images of the one domain, at least 10: a part of `kertl.data`, an `ImageData` (its training set, as in
+            `kertl.adapt`), an array, files or folders, or batches from elsewhere, as in `kertl.predict`. To a network
+            that was fine-tuned, images that it was trained on look otherwise than others; `data.validation` are such.
         b: Those of the other.
         boundaries: Names of the layer groups after which to measure; by default the main boundaries.
         farthest: How many of the images of b that are farthest from a to name; >= 0.
@@ -80,7 +81,7 @@ def shift(
     integer("seed", seed, at_least=0)
     refuse_nan(model)
     depths = Depths(model, boundaries)
-    parts = [_drawn(domain_images(name, model, data), seed) for name, data in (("a", a), ("b", b))]
+    parts = [_drawn(domain_images(name, model, data, part="train"), seed) for name, data in (("a", a), ("b", b))]
     vectors = [depths.vectors(images, cache_dir) for images in parts]
     for name, found in zip("ab", vectors, strict=True):
         _refuse_not_finite(name, found)

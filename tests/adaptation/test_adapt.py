@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 
 import kertl
+from kertl._domains import Classifier
 from kertl.adaptation import METHODS, Adaptation, SourceFeatures
-from kertl.adaptation._classifier import Classifier
 from tests.adaptation.domains import as_data, dimmed, pictures, source
 from tests.families import small_backbone
 from tests.messages import assert_names
 from tests.runs import NAMES, classifier, same, weights
 
-UNLABELLED = [name for name in METHODS if name not in ("auto", "labels", "none")]
+UNLABELLED = [name for name in METHODS if name not in ("auto", "labels", "fine_tune", "none")]
 
 
 @pytest.fixture(scope="module")

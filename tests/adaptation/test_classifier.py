@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 import kertl
+from kertl._domains import Classifier
 from kertl.adaptation import SourceFeatures
-from kertl.adaptation._classifier import Classifier
 from tests.adaptation.domains import dimmed, pictures, source
 from tests.families import tiny_backbone
 from tests.runs import NAMES, tiny

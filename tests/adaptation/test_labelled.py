@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 import kertl
+from kertl._domains import Classifier
 from kertl.adaptation import SourceFeatures
-from kertl.adaptation._classifier import Classifier
 from tests.adaptation.domains import as_data, dimmed, pictures, source
 from tests.messages import assert_names
 from tests.runs import NAMES, classifier, same, weights
@@ -34,6 +34,40 @@ def test_labels_give_a_better_model_and_both_accuracies(model, adapted):
     assert by_name[adapted.method].target_accuracy == max(one.target_accuracy for one in adapted.judged)
     assert all(0 <= one.source_accuracy <= 1 for one in adapted.judged)
     assert "accuracy on source" in adapted.table()
+
+
+def test_accuracies_have_wilsons_intervals(adapted):
+    one = adapted.judged[0]
+    n, p, z = adapted.images[0], one.target_accuracy, 1.959964
+    reach = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    expected = [(p + z**2 / (2 * n) + sign * reach) / (1 + z**2 / n) for sign in (-1, 1)]
+    assert one.target_interval == pytest.approx(expected, abs=1e-6)
+    low, high = one.source_interval
+    assert low < one.source_accuracy <= high
+    assert f"{p:.3f} ({expected[0]:.3f} to {expected[1]:.3f})" in adapted.table()
+
+
+@pytest.mark.slow
+def test_deeper_layers_train_from_the_boundary_where_the_shift_begins(model):
+    target, before = dimmed(), weights(model)
+    found = kertl.adapt(model, target, source=source(), method="fine_tune")
+    begins = kertl.shift(model, source(), target).begins
+    assert f"from {begins!r} on" in found.reason
+    first, second = found.judged
+    assert (first.method, second.method, found.method) == ("none", "fine_tune", "fine_tune")
+    assert second.target_accuracy > first.target_accuracy
+    assert second.target_interval[0] < second.target_accuracy < second.target_interval[1]
+    assert second.source_accuracy is not None
+    assert all(same(before, weights(model)).values())
+    assert kertl.evaluate(found.model, dimmed(seed=8).train)["accuracy"] > first.target_accuracy
+    assert kertl.model.model_info(found.model).class_names == tuple(NAMES)
+
+
+def test_deeper_layers_do_not_train_on_three_images_of_a_class(model):
+    data = dimmed(per_class=4)
+    few = as_data(pictures(data.train)[1:], np.asarray(data.train.labels)[1:])
+    with pytest.raises(ValueError, match="another one with fewer than 4 images of a class"):
+        kertl.adapt(model, few, method="fine_tune")
 
 
 def test_replay_forgets_less_than_the_target_alone(adapted):
@@ -92,5 +126,5 @@ def test_other_classes_are_refused_where_the_head_is_kept(model, known):
 def test_a_head_is_not_extended_by_nothing_nor_without_labels(model, known):
     with pytest.raises(ValueError, match="has no new class"):
         kertl.adapt(model, dimmed(), source=known, head="extend")
-    with pytest.raises(ValueError, match="`head` must be 'keep' without labels"):
+    with pytest.raises(ValueError, match="`head` must be 'keep' but for method='labels'"):
         kertl.adapt(model, pictures(dimmed().train), source=known, head="new")

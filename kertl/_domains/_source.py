@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kertl._checks import complain
-from kertl.adaptation._classifier import Classifier
+from kertl._domains._classifier import Classifier
 from kertl.data import ImageDataset
 from kertl.errors import DataError
 from kertl.evaluation import matched
