@@ -1,5 +1,6 @@
 """Starting Keras without the messages that TensorFlow's libraries write while they load."""
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,12 @@ def start_keras() -> None:
         import keras
 
         keras.distribution.list_devices()
+        _import_the_rest()
+
+
+def _import_the_rest() -> None:
+    """Import what commands need besides Keras, which takes about as long as a second, while the spinner turns."""
+    importlib.import_module("kertl.runner")
 
 
 def _starting(file: TextIO | None = None) -> AbstractContextManager[None]:
@@ -42,6 +49,7 @@ def hardware_entered(accelerator: str, precision: str, devices: int | None) -> "
     with _starting() if shown else _stderr_away():
         from kertl import hardware
 
+        _import_the_rest()
         scope = hardware.setup(accelerator, precision, devices)
     if scope.workers > 1:
         CONSOLE.print(f"Worker {scope.choice.worker} of {scope.workers}: waiting until all of them are there.")

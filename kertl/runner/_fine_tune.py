@@ -132,7 +132,8 @@ def fine_tune(
         wanted = gradual_unfreezing(model) if recipe == "unfreezing" else recipe_of(recipe)
     check_image_data(data)
     functional_of(model)
-    require(model, data, wanted)
+    with working("Checking the recipe", verbose):
+        require(model, data, wanted)
     if wanted and data.validation is None:
         refuse_unsupported(wanted, WITHOUT_VALIDATION)
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
@@ -152,8 +153,11 @@ def fine_tune(
             agreed(team, lambda: directory.refuse_other(recipe, data, model))
             _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.path)
             return _finished_run(model, recipe, data, directory)
-        _report(check(recipe, model, data, callbacks=callbacks))
-        last = directory.begin(recipe, data, model)
+        with working("Checking the recipe", verbose):
+            findings = check(recipe, model, data, callbacks=callbacks)
+        _report(findings)
+        with working("Writing what the run is", verbose):
+            last = directory.begin(recipe, data, model)
         snapshot = Snapshot.from_values(last) if last else None
         if snapshot is not None:
             check_same_callbacks(callbacks, snapshot)
@@ -161,7 +165,8 @@ def fine_tune(
         files = directory.checkpoints
         with stopping(files.hint) if files else nullcontext(Stop()) as stop, flags_kept(model):
             journal = Journal(directory, snapshot, stop, checkpoint_seconds)
-            learner = Learner.of(model, data.task)
+            with working("Looking for layer groups", verbose):
+                learner = Learner.of(model, data.task)
             with RunBoard(directory.tensorboard, learner, data, recipe, profile) as board:
                 try:
                     stages, predictions, refit = _train(
