@@ -137,7 +137,7 @@ def plain(value: Any) -> Any:
     raise TypeError(f"JSON has no {type(value).__name__}. Mark the field with `metadata=kertl.results.LEFT_OUT`.")
 
 
-def table_text(table: Table, width: int = 120) -> str:
+def table_text(table: Table, width: int = 80) -> str:
     """A table of rich as text, ending in a line break."""
     text = io.StringIO()
     Console(file=text, width=width, markup=False, highlight=False).print(table)

@@ -1,6 +1,6 @@
 """The same search, by the same script, with another hypermodel: the backbone runs once for all trials.
 
-python train.py [--trials 6] [--epochs 10]
+python train.py [--trials 6] [--epochs 20]
 """
 
 import argparse
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import keras
 import keras_tuner
 from plain_keras import search
-from setting import INITIAL_BACKBONE, pictures, train_backbone
+from setting import INITIAL_BACKBONE, parts, pictures, train_backbone
 
 import kertl
 
@@ -36,12 +36,13 @@ def space(hp: keras_tuner.HyperParameters, backbones: Sequence[str]) -> kertl.se
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args()
     if not INITIAL_BACKBONE.exists():
         train_backbone(min(3, options.epochs))
-    x, y = pictures()
-    data = kertl.data.from_arrays(x, y, validation=300 / len(y), test=497 / len(y), seed=0)
+    train, validation, test = parts(*pictures())
+    names = [str(digit) for digit in range(10)]
+    data = kertl.data.from_dataset(train, validation=validation, test=test, class_names=names, seed=0)
     backbone = kertl.load_backbone(keras.saving.load_model(INITIAL_BACKBONE))
     hypermodel = kertl.search.TransferHyperModel([backbone], data, space=space)
     tuner = search(hypermodel, "kertl", options.trials, options.epochs)

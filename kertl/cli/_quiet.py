@@ -1,5 +1,6 @@
 """Starting Keras without the messages of TensorFlow's libraries, and without packages that it only looks for."""
 
+import importlib
 import importlib.abc
 import json
 import os
@@ -42,11 +43,13 @@ def _starting(file: TextIO | None = None) -> AbstractContextManager[None]:
 def hardware_entered(accelerator: str, precision: str, devices: int | None) -> "Iterator[Scope]":
     """Start Keras on the hardware that is asked for, as `kertl.hardware.setup`, before anything else uses devices."""
     shown = int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 3 or "keras" in sys.modules
-    with _starting() if shown else _stderr_away(), _without_extras():
-        import keras
+    with _starting() if shown else _stderr_away():
+        with _without_extras():
+            import keras
 
-        from kertl import hardware
+            from kertl import hardware
 
+        importlib.import_module("kertl.runner")  # it takes about a second, while the spinner still turns
         scope = hardware.setup(accelerator, precision, devices)
     if scope.workers > 1:
         CONSOLE.print(f"Worker {scope.choice.worker} of {scope.workers}: waiting until all of them are there.")

@@ -58,7 +58,8 @@ def report(
             written = write_comparison([story_of(run) for run in found], out or Path(REPORT))
     else:
         run = found[0]
-        images, why = data_of(run, root)
+        with working("Looking for the images"):
+            images, why = data_of(run, root)
         if images is None:
             typer.echo(f"The page shows no images: {why}. If they were moved, --root says where they are.", err=True)
         with working("Looking into the images and writing the report"):

@@ -44,11 +44,15 @@ def _show(
     console: Console,
 ) -> None:
     table = Table(title=Text(printable(title)), title_justify="left")
-    for heading in (what, *counts, *columns):
-        table.add_column(heading, justify="left" if heading == what else "right")
+    table.add_column(what)
+    for heading in (*counts, *columns):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, row in rows.items():
         shown = ("-" if row[metric] is None else _number(row[metric]) for metric in columns.values())
-        table.add_row(Text(shortened(name)), *(str(row[count]) for count in counts), *shown)
+        # Names give way to numbers where a terminal is narrow.
+        table.add_row(
+            Text(shortened(name), no_wrap=True, overflow="ellipsis"), *(str(row[count]) for count in counts), *shown
+        )
     console.print(table)
 
 

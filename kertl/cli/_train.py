@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from kertl._checks import integer, one_of
-from kertl._terminal import CONSOLE
+from kertl._terminal import CONSOLE, working
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields, taking
 from kertl.cli._images import DataOptions
@@ -114,9 +114,14 @@ def train(
         images = given.to_train(data, loaded.input_shape[1:], seed)
         if not CONSOLE.quiet:
             console.print(images.summary(), markup=False, highlight=False)
-        model = kertl.build(
-            loaded, class_names=images.class_names, task=images.task, head=plan, target_scaling=images.target_scaling
-        )
+        with working("Building the model"):
+            model = kertl.build(
+                loaded,
+                class_names=images.class_names,
+                task=images.task,
+                head=plan,
+                target_scaling=images.target_scaling,
+            )
         if chosen is None:
             chosen = dataclasses.replace(kertl.gradual_unfreezing(model, **changes), seed=seed)
         if not isinstance(chosen, str):

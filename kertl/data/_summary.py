@@ -28,7 +28,7 @@ def table_of(task: str, class_names: Sequence[str], labels: Mapping[str, np.ndar
     asked = task_named(task)
     table = _targets(class_names, labels) if asked.output_of == "target" else _classes(asked, class_names, labels)
     text = io.StringIO()
-    Console(file=text, width=120, markup=False).print(table)
+    Console(file=text, width=80, markup=False).print(table)
     return text.getvalue()
 
 

@@ -1,7 +1,8 @@
 """`interpret`: where a model is right and wrong, and about what."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from kertl.errors import ArgumentError
 from kertl.evaluation import answers, evaluate, predict
 from kertl.evaluation._labels import matched
 from kertl.evaluation._pictures import part_to_evaluate
+from kertl.features import extract
 from kertl.groups import find_chain
 from kertl.interpretation._calibration import Calibration, best_temperature, calibration_of
 from kertl.interpretation._interpretation import (
@@ -28,7 +30,7 @@ from kertl.interpretation._label_errors import doubtful, enough, out_of_fold
 from kertl.interpretation._maps import NothingToShowError
 from kertl.interpretation._neighbours import ALIKE, Neighbours, vectors_of
 from kertl.interpretation._rollout import where_it_looks
-from kertl.model import count_trained_on, model_info, task_of
+from kertl.model import count_trained_on, model_info, split, task_of
 from kertl.tasks import Task, task_named
 
 _logger = logging.getLogger(__name__)
@@ -85,20 +87,33 @@ def interpret(
     integer("most_searched", most_searched, at_least=0)
     images, _ = part_to_evaluate(data, part)
     said = dict(predictions or {})
+    searched = _searched(model, data, most_searched)
+    ask = (
+        partial(_by_kept_features, model, cache_dir) if searched and cache_dir is not None else partial(predict, model)
+    )
     if part not in said:
-        said[part] = predict(model, images)
+        said[part] = ask(images)
     labelled = matched(model, images)
     task, names, truth = task_named(task_of(model, data.task)), labelled.class_names, np.asarray(labelled.labels)
     losses = task.image_losses(truth, said[part])
     worst = np.argsort(-losses, kind="stable")[:most]
     words = _words(model, task, said[part])
     notes: list[str] = []
-    alike, nearest, wrong = _by_features(model, data, images, part, truth, worst, most, most_searched, cache_dir, notes)
+    alike: tuple[AlikeImages, ...] = ()
+    nearest: list[tuple[str, ...]] = [()] * len(worst)
+    wrong = None
+    if searched:
+        alike, nearest, wrong = _by_features(model, data, images, part, truth, worst, most, cache_dir, notes)
+    else:
+        notes.append(
+            "Neighbours and doubtful labels were not looked for: the images are more than `most_searched` of "
+            f"`kertl.interpret`, {most_searched:,}, or their features take more than 1 GiB."
+        )
     top = tuple(
         ImageLoss(images.files[row], task.label_text(truth[row], names), words[row], float(losses[row]), near)
         for row, near in zip(worst, nearest, strict=True)
     )
-    calibration = _calibration(model, task, data, part, said, truth, notes)
+    calibration = _calibration(model, task, data, part, said, ask, truth, notes)
     maps, shown = _maps(model, images, worst, notes)
     metrics = evaluate(model, images, predictions=said[part], intervals=True)
     return Interpretation(
@@ -114,6 +129,26 @@ def interpret(
         shown,
         maps,
     )
+
+
+def _parts(data: ImageData) -> dict[str, ImageDataset]:
+    return {name: one for name in ("train", "validation", "test") if (one := getattr(data, name)) is not None}
+
+
+def _searched(model: keras.Model, data: ImageData, most_searched: int) -> bool:
+    """Whether the features of all images are extracted."""
+    chain = find_chain(model)
+    numbers = sum(chain.graph.shapes[ref][-1] or 0 for ref in chain.crossing(len(chain.backbone_groups)))
+    count = sum(one.num_examples for one in _parts(data).values())
+    return count <= most_searched and count * numbers <= _MOST_NUMBERS
+
+
+def _by_kept_features(model: keras.Model, cache_dir: str | Path, images: ImageDataset) -> np.ndarray:
+    """The predictions for some images from their features, which a run has cached and the neighbours need anyway."""
+    values = extract(model, images.in_order(), at="deep", cache_dir=cache_dir).values
+    _, head = split(model, "deep")
+    tensors = [np.asarray(one) for one in values] if isinstance(values, list) else np.asarray(values)
+    return np.asarray(head.predict(tensors, verbose=0))
 
 
 def _words(model: keras.Model, task: Task, said: np.ndarray) -> list[str]:
@@ -142,6 +177,7 @@ def _calibration(
     data: ImageData,
     part: str,
     said: dict[str, np.ndarray],
+    ask: Callable[[ImageDataset], np.ndarray],
     truth: np.ndarray,
     notes: list[str],
 ) -> Calibration | None:
@@ -153,7 +189,7 @@ def _calibration(
         notes.append(f"There is no temperature, since the model was trained on {seen:,} of the validation images.")
     elif data.validation is not None and part != "validation":
         if "validation" not in said:
-            said["validation"] = predict(model, data.validation)
+            said["validation"] = ask(data.validation)
         labels = np.asarray(matched(model, data.validation).labels)
         temperature = best_temperature(task, labels, said["validation"])
     return calibration_of(task, truth, said[part], temperature)
@@ -182,21 +218,11 @@ def _by_features(
     truth: np.ndarray,
     worst: np.ndarray,
     most: int,
-    most_searched: int,
     cache_dir: str | Path | None,
     notes: list[str],
 ) -> tuple[tuple[AlikeImages, ...], list[tuple[str, ...]], tuple[DoubtfulLabel, ...] | None]:
     """Near-duplicates of the part in the training set, the nearest training images of its worst, doubtful labels."""
-    parts = {name: one for name in ("train", "validation", "test") if (one := getattr(data, name)) is not None}
-    chain = find_chain(model)
-    numbers = sum(chain.graph.shapes[ref][-1] or 0 for ref in chain.crossing(len(chain.backbone_groups)))
-    count = sum(one.num_examples for one in parts.values())
-    if count > most_searched or count * numbers > _MOST_NUMBERS:
-        notes.append(
-            f"Neighbours and doubtful labels were not looked for: {count:,} images of {numbers:,} features are more "
-            f"than `most_searched` of `kertl.interpret`, {most_searched:,}, or take more than 1 GiB."
-        )
-        return (), [()] * len(worst), None
+    parts = _parts(data)
     vectors = vectors_of(model, parts, cache_dir)
     wrong = _doubtful(data, parts, vectors, most, notes)
     if part == "train":

@@ -166,7 +166,8 @@ def fine_tune(
     refuse_processes("fine_tune")
     check_image_data(data)
     functional_of(model)
-    require(model, data, wanted)
+    with working("Checking the recipe", verbose):
+        require(model, data, wanted)
     if wanted and data.validation is None:
         refuse_unsupported(wanted, WITHOUT_VALIDATION)
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
@@ -193,8 +194,11 @@ def fine_tune(
             run = _finished_run(model, recipe, data, directory)
             directory.keep_source(model, data, keep_features)
             return run
-        _report(check(recipe, model, data, callbacks=callbacks))
-        last = directory.begin(recipe, data, model)
+        with working("Checking the recipe", verbose):
+            findings = check(recipe, model, data, callbacks=callbacks)
+        _report(findings)
+        with working("Writing what the run is", verbose):
+            last = directory.begin(recipe, data, model)
         snapshot = Snapshot.from_values(last) if last else None
         if snapshot is not None:
             check_same_callbacks(callbacks, snapshot, own=3 if recipe.average else 2)
@@ -206,7 +210,8 @@ def fine_tune(
             flags_kept(model),
         ):
             journal = Journal(directory, snapshot, stop, checkpoint_seconds)
-            learner = Learner.of(model, data.task)
+            with working("Looking for layer groups", verbose):
+                learner = Learner.of(model, data.task)
             with RunBoard(directory.tensorboard, learner, data, recipe, profile) as board:
                 try:
                     outcome = _train(learner, data, recipe, journal, board, snapshot, callbacks, verbose)
@@ -375,8 +380,8 @@ def _check_keep(
         run_dir is None or data.task not in DOMAIN_TASKS or team.size > 1 or averages
     ):
         accepted = (
-            "False without `run_dir`, on several workers, for a mean of stages (the recipe 'best'), and for other tasks "
-            f"than {' and '.join(DOMAIN_TASKS)}"
+            "False without `run_dir`, on several workers, for a mean of stages (the recipe 'best'), and for tasks "
+            f"other than {' and '.join(DOMAIN_TASKS)}"
         )
         raise complain("keep_features", accepted, keep_features, code="combination")
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from kertl._memory import out_of_memory
+from kertl._terminal import working
 from kertl.data import ImageData, ImageDataset
 from kertl.diagnosis import Watch, known_of
 from kertl.errors import RunError
@@ -175,8 +176,9 @@ class StageRunner:
                 snapshot.give_weights(model)
             wanted = self._recipe.stages[number]
             leaving.enter_context(factors_added(self._learner.chain, wanted, self._recipe.seed))
-            stage, fit, material, answered = self._prepared(number)
-            fit.begin(before if snapshot is None else None)  # a snapshot has the moments too
+            with working("Preparing the stage", self._verbose):
+                stage, fit, material, answered = self._prepared(number)
+                fit.begin(before if snapshot is None else None)  # a snapshot has the moments too
             monitor = Given(self._data).monitor
             attempt = Attempt(
                 fit,
