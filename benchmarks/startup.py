@@ -89,7 +89,7 @@ def commands(checkout, run, image):
     listed = subprocess.run(
         [sys.executable, "-m", "kertl", "--help"], env=environment(checkout), capture_output=True, text=True, check=True
     ).stdout
-    names = re.findall(r"^\W*([a-z][a-z-]+)\s{2,}\S", listed, flags=re.MULTILINE)
+    names = re.findall(r"^\W ([a-z][a-z-]+)\s{2,}\S", listed, flags=re.MULTILINE)
     found = {f"{name} --help": [name, "--help"] for name in sorted(set(names))}
     found |= {"inspect RUN": ["inspect", run], "backbones": ["backbones"], "doctor": ["doctor"]}
     asked = ["predict", run, image]
