@@ -2,14 +2,16 @@
 
 Both read the same files in one process, in turn, as `fit` consumes them: a model with almost no arithmetic is trained
 for some epochs, the first of which is not counted. The table gives images per second and their ratio, from the fastest
-epoch of each side: other work on the machine can only slow an epoch down.
+epoch of each side: other work on the machine can only slow an epoch down. "cached" is the dataset itself given to
+`fit`; "gathered" is what kertl's own training gives it, batches that TensorFlow gathers from the same memory.
 
     python benchmarks/input_pipeline.py [--images DIR]
 
-The last answer (2,624 gray PNG files of 300 x 300, at 160 px in batches of 32, two cores): from files 6,268 against
-1,426 images/s, ratio 4.4, since kertl keeps the pixels that its check decoded; with both caches in memory 7,314 against
-14,610, ratio 0.50. The remaining difference is the transfer of a Python batch into tf.data, about 1.5 ms for each. A
-MobileNetV2 takes 130 ms for a batch on the same two cores.
+The last answer (2,624 gray PNG files of 300 x 300, at 160 px in batches of 32, two cores that others kept at a load of
+24, so that only the ratios say something, and these not much): from files 3,300 against 589 images/s, ratio 5.6, since
+kertl keeps the pixels that its check decoded; with both caches in memory 3,204 against 7,619, ratio 0.42, and gathered
+4,318, ratio 0.57. Keras' cache holds whole batches in float32, four times the memory, and hands them over without a copy;
+kertl's are uint8, in a new order in each epoch. A MobileNetV2 takes 130 ms for a batch on two cores of their own.
 """
 
 import argparse
@@ -63,6 +65,7 @@ def pipelines(root, size, batch):
         "kertl files": kertl.data.from_directory(root, **options).train,
         "keras files": plain,
         "kertl cached": kertl.data.from_directory(root, cache="memory", **options).train,
+        "kertl gathered": kertl.data.fit_input(kertl.data.from_directory(root, cache="memory", **options).train),
         "keras cached": plain.cache().prefetch(tf.data.AUTOTUNE),
     }
 
@@ -104,8 +107,8 @@ def main():
     arguments.images = arguments.images or kertl.demo.fetch_photos() / "images"
     count, rates = measure(**vars(arguments))
     rows = []
-    for kind in ("files", "cached"):
-        ours, theirs = rates[f"kertl {kind}"], rates[f"keras {kind}"]
+    for kind, other in (("files", "files"), ("cached", "cached"), ("gathered", "cached")):
+        ours, theirs = rates[f"kertl {kind}"], rates[f"keras {other}"]
         print(f"{kind:8} kertl {ours:8.0f} images/s   keras {theirs:8.0f} images/s   ratio {ours / theirs:.2f}")
         rows.append(
             {

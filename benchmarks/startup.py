@@ -89,7 +89,7 @@ def commands(checkout, run, image):
     listed = subprocess.run(
         [sys.executable, "-m", "kertl", "--help"], env=environment(checkout), capture_output=True, text=True, check=True
     ).stdout
-    names = re.findall(r"^\W*([a-z][a-z-]+)\s{2,}\S", listed, flags=re.MULTILINE)
+    names = re.findall(r"^\W ([a-z][a-z-]+)\s{2,}\S", listed, flags=re.MULTILINE)
     found = {f"{name} --help": [name, "--help"] for name in sorted(set(names))}
     found |= {"inspect RUN": ["inspect", run], "backbones": ["backbones"], "doctor": ["doctor"]}
     asked = ["predict", run, image]
@@ -105,7 +105,6 @@ def main():
     parser.add_argument("--against", type=Path)
     parser.add_argument("--commands", nargs="*", help="only those whose name begins with one of these")
     options = parser.parse_args()
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         run, image = run_and_image(Path(folder))
         sides = {"after": HERE} if options.against is None else {"before": options.against.resolve(), "after": HERE}
@@ -119,6 +118,7 @@ def main():
                     if status:
                         raise SystemExit(f"{name} ({side}): {text}")
                     times.append(numbers)
+            rows = []
             for side, times in kept.items():
                 sign, end, used = (statistics.median(column) for column in zip(*times, strict=True))
                 slow = imports(sides[side], asked[side][name])
@@ -137,7 +137,7 @@ def main():
                         "imports": shown,
                     }
                 )
-    record.keep("startup", rows)
+            record.keep("startup", rows)
 
 
 if __name__ == "__main__":

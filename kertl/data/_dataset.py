@@ -5,7 +5,7 @@ reads it.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from kertl.data._issues import Issue
 from kertl.data._labels import renumbered
 from kertl.data._readers import Reader
 from kertl.data._summary import kind_of
+from kertl.data._tf_batches import tf_batches
 from kertl.errors import DataError
 
 if TYPE_CHECKING:
@@ -203,18 +204,5 @@ class ImageDataset(Epochs):
 
     def to_tf_dataset(self) -> "tf.data.Dataset":
         """The same batches as a `tf.data.Dataset`; each iteration over it is the next epoch, from `epoch` on."""
-        import tensorflow as tf
-
         epochs = itertools.count(self.epoch)
-
-        def batches() -> Iterator[Any]:
-            epoch = next(epochs)
-            for index in range(len(self)):
-                yield self.batch(epoch, index)
-
-        images = tf.TensorSpec((None, *self.reader.shape), tf.uint8)
-        signature: tuple[tf.TensorSpec, ...] = (images,)
-        if self.labels is not None:
-            signature = (images, tf.TensorSpec((None, *self.labels.shape[1:]), tf.as_dtype(self.labels.dtype)))
-        dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-        return dataset.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(tf.data.AUTOTUNE)
+        return tf_batches(self, lambda: next(epochs))

@@ -8,6 +8,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -18,6 +19,12 @@ from kertl.data._decode import Stamp, is_unchanged, pixels_of, read_file
 from kertl.data._fit import fit_array
 from kertl.data._kept import KeptPixels
 from kertl.errors import DataError
+
+ALIGNMENT = 64
+"""Bytes, at a multiple of which TensorFlow wants the memory of a tensor to begin; elsewhere it aborts the process."""
+
+# An array of images that is never replaced, and places in it; None where there is none.
+Held = tuple[np.ndarray, np.ndarray] | None
 
 
 class Reader(Protocol):
@@ -42,6 +49,9 @@ class Reader(Protocol):
 
     def subset(self, rows: np.ndarray) -> "Reader":
         """A reader of only the images `rows`; nothing is read or copied."""
+
+    def held(self, rows: np.ndarray) -> Held:
+        """Where in memory the images `rows` are, read if they were not yet; None if they are not held in one array."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,6 +120,10 @@ class FileReader:
         files = [self.files[row] for row in rows]
         return FileReader(files, self.shape[:2], self.resize, self.shape[2], self.kept)
 
+    def held(self, rows: np.ndarray) -> Held:
+        """None: a file may have changed since its pixels were kept."""
+        return None
+
     def _pixels(self, file: KnownFile) -> np.ndarray:
         kept = None if self.kept is None else self.kept.get(file.path)
         if kept is not None and is_unchanged(file.path, file.stamp):
@@ -168,6 +182,10 @@ class ArrayReader:
         chosen = rows if self.chosen is None else self.chosen[rows]
         return ArrayReader(self.images, self.resize, chosen, fitted=self.fitted)
 
+    def held(self, rows: np.ndarray) -> Held:
+        """The array, and where in it the images `rows` are."""
+        return self.images, rows if self.chosen is None else self.chosen[rows]
+
 
 class MemoryReader:
     """The images of another reader, each read once and then cached.
@@ -181,16 +199,20 @@ class MemoryReader:
         self.shape = reader.shape
         self.file_resize: str | None = reader.file_resize
         self.fitted: str | None = reader.fitted
-        self.images = np.empty((size, *reader.shape), np.uint8)
+        self.images = aligned((size, *reader.shape))
         self.known = np.zeros(size, bool)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The images `rows`."""
+        self._fill(rows)
+        return self.images[rows]
+
+    def _fill(self, rows: np.ndarray) -> None:
+        """Read those of the images `rows` that were not read yet."""
         missing = rows[~self.known[rows]]
         if len(missing):
             self.images[missing] = self.reader.take(missing)
             self.known[missing] = True
-        return self.images[rows]
 
     def at_size(
         self, image_size: tuple[int, int], resize: str | None = None, channels: int | None = None
@@ -201,6 +223,11 @@ class MemoryReader:
     def subset(self, rows: np.ndarray) -> "RowsReader":
         """The images `rows` in the same memory: what one of the two readers has read, the other does not read again."""
         return RowsReader(self, rows)
+
+    def held(self, rows: np.ndarray) -> Held:
+        """The cache, which has the images `rows` from now on."""
+        self._fill(rows)
+        return self.images, rows
 
 
 class RowsReader:
@@ -226,6 +253,10 @@ class RowsReader:
     def subset(self, rows: np.ndarray) -> "RowsReader":
         """The images `rows` of the chosen ones."""
         return RowsReader(self.reader, self.rows[rows])
+
+    def held(self, rows: np.ndarray) -> Held:
+        """Where the images `rows` of the chosen ones are."""
+        return self.reader.held(self.rows[rows])
 
 
 class JoinedReader:
@@ -259,6 +290,10 @@ class JoinedReader:
     def subset(self, rows: np.ndarray) -> "RowsReader":
         """The images `rows`."""
         return RowsReader(self, rows)
+
+    def held(self, rows: np.ndarray) -> Held:
+        """None: they are in several places."""
+        return None
 
 
 def joined_reader(readers: Sequence[Reader], sizes: Sequence[int]) -> Reader:
@@ -295,6 +330,20 @@ def resized(images: np.ndarray, image_size: tuple[int, int] | None, resize: str,
     if size == images.shape[1:3] and (images.shape[-1], channels) == (1, 3):
         return np.repeat(images, 3, axis=-1)
     return np.stack(list(decoders(threads()).map(lambda image: fit_array(image, size, resize, channels), images)))
+
+
+def aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """An array of `uint8` without values, which begins where TensorFlow can use it without a copy of it."""
+    size = math.prod(shape)
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size].reshape(shape)
+
+
+def aligned_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """A copy of some images of type `uint8`, `aligned`."""
+    out = aligned((len(rows), *images.shape[1:]))
+    return np.take(images, rows, axis=0, out=out, mode="clip")  # with "raise" numpy would make a second copy
 
 
 def fit_by(images: np.ndarray, image_size: tuple[int, int], resize: str) -> str | None:

@@ -19,7 +19,7 @@ from kertl.data._labels import LabelColumns, Labelling, class_order
 from kertl.data._links import Owners
 from kertl.data._oddities import oddities
 from kertl.data._pixels import array_images
-from kertl.data._readers import ArrayReader, FileReader, KnownFile, fit_by, resized
+from kertl.data._readers import ArrayReader, FileReader, KnownFile, aligned_rows, fit_by, resized
 from kertl.data._scan import inspect, is_hidden, relative, walk
 from kertl.data._spelling import differ_in_case
 from kertl.data._table import read_table
@@ -301,7 +301,7 @@ def from_arrays(
         options,
         labelling=labelling,
         fractions=options.fractions,
-        reader_of=lambda rows: ArrayReader(images[rows], resize, fitted=fitted),
+        reader_of=lambda rows: ArrayReader(aligned_rows(images, rows), resize, fitted=fitted),
         name_of=lambda row: f"array:{row}",
     )
 

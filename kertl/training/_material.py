@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import keras
 
 from kertl.callbacks import DataEpoch
-from kertl.data import Epochs, MixedBatches, data_errors
+from kertl.data import Epochs, MixedBatches, data_errors, fit_input
 from kertl.features import EpochFitter, FeatureBatches, judged_batches, training_batches
 from kertl.recipe import Stage
 from kertl.training._given import Given
@@ -55,8 +55,8 @@ class OnImages:
         options["callbacks"] = [DataEpoch(self.train), *options["callbacks"]]
         with data_errors(self._data.train, self._data.validation):
             self._model.fit(
-                _from(self.train, options["initial_epoch"], first_batch),
-                validation_data=self._validation,
+                fit_input(_from(self.train, options["initial_epoch"], first_batch)),
+                validation_data=fit_input(self._validation),
                 class_weight=self.class_weight,
                 shuffle=False,  # the data set has its own order
                 **options,

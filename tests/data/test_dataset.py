@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 import kertl.data
+from kertl.data._readers import ArrayReader, aligned
+from kertl.data._tf_batches import shared_images
 from kertl.errors import DataError
 from tests.messages import assert_names
 
@@ -212,3 +214,41 @@ def test_a_subset_shares_the_cache_in_memory(photos):
 def test_rows_that_the_dataset_does_not_have_are_refused(data, rows):
     with pytest.raises(ValueError, match="`rows` must be"):
         data.train.subset(np.array(rows))
+
+
+def test_tensorflow_gathers_from_images_in_memory_what_the_dataset_gives(photos):
+    options = {"image_size": (4, 4), "validation": 0.25, "test": 0, "batch_size": 4, "seed": 3}
+    data = kertl.data.from_directory(photos, cache="memory", **options)
+    for train in (data.train, data.train.subset(np.arange(3, 14)), data.oversampled().train):
+        assert shared_images(train) is not None
+        batches = train.to_tf_dataset()
+        for epoch in range(2):
+            found = list(batches.as_numpy_iterator())
+            assert len(found) == len(train)
+            assert all(equal(batch, train.batch(epoch, i)) for i, batch in enumerate(found))
+    assert shared_images(kertl.data.from_directory(photos, **options).train) is None  # files may change
+
+
+def test_what_is_read_into_a_cache_later_is_seen_by_tensorflow(photos):
+    data = kertl.data.from_directory(photos, image_size=(4, 4), cache="memory", validation=0, test=0, batch_size=4)
+    batches = data.train.to_tf_dataset()
+    assert not data.train.reader.known.any()
+    found = list(batches.as_numpy_iterator())
+    assert data.train.reader.known.all()
+    assert all(equal(batch, data.train.batch(0, i)) for i, batch in enumerate(found))
+
+
+def test_a_file_that_is_lost_before_it_is_in_the_cache_is_named(photos):
+    data = kertl.data.from_directory(photos, image_size=(4, 4), cache="memory", validation=0, test=0)
+    lost = data.train.reader.reader.files[5].path
+    data.train.reader.reader.kept = None
+    Path(lost).unlink()
+    with pytest.raises(DataError) as raised, kertl.data.data_errors(data.train):
+        small_model().fit(data.train.to_tf_dataset(), shuffle=False, verbose=0)
+    assert_names(raised.value, lost, "No such file")
+
+
+def test_memory_that_tensorflow_cannot_use_is_left_alone():
+    raw = aligned((8 * 4 * 4 * 3 + 1,))
+    for unusable in (raw[1:].reshape(8, 4, 4, 3), raw[:-1].reshape(8, 4, 4, 3)[:, ::2]):
+        assert shared_images(kertl.data.ImageDataset(ArrayReader(unusable), None, list("abcdefgh"))) is None
