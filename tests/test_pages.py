@@ -18,7 +18,9 @@ SLOW = {
     *(
         f"docs/{name}.md"
         for name in (
+            "deploy/browser",
             "deploy/many-images",
+            "deploy/server",
             "design/features",
             "design/hardware",
             "design/heads",
