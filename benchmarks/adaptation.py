@@ -8,10 +8,12 @@ cells under noise, blur, JPEG and more brightness, each at the first, third and 
 and target are different cells. "auto" was set by all of them but the brightness. Accuracies are of a part of the target
 that no method has seen; the oracle is a head solved on labels of the part that the methods saw without. Also: label
 shift alone, no shift, label shift together with blur, heads from few labels, and false alarms of `kertl.studies.alarm`.
-CORAL, pseudo-labels and optimal transport are run with the first seed alone, and so is AdaBN, which needs the images,
-on four shifts. Rows in results/adaptation.csv, the answer in docs/design/adaptation.md; `FOLDER table` prints its table
-again, `FOLDER labels` runs the few labels and alarms alone, `FOLDER shares` what
-it gives to know the shares of classes, `FOLDER shifts` all else.
+There CORAL, pseudo-labels and optimal transport are run with the first seed alone, and so is AdaBN, which needs the
+images, on four shifts. Rows in results/adaptation.csv, the answer in docs/design/adaptation.md; `FOLDER table` prints
+its table again, `FOLDER labels` runs the few labels and alarms alone, `FOLDER shares` what it gives to know the shares
+of classes, `FOLDER shifts` all else. `FOLDER methods` runs every method on features on the same splits, with what could
+choose among them, into results/adaptation_methods.csv, `FOLDER criteria` prints what came of that, `FOLDER tent` runs
+AdaBN and Tent on four shifts, and `FOLDER refusals` tells what a stricter "auto" would give.
 """
 
 import csv
@@ -43,6 +45,7 @@ from kertl.adaptation._maps import aligned
 from kertl.adaptation._methods import ON_FEATURES, Domains, unchanged
 from kertl.probes import solve
 from kertl.studies import Components, mmd_test
+from kertl.training import Learner, train_on_entropy
 
 SIDE, SEEDS = 96, (0, 1, 2)
 STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
@@ -310,6 +313,32 @@ def with_adabn(material, view, of_source, of_target, source, target, test, label
     return float(np.mean(kertl.predict(adapted, pictures[1][test]).argmax(axis=1) == labels[test]))
 
 
+def tent(material, seed=0):
+    """AdaBN and Tent, which need the images, on the four shifts on which AdaBN was measured."""
+    for name, labels, of_source, of_target, (source, validation, target, test) in shifts(material, seed):
+        if name not in ("mono to poly", "poly to mono", "noise 3", "blur 3"):
+            continue
+        first, one_hot = material.features(of_source), np.eye(2)[labels]
+        head = solved_head(first[source], one_hot[source], first[validation], one_hot[validation])
+        view = Classifier(material.views[2].with_head(head.kernel, head.bias))
+        pictures = material.images(of_source), material.images(of_target)
+        domains = [
+            kertl.studies.domain_images("target", view.model, x[rows])
+            for x, rows in zip(pictures, (source, target), strict=True)
+        ]
+        begun = time.perf_counter()
+        adapted = view.told(adapted_batch_norm(view.model, domains[1], domains[0]))
+        row = {"seed": seed, "shift": name}
+        for method in ("adabn", "tent"):
+            if method == "tent":
+                train_on_entropy(Learner.of(adapted, "single_label"), domains[1])
+            said = kertl.predict(adapted, pictures[1][test]).argmax(axis=1)
+            row |= {"method": method, "accuracy": float(np.mean(said == labels[test]))}
+            row |= {"seconds": round(time.perf_counter() - begun, 1)}
+            print(row, flush=True)
+            keep("adaptation_images", [row])
+
+
 def few_labels(material):
     """Heads from 1, 5, 10 and 50 labelled images of each class of the target, with the source replayed or without."""
     _, labels, kinds = material.cells
@@ -376,6 +405,63 @@ def table():
     print("Lowest gains of auto:", [(f"{100 * gain:+.1f}", shift, seed) for gain, shift, seed in sorted(worst)[:8]])
 
 
+def criteria_table():
+    """Mean accuracy of every method on the same splits, and what choosing one by each criterion would have given."""
+    path = Path(__file__).parent / "results" / "adaptation_methods.csv"
+    splits = {}
+    for row in csv.DictReader(path.open(encoding="utf-8")):
+        splits.setdefault((row["seed"], row["shift"]), {})[row["method"]] = row
+    names = list(next(iter(splits.values())))
+    print("| shift | seeds | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 2))
+    for shift in dict.fromkeys(shift for _, shift in splits):
+        own = [found for (_, name), found in splits.items() if name == shift]
+        means = [100 * np.mean([float(one[method]["accuracy"]) for one in own]) for method in names]
+        print(f"| {shift} | {len(own)} | " + " | ".join(f"{mean:.1f}" for mean in means) + " |")
+    signs = {"entropy": -1, "agreement": 1, "weighted_validation": 1}
+    for title, wanted in (("seed 0", {"0"}), ("other seeds", {"1", "2"})):
+        chosen = {key: found for key, found in splits.items() if key[0] in wanted}
+        print(f"\nGains over the model as it is, {title}, {len(chosen)} splits: mean, lowest")
+        gains = {method: [_gain(found, method) for found in chosen.values()] for method in names if method != "none"}
+        for name, sign in signs.items():
+            best = [max(found, key=lambda m, f=found: sign * float(f[m][name])) for found in chosen.values()]
+            gains[f"by {name}"] = [_gain(found, m) for found, m in zip(chosen.values(), best, strict=True)]
+        gains["best, known afterwards"] = [max(_gain(found, m) for m in names) for found in chosen.values()]
+        for name, values in gains.items():
+            print(f"  {name}: {100 * np.mean(values):+.1f}, {100 * min(values):+.1f}")
+    shares = [float(found["none"]["share_of_weights"]) for found in splits.values()]
+    print(f"\nEffective share of importance weights: median {np.median(shares):.2f}, lowest {min(shares):.2f}")
+
+
+def refusals(material):
+    """What it would give to do nothing where the model as it is predicts shares of classes far from the source's."""
+    path = Path(__file__).parent / "results" / "adaptation.csv"
+    measured = {(int(row["seed"]), row["shift"]): row for row in csv.DictReader(path.open(encoding="utf-8"))}
+    found, heads = [], {}
+    for seed in SEEDS:
+        for name, labels, of_source, of_target, (source, _, target, _) in shifts(material, seed):
+            first, classes, key = material.features(of_source), int(labels.max()) + 1, (of_source, tuple(source[:5]))
+            if key not in heads:
+                heads[key] = solve(first[source], np.eye(classes)[labels[source]], link="softmax", strengths=[0.3])
+            said = heads[key].scores(material.features(of_target)[target]).argmax(axis=1)
+            shares = [np.bincount(ids, minlength=classes) / len(ids) for ids in (said, labels[source])]
+            moved, row = float(np.abs(shares[0] - shares[1]).sum() / 2), measured[seed, name]
+            found.append((name, moved, *(float(row[column]) for column in ("source only", "auto", "oracle"))))
+            print(f"seed {seed}, {name}: predicted shares are {moved:.2f} from the source's", flush=True)
+    for most in (1.0, 0.6, 0.5, 0.4, 0.3, 0.2):
+        recovered, gains = [], []
+        for name in dict.fromkeys(row[0] for row in found):
+            own = np.array([[a, a if moved > most else b, c] for shift, moved, a, b, c in found if shift == name])
+            before, now, oracle = own.mean(axis=0)
+            gains += (own[:, 1] - own[:, 0]).tolist()
+            if oracle - before > 0.01 and not name.startswith("label"):
+                recovered.append((now - before) / (oracle - before))
+        print(f"nothing above {most}: recovered {np.mean(recovered):.0%}, lowest gain {100 * min(gains):+.1f}")
+
+
+def _gain(found, method):
+    return float(found[method]["accuracy"]) - float(found["none"]["accuracy"])
+
+
 def _mean(values):
     given = [float(value) for value in values if value != ""]
     return float(np.mean(given)) if given else float("nan")
@@ -386,12 +472,18 @@ def main(folder, *only):
     folder.mkdir(parents=True, exist_ok=True)
     if only == ("table",):
         return table()
+    if only == ("criteria",):
+        return criteria_table()
     material = Material(folder)
     if not only or only == ("labels",):
         few_labels(material)
         alarms(material)
     if only[:1] == ("methods",):
         return methods(material, [int(seed) for seed in only[1:]] or SEEDS)
+    if only == ("refusals",):
+        return refusals(material)
+    if only == ("tent",):
+        return tent(material)
     if only == ("shares",):
         return known_shares(material)
     only = () if only == ("shifts",) else only

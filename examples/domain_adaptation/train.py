@@ -36,12 +36,13 @@ def main() -> None:
     source = kertl.adaptation.SourceFeatures.of(model, data)
     source.save(options.out / "source_features.npz")
     print(f"as it was: accuracy on B {accuracy(model, x_b[half:], y_b[half:]):.4f}")
-    for method in ("restyle", "align", "coral", "pseudo"):
+    for method in ("restyle", "align", "coral", "pseudo", "deep_coral", "mmd", "dann"):
         adapted = kertl.adapt(model, x_b[:half], source=source, method=method)
         print(f"{method}: accuracy on B {accuracy(adapted.model, x_b[half:], y_b[half:]):.4f}")
     # Of these networks BatchNorm was trained along, so measuring it anew on B helps most; it needs images of A.
-    adapted = kertl.adapt(model, x_b[:half], source=data, method="adabn")
-    print(f"adabn: accuracy on B {accuracy(adapted.model, x_b[half:], y_b[half:]):.4f}")
+    for method in ("adabn", "tent"):
+        adapted = kertl.adapt(model, x_b[:half], source=data, method=method)
+        print(f"{method}: accuracy on B {accuracy(adapted.model, x_b[half:], y_b[half:]):.4f}")
 
     adapted = kertl.adapt(model, x_b[:half], source=source)
     kertl.save(adapted.model, options.out / "scanner_b.keras")
