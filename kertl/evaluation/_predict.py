@@ -18,6 +18,7 @@ from kertl.data._scan import bombs_refused
 from kertl.data._streamed import FileBatches
 from kertl.evaluation._batches import ForeignBatches
 from kertl.evaluation._pictures import check_asked, pictures_of
+from kertl.groups import functional_of
 from kertl.hardware import replicas, scope_of
 from kertl.model import model_info, picture_shape, with_preprocessing
 
@@ -92,12 +93,13 @@ def preprocessed(
 
     Raises:
         TypeError: If it is subclassed or not built.
-        ValueError: If it has several inputs or outputs, takes channels first, or has its preprocessing inside; or if
-            versions are asked for of floats that go as they are.
+        ValueError: If it has several inputs or outputs, takes channels first or no pictures, or has its preprocessing
+            inside; or if versions are asked for of floats that go as they are.
     """
     check_asked(model)
     if not isinstance(model, keras.Model):
         return model
+    functional_of(model, pictures=True)
     if preprocessing is None and value_range is None and model_info(model) is None and _made_for_it(model, data):
         if views:
             advice = "Pass their `value_range`, or `preprocessing`."

@@ -128,7 +128,7 @@ def fine_tune(
     if preset is None:
         wanted = gradual_unfreezing(model) if recipe == "unfreezing" else recipe_of(recipe)
     check_image_data(data)
-    functional_of(model)
+    functional_of(model, pictures=True)
     require(model, data, wanted)
     if wanted and data.validation is None:
         refuse_unsupported(wanted, WITHOUT_VALIDATION)
