@@ -91,7 +91,7 @@ def check(
         ['flip-of-left-and-right', 'small-validation', 'size-far-from-pretraining']
     """
     check_image_data(data)
-    functional_of(model)
+    functional_of(model, pictures=True)
     recipe = recipe_of(recipe)
     refused = list(_refused(recipe, model, data))
     if refused:  # the rules are about what can be trained

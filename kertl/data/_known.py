@@ -34,7 +34,8 @@ CREATE TABLE IF NOT EXISTS files (
     sha256 TEXT, kind TEXT, height INTEGER, width INTEGER, images INTEGER, thumbnail BLOB,
     PRIMARY KEY (path, channels))
 """
-_SELECT = "SELECT * FROM files WHERE path = ? AND channels = ? AND reader = ?"
+_SELECT = "SELECT * FROM files WHERE channels = ? AND reader = ? AND path IN ({})"
+_AT_ONCE = 500  # files that are asked for in one query
 _INSERT = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -98,9 +99,11 @@ class KnownFiles:
         _with_database(self._write)
 
     def _read(self, database: sqlite3.Connection, paths: Sequence[str]) -> None:
-        for path in paths:
-            for row in database.execute(_SELECT, (_key(path), self._channels, _READER)):
-                self._known[path] = _remembered(*row[3:])
+        for start in range(0, len(paths), _AT_ONCE):
+            asked = {_key(path): path for path in paths[start : start + _AT_ONCE]}
+            select = _SELECT.format(", ".join("?" * len(asked)))
+            for row in database.execute(select, (self._channels, _READER, *asked)):
+                self._known[asked[row[0]]] = _remembered(*row[3:])
 
     def _write(self, database: sqlite3.Connection) -> None:
         database.executemany(_INSERT, self._found)
@@ -122,7 +125,7 @@ def _with_database(work: Callable[[sqlite3.Connection], None]) -> None:
 
 def _key(path: str) -> bytes:
     """A file's whole path, whose name need not be text."""
-    return os.fsencode(Path(path).absolute())
+    return os.fsencode(path if path.startswith(os.sep) else Path(path).absolute())  # a million files may be asked for
 
 
 def _remembered(size: int, mtime: int, ctime: int, sample: bytes, *seen: Any) -> tuple[Identity, Verdict]:

@@ -109,14 +109,16 @@ def preprocessed(
 
     Raises:
         TypeError: If it is subclassed or not built.
-        ValueError: If it has several inputs or outputs, takes channels first, or has its preprocessing inside; or if
-            versions are asked for of floats that go as they are.
+        ValueError: If it has several inputs or outputs, takes channels first or no pictures, or has its preprocessing
+            inside; or if versions are asked for of floats that go as they are.
     """
     check_asked(model)
     if not is_keras(model):
         return model
+    from kertl.groups import functional_of
     from kertl.model import with_preprocessing
 
+    functional_of(model, pictures=True)
     if preprocessing is None and value_range is None and model_info(model) is None and _made_for_it(model, data):
         if views:
             advice = "Pass their `value_range`, or `preprocessing`."

@@ -90,17 +90,18 @@ def flatten(model: keras.Model, *, keep_whole: bool = False) -> Graph:
     return Graph(tuple(flattener.steps), start, end, entry.dtype, real_shapes(flattener.steps, flattener.shapes))
 
 
-def functional_of(model: Any, argument: str = "model", *, single: bool = True) -> Any:
+def functional_of(model: Any, argument: str = "model", *, single: bool = True, pictures: bool = False) -> Any:
     """The functional model that a model is, if kertl can work with it: the check at every public door.
 
     Args:
         model: What was given.
         argument: What the caller calls it.
         single: Whether it must have one input and one output.
+        pictures: Whether it must take pictures, and not vectors, say.
 
     Raises:
         TypeError: If it is not a functional or sequential model that has been built.
-        ValueError: If it has more than one input or output, or takes pictures with channels first.
+        ValueError: If it has more than one input or output, takes pictures with channels first, or takes no pictures.
     """
     functional = functional_inside(model)
     if functional is None:
@@ -127,6 +128,12 @@ def functional_of(model: Any, argument: str = "model", *, single: bool = True) -
             f"which takes {shape}, with channels first. To predict with it, put a layer in front: `inputs = "
             f"keras.Input(({taken})); keras.Model(inputs, model(keras.layers.Permute((3, 1, 2))(inputs)))`. "
             f"{_REBUILT}",
+            code="not-functional",
+        )
+    if pictures and len(shape) != 3:
+        raise ArgumentError(
+            f"`{argument}` must take pictures of shape (height, width, channels). Received: {argument}={named(model)}, "
+            f"which takes {shape}.",
             code="not-functional",
         )
     return functional

@@ -17,6 +17,7 @@ from kertl._terminal import counted
 from kertl.data import ImageData
 from kertl.evaluation import predict
 from kertl.evaluation._labels import matched
+from kertl.groups import functional_of
 from kertl.interpretation._drawing import draw_reliability
 from kertl.model import count_trained_on, model_info, output_layer, set_model_info, task_of
 from kertl.results import Result, table_text
@@ -119,12 +120,14 @@ def calibrate(model: keras.Model, data: ImageData) -> Calibration:
         The calibration of the validation set before, with the temperature and the error after.
 
     Raises:
+        TypeError: If the model is subclassed or not built.
         ValueError: If the task has no probabilities, the model does not end in a Dense layer, or there is no validation
             set.
 
     Reference:
         Guo et al., "On Calibration of Modern Neural Networks", 2017. https://arxiv.org/abs/1706.04599
     """
+    functional_of(model, pictures=True)
     task = task_named(task_of(model, data.task))
     last = output_layer(model)
     if task.activation == "linear":

@@ -15,7 +15,7 @@ def computing_in(model: keras.Model, precision: str) -> Iterator[None]:
     Weights stay in float32. The layers that rescale pixels, the last layer with weights and all after it also compute
     in float32.
     """
-    last = max(place for place, layer in enumerate(model.layers) if layer.weights)
+    last = max((place for place, layer in enumerate(model.layers) if layer.weights), default=0)
     layers = [layer for layer in layers_inside(model) if not isinstance(layer, keras.Model)]
     kept = (keras.layers.InputLayer, keras.layers.Rescaling, keras.layers.Normalization)
     changed = [layer for layer in layers if not isinstance(layer, kept) and layer not in model.layers[last:]]

@@ -4,12 +4,14 @@ from typing import Any
 
 import keras
 
-from kertl._checks import complain, integer
+from kertl._checks import integer
+from kertl._keras import functional_inside
 from kertl.backbones import refuse_nan
 from kertl.callbacks import EpochSeeds
 from kertl.data import ImageData, ImageDataset, data_errors
+from kertl.groups import functional_of
 from kertl.hardware import scope_of
-from kertl.model import target_spreads, task_of
+from kertl.model import refuse_other_pictures, target_spreads, task_of
 from kertl.optimizers import optimizer_named
 from kertl.range_test._batches import batches_for
 from kertl.range_test._borrowed import Borrowed
@@ -57,7 +59,9 @@ def lr_range_test(
         Rates, losses, suggestions and their range, and `plot`.
 
     Raises:
-        ValueError: If an argument is outside the range given above, or the model's task is not known.
+        TypeError: If the model is neither compiled nor a functional or sequential model that has been built.
+        ValueError: If an argument is outside the range given above, the model's task is not known, or it does not take
+            the images.
         WeightsError: If a weight of the model is NaN or infinite.
         DataError: If an image of the data can no longer be read.
 
@@ -80,6 +84,7 @@ def lr_range_test(
     integer("seed", seed, at_least=0)
     integer("batch_size", batch_size, at_least=1)
     steps = Ramp(**ramp).steps
+    _refuse_misfits(model, data)
     refuse_nan(model)
     runs = []
     with scope_of(model), data_errors(data if isinstance(data, ImageDataset) else None):
@@ -107,10 +112,17 @@ def lr_range_test(
     return RangeTest(runs)
 
 
+def _refuse_misfits(model: keras.Model, data: Any) -> None:
+    """Raise if a model cannot be tested on images of kertl, unless its graph is not known but it is compiled."""
+    if not model.compiled:
+        functional_of(model)
+    if isinstance(data, ImageDataset) and functional_inside(model) is not None:
+        functional_of(model, pictures=True)
+        refuse_other_pictures(model.name, model.input_shape[1:], data)
+
+
 def _compiled(model: keras.Model) -> keras.Model:
     """Another model of the same layers, compiled as in a stage; `model` itself stays uncompiled."""
-    if not isinstance(getattr(model, "outputs", None), list):
-        raise complain("model", "compiled, or a functional model", model.name)
     stage, task = Stage("full"), task_named(task_of(model))
     trained = keras.Model(model.inputs, model.outputs, name=model.name)
     rate, variables = stage.learning_rate, trained.trainable_variables

@@ -165,7 +165,7 @@ def fine_tune(
         wanted = gradual_unfreezing(model) if recipe == "unfreezing" else recipe_of(recipe)
     refuse_processes("fine_tune")
     check_image_data(data)
-    functional_of(model)
+    functional_of(model, pictures=True)
     with working("Checking the recipe", verbose):
         require(model, data, wanted)
     if wanted and data.validation is None:

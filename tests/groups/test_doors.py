@@ -62,6 +62,10 @@ def permuted(**options):
     return keras.Model(inputs, channels_first(**options)(keras.layers.Permute((3, 1, 2))(inputs)), name="turned")
 
 
+def vectors():
+    return keras.Sequential([keras.Input((10,)), keras.layers.Dense(5), classes()], name="theirs")
+
+
 WRONG = {
     "subclassed": (called, TypeError, ["functional or sequential", "keras.Model(inputs, outputs)"]),
     "unbuilt": (unbuilt, TypeError, ["has been built", "keras.Input((height, width, channels))"]),
@@ -94,6 +98,8 @@ LOOKING_INSIDE = {
     "cross_validate": lambda model: kertl.cross_validate(model, data(), folds=2),
     "baselines": lambda model: kertl.baselines(model, data()),
     "discriminative": lambda model: kertl.optimizers.discriminative("sgd", model, peak=0.1),
+    "learning_curve": lambda model: kertl.learning_curve(model, data(), sizes=[2, 4, 6]),
+    "verify_cached": lambda model: kertl.verify_cached(model, data()),
 }
 ASKING = {
     "evaluate": lambda model: kertl.evaluate(model, data(), part="train"),
@@ -102,7 +108,14 @@ ASKING = {
     "extend_classes": lambda model: kertl.extend_classes(model, ["c"], class_names=["a", "b"]),
     "tune_thresholds": lambda model: kertl.tune_thresholds(model, data()),
     "check_augmentation": lambda model: kertl.data.check_augmentation(model, data(), ["flip"]),
+    "lr_range_test": lambda model: kertl.lr_range_test(model, data()),
+    "interpret": lambda model: kertl.interpret(model, data(), part="validation"),
+    "calibrate": lambda model: kertl.calibrate(model, data()),
+    "adapt": lambda model: kertl.adapt(model, data(), method="prior"),
+    "shift": lambda model: kertl.shift(model, data(), data()),
+    "export": lambda model: kertl.export(model, "never-written.tflite", format="litert"),
 }
+WANT_PICTURES = ["build", "load_backbone", "fine_tune", "check", "predict", "evaluate", "lr_range_test", "interpret"]
 
 
 @pytest.mark.parametrize("kind", WRONG)
@@ -112,6 +125,18 @@ def test_every_door_says_in_one_sentence_what_it_cannot_take(door, kind):
     with pytest.raises(error) as caught:
         {**LOOKING_INSIDE, **ASKING}[door](make())
     assert_names(caught.value, *words)
+
+
+@pytest.mark.parametrize("door", WANT_PICTURES)
+def test_a_model_of_vectors_is_refused_where_pictures_are_wanted(door):
+    with pytest.raises(ValueError, match="must take pictures") as caught:
+        {**LOOKING_INSIDE, **ASKING}[door](vectors())
+    assert_names(caught.value, "(height, width, channels)", "theirs", "(10,)")
+
+
+def test_a_model_without_weights_before_its_classifier_has_baselines():
+    flat = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), classes()])
+    assert kertl.baselines(flat, data()).rows
 
 
 @pytest.mark.parametrize("door", [door for door in LOOKING_INSIDE if door not in ("check", "discriminative")])
