@@ -8,11 +8,10 @@ epoch of each side: other work on the machine can only slow an epoch down. "cach
     python benchmarks/input_pipeline.py [--images DIR]
 
 The last answer (2,624 gray PNG files of 300 x 300, at 160 px in batches of 32, two cores that others kept at a load of
-24, so that only the ratios say something, and these not much): from files 3,300 against 589 images/s, ratio 5.6,
-since kertl keeps the pixels that its check decoded; with both caches in memory 3,204 against 7,619, ratio 0.42, and
-gathered 4,318, ratio 0.57. Keras' cache holds whole batches in float32, four times the memory, and hands them over
-without a copy; kertl's are uint8, in a new order in each epoch. A MobileNetV2 takes 130 ms for a batch on two cores
-of their own.
+24, so that only the ratios say something, and these not much): from files 3,300 against 589 images/s, ratio 5.6, since
+kertl keeps the pixels that its check decoded; with both caches in memory 3,204 against 7,619, ratio 0.42, and gathered
+4,318, ratio 0.57. Keras' cache holds whole batches in float32, four times the memory, and hands them over without a
+copy; kertl's are uint8, in a new order in each epoch. A MobileNetV2 takes 130 ms for a batch on two cores of their own.
 """
 
 import argparse
@@ -66,7 +65,7 @@ def pipelines(root, size, batch):
         "kertl files": kertl.data.from_directory(root, **options).train,
         "keras files": plain,
         "kertl cached": kertl.data.from_directory(root, cache="memory", **options).train,
-        "kertl gathered": kertl.data.fit_input(kertl.data.from_directory(root, cache="memory", **options).train),
+        "kertl gathered": kertl.data.from_directory(root, cache="memory", **options).train.to_tf_dataset(),
         "keras cached": plain.cache().prefetch(tf.data.AUTOTUNE),
     }
 

@@ -124,7 +124,8 @@ def main():
                 slow = imports(sides[side], asked[side][name])
                 shown = "; ".join(f"{package} {seconds:.2f}" for package, seconds in slow.items()) or "none"
                 print(
-                    f"{name:28} {side:7} first sign {sign:6.2f} s, end {end:6.2f} s, processor {used:6.2f} s; {shown}"
+                    f"{name:28} {side:7} first sign {sign:6.2f} s, end {end:6.2f} s, processor {used:6.2f} s; {shown}",
+                    flush=True,
                 )
                 rows.append(
                     {

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from kertl.data._mixing import MixedBatches, label_shares, mixed, mixing, one_hot
     from kertl.data._own_data import from_dataset
     from kertl.data._sources import from_arrays, from_csv, from_directory
-    from kertl.data._tf_batches import fit_input
     from kertl.data._unlabelled import images
 
 __all__ = [
@@ -43,7 +42,6 @@ __all__ = [
     "check_image_data",
     "data_errors",
     "effective_weights",
-    "fit_input",
     "from_arrays",
     "from_csv",
     "from_dataset",
@@ -74,7 +72,6 @@ _HOMES = {
     "._mixing": ("MixedBatches", "label_shares", "mixed", "mixing", "one_hot"),
     "._own_data": ("from_dataset",),
     "._sources": ("from_arrays", "from_csv", "from_directory"),
-    "._tf_batches": ("fit_input",),
     "._unlabelled": ("images",),
 }
 

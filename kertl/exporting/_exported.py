@@ -84,9 +84,9 @@ def exported(run_dir: str | Path, engine: str = "auto") -> tuple[Exported | None
         engine: "openvino", "onnx" or "litert"; "auto" for the first of them that may, in this order; "keras" for none.
 
     Raises:
-        ExportError: If the one that is named may not answer, or it cannot be loaded.
+        ExportError: If the export cannot be loaded.
         RunError: If what was noted of the exports cannot be read.
-        ValueError: If the engine is unknown.
+        ValueError: If the engine is unknown, or its export may not answer.
 
     Example:
         >>> import kertl

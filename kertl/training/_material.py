@@ -5,7 +5,8 @@ from typing import Any, Protocol
 import keras
 
 from kertl.callbacks import DataEpoch
-from kertl.data import Epochs, MixedBatches, data_errors, fit_input
+from kertl.data import Epochs, MixedBatches, data_errors
+from kertl.data._tf_batches import fit_input
 from kertl.features import EpochFitter, FeatureBatches, judged_batches, training_batches
 from kertl.recipe import Stage
 from kertl.training._given import Given

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import kertl.data
+import kertl
 from kertl.data._readers import ArrayReader, aligned
-from kertl.data._tf_batches import shared_images
+from kertl.data._tf_batches import fit_input, shared_images
 from kertl.errors import DataError
 from tests.messages import assert_names
 
@@ -227,6 +227,27 @@ def test_tensorflow_gathers_from_images_in_memory_what_the_dataset_gives(photos)
             assert len(found) == len(train)
             assert all(equal(batch, train.batch(epoch, i)) for i, batch in enumerate(found))
     assert shared_images(kertl.data.from_directory(photos, **options).train) is None  # files may change
+
+
+def test_a_fit_on_gathered_batches_ends_with_the_same_weights(photos):
+    options = {"image_size": (4, 4), "batch_size": 4, "validation": 0.25, "test": 0}
+    ends = []
+    for given in (lambda dataset: dataset, fit_input):
+        keras.utils.set_random_seed(0)
+        data, model = kertl.data.from_directory(photos, cache="memory", **options), small_model()
+        train, told = given(data.train), [kertl.callbacks.DataEpoch(data.train)]
+        history = model.fit(
+            train,
+            validation_data=given(data.validation),
+            epochs=5,
+            initial_epoch=2,
+            shuffle=False,
+            verbose=0,
+            callbacks=told,
+        )
+        ends.append([*model.get_weights(), np.array(history.history["val_loss"])])
+    assert isinstance(train, tf.data.Dataset)
+    assert all(np.array_equal(one, other) for one, other in zip(*ends, strict=True))
 
 
 def test_what_is_read_into_a_cache_later_is_seen_by_tensorflow(photos):
