@@ -99,7 +99,9 @@ def interpret(
     worst = np.argsort(-losses, kind="stable")[:most]
     words = _words(model, task, said[part])
     notes: list[str] = []
-    alike, nearest, wrong = (), [()] * len(worst), None
+    alike: tuple[AlikeImages, ...] = ()
+    nearest: list[tuple[str, ...]] = [()] * len(worst)
+    wrong: tuple[DoubtfulLabel, ...] | None = None
     if searched:
         alike, nearest, wrong = _by_features(model, data, images, part, truth, worst, most, cache_dir, notes)
     else:
