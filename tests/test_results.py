@@ -13,7 +13,7 @@ import kertl
 from kertl import exporting
 from kertl.adaptation import Adaptation, Judged
 from kertl.data import AugmentationCheck, Effect
-from kertl.diagnosis import Diagnosis
+from kertl.diagnosis import Diagnosis, Operation, Profile
 from kertl.exporting import Benchmark, Checked, Export, GroupSensitivity, Inspection, Measured, Sensitivity
 from kertl.hardware import Choice
 from kertl.interpretation import (
@@ -183,6 +183,7 @@ MADE = {
         tmp_path, (Checked("images", 4, ("a.png has changed.",)),)
     ),
     CrossValidation: lambda _: cross_validation(),
+    Profile: lambda _: Profile(10, 61.5, 0.6, 0.25, (Operation("conv/Conv2D", 12.5), Operation("relu/Relu", 0.5))),
     Diagnosis: lambda _: kertl.diagnose({"loss": [1.0, 0.5, 0.25], "val_loss": [1.0, 0.75, 0.5]}),
     Importance: lambda _: Importance(("rate", "units"), (0.5, 0.25), (0.125, 0.0), 12, 0.75),
     LearningCurve: lambda _: learning_curve(),

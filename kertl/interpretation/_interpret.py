@@ -101,7 +101,7 @@ def interpret(
     notes: list[str] = []
     alike: tuple[AlikeImages, ...] = ()
     nearest: list[tuple[str, ...]] = [()] * len(worst)
-    wrong = None
+    wrong: tuple[DoubtfulLabel, ...] | None = None
     if searched:
         alike, nearest, wrong = _by_features(model, data, images, part, truth, worst, most, cache_dir, notes)
     else:
