@@ -1,13 +1,17 @@
 import re
 import runpy
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import typer
 from PIL import Image
+
+from kertl.cli._app import app
 
 QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart"
 
@@ -131,3 +135,22 @@ def test_every_example_has_a_readme_and_is_run():
     assert folders == {"quickstart", *SMALL}
     assert SMALL.keys() == TOLERANCES.keys()
     assert all((EXAMPLES / folder / "README.md").is_file() for folder in folders)
+
+
+def test_the_job_of_the_cloud_example_is_a_command_of_kertl_and_leaves_time_for_a_checkpoint(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "efficientnetv2-b0_notop.h5").touch()
+    text = (EXAMPLES / "cloud" / "job.yaml").read_text().replace("- /data", f"- {tmp_path}")
+    listed = re.search(r"^ +args:\n(.*?)^ +resources:", text, flags=re.MULTILINE | re.DOTALL)
+    name, *arguments = re.findall(r"^ +- (.+)$", listed[1], flags=re.MULTILINE)
+    context = typer.main.get_command(app).commands[name].make_context(name, arguments)
+    assert context.params["out"] == "gs://your-bucket/runs/1"
+    assert int(re.search(r"terminationGracePeriodSeconds: (\d+)", text)[1]) >= 60
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.gpu"])
+def test_the_images_of_the_cloud_example_install_extras_that_there_are_and_pass_signals_on(name):
+    text = (EXAMPLES / "cloud" / name).read_text()
+    extras = tomllib.loads((EXAMPLES.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(re.search(r"'\.\[(.+?)\]'", text)[1].split(",")) <= set(extras)
+    assert 'ENTRYPOINT ["kertl"]' in text.splitlines()
