@@ -70,7 +70,8 @@ def adapt(
     - "tent" does so, and then trains their scales and offsets so that the predictions for the target become surer;
     - "none" only judges the model as it is.
 
-    "auto" does nothing where no shift is seen, corrects the prior where other shares of classes explain the shift, and
+    "auto" does nothing where no shift is seen, corrects the prior where other shares of classes explain the shift, does
+    nothing where the model predicts shares far from the source's and `shares` does not say whether they are true, and
     else takes "restyle", unless a head that learns from its predictions does far worse on the source; `reason` of the
     result says which, and `risk` what cannot be known. docs/design/adaptation.md has what each method gave and harmed.
 

@@ -108,6 +108,21 @@ def test_auto_does_nothing_without_a_shift(model, known):
     assert "No shift" in found.reason
 
 
+def test_auto_does_nothing_where_it_cannot_be_told_whether_the_shift_or_the_target_is_so(model, known):
+    others = dimmed(seed=9, per_class=80)
+    labels = np.asarray(others.train.labels)
+    said = kertl.predict(model, others.train).argmax(axis=1)
+    commonest = np.bincount(said).argmax()
+    one_sided = np.concatenate([np.flatnonzero(said == commonest), np.flatnonzero(said != commonest)[:5]])
+    x = pictures(others.train)[one_sided]
+    found = kertl.adapt(model, x, source=known)
+    assert (found.method, found.model is model) == ("none", True)
+    assert "nothing tells which" in found.reason
+    shares = np.maximum(np.bincount(labels[one_sided], minlength=3) / len(one_sided), 0.01)
+    shares = dict(zip(NAMES, shares / shares.sum(), strict=True))
+    assert kertl.adapt(model, x, source=known, shares=shares).method != "none"
+
+
 def test_auto_does_nothing_without_the_source(model, target):
     found = kertl.adapt(model, pictures(target.train))
     assert (found.method, found.model is model) == ("none", True)

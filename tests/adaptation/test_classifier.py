@@ -38,7 +38,7 @@ def test_features_and_the_last_layer_give_what_the_model_gives(head, x):
     assert np.abs(kertl.predict(other, x) - plain).max() > 1e-3
 
 
-@pytest.mark.parametrize("method", ["restyle", "align", "prior", "pseudo"])
+@pytest.mark.parametrize("method", ["restyle", "align", "prior", "pseudo", "mmd", "dann"])
 def test_a_model_with_one_output_for_two_classes_is_adapted(method, x):
     keras.utils.set_random_seed(0)
     model = kertl.build(tiny_backbone(), class_names=NAMES[:2], task="binary")
