@@ -32,7 +32,8 @@ from sklearn.datasets import load_digits
 
 import kertl
 import kertl.demo
-from kertl.demo import _cache, _sha256
+from kertl._places import cache_folder
+from kertl.run_files import sha256_of
 
 VALIDATION, TEST = 0.15, 0.25
 
@@ -138,7 +139,7 @@ def prepare(name, folder=None):
     if name == "cells":
         return kertl.demo.fetch_photos()
     wanted = _SETS[name]
-    parent = Path(folder) if folder else _cache() / "suite"
+    parent = Path(folder) if folder else cache_folder() / "suite"
     target = parent / name.replace(" ", "_")
     if not target.is_dir():
         parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +172,7 @@ def _write(found: Found, folder):
 
 def _fetched(wanted):
     """The package's file, fetched by apt-get if it is not in the cache."""
-    cache = _cache()
+    cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     path = _found(wanted, cache)
     if path is None:
@@ -189,7 +190,7 @@ def _fetched(wanted):
 
 def _found(wanted, cache):
     paths = cache.glob(f"{wanted.package}_*.deb")
-    return next((path for path in paths if _sha256(path) == wanted.sha256), None)
+    return next((path for path in paths if sha256_of(path) == wanted.sha256), None)
 
 
 def _drawn(labels, count, random):
