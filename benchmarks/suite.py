@@ -2,7 +2,7 @@
 
 Data sets (`suite_data.py`) at 10 and 50 images a class and with all, three splits each, and two networks
 (`suite_backbones.py`) against the recipes, the classical baselines and the presets. Seconds are those of a whole run
-from image files, extraction included, on two cores; on a machine that does other work too, compare CPU seconds. The
+from image files, extraction included, on two cores; where the machine does other work too, compare CPU seconds. The
 test set is read once, by the run that is recorded; nothing is chosen by it. Each training is recorded as it ends, and
 not repeated later.
 
@@ -166,7 +166,7 @@ def plot(arguments):
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     cells = by_cell(read(arguments.folder))
     names = list(dict.fromkeys(data for data, _, _ in cells))
@@ -183,9 +183,15 @@ def plot(arguments):
             marker = "o" if network == "MobileNetV2" else "s"
             axes.plot(seconds, score, marker, color=colours[arm], markersize=8 if arm in PRESETS else 5)
         axes.set(xscale="log", title=f"{data}, {size}", xlabel="seconds", ylabel="test accuracy")
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
         axes.grid(alpha=0.3)
-    handles = [pyplot.Line2D([], [], marker="o", linestyle="", color=colours[arm], label=arm) for arm in ARMS]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(ARMS))
+    for axes in grid.flat:
+        axes.set_visible(bool(axes.lines))
+    seen = [arm for arm in ARMS if any(arm in arms for arms in cells.values())]
+    handles = [pyplot.Line2D([], [], marker="o", linestyle="", color=colours[arm], label=arm) for arm in seen]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(seen))
     file = Path(arguments.folder) / "suite.png"
     figure.savefig(file, dpi=110)
     print(file)

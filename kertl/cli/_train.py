@@ -30,8 +30,8 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="auto, quick, good, deep, mid, full, gradual, unfreezing, or a recipe.json; gradual by default, and "
-            "auto with --minutes."
+            help="auto, quick, good, best, deep, mid, full, gradual, unfreezing, or a recipe.json; gradual by default, "
+            "and auto with --minutes."
         ),
     ] = None,
     minutes: Annotated[

@@ -77,9 +77,9 @@ class Run(Result):
     best_stage: int = 0
     stages: Sequence[StageValue] = ()
     refit: Mapping[str, Any] | None = None
-    average: Mapping[str, Any] | None = None
     data: ImageData | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     predictions: Mapping[str, np.ndarray] | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    average: Mapping[str, Any] | None = None
 
     @property
     def history(self) -> dict[str, list[Any]]:
