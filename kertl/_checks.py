@@ -16,12 +16,22 @@ from kertl.errors import ArgumentError
 LARGEST_SIDE = 4096
 """Side in pixels of the largest square image that is made; a batch of 16,000 instead of 160 would fill a machine."""
 _DEEPEST = 100
+_LONGEST = 400  # characters of a value in a message
 
 
 def complain(argument: str, accepted: str, value: object, advice: str = "", *, code: str = "argument") -> ArgumentError:
     """The error for a wrong argument: what is accepted, what was received, what to do."""
-    message = f"`{argument}` must be {accepted}. Received: {argument}={value!r}."
+    message = f"`{argument}` must be {accepted}. Received: {argument}={_shown(value)}."
     return ArgumentError(f"{message} {advice}".rstrip(), code=code)
+
+
+def _shown(value: object) -> str:
+    """A value as `repr` shows it; of a long one, such as an array of images, the beginning and the end on one line."""
+    text = repr(value)
+    if len(text) <= _LONGEST:
+        return text
+    text = " ".join(text.split())
+    return f"{text[: _LONGEST - 100]} … {text[-60:]}"
 
 
 def number(

@@ -146,7 +146,7 @@ CODES: dict[str, Code] = {
         "The message says how many there are.",
     ),
     "range": Code(
-        "A number is outside its range, is NaN, or is no number.",
+        "A number is outside its range, is NaN, or is not a number.",
         'kertl.Stage("deep", epochs=0)',
         "The message says the range. A whole number must be an int: 5, not 5.0.",
     ),

@@ -107,6 +107,14 @@ def test_the_pixels_of_an_image_size_are_bounded():
         _checks.pair("size", (16000, 16000))
 
 
+def test_a_long_value_is_shown_by_its_beginning_and_its_end():
+    message = str(_checks.complain("a", "b", (np.arange(4000).reshape(20, 20, 10), "the end")))
+    assert len(message) < 500
+    assert message.count("\n") == 0
+    assert message.startswith("`a` must be b. Received: a=(array([[[ 0, 1, 2,")
+    assert message.endswith("'the end'). [argument]")
+
+
 def test_a_complaint_says_what_to_do_where_that_is_known():
     assert str(_checks.complain("a", "b", 3)) == "`a` must be b. Received: a=3. [argument]"
     assert str(_checks.complain("a", "b", 3, "Do c.")) == "`a` must be b. Received: a=3. Do c. [argument]"

@@ -10,7 +10,7 @@ from kertl.data import joined
 from kertl.groups import drawing_from
 from kertl.search import Candidate, TransferHyperModel
 from kertl.studies import folds_of
-from kertl.training import Given
+from kertl.training import UNSUPPORTED, Given
 from tests.runs import NAMES, squares
 from tests.search.spaces import backbone
 
@@ -48,6 +48,10 @@ CASES = {
         stage("deep", batch_size=4, learning_rate="auto"),
         stage("mid", image_size=(64, 64), batch_size=16, learning_rate=0.003, schedule="cosine"),
     ],
+    "deep and full, other optimizers and losses, recomputed": [
+        stage("deep", optimizer="sgd", weight_decay=0.01, label_smoothing=0.2),
+        stage("full", optimizer="lion", loss="focal", learning_rate=1e-4, schedule="step", gradient_checkpointing=True),
+    ],
 }
 
 
@@ -76,6 +80,18 @@ def trained(recipe, data, **options):
     with drawing_from(SEED):
         model = kertl.build(loaded, class_names=NAMES, head=head_of(recipe))
     return kertl.fine_tune(model, data, recipe=recipe, verbose=0, **options).rows
+
+
+def test_every_field_of_a_stage_has_a_case_here_or_is_said_not_to_work_everywhere():
+    tried = {
+        field.name
+        for stages in CASES.values()
+        for one in stages
+        for field in dataclasses.fields(kertl.Stage)
+        if field.default is dataclasses.MISSING or getattr(one, field.name) != field.default
+    }
+    fields = {field.name for field in dataclasses.fields(kertl.Stage)}
+    assert tried | {one.field for one in UNSUPPORTED} == fields
 
 
 @pytest.mark.promise
