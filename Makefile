@@ -30,11 +30,11 @@ promises: $(STAMP)
 test-all: $(STAMP)
 	$(BIN)/python -m pytest $(TOGETHER)
 
-# What needs no TensorFlow, on JAX, in a process that cannot import TensorFlow: test_read.py writes its logs with Keras'
-# TensorBoard callback, and KerasTuner, which `Importance` is drawn for, imports TensorFlow.
+# What needs no TensorFlow, on JAX, in a process that cannot import it; test_read.py writes its logs with Keras'
+# TensorBoard callback, which needs it.
 test-jax: $(STAMP)
 	KERAS_BACKEND=jax JAX_PLATFORMS=cpu $(BIN)/python -m pytest -p tests.without_tensorflow -m "not slow" \
-		-k "not Importance" --ignore tests/diagnosis/test_read.py tests/test_schedules.py tests/test_recipe.py \
+		--ignore tests/diagnosis/test_read.py tests/test_schedules.py tests/test_recipe.py \
 		tests/test_heads.py tests/test_results.py tests/test_checks.py tests/test_run_files.py tests/tasks tests/diagnosis
 
 lint: $(STAMP)
