@@ -10,7 +10,7 @@ TOGETHER := --numprocesses logical --maxprocesses 4 --dist worksteal
 # Tests start hundreds of processes: where compiled modules are not kept, each compiles all that it imports, for 8 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test promises test-all test-lowest check lint docs bench load dist clean
+.PHONY: demo test promises test-all test-lowest test-jax check lint docs bench load dist clean
 .DEFAULT_GOAL := check
 
 $(STAMP): pyproject.toml constraints.txt
@@ -39,6 +39,13 @@ test-lowest: $(STAMP)
 	build/lowest/bin/python -m pytest -m "not slow" -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning \
 	  $(TOGETHER) tests/test_*.py tests/data tests/groups tests/backbones tests/model tests/tasks tests/training \
 	  tests/evaluation tests/probes tests/runner tests/search tests/cli
+
+# What needs no TensorFlow, on JAX, in a process that cannot import it; test_read.py writes its logs with Keras'
+# TensorBoard callback, which needs it.
+test-jax: $(STAMP)
+	KERAS_BACKEND=jax JAX_PLATFORMS=cpu $(BIN)/python -m pytest -p tests.without_tensorflow -m "not slow" \
+		--ignore tests/diagnosis/test_read.py tests/test_schedules.py tests/test_recipe.py \
+		tests/test_heads.py tests/test_results.py tests/test_checks.py tests/test_run_files.py tests/tasks tests/diagnosis
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
