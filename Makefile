@@ -35,7 +35,7 @@ test-all: $(STAMP)
 test-lowest: $(STAMP)
 	$(PYTHON) -m venv build/lowest
 	$(BIN)/python .ci/lowest.py > build/lowest.txt
-	build/lowest/bin/python -m pip install --quiet --constraint build/lowest.txt --editable . pytest pytest-xdist
+	build/lowest/bin/python -m pip install --quiet --constraint build/lowest.txt --editable '.[dev]'
 	build/lowest/bin/python -m pytest -m "not slow" -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning \
 	  $(TOGETHER) tests/test_*.py tests/data tests/groups tests/backbones tests/model tests/tasks tests/training \
 	  tests/evaluation tests/probes tests/runner tests/search tests/cli

@@ -16,9 +16,8 @@ _EXPLAINED = 0.6
 """AUC below which two domains, with the classes weighted to equal shares, count as the same."""
 _LABELS_DIFFER = 0.05
 _FAR = 0.4
-"""Distance of the predicted shares of classes from the source's, above which they are one of two things: the truth, or
-what the shift made of the model. Nothing in the images tells which, and what helps in the one case harms in the other.
-"""
+"""Distance of the predicted shares of classes from the source's, above which nothing is done: they may be the truth, or
+what the shift made of the model, and what helps in the one case harms in the other."""
 _WORSE = 0.1
 """How much lower the reverse accuracy may be; it is a coarse measure, which stops what has gone wrong altogether."""
 
@@ -40,8 +39,7 @@ def choose(domains: Domains, seed: int) -> Choice:
     2. Where a permutation test with the MMD sees no shift (p > 0.01), nothing is done.
     3. Where the shift is gone once the source is weighted to the estimated shares of classes, the prior is corrected.
     4. Where the model as it is predicts shares of classes far from the source's, and the true ones are not known,
-       nothing is done: adapting helps much if the shift made the model predict so, and harms as much if the target is
-       so.
+       nothing is done: adapting helps if the shift made the model predict so, and harms if the target is so.
     5. Else "restyle" is taken, unless a head that learns from its predictions knows the source far less well than one
        that learns from those of the model as it is (reverse accuracy).
     """

@@ -323,7 +323,7 @@ def test_every_mode_becomes_what_pillow_calls_its_rgb_form(tmp_path, mode):
         source = Image.merge("LAB", source.split())
     source.convert(mode).save(tmp_path / f"a.{kind}")
     with Image.open(tmp_path / f"a.{kind}") as saved:
-        assert saved.mode == mode
+        assert saved.mode == mode or (mode == "YCbCr" and saved.mode == "RGB")  # as Pillow 12.0 opens it
         expected = np.asarray(saved.convert("RGB"))
     np.testing.assert_array_equal(kertl.data.read_image(tmp_path / f"a.{kind}", (48, 64)), expected)
 

@@ -17,7 +17,7 @@ from kertl.training import (
 )
 from tests.adaptation.domains import dimmed, pictures, source
 from tests.runs import NAMES, python, same, tiny, weights
-from tests.training.two_domains import verdict
+from tests.training.two_domains import surer, verdict
 
 
 def samples(width=4):
@@ -91,11 +91,15 @@ def test_what_tells_the_domains_apart_is_used_less_and_the_model_stays_what_it_w
 @pytest.mark.slow
 def test_it_is_the_same_on_jax():
     code = f"""
-        from tests.training.two_domains import verdict
+        from tests.training.two_domains import surer, verdict
 
-        print([verdict(distance) for distance in {DISTANCES}])
+        print([verdict(distance) for distance in {DISTANCES}], surer())
     """
-    assert python(code, KERAS_BACKEND="jax").strip() == str([(True, True, 2, 3)] * 3)
+    assert python(code, KERAS_BACKEND="jax").strip() == f"{[(True, True, 2, 3)] * 3} (True, ['beta', 'gamma'])"
+
+
+def test_scales_and_offsets_make_predictions_surer():
+    assert surer() == (True, ["beta", "gamma"])
 
 
 def test_an_unknown_distance_is_refused():

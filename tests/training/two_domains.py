@@ -4,7 +4,8 @@ import keras
 import numpy as np
 
 from kertl.recipe import Stage
-from kertl.training import Learner, train_on_domains
+from kertl.training import Learner, entropy_loss, train_on_domains, train_on_entropy
+from tests.adaptation.domains import dimmed, pictures
 
 
 def verdict(distance):
@@ -28,3 +29,26 @@ def trained(distance, weight):
     train_on_domains(Learner.of(model, "single_label"), stage, a, labels, b, distance=distance, weight=weight)
     features = np.linalg.norm(projection.get_weights()[0], axis=1)
     return *features, len(model.layers), len(model.trainable_variables)
+
+
+def surer():
+    """Whether training on entropy makes the predictions of a small network surer, and which variables it moves."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((32, 32, 3)), keras.layers.BatchNormalization(), keras.layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([*layers, keras.layers.Dense(3, activation="softmax")])
+    images = dimmed().train.in_order()
+    x = pictures(images).astype("float32")
+    model.layers[0].moving_mean.assign(x.mean(axis=(0, 1, 2)))
+    model.layers[0].moving_variance.assign(x.var(axis=(0, 1, 2)))
+
+    def entropy():
+        return float(np.mean(entropy_loss(None, model.predict(x, verbose=0))))
+
+    sure, before = entropy(), [np.array(value) for value in model.get_weights()]
+    train_on_entropy(Learner.of(model, "single_label"), images)
+    moved = [
+        variable.name
+        for variable, old, new in zip(model.weights, before, model.get_weights(), strict=True)
+        if not np.array_equal(old, new)
+    ]
+    return entropy() < sure, sorted(moved)
