@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from kertl._terminal import working
 from kertl.cli import _foreign as foreign
 from kertl.cli import _options as options
 from kertl.cli._ask import ModelPath, read_model
@@ -76,9 +77,9 @@ def check_augmentation(
     )
     part = images.validation or images.test or images.train
     chosen = options.read_augment(augment)
-    found = kertl.data.check_augmentation(
-        loaded, part.relabelled(names, task), chosen, seed=seed, minutes=minutes or None
-    )
+    with working("Checking augmentation"):
+        judged = part.relabelled(names, task)
+        found = kertl.data.check_augmentation(loaded, judged, chosen, seed=seed, minutes=minutes or None)
     typer.echo(str(found))
     if out is not None:
         found.plot(out)
