@@ -147,6 +147,11 @@ def test_stages_that_no_mean_can_have_are_refused(field):
     assert_names(caught.value, field)
 
 
+def test_folds_refuse_a_recipe_that_averages():
+    with pytest.raises(ValueError, match="`average` must be False in cross_validate"):
+        kertl.cross_validate(tiny(), squares(), recipe=recipe(quick("deep"), average=True))
+
+
 def test_the_preset_best_fine_tunes_after_a_head_of_all_depths_and_averages():
     given = {**GIVEN, "solved": True, "sees_depths": True, "by_depth": {}}
     assert [stage.at for stage in _auto.decide(**given)[0].stages] == ["deep"]
@@ -161,6 +166,6 @@ def test_the_preset_best_fine_tunes_after_a_head_of_all_depths_and_averages():
 @pytest.mark.slow
 def test_the_preset_best_keeps_to_a_time():
     model = tiny(depths="auto", dropout=None)
-    run = kertl.fine_tune(model, squares(), recipe="best", minutes=0.01, verbose=0)
+    run = kertl.fine_tune(model, squares(per_class=24), recipe="best", minutes=0.01, verbose=0)
     assert [stage.at for stage in run.recipe.stages] == ["deep"]
     assert run.average["stages"] == [0]
