@@ -58,7 +58,9 @@ def refuse_unsupported(recipe: Recipe, where: str) -> None:
         where: As in `UNSUPPORTED`.
 
     Raises:
-        ValueError: If one has.
+        ValueError: If one has, or the recipe averages its stages anywhere but in `fine_tune`.
     """
+    if recipe.average and where in ("cross_validate", "a search"):
+        raise complain("average", f"False in {where}", True, "It would compare the last stages, not their mean.")
     for stage, one in unsupported(recipe, where):
         raise complain(one.field, f"{getattr(Stage, one.field)!r} in {where}", getattr(stage, one.field), one.why)

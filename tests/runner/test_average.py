@@ -8,6 +8,7 @@ import pytest
 
 import kertl
 from kertl.runner import _auto, _average
+from kertl.runner._budget import Costs, within
 from tests.messages import assert_names
 from tests.runner.test_auto import GIVEN
 from tests.runner.test_resume import Kill, Killed
@@ -147,6 +148,11 @@ def test_stages_that_no_mean_can_have_are_refused(field):
     assert_names(caught.value, field)
 
 
+def test_folds_refuse_a_recipe_that_averages():
+    with pytest.raises(ValueError, match="`average` must be False in cross_validate"):
+        kertl.cross_validate(tiny(), squares(), recipe=recipe(quick("deep"), average=True))
+
+
 def test_the_preset_best_fine_tunes_after_a_head_of_all_depths_and_averages():
     given = {**GIVEN, "solved": True, "sees_depths": True, "by_depth": {}}
     assert [stage.at for stage in _auto.decide(**given)[0].stages] == ["deep"]
@@ -158,9 +164,8 @@ def test_the_preset_best_fine_tunes_after_a_head_of_all_depths_and_averages():
     assert [stage.at for stage in few.stages] == ["deep"]
 
 
-@pytest.mark.slow
-def test_the_preset_best_keeps_to_a_time():
-    model = tiny(depths="auto", dropout=None)
-    run = kertl.fine_tune(model, squares(), recipe="best", minutes=0.01, verbose=0)
-    assert [stage.at for stage in run.recipe.stages] == ["deep"]
-    assert run.average["stages"] == [0]
+def test_what_there_is_no_time_for_is_left_out_of_the_mean():
+    best, _ = _auto.decide(**{**GIVEN, "solved": True, "sees_depths": True, "by_depth": {}}, several=True)
+    kept, reasons = within(best, 1.0, [Costs(30.0, 0.0), Costs(20.0, 60.0)])
+    assert ([stage.at for stage in kept.stages], kept.average) == (["deep"], True)
+    assert_names(" ".join(reasons), "no stage at 'mid'")
