@@ -12,4 +12,6 @@ class WithoutTensorFlow(importlib.machinery.PathFinder):
         return None if name.split(".")[0] == "tensorflow" else super().find_spec(name, path, target)
 
 
-sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = WithoutTensorFlow
+def pytest_load_initial_conftests():
+    """Hide it; called only where this file is a plugin, and before anything imports Keras."""
+    sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = WithoutTensorFlow
