@@ -20,7 +20,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.measure import Measurement
+from rich.table import Column, Table
 
 from kertl._checks import complain, parse_json
 
@@ -138,12 +139,37 @@ def plain(value: Any) -> Any:
 
 
 def table_text(table: Table, width: int = 80) -> str:
-    """A table of rich as text, ending in a line break."""
+    """A table of rich as text, ending in a line break.
+
+    Text on the left gives way to numbers, which are never cut: a table of many numbers is wider.
+    """
     text = io.StringIO()
-    Console(file=text, width=width, markup=False, highlight=False).print(table)
+    console = Console(file=text, width=width, markup=False, highlight=False)
+    ranges = [_widths(column, console) for column in table.columns]
+    chosen = [least for least, _ in ranges]
+    room = width - 1 - sum(3 + one for one in chosen)
+    while room > 0 and (narrow := [at for at, (_, most) in enumerate(ranges) if chosen[at] < most][:room]):
+        for at in narrow:
+            chosen[at] += 1
+        room -= len(narrow)
+    for column, own in zip(table.columns, chosen, strict=True):
+        column.width = own
+    console.width = max(width, sum(3 + one for one in chosen) + 1)
+    console.print(table)
     return text.getvalue()
 
 
+def _widths(column: Column, console: Console) -> tuple[int, int]:
+    """The least and the most characters that the cells of a column take."""
+    options = console.options.update_width(_WIDEST)
+    heading, *cells = (Measurement.get(console, options, cell) for cell in (column.header, *column.cells))
+    longest = max((cell.maximum for cell in cells), default=0)
+    least = max(heading.maximum if column.no_wrap else heading.minimum, longest)
+    return least if column.justify == "right" else min(_ENOUGH, least), max(heading.maximum, longest)
+
+
+_WIDEST = 1000
+_ENOUGH = 24  # characters of a text
 _LONGEST = 160  # characters of a repr
 
 

@@ -9,9 +9,9 @@ import kertl
 
 
 def revealed() -> None:
-    reveal_type(kertl.Stage)  # reveals: kertl.recipe.Stage
+    reveal_type(kertl.Stage)  # reveals: kertl.recipe._stage.Stage
     reveal_type(kertl.Stage("deep").epochs)  # reveals: "int"
-    reveal_type(kertl.Recipe.from_json("{}").stages)  # reveals: kertl.recipe.Stage
+    reveal_type(kertl.Recipe.from_json("{}").stages)  # reveals: kertl.recipe._stage.Stage
     reveal_type(kertl.diagnose)  # reveals: Diagnosis
     reveal_type(kertl.cross_validate)  # reveals: CrossValidation
     reveal_type(kertl.data.from_directory)  # reveals: ImageData

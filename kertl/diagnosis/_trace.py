@@ -90,7 +90,7 @@ def read_trace(file: Path) -> Trace:
             elif _INPUT.fullmatch(span.name) and not line.startswith("tf_data_iterator_resource"):
                 trace.inputs.append(span)
             elif operation := _operation(line, span.name, device):
-                trace.operations.append(span._replace(name=operation))
+                trace.operations.append(Span(operation, *span[1:]))
     return trace
 
 

@@ -80,7 +80,8 @@ def share(batches: keras.utils.PyDataset) -> keras.utils.PyDataset:
 
     Example:
         >>> import numpy as np, kertl
-        >>> data = kertl.data.from_arrays(np.zeros((8, 4, 4, 3), "uint8"), [0, 1] * 4, batch_size=4)
+        >>> pictures = np.zeros((8, 4, 4, 3), "uint8")
+        >>> data = kertl.data.from_arrays(pictures, [0, 1] * 4, validation=0, test=0, batch_size=4)
         >>> kertl.hardware.share(data.train) is data.train  # there is one process here
         True
     """

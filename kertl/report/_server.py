@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import functools
 import importlib.resources
 import json
 import threading
@@ -96,7 +97,7 @@ class _Service:
         size, channels = picture_shape(model)
         if size is None:
             raise DataError(f"`model` must take pictures of one size. Received: {model.name!r}, which takes any.")
-        self._whole, self._loading = whole, threading.Lock()
+        self._whole, self._loading = functools.cache(whole), threading.Lock()
         self._model, self._size, self._channels = model, size, channels or 3
         self._resize = resize_of(model)
         self._most = most_bytes, most_images

@@ -17,7 +17,7 @@ class ReverseGradient(keras.layers.Layer):
     Example:
         >>> import numpy as np
         >>> from kertl.training import ReverseGradient
-        >>> ReverseGradient(0.5)(np.ones((1, 2), "float32")).shape
+        >>> tuple(ReverseGradient(0.5)(np.ones((1, 2), "float32")).shape)
         (1, 2)
 
     Reference:

@@ -73,7 +73,7 @@ def test_features_are_kept_of_classifiers_with_a_run_directory_alone(tmp_path):
     x = random.integers(0, 255, (12, 32, 32, 3), dtype="uint8")
     tagged = kertl.data.from_arrays(x, random.integers(0, 2, (12, 2)), task="multi_label", validation=0, test=0)
     model = kertl.build(tiny(), num_classes=2, task="multi_label")
-    with pytest.raises(ValueError, match="other tasks than single_label and binary"):
+    with pytest.raises(ValueError, match="tasks other than single_label and binary"):
         kertl.fine_tune(model, tagged, recipe=STAGE, run_dir=tmp_path / "run", keep_features=True)
 
 

@@ -19,7 +19,7 @@ def test_diagnose_prints_the_verdict_and_what_to_try(tmp_path, capsys):
 
 
 def test_what_is_no_training_is_told_in_the_words_of_the_command(tmp_path, capsys):
-    assert run(["diagnose", str(tmp_path)]) == 1
+    assert run(["diagnose", str(tmp_path)]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "`RUN_OR_LOG` must be a run directory, a CSV log" in said
     assert "dictionary" not in said
@@ -36,7 +36,7 @@ def test_diagnose_prints_json(tmp_path, capsys):
 
 def test_diagnose_of_an_empty_log_is_an_error_that_says_so(tmp_path, capsys):
     (tmp_path / "log.csv").write_text("")
-    assert run(["diagnose", str(tmp_path / "log.csv")]) == 1
+    assert run(["diagnose", str(tmp_path / "log.csv")]) == 2
     assert "empty" in capsys.readouterr().err
 
 

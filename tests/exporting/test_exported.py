@@ -165,7 +165,7 @@ def test_the_server_loads_the_model_itself_when_it_is_first_asked_what_speaks_fo
 
     def whole():
         loaded.append(kertl.load(single))
-        return loaded[0]
+        return loaded[0], None
 
     photo = next(photos.rglob("*.jpg")).read_bytes()
     kind = {"headers": {"content-type": "image/jpeg"}}

@@ -358,10 +358,8 @@ def test_another_seed_of_the_recipe_draws_another_augmentation():
 
 def test_the_data_of_each_epoch_come_in_the_order_of_that_epoch(monkeypatch):
     data, seen = squares(), []
-    batch = type(data.train).batch
-    monkeypatch.setattr(
-        type(data.train), "batch", lambda self, epoch, index: seen.append((self, epoch)) or batch(self, epoch, index)
-    )
+    order = type(data.train).order
+    monkeypatch.setattr(type(data.train), "order", lambda self, epoch: seen.append((self, epoch)) or order(self, epoch))
     kertl.fine_tune(tiny(), data, recipe=recipe(quick(epochs=2), quick("mid", epochs=2)), verbose=0)
     assert {epoch for dataset, epoch in seen if dataset is data.train} == {0, 1, 2, 3}
 
