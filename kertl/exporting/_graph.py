@@ -29,13 +29,30 @@ def traced(function: Callable[[Any], Any], contract: dict[str, Any]) -> Any:
     return tf.function(function, input_signature=[signature], autograph=False).get_concrete_function()
 
 
-def frozen(model: keras.Model, contract: dict[str, Any]) -> Any:
+def frozen(model: keras.Model, contract: dict[str, Any], *, inlined: bool = False) -> Any:
     """The concrete function of that, with weights as constants.
+
+    Keras has XLA compile each grouped convolution, which TensorFlow cannot compute on a CPU otherwise, as a function of
+    its own; with `inlined`, for a converter that does not know such functions, it is traced as part of this one.
 
     Keras' own exporters track the model's constants as resources, which become inputs of an ONNX file (those of
     `Normalization`) or further outputs of an OpenVINO model; in the graph that is traced here they are constants.
     """
-    return with_constants(pictures_function(model, contract).get_concrete_function())
+    import tensorflow as tf
+
+    function = pictures_function(model, contract)
+    if not inlined:
+        return with_constants(function.get_concrete_function())
+
+    def eagerly(images: Any) -> Any:
+        before = tf.config.functions_run_eagerly()
+        tf.config.run_functions_eagerly(True)
+        try:
+            return function.python_function(images)
+        finally:
+            tf.config.run_functions_eagerly(before)
+
+    return with_constants(traced(eagerly, contract))
 
 
 def holder(model: keras.Model) -> Any:

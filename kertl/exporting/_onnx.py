@@ -29,11 +29,15 @@ class Onnx(Format):
         import onnx
         import tf2onnx
 
-        function = frozen(model, contract)
+        function = frozen(model, contract, inlined=True)
         given, gives = function.inputs[0].name, function.outputs[0].name
         with silent():
             proto, _ = tf2onnx.convert.from_graph_def(
-                function.graph.as_graph_def(), input_names=[given], output_names=[gives], opset=_OPSET
+                function.graph.as_graph_def(),
+                input_names=[given],
+                output_names=[gives],
+                opset=_OPSET,
+                custom_op_handlers={"Erfc": (_erfc, [])},
             )
         _rename(
             proto.graph,
@@ -47,6 +51,18 @@ class Onnx(Format):
     def open(self, path: Path) -> Runtime:
         """See `Format`."""
         return open_onnx(path)
+
+
+def _erfc(context: Any, node: Any, name: str, arguments: list[Any]) -> None:
+    """The complementary error function, which exact GELU takes in TensorFlow and ONNX lacks, as 1 - erf."""
+    (output,) = node.output
+    shape, kind = context.get_shape(output), context.get_dtype(output)
+    one = context.make_const(f"{name}_one", np.ones((), np.float32))
+    context.remove_node(name)
+    erf = context.make_node("Erf", node.input, shapes=[shape], dtypes=[kind])
+    context.make_node(
+        "Sub", [one.output[0], erf.output[0]], outputs=[output], shapes=[shape], dtypes=[kind], name=f"{name}_erfc"
+    )
 
 
 def _rename(graph: Any, names: dict[str, str], batch: int | None) -> None:

@@ -306,3 +306,19 @@ def test_constants_of_efficientnet_are_no_inputs_and_fusions_no_outputs(tmp_path
     data = kertl.data.from_arrays(x, [*NAMES * 5, NAMES[0]], validation=0, test=0)
     assert kertl.export(model, tmp_path / name, format=format_, data=data).difference < 1e-4
     np.testing.assert_allclose(asked(format_, tmp_path / name, x)[0], model.predict(x, verbose=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("format_", ["onnx", "openvino", pytest.param("litert", marks=pytest.mark.slow)])
+def test_exact_gelu_and_convolutions_in_groups_are_exported(tmp_path, format_):
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(8, 3, strides=2, activation=keras.activations.gelu)(inputs / 127.5 - 1.0)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, groups=4)(x)))
+    outputs = keras.layers.Dense(3, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))
+    pictures = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype="uint8")
+    pictures[::2] //= 3
+    model = lively(keras.Model(inputs, outputs), pictures.astype("float32"))
+    model = kertl.model.describe(model, class_names=NAMES, preprocessing="none")
+    data = kertl.data.from_arrays(pictures, [*NAMES * 5, NAMES[0]], validation=0, test=0)
+    path = tmp_path / NAME[format_]
+    assert kertl.export(model, path, format=format_, data=data).difference < 1e-5
+    np.testing.assert_allclose(asked(format_, path, pictures)[0], model.predict(pictures, verbose=0), atol=1e-5)
