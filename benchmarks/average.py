@@ -75,21 +75,12 @@ def accuracy(said, truth):
     return f"{np.mean(said.argmax(axis=1) == truth):.4f}"
 
 
-def read(folder):
-    """The rows that were measured."""
-    file = Path(folder) / "average.csv"
-    if not file.exists():
-        return []
-    with file.open(newline="") as opened:
-        return list(csv.DictReader(opened))
-
-
 def run(arguments):
     """Measure the splits that are not there yet."""
     folder = Path(arguments.folder)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "average.csv"
-    done = {(row["data"], row["size"], row["split"]) for row in read(folder)}
+    done = {(row["data"], row["size"], row["split"]) for row in suite.read(folder, "average.csv")}
     for size in arguments.sizes:
         for split in arguments.splits:
             for name in arguments.data:
@@ -110,7 +101,7 @@ def run(arguments):
 def table(arguments):
     """Print the test accuracy of each arm, and its difference to the head alone on the same splits."""
     cells = defaultdict(dict)
-    for row in read(arguments.folder):
+    for row in suite.read(arguments.folder, "average.csv"):
         cells[row["data"], row["size"]].setdefault(row["arm"], {})[row["split"]] = float(row["test"])
     print("| data | images a class | arm | test accuracy | against the head alone, on the same splits | splits |")
     print("|---|---|---|---|---|---|")

@@ -97,6 +97,21 @@ def small_classifier(side=32, classes=3, backbone=small_backbone):
     return keras.Model(inputs, x, name="classifier")
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Silent(keras.layers.Layer):
+    """A layer that does not tell its settings."""
+
+    def __init__(self, factor):
+        super().__init__(name="silent")
+        self.factor = factor
+
+    def call(self, x):
+        return x * self.factor
+
+    def get_config(self):
+        raise NotImplementedError
+
+
 def lively(model, x):
     """The model with BatchNorm statistics of `x`, without which random weights give the same for every picture."""
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]

@@ -237,10 +237,8 @@ RISKS = {
     "dann": "As of 'align'; and the training is a game of two networks, which may end anywhere.",
     "adabn": "If the classes have other shares in the target, statistics differ for that reason alone.",
     "tent": "As of 'adabn'; and where predictions are mostly wrong, they become wrong and sure.",
-    "labels": "Few labels choose by chance: look at the intervals of the accuracies.",
-    "fine_tune": "Few labels choose by chance: look at the intervals of the accuracies.",
 }
-"""What may be wrong with each method all the same."""
+"""What may be wrong with each method that needs no labels all the same."""
 
 
 def _estimated(domains: Domains, solved: Solved) -> np.ndarray:

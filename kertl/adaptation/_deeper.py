@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from kertl._checks import complain
 from kertl._domains import Classifier, labels_of
-from kertl.adaptation._result import Adaptation, Judged, interval_of
+from kertl.adaptation._result import RISK_OF_LABELS, Adaptation, Judged, interval_of
 from kertl.data import ImageData, ImageDataset
 from kertl.evaluation import matched, predict, resize_of
 from kertl.groups import copied, find_chain
@@ -75,7 +75,7 @@ def adapt_deeper(
         model=model,
         method="fine_tune",
         reason=f"It was asked for; layers train from {at!r} on, slower towards it, and are pulled to where they were.",
-        risk="Few labels choose by chance: look at the intervals of the accuracies.",
+        risk=RISK_OF_LABELS,
         judged=(before, dataclasses.replace(after, changed=_changed(classifier.model, model, asked))),
         shares=dict(zip(classifier.names, map(float, shares), strict=True)),
         images=(len(labels), 0 if source is None else source.num_examples),

@@ -11,7 +11,7 @@ import kertl
 from kertl._checks import complain
 from kertl._domains import Classifier, SourceFeatures, labels_of
 from kertl.adaptation._maps import FeatureMap, aligned
-from kertl.adaptation._result import Adaptation, Judged, interval_of
+from kertl.adaptation._result import RISK_OF_LABELS, Adaptation, Judged, interval_of
 from kertl.data import ImageDataset
 from kertl.model import ModelInfo, extend_classes, model_info, set_model_info, task_of
 from kertl.probes import USUAL_STRENGTH, solve
@@ -132,7 +132,7 @@ def adapt_with_labels(
         model=model,
         method=best.method,
         reason=reason,
-        risk="Few labels choose by chance: look at the intervals of the accuracies.",
+        risk=RISK_OF_LABELS,
         judged=judged,
         shares=dict(zip(classifier.names, map(float, shares), strict=True)),
         images=(len(rows), 0 if source is None else len(source.rows)),

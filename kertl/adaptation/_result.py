@@ -15,6 +15,8 @@ from scipy.stats import binomtest
 from kertl.results import LEFT_OUT, Result, table_text
 from kertl.run_files import save_figure
 
+RISK_OF_LABELS = "Few labels choose by chance: look at the intervals of the accuracies."
+
 
 @dataclasses.dataclass(frozen=True)
 class Judged:

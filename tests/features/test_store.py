@@ -16,6 +16,7 @@ from kertl.errors import DataError, RunError
 from kertl.features import _job, _passes
 from kertl.features._layout import Layout
 from kertl.features._store import Store, _stem
+from tests.families import Silent
 from tests.features import extraction
 from tests.marks import some_of
 from tests.messages import assert_names
@@ -281,21 +282,6 @@ def test_operations_between_the_layers_belong_to_the_model(tmp_path):
     conv = keras.layers.Conv2D(3, 1)
     one, two = (np.asarray(kertl.extract(scaled(k), pictures(2), cache_dir=tmp_path).values) for k in (1.0, 2.0))
     np.testing.assert_allclose(two, 2 * one, rtol=1e-4, atol=1e-4)
-
-
-@keras.saving.register_keras_serializable(package="tests")
-class Silent(keras.layers.Layer):
-    """A layer that does not tell its settings."""
-
-    def __init__(self, factor):
-        super().__init__(name="silent")
-        self.factor = factor
-
-    def call(self, x):
-        return x * self.factor
-
-    def get_config(self):
-        raise NotImplementedError
 
 
 def test_a_layer_that_does_not_tell_its_settings_is_an_error_on_disk_and_none_in_memory(tmp_path):

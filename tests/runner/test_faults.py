@@ -16,6 +16,7 @@ import pytest
 import kertl
 from kertl.runner import _stage
 from tests.backbones.kinds import SLOW
+from tests.families import Silent
 from tests.messages import assert_names
 from tests.runner.resumable import draw
 from tests.runs import digest, python, quick, recipe, squares, tiny
@@ -159,21 +160,6 @@ def test_a_metric_that_does_not_exist_is_found_before_training(untrained):
     with pytest.raises(ValueError, match="EarlyStopping") as caught:
         go(None, callbacks=[keras.callbacks.EarlyStopping("val_acc")])
     assert_names(caught.value, "'val_acc'", "val_accuracy", "unknown-monitor")
-
-
-@keras.saving.register_keras_serializable(package="tests")
-class Silent(keras.layers.Layer):
-    """A layer that does not tell its settings."""
-
-    def __init__(self, factor):
-        super().__init__(name="silent")
-        self.factor = factor
-
-    def call(self, x):
-        return x * self.factor
-
-    def get_config(self):
-        raise NotImplementedError
 
 
 def test_a_model_that_could_not_be_saved_is_refused_before_a_run_has_a_directory(tmp_path):
