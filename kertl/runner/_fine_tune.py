@@ -11,16 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import complain, number, one_of
-from kertl._domains import TASKS as DOMAIN_TASKS
+from kertl._checks import number, one_of
 from kertl._terminal import counted, told, working
-from kertl.backbones import why_not_saved
 from kertl.compatibility import Findings, check, require
 from kertl.data import ImageData, check_image_data
 from kertl.errors import ArgumentError, DataError, DivergedError
 from kertl.evaluation import evaluate, predict, tune_thresholds
 from kertl.groups import find_chain, functional_of
-from kertl.hardware import Team, precision_in_scope, refuse_processes, scope_of, team_of
+from kertl.hardware import precision_in_scope, refuse_processes, scope_of, team_of
 from kertl.model import (
     ModelInfo,
     averaged,
@@ -41,6 +39,7 @@ from kertl.runner._best_stage import BestStage
 from kertl.runner._board import RunBoard, check_profiled
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import RunDirectory
+from kertl.runner._ends import check_keep, refuse_unsaved
 from kertl.runner._journal import Journal, Snapshot
 from kertl.runner._notices import check_notices, heard
 from kertl.runner._read import read_run
@@ -172,14 +171,13 @@ def fine_tune(
         refuse_unsupported(wanted, WITHOUT_VALIDATION)
     number("checkpoint_seconds", checkpoint_seconds, at_least=0)
     one_of("precision", precision, (None, *PRECISIONS))
-    _refuse_unsaved(model, run_dir)
+    averages = preset == "best" if wanted is None else wanted.average
+    refuse_unsaved(model, run_dir, averages=averages)
     check_profiled(profile, run_dir)
     check_notices(notices, written=run_dir is not None)
     note_data(model, data)
     team = team_of(model)
-    _check_keep(
-        keep_features, run_dir, data, team, averages=preset == "best" or (wanted is not None and wanted.average)
-    )
+    check_keep(keep_features, run_dir, data, team, averages=averages)
     directory = RunDirectory(run_dir, cache_dir, team)
     verbose = verbose if team.chief else 0
     with told(verbose), directory.in_use(), scope_of(model), team.loss_named(directory.hint):
@@ -252,18 +250,6 @@ def fine_tune(
                 _reported(run)
                 directory.upload(everything=True)
     return run
-
-
-def _refuse_unsaved(model: keras.Model, run_dir: str | Path | None) -> None:
-    """Raise if the run will have a directory, and its model cannot be kept there in the end."""
-    reason = None if run_dir is None else why_not_saved(model)
-    if reason is not None:
-        advice = (
-            f"Saving it as Keras does fails ({reason}). A layer of your own needs `get_config`; a backbone of "
-            "KerasHub or KerasCV may need to be one layer, as it is under `head=kertl.Head(depths='last')`. "
-            "Without `run_dir=` it can be trained all the same."
-        )
-        raise complain("model", "one that can be saved and loaded again, as its run is", model.name, advice)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -366,24 +352,6 @@ def _averaged(
     if data.test is not None:
         predictions["test"] = predict(found.model, data.test)
     return _Outcome(found.model, best_stage, predictions, found.refit, found.told)
-
-
-def _check_keep(
-    keep_features: bool, run_dir: str | Path | None, data: ImageData, team: Team, *, averages: bool
-) -> None:
-    """Raise if features are to be kept, and there is no place for them, or nothing that could use them.
-
-    Raises:
-        ValueError: If so.
-    """
-    if one_of("keep_features", keep_features, (True, False)) and (
-        run_dir is None or data.task not in DOMAIN_TASKS or team.size > 1 or averages
-    ):
-        accepted = (
-            "False without `run_dir`, on several workers, for a mean of stages (the recipe 'best'), and for tasks "
-            f"other than {' and '.join(DOMAIN_TASKS)}"
-        )
-        raise complain("keep_features", accepted, keep_features, code="combination")
 
 
 def _report(findings: Findings) -> None:

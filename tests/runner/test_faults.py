@@ -187,6 +187,10 @@ def test_a_head_of_all_depths_on_a_backbone_whose_layers_do_not_load_alone_is_re
     assert_names(caught.value, "`model`", "kertl.Head(depths='last')")
     run = go(tmp_path / "last", kertl.build(backbone, num_classes=3), data, recipe=deep)
     again = kertl.load(tmp_path / "last")
+    with pytest.raises(kertl.errors.ArgumentError) as caught:
+        go(tmp_path / "mean", kertl.build(backbone, num_classes=3), data, recipe="best")
+    assert_names(caught.value, "copied")
+    assert not (tmp_path / "mean").exists()
     pictures = kind.images()
     assert np.allclose(again(pictures, training=False), run.model(pictures, training=False), atol=1e-6)
 
