@@ -41,7 +41,7 @@ def baselines(
 
 
 @taking(options.BackboneOptions)
-@taking(DataOptions, without=("separator", "validation"))
+@taking(DataOptions, without=("validation",))
 def cross_validate(
     data: options.DataPath,
     source: options.BackboneOptions,
@@ -50,7 +50,9 @@ def cross_validate(
     at: Annotated[
         str | None, typer.Option(help="Boundary: deep (by default), mid, or the name of a layer group.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of each training, 20 by default.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of each training, 20 by default if the head is not solved.")
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate, 0.003 by default.")] = None,
     recipe: Annotated[
         str | None,
@@ -67,16 +69,12 @@ def cross_validate(
 ) -> None:
     """Train once for each fold of the images, on features computed once; the test set is not used."""
     fields = read_fields("stage", stage, Stage)
-    for option, value in (("--at", at), ("--epochs", epochs), ("--learning-rate", learning_rate)):
-        if recipe and value is not None:
-            raise complain(option, "left out with --recipe; change its stages with --stage", value)
-    alone = {
-        "at": "deep" if at is None else at,
-        "epochs": 20 if epochs is None else epochs,
-        "learning_rate": 3e-3 if learning_rate is None else learning_rate,
-        "augment": "none",
-        **fields,
-    }
+    asked = {"at": at, "epochs": epochs, "learning_rate": learning_rate}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    for name, value in asked.items() if recipe else ():
+        raise complain(f"--{name.replace('_', '-')}", "left out with --recipe; change its stages with --stage", value)
+    trained = {} if fields.get("solver") == "exact" else {"epochs": 20, "learning_rate": 3e-3}
+    alone = {"at": "deep", "augment": "none", **trained, **asked, **fields}
     plan = options.read_recipe(recipe, fields) if recipe else Stage(**alone)
     start_keras()
     import kertl

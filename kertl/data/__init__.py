@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kertl.data._mixing import MixedBatches, label_shares, mixed, mixing, one_hot
     from kertl.data._own_data import from_dataset
     from kertl.data._sources import from_arrays, from_csv, from_directory
+    from kertl.data._split import stratified
     from kertl.data._unlabelled import images
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "one_hot",
     "preview_augmentation",
     "read_image",
+    "stratified",
 ]
 
 # The names that each module defines.
@@ -72,6 +74,7 @@ _HOMES = {
     "._mixing": ("MixedBatches", "label_shares", "mixed", "mixing", "one_hot"),
     "._own_data": ("from_dataset",),
     "._sources": ("from_arrays", "from_csv", "from_directory"),
+    "._split": ("stratified",),
     "._unlabelled": ("images",),
 }
 

@@ -55,12 +55,7 @@ def assign_many(
     fractions: Mapping[str, float],
     seed: int,
 ) -> list[str]:
-    """The part of each image where an image has any number of labels, by iterative stratification.
-
-    The label with the fewest images left is assigned first: each bundle that has it, the largest first, goes to the
-    part that needs most images of that label, among equals to the one that needs most images. Values of strata count as
-    labels, except for those with fewer images than there are parts. Unlike in the paper, each part needs at least one
-    image of a label (not of a stratum), as long as the part that needs most can spare it.
+    """The part of each image where an image has any number of labels, by `stratified`.
 
     Args:
         labels: Labels of each image, none or several.
@@ -73,46 +68,14 @@ def assign_many(
     Raises:
         DataError: If no image of a label, or none at all, is left for `train`, or for another part that was to be
             drawn.
-
-    Reference:
-        Sechidis, Tsoumakas & Vlahavas, "On the Stratification of Multi-Label Data", 2011, algorithm 1.
     """
     parts = list(given)
     free = _free(bundles, parts)
     asked = [part for part in PARTS if fractions[part] > 0]
-    shares = [fractions[part] for part in asked]
-    shuffled = [free[k] for k in np.random.default_rng(seed).permutation(len(free))]
-    keys = [[*((0, name) for name in names), *enumerate(more, 1)] for names, more in zip(labels, strata, strict=True)]
-    held = [Counter(key for row in rows for key in keys[row]) for rows in shuffled]
-    remaining = Counter(key for counts in held for key in counts.elements())
-    for key in [key for key, size in remaining.items() if key[0] and size < len(asked)]:
-        del remaining[key]
-    lacking = {key: _wanted(size, shares, fewest=0 if key[0] else 1) for key, size in remaining.items()}
-    room = [share * sum(map(len, free)) for share in shares]
-    holders = defaultdict(list)
-    for number, counts in enumerate(held):
-        for key in counts.keys() & remaining.keys():
-            holders[key].append(number)
-    dealt: set[int] = set()
-
-    def deal(number: int, wanted: Sequence[float]) -> None:
-        rows = shuffled[number]
-        # Rounded, so that sums of fractions that should be equal are.
-        chosen = max(range(len(asked)), key=lambda k: (round(wanted[k], 6), round(room[k], 6)))
-        dealt.add(number)
-        room[chosen] -= len(rows)
-        for key in held[number].keys() & remaining.keys():
-            remaining[key] -= held[number][key]
-            lacking[key][chosen] -= held[number][key]
+    places = stratified(labels, strata, free, [fractions[part] for part in asked], seed)
+    for rows, place in zip(free, places, strict=True):
         for row in rows:
-            parts[row] = asked[chosen]
-
-    while rarest := min(((size, key) for key, size in remaining.items() if size), default=None):
-        key = rarest[1]
-        for number in sorted((k for k in holders[key] if k not in dealt), key=lambda k: (-held[k][key], k)):
-            deal(number, lacking[key])
-    for number in sorted(set(range(len(shuffled))) - dealt, key=lambda k: (-len(shuffled[k]), k)):
-        deal(number, room)
+            parts[row] = asked[place]
     needed = asked if free else ["train"]
     _refuse_empty(parts, needed)
     _refuse_missing(
@@ -121,6 +84,67 @@ def assign_many(
         needed,
     )
     return parts
+
+
+def stratified(
+    labels: Sequence[Collection[str]],
+    strata: Sequence[tuple[str, ...]],
+    bundles: Sequence[Sequence[int]],
+    shares: Sequence[float],
+    seed: int,
+) -> list[int]:
+    """The place of each bundle, by iterative stratification.
+
+    The label with the fewest images left is assigned first: each bundle that has it, the largest first, goes to the
+    place that needs most images of that label, among equals to the one that needs most images. Values of strata count
+    as labels, except for those with fewer images than there are places. Unlike in the paper, each place needs at least
+    one image of a label (not of a stratum), as long as the place that needs most can spare it.
+
+    Args:
+        labels: Labels of each image, none or several.
+        strata: Further values to stratify by, for each image.
+        bundles: The images that stay together, as positions in `labels`; others are left out.
+        shares: The share of the images of each place, summing to 1.
+        seed: Seed of the order in which equal bundles are assigned.
+
+    Example:
+        >>> stratified([["a"], ["a"], ["b"], ["b"]], [()] * 4, [[0], [1], [2], [3]], [0.5, 0.5], seed=0)
+        [1, 0, 1, 0]
+
+    Reference:
+        Sechidis, Tsoumakas & Vlahavas, "On the Stratification of Multi-Label Data", 2011, algorithm 1.
+    """
+    shuffle = np.random.default_rng(seed).permutation(len(bundles)).tolist()
+    keys = [[*((0, name) for name in names), *enumerate(more, 1)] for names, more in zip(labels, strata, strict=True)]
+    held = [Counter(key for row in bundles[k] for key in keys[row]) for k in shuffle]
+    remaining = Counter(key for counts in held for key in counts.elements())
+    for key in [key for key, size in remaining.items() if key[0] and size < len(shares)]:
+        del remaining[key]
+    lacking = {key: _wanted(size, shares, fewest=0 if key[0] else 1) for key, size in remaining.items()}
+    room = [share * sum(map(len, bundles)) for share in shares]
+    holders = defaultdict(list)
+    for number, counts in enumerate(held):
+        for key in counts.keys() & remaining.keys():
+            holders[key].append(number)
+    places: dict[int, int] = {}
+
+    def deal(number: int, wanted: Sequence[float]) -> None:
+        # Rounded, so that sums of fractions that should be equal are.
+        chosen = max(range(len(shares)), key=lambda k: (round(wanted[k], 6), round(room[k], 6)))
+        places[shuffle[number]] = chosen
+        room[chosen] -= len(bundles[shuffle[number]])
+        for key in held[number].keys() & remaining.keys():
+            remaining[key] -= held[number][key]
+            lacking[key][chosen] -= held[number][key]
+
+    while rarest := min(((size, key) for key, size in remaining.items() if size), default=None):
+        key = rarest[1]
+        for number in sorted((k for k in holders[key] if shuffle[k] not in places), key=lambda k: (-held[k][key], k)):
+            deal(number, lacking[key])
+    for number in sorted(range(len(shuffle)), key=lambda k: (-len(bundles[shuffle[k]]), k)):
+        if shuffle[number] not in places:
+            deal(number, room)
+    return [places[k] for k in range(len(bundles))]
 
 
 def _free(bundles: Sequence[int], parts: list[str]) -> list[list[int]]:

@@ -4,15 +4,18 @@ With n rows x of standardised features, targets y and weights w that sum to 1, k
 `sum of w * loss(y, x @ K + b) + strength / 2 * |K|^2`. The standardisation is part of the kernel and bias returned.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, softmax
+from threadpoolctl import ThreadpoolController
 
 from kertl._checks import complain, one_of
 from kertl.errors import ArgumentError
@@ -292,9 +295,20 @@ def _path(
 
         options = {"maxiter": 1000, "ftol": 1e-10, "gtol": 1e-6}
         begin = np.concatenate([units(inner, power=0.5).ravel(), bias])
-        ended = minimize(loss, begin, jac=True, method="L-BFGS-B", options=options).x
+        with _one_thread() if isinstance(rotated, _Reduced) else contextlib.nullcontext():
+            ended = minimize(loss, begin, jac=True, method="L-BFGS-B", options=options).x
         inner, bias = units(ended[:-outputs].reshape(-1, outputs), power=-0.5), ended[-outputs:]
         yield strength, inner, bias
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Keep the linear algebra in one thread: products of reduced rows take less time than threads to meet."""
+    return _linear_algebra().limit(limits=1, user_api="blas")
+
+
+@functools.cache
+def _linear_algebra() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _bias_alone(mean: np.ndarray, link: str) -> np.ndarray:

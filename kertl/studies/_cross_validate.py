@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from sklearn.metrics import balanced_accuracy_score
 
 from kertl._checks import integer
 from kertl._terminal import told
@@ -21,6 +20,7 @@ from kertl.range_test import suggested_rate
 from kertl.recipe import Recipe, Stage, recipe_of
 from kertl.studies._cross_validation import CrossValidation, Fold
 from kertl.studies._folds import folds_of
+from kertl.tasks import Task, both_classes, task_named
 from kertl.training import FeaturePool, Given, Learner, Trainee, refuse_other_heads, refuse_unsupported, with_head
 
 _logger = logging.getLogger(__name__)
@@ -43,12 +43,13 @@ def cross_validate(
     Each training does what `kertl.fine_tune` does with the same recipe on the same images, without a validation set: a
     held-out fold does not choose what it evaluates. The frozen prefix runs once over the training and the validation
     set, for all folds; the test set is not used. Folds are stratified by class; equal images and those of one group
-    (`group_column` of `kertl.data.from_csv`) are in one fold. Each training begins at the pretrained weights and with a
+    (`group_column` of `kertl.data.from_csv`) are in one fold. Several labels are divided evenly one by one, targets by
+    their size. Each training begins at the pretrained weights and with a
     newly drawn head. Training k (from 0) draws its head, order and dropout from `seed + k`.
 
     Args:
         model: A backbone or a classifier; it is not changed.
-        data: Images with one class each.
+        data: The images, of any task.
         folds: Number of folds; >= 2, and at most the number of images of the smallest class.
         recipe: What to train: a `kertl.Recipe`, one `kertl.Stage`, or the name of a recipe ("deep", "mid", "full",
             "gradual"); by default the head alone, for 20 epochs. Its seed does not matter.
@@ -57,8 +58,8 @@ def cross_validate(
         cache_dir: Where features are cached, as in `kertl.extract`.
 
     Raises:
-        ValueError: If an argument is outside its range, there is no such boundary, a stage has a field that folds do
-            not support, or images do not have one class each.
+        ValueError: If an argument is outside its range, there is no such boundary, or a stage has a field that folds
+            do not support.
         DataError: If a class has fewer images than there are folds.
         DivergedError: If a loss became NaN or infinite.
 
@@ -80,6 +81,7 @@ def cross_validate(
     _check(data, folds, recipe, seed)
     images = joined([part for part in (data.train, data.validation) if part is not None])
     labels, fold_of = folds_of(data, folds, seed)
+    task = task_named(data.task)
     learner = Learner.of(with_head(model, data, head), data.task)
     for stage in recipe.stages:
         refuse_other_heads(learner.chain, stage, learner.task)
@@ -91,25 +93,28 @@ def cross_validate(
         trainee.prepare(givens[0])
         extraction_seconds = time.perf_counter() - start
         start = time.perf_counter()
-        predictions = np.empty((len(labels), data.num_classes), np.float32)
+        predictions: list[np.ndarray] = []
         found = []
         for number, given in enumerate(givens):
             trainee.begin(head_seed=seed + number)
             rows = trainee.run(given, seed=seed + number)
             judged = np.flatnonzero(fold_of == number)
-            predictions[judged] = _by_class(trainee.predict(images.subset(judged, shuffle=False)), data)
-            fold = _judge(number, len(images.files) - len(judged), labels[judged], predictions[judged], rows)
-            _logger.info("Fold %d of %d: accuracy %.4f on %d images.", number + 1, folds, fold.accuracy, len(judged))
-            found.append(fold)
+            predictions.append(trainee.predict(images.subset(judged, shuffle=False)))
+            metrics = _metrics(task, labels[judged], predictions[-1], data.class_names)
+            found.append(Fold(number, len(labels) - len(judged), len(judged), metrics, tuple(rows)))
+            told_metric = (task.score, metrics[task.score])
+            _logger.info("Fold %d of %d: %s %.4f on %d images.", number + 1, folds, *told_metric, len(judged))
+    out_of_fold = np.concatenate(predictions)[np.argsort(np.argsort(fold_of, kind="stable"))]
     return CrossValidation(
         folds=tuple(found),
         files=tuple(images.files),
         labels=labels,
         fold_of=fold_of,
-        predictions=predictions,
+        predictions=both_classes(out_of_fold) if task.one_class else out_of_fold,
         class_names=tuple(data.class_names),
         extraction_seconds=extraction_seconds,
         training_seconds=time.perf_counter() - start,
+        task=task.name,
     )
 
 
@@ -120,24 +125,11 @@ def _check(data: ImageData, folds: int, recipe: Recipe, seed: int) -> None:
     refuse_unsupported(recipe, "cross_validate")
 
 
-def _by_class(predictions: np.ndarray, data: ImageData) -> np.ndarray:
-    """The probability of each class, shape `(images, classes)`."""
-    if data.task == "binary":
-        return np.column_stack([1 - predictions[:, 0], predictions[:, 0]])
-    return predictions
-
-
-def _judge(
-    number: int, trained_on: int, labels: np.ndarray, probabilities: np.ndarray, rows: Sequence[dict[str, Any]]
-) -> Fold:
-    answers = probabilities.argmax(axis=1)
-    likelihood = np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1)
-    return Fold(
-        number=number,
-        trained_on=trained_on,
-        judged_on=len(labels),
-        accuracy=float(np.mean(answers == labels)),
-        balanced_accuracy=float(balanced_accuracy_score(labels, answers)),
-        crossentropy=float(-np.log(likelihood).mean()),
-        history=tuple(rows),
-    )
+def _metrics(task: Task, truth: np.ndarray, predictions: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """The metrics of a part, without those of single classes and what says nothing about the model."""
+    found = task.judge(truth, predictions, names, np.full(predictions.shape[1], 0.5))
+    return {
+        name: value
+        for name, value in found.items()
+        if name not in ("images", "majority") and (value is None or isinstance(value, float))
+    }

@@ -10,8 +10,9 @@ from rich import box
 from rich.table import Table
 
 from kertl._checks import complain
-from kertl.results import Result, table_text
+from kertl.results import Result, plain, table_text
 from kertl.studies._picture import draw_folds
+from kertl.tasks import task_named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,14 +25,15 @@ class Fold:
     """Images that it was trained on."""
     judged_on: int
     """Images that it was evaluated on."""
-    accuracy: float
-    """Share of correct predictions on these."""
-    balanced_accuracy: float
-    """Mean over the classes of the share of their images that are predicted correctly."""
-    crossentropy: float
-    """Mean of minus the logarithm of the true class's probability, in nats."""
+    metrics: dict[str, Any]
+    """Metrics on these, as `kertl.evaluate` gives them for a part, without those of single classes or targets."""
     history: tuple[dict[str, Any], ...] = ()
     """One mapping per epoch, as in `kertl.Run.rows`: stage, boundary, epoch and metrics; `val_` is of the fold."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of correct predictions; None for "regression"."""
+        return self.metrics.get("accuracy")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -43,13 +45,15 @@ class CrossValidation(Result):
     Attributes:
         folds: The folds.
         files: The images, those of the training set and then those of the validation set.
-        labels: Class id of each image.
+        labels: Class id of each image, shape `(images,)`; for "multi_label" and "regression" its labels or targets,
+            shape `(images, classes)` or `(images, targets)`.
         fold_of: For each image the fold that it is in.
-        predictions: For each image the probabilities of the classes from the training that did not see it, shape
-            `(images, classes)`.
-        class_names: Name of each class id.
+        predictions: For each image the probabilities of the classes, or the targets, from the training that did not see
+            it, shape `(images, classes)` or `(images, targets)`.
+        class_names: Name of each class or target.
         extraction_seconds: Seconds for running the frozen prefix.
         training_seconds: Seconds for compiling, training and evaluating.
+        task: What the model predicts, such as "single_label".
     """
 
     DERIVED: ClassVar[tuple[str, ...]] = ("mean", "standard_deviation", "majority")
@@ -62,37 +66,53 @@ class CrossValidation(Result):
     class_names: tuple[str, ...]
     extraction_seconds: float
     training_seconds: float
+    task: str
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The score of each fold.
+
+        That is the accuracy, for "multi_label" that of the answers for each class, for "regression" the mean absolute
+        error.
+        """
+        score = task_named(self.task).score
+        return tuple(fold.metrics[score] for fold in self.folds)
 
     @property
     def mean(self) -> float:
-        """Mean accuracy over the folds."""
-        return float(np.mean([fold.accuracy for fold in self.folds]))
+        """Mean score of the folds."""
+        return float(np.mean(self.scores))
 
     @property
     def standard_deviation(self) -> float:
-        """Standard deviation of the folds' accuracies, with one degree of freedom less than there are folds.
+        """Standard deviation of the folds' scores, with one degree of freedom less than there are folds.
 
         The folds share training images, so this says how folds differ, not how certain the mean is.
         """
-        return float(np.std([fold.accuracy for fold in self.folds], ddof=1))
+        return float(np.std(self.scores, ddof=1))
 
     @property
     def majority(self) -> float:
-        """Share of the images that the largest class has."""
-        return float(np.bincount(self.labels).max() / len(self.labels))
+        """The score of the best answer that is the same for all images.
+
+        That is the largest class, the more frequent answer for each class, or the median of each target.
+        """
+        return task_named(self.task).constant_score(self.labels)
 
     def table(self) -> str:
         """The folds as text."""
+        task = task_named(self.task)
+        columns = {heading: key for heading, key in task.part_columns.items() if key in self.folds[0].metrics}
         table = Table(box=box.SIMPLE)
-        for heading in ("fold", "trained on", "tested on", "accuracy", "balanced", "cross-entropy"):
+        for heading in ("fold", "trained on", "tested on", *columns):
             table.add_column(heading, justify="right")
         for fold in self.folds:
-            scores = (fold.accuracy, fold.balanced_accuracy, fold.crossentropy)
             counts = (fold.number + 1, fold.trained_on, fold.judged_on)
-            table.add_row(*map(str, counts), *(f"{score:.4f}" for score in scores))
+            table.add_row(*map(str, counts), *(_cell(fold.metrics[key]) for key in columns.values()))
+        score = next((heading for heading, key in columns.items() if key == task.score), task.score)
         return table_text(table) + (
-            f"Accuracy {self.mean:.4f}, standard deviation {self.standard_deviation:.4f}; "
-            f"the largest class alone gives {self.majority:.4f}.\n"
+            f"{score[0].upper()}{score[1:]} {self.mean:.4f}, standard deviation {self.standard_deviation:.4f}; "
+            f"{task.constant} alone gives {self.majority:.4f}.\n"
             f"Extraction {self.extraction_seconds:.1f} s, {len(self.folds)} trainings {self.training_seconds:.1f} s."
         )
 
@@ -109,13 +129,10 @@ class CrossValidation(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, the out-of-fold predictions by file."""
-        values = super().to_dict()
-        rows = zip(self.files, self.labels, self.fold_of, self.predictions, strict=True)
-        of_images = [
-            {"file": file, "label": int(label), "fold": int(fold), "probabilities": _rounded(row)}
-            for file, label, fold, row in rows
-        ]
-        return {**{name: value for name, value in values.items() if name not in _BY_FILE}, "predictions": of_images}
+        values, keys = super().to_dict(), _by_file(self.task)
+        columns = (plain(self.files), plain(self.labels), plain(self.fold_of), map(_rounded, self.predictions))
+        of_images = [dict(zip(keys.values(), row, strict=True)) for row in zip(*columns, strict=True)]
+        return {**{name: value for name, value in values.items() if name not in keys}, "predictions": of_images}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **left_out: Any) -> Self:
@@ -124,13 +141,19 @@ class CrossValidation(Result):
         if not isinstance(rows, list):
             accepted = "what `CrossValidation.to_dict` gives, with a list of predictions"
             raise complain("values", accepted, sorted(values))
-        columns = {name: [row[key] for row in rows] for name, key in _BY_FILE.items()}
+        columns = {name: [row[key] for row in rows] for name, key in _by_file(values["task"]).items()}
         return super().from_dict({**values, **columns}, **left_out)
 
 
-# field -> its name in the row of a file
-_BY_FILE = {"files": "file", "labels": "label", "fold_of": "fold", "predictions": "probabilities"}
+def _by_file(task: str) -> dict[str, str]:
+    """Field -> its name in the row of a file."""
+    predicted = "targets" if task_named(task).output_of == "target" else "probabilities"
+    return {"files": "file", "labels": "label", "fold_of": "fold", "predictions": predicted}
 
 
 def _rounded(row: Sequence[float] | np.ndarray) -> list[float]:
     return [round(float(value), 6) for value in row]
+
+
+def _cell(score: float | None) -> str:
+    return "" if score is None else f"{score:.4f}"

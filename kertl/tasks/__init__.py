@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kertl.tasks._intervals import change_interval, matched_interval, mean_interval
     from kertl.tasks._losses import SmoothedCrossentropy, StandardizedError
     from kertl.tasks._metrics import LabelAccuracy, YesNoAccuracy, YesNoAUC, YesNoF1
-    from kertl.tasks._one_class import both_classes
+    from kertl.tasks._one_class import both_classes, class_ids
     from kertl.tasks._registry import TASKS, loss_named, task_named
     from kertl.tasks._task import Answer, Task
 
@@ -28,6 +28,7 @@ __all__ = [
     "YesNoF1",
     "both_classes",
     "change_interval",
+    "class_ids",
     "loss_named",
     "matched_interval",
     "mean_interval",
@@ -39,7 +40,7 @@ _HOMES = {
     "._intervals": ("change_interval", "matched_interval", "mean_interval"),
     "._losses": ("SmoothedCrossentropy", "StandardizedError"),
     "._metrics": ("LabelAccuracy", "YesNoAccuracy", "YesNoAUC", "YesNoF1"),
-    "._one_class": ("both_classes",),
+    "._one_class": ("both_classes", "class_ids"),
     "._registry": ("TASKS", "loss_named", "task_named"),
     "._task": ("Answer", "Task"),
 }

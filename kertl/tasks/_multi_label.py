@@ -18,6 +18,7 @@ class MultiLabel(Task):
     name = "multi_label"
     activation = "sigmoid"
     has_thresholds = True
+    constant = "the more frequent answer for each class"
     losses: ClassVar[Mapping[str, LossMaker]] = {"focal": focal_yes_no}
     part_columns: ClassVar[Mapping[str, str]] = {
         "all right": "exact",
@@ -59,6 +60,11 @@ class MultiLabel(Task):
     def scores(self, truth: np.ndarray, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
         """The share of the classes of each image that are predicted correctly."""
         return (self.decisions(predictions, thresholds) == (truth > 0)).mean(axis=1)
+
+    def constant_score(self, truth: np.ndarray) -> float:
+        """See `Task`."""
+        shares = (truth > 0).mean(axis=0, dtype=np.float64)
+        return float(np.maximum(shares, 1 - shares).mean())
 
     def judge(
         self,

@@ -31,6 +31,10 @@ class OneClass(Task):
         """1 for each image that is predicted correctly, else 0."""
         return (self.decisions(predictions, thresholds)[:, 0] == class_ids(truth)).astype(np.float64)
 
+    def constant_score(self, truth: np.ndarray) -> float:
+        """See `Task`."""
+        return float(np.bincount(class_ids(truth)).max() / len(truth))
+
     def members(self, labels: np.ndarray, count: int) -> np.ndarray:
         """See `Task`."""
         return class_ids(labels)[:, None] == np.arange(count)

@@ -27,6 +27,7 @@ class Regression(Task):
     name = "regression"
     activation = "linear"
     score = "mae"
+    constant = "the median of each target"
     output_of = "target"
     outputs_of = "targets"
     needs_every_name = True
@@ -97,6 +98,11 @@ class Regression(Task):
     def scores(self, truth: np.ndarray, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
         """The mean absolute error of each image over its targets."""
         return np.abs(predictions.astype(np.float64) - truth).mean(axis=1)
+
+    def constant_score(self, truth: np.ndarray) -> float:
+        """See `Task`."""
+        truth = truth.astype(np.float64)
+        return float(np.abs(truth - np.median(truth, axis=0)).mean())
 
     def answer(self, row: np.ndarray, names: Sequence[str], thresholds: np.ndarray, top: int) -> Answer:
         """The targets by name."""

@@ -29,6 +29,7 @@ class Task(abc.ABC):
         has_thresholds: Whether a probability has to reach a threshold to count as positive.
         needs_every_name: Whether data must have labels for every output of a model to be evaluated.
         score: The metric that is the mean of `scores`.
+        constant: In words, the best prediction that is the same for all images.
         losses: The losses that a stage can name besides "auto".
         part_columns: The metrics of a part of the data that a table shows, by heading.
         row_columns: The metrics of one class or target that a table shows, by heading.
@@ -44,6 +45,7 @@ class Task(abc.ABC):
     has_thresholds: ClassVar[bool] = False
     needs_every_name: ClassVar[bool] = False
     score: ClassVar[str] = "accuracy"
+    constant: ClassVar[str] = "the largest class"
     losses: ClassVar[Mapping[str, LossMaker]]
     part_columns: ClassVar[Mapping[str, str]]
     row_columns: ClassVar[Mapping[str, str]]
@@ -124,6 +126,10 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def scores(self, truth: np.ndarray, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
         """One number per image, whose mean over the images is the metric `score` of `judge`; arguments as there."""
+
+    @abc.abstractmethod
+    def constant_score(self, truth: np.ndarray) -> float:
+        """The metric `score` of the best prediction that is the same for all images, see `constant`."""
 
     @abc.abstractmethod
     def decisions(self, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray | None:

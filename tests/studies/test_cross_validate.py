@@ -249,6 +249,39 @@ def test_two_classes_with_one_output_give_two_probabilities():
     assert found.folds[0].accuracy == np.mean((answers == found.labels)[found.fold_of == 0])
 
 
+@pytest.mark.parametrize("task", ["multi_label", "regression"])
+def test_several_labels_and_targets_are_judged_as_by_evaluate(task, tmp_path):
+    random = np.random.default_rng(0)
+    lit = random.random((36, 2)) < 0.5
+    pictures = (
+        random.integers(0, 60, (36, 32, 32, 3)) + 150 * np.stack([lit[:, 0], lit[:, 1], lit[:, 0]], -1)[:, None, None]
+    )
+    labels = lit if task == "multi_label" else 10.0 + 5 * lit[:, :1] + random.random((36, 1))
+    data = kertl.data.from_arrays(pictures.astype("uint8"), labels, task=task, validation=0.25, test=0)
+    backbone = lively(small_backbone(), pictures.astype("float32"))
+    found = kertl.cross_validate(backbone, data, folds=3, recipe=kertl.Stage("deep", solver="exact"))
+    assert found.predictions.shape == labels.shape
+    judged = found.fold_of == 1
+    plain = kertl.tasks.task_named(task).judge(
+        found.labels[judged], found.predictions[judged], data.class_names, np.full(labels.shape[1], 0.5)
+    )
+    score = {"multi_label": "accuracy", "regression": "mae"}[task]
+    assert found.folds[1].metrics[score] == found.scores[1] == plain[score]
+    if task == "multi_label":
+        assert found.majority == pytest.approx(np.maximum(lit.mean(axis=0), 1 - lit.mean(axis=0)).mean())
+        assert found.mean > 0.9 > found.majority
+    else:
+        assert found.majority == pytest.approx(np.abs(labels - np.median(labels)).mean())
+        assert found.mean < 1 < found.majority
+    assert f"{found.mean:.4f}" in found.table()
+    again = kertl.studies.CrossValidation.from_json(found.to_json())
+    assert again.to_json() == found.to_json()
+    assert again.labels.shape == found.labels.shape
+    found.plot(tmp_path / "folds.png")
+    with Image.open(tmp_path / "folds.png") as picture:
+        assert picture.size[0] > 500
+
+
 def test_mean_and_spread_are_those_of_the_folds_and_json_and_table_tell_them(found):
     scores = [fold.accuracy for fold in found.folds]
     mean = sum(scores) / 3
@@ -256,11 +289,11 @@ def test_mean_and_spread_are_those_of_the_folds_and_json_and_table_tell_them(fou
     assert found.standard_deviation == pytest.approx((sum((score - mean) ** 2 for score in scores) / 2) ** 0.5)
     assert f"Accuracy {mean:.4f}, standard deviation {found.standard_deviation:.4f}" in found.table()
     values = json.loads(found.to_json())
-    assert [row["accuracy"] for row in values["folds"]] == scores
+    assert [row["metrics"]["accuracy"] for row in values["folds"]] == scores
     assert [row["file"] for row in values["predictions"]] == list(found.files)
     assert values["predictions"][7]["probabilities"] == pytest.approx(found.predictions[7].tolist(), abs=1e-6)
     likelihood = found.predictions[np.arange(45), found.labels][found.fold_of == 1]
-    assert found.folds[1].crossentropy == pytest.approx(-np.log(likelihood).mean(), rel=1e-5)
+    assert found.folds[1].metrics["crossentropy"] == pytest.approx(-np.log(likelihood).mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize(
