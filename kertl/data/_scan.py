@@ -168,7 +168,10 @@ def is_hidden(name: str) -> bool:
 
 def relative(path: Path, root: Path) -> str:
     """`path` relative to `root`, with slashes on every system; unchanged if it lies elsewhere."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    try:
+        return path.relative_to(root).as_posix()
+    except ValueError:
+        return path.as_posix()
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
