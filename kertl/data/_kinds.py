@@ -3,8 +3,8 @@
 Content decides how an image is read; the name is only compared with it.
 """
 
-import os.path
 import re
+from pathlib import PurePath
 
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -46,5 +46,5 @@ def kind_of(content: bytes) -> str:
 
 def belied(file: str, kind: str) -> bool:
     """Whether the name of a file suggests another kind of image than its content."""
-    suffix = os.path.splitext(file)[1].lower()
+    suffix = PurePath(file).suffix.lower()
     return suffix in IMAGE_SUFFIXES and suffix not in SUFFIXES[kind]

@@ -1,13 +1,11 @@
 """The run directory: everything needed to trust and to repeat a run."""
 
 import csv
-import difflib
 import hashlib
 import io
-import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ import numpy as np
 from kertl._domains import SOURCE_FILE, SourceFeatures
 from kertl.data import ImageData
 from kertl.errors import RunError
-from kertl.groups import find_chain
 from kertl.hardware import Team
 from kertl.model import architecture, save
 from kertl.recipe import Recipe
@@ -35,16 +32,15 @@ from kertl.run_files import (
 )
 from kertl.runner._agreement import agreed
 from kertl.runner._checkpoint_files import CheckpointFiles
+from kertl.runner._description import batches_text, description, refuse_another_run
 from kertl.runner._environment import note_environment
 from kertl.runner._lock import locked
 from kertl.runner._remote import RemoteCopy, is_address
 
 _logger = logging.getLogger(__name__)
 
-RECIPE, DATA, BATCHES, ARCHITECTURE = "recipe.json", "data.csv", "data.json", "model.json"
 HISTORY, METRICS, CHOICES, START = "history.csv", "metrics.json", "choices.json", "start.npz"
 _LARGEST_METRICS = 16 * 2**20
-_LONGEST_SHOWN = 2**20
 RESULTS = (HISTORY, METRICS, MODEL_FILE)
 _AGAIN = "Remove it; the same call then resumes from the last checkpoint and writes it again."
 _RESTORE = "Restore it, or remove the directory to begin again."
@@ -142,7 +138,7 @@ class RunDirectory:
             return
         self.team.check_alike("recipe", recipe.to_json().encode())
         self.team.check_alike(
-            "images, in the same split", (data.csv_text() + _batches(data)).encode("utf-8", "replace")
+            "images, in the same split", (data.csv_text() + batches_text(data)).encode("utf-8", "replace")
         )
         digest = hashlib.sha256(architecture(model).encode())
         for value in model.get_weights():
@@ -159,21 +155,8 @@ class RunDirectory:
         if self.path is None or self.checkpoints is None:
             return {}
         begun = self._finished() or bool(self.checkpoints.paths())
-        now = {
-            RECIPE: recipe.to_json(),
-            DATA: data.csv_text(),
-            BATCHES: _batches(data),
-            ARCHITECTURE: _described(model),
-        }
-        for (name, text), what in zip(now.items(), ("recipe", "data", "batches", "model"), strict=True):
-            if (self.path / name).exists():
-                _refuse_other(self.path / name, text, what, _files_that_differ if name == DATA else _lines_that_differ)
-            elif begun:
-                raise RunError(
-                    f"`run_dir` must be a new directory, or one that says what was run. Received: "
-                    f"run_dir={str(self.path)!r}, without its {name}. {_RESTORE}",
-                    code="run-directory",
-                )
+        now = description(recipe, data, model)
+        refuse_another_run(self.path, now, begun, _RESTORE)
         return now
 
     def begin(self, recipe: Recipe, data: ImageData, model: keras.Model) -> Any:
@@ -354,63 +337,6 @@ def _readable(file: Path, what: str, advice: str) -> Iterator[None]:
     except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
         told = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise RunError(f"{str(file)!r} must hold {what}. Received: {told}. {advice}", code="damaged") from error
-
-
-def _refuse_other(file: Path, now: str, what: str, differences: Callable[[str, str], list[str]]) -> None:
-    size, own = file.stat().st_size, len(now.encode("utf-8", "surrogateescape"))
-    if size > 10 * own + _LONGEST_SHOWN:
-        before, differences = "", lambda before, now: [f"it has {size:,} bytes, not {own:,}"]
-    else:
-        before = file.read_bytes().decode("utf-8", "surrogateescape")
-    if before == now:
-        return
-    lines = [line if len(line) < 200 else f"{line[:199]}…" for line in differences(before, now)]
-    more = f"\n  … and {len(lines) - 20} more lines" if len(lines) > 20 else ""
-    shown = "\n  ".join(lines[:20])
-    raise RunError(
-        f"`run_dir` must be a new directory, or one of the same {what}. Received: run_dir={str(file.parent)!r}, "
-        f"whose {file.name} differs:\n  {shown}{more}\nChoose another directory, or remove this one.",
-        code="run-differs",
-    )
-
-
-def _batches(data: ImageData) -> str:
-    """What decides, besides the images themselves, what a batch holds, as JSON."""
-    names = ("task", "image_size", "channels", "resize", "batch_size", "seed")
-    return json.dumps({name: getattr(data, name) for name in names}, indent=2) + "\n"
-
-
-def _described(model: keras.Model) -> str:
-    """The layers of a model, and a digest of the pretrained weights; those of a new head may be random."""
-    digest = hashlib.sha256()
-    for group in find_chain(model).backbone_groups:
-        for variable in group.variables:
-            digest.update(keras.ops.convert_to_numpy(variable).tobytes())
-    return f'{{"backbone_weights": "{digest.hexdigest()}", "layers":\n{architecture(model)}}}\n'
-
-
-def _lines_that_differ(before: str, now: str) -> list[str]:
-    return list(difflib.unified_diff(before.splitlines(), now.splitlines(), "there", "now", lineterm="", n=0))
-
-
-def _files_that_differ(before: str, now: str) -> list[str]:
-    """Each image that is new, gone or changed, and how."""
-    try:
-        old, new = ({row["file"]: row for row in csv.DictReader(io.StringIO(text))} for text in (before, now))
-    except (KeyError, csv.Error):  # damaged
-        return _lines_that_differ(before, now)
-    lines = [f"{file!r} is gone" for file in old if file not in new]
-    for file, row in new.items():
-        if file not in old:
-            lines.append(f"{file!r} is new")
-        elif row.get("sha256") != old[file].get("sha256"):
-            lines.append(f"{file!r} has other content")
-        elif row != old[file]:
-            changed = [name for name in row if row[name] != old[file].get(name)]
-            lines.append(
-                f"{file!r}: " + ", ".join(f"{name} {old[file].get(name)!r} is now {row[name]!r}" for name in changed)
-            )
-    return lines or _lines_that_differ(before, now)
 
 
 def _value(name: str, text: str) -> Any:

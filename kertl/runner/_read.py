@@ -10,7 +10,8 @@ from kertl.evaluation import run_images
 from kertl.model import load, model_info
 from kertl.recipe import Recipe
 from kertl.run_files import SUMS, read_json, read_text
-from kertl.runner._directory import BATCHES, DATA, RECIPE, RESULTS, RunDirectory
+from kertl.runner._description import BATCHES, DATA, RECIPE
+from kertl.runner._directory import RESULTS, RunDirectory
 from kertl.runner._run import Run, StageValue
 
 
