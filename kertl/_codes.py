@@ -45,7 +45,7 @@ CODES: dict[str, Code] = {
     "combination": Code(
         "Things that are fine each by itself do not go together: recipe, model, data, callbacks, fields of a stage.",
         'kertl.Stage("deep", cache=False, views=4)',
-        "The message says which. `kertl.check(recipe, model, data)` lists all clashes before anything is trained, with "
+        "The message says which. `kertl.check(model, data, recipe)` lists all clashes before anything is trained, with "
         "reasons; the page on compatibility has the rules.",
     ),
     "damaged": Code(

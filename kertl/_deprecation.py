@@ -12,6 +12,15 @@ REMOVALS: dict[str, str] = {}
 """Each deprecated name and the version that no longer has it; a test compares with the version."""
 
 
+def warn(name: str, *, since: str, removed: str, instead: str, stacklevel: int = 3) -> None:
+    """Say that a name, or a way to call it, is about to go; arguments as in `deprecated`."""
+    warnings.warn(
+        f"`{name}` is deprecated since kertl {since} and will be gone in {removed}. Use `{instead}`.",
+        FutureWarning,
+        stacklevel=stacklevel,
+    )
+
+
 def deprecated(
     *, since: str, removed: str, instead: str
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
@@ -38,16 +47,12 @@ def deprecated(
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        REMOVALS[f"{function.__module__}.{function.__qualname__}"] = removed
+        name = function.__qualname__
+        REMOVALS[f"{function.__module__}.{name}"] = removed
 
         @functools.wraps(function)
         def wrapper(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-            warnings.warn(
-                f"`{function.__qualname__}` is deprecated since kertl {since} and will be gone in {removed}. "
-                f"Use `{instead}`.",
-                FutureWarning,
-                stacklevel=2,
-            )
+            warn(name, since=since, removed=removed, instead=instead, stacklevel=3)
             return function(*args, **kwargs)
 
         return wrapper

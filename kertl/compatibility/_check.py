@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kertl._deprecation import REMOVALS, warn
 from kertl.compatibility._case import Case
 from kertl.compatibility._requirements import REQUIREMENTS
 from kertl.compatibility._rules import RULES
@@ -13,6 +14,9 @@ from kertl.data import ImageData, check_image_data
 from kertl.errors import WeightsError
 from kertl.groups import functional_of
 from kertl.recipe import Recipe, Stage, recipe_of
+
+RECIPE_FIRST = "kertl.check(recipe, model, data)"
+REMOVALS[RECIPE_FIRST] = "0.4"
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,9 @@ class Findings(tuple[Finding, ...]):
 
 
 def check(
-    recipe: str | Recipe | Stage,
     model: keras.Model,
     data: ImageData,
+    recipe: str | Recipe | Stage,
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     range_test: Any = None,
@@ -70,9 +74,10 @@ def check(
     one without which nothing can be trained is broken, the others are left for later.
 
     Args:
-        recipe: The name of a recipe with fixed stages, a `kertl.Recipe`, or one `kertl.Stage`.
         model: The model to train.
         data: The images.
+        recipe: The name of a recipe with fixed stages, a `kertl.Recipe`, or one `kertl.Stage`. Until 0.4 it may also be
+            the first argument, as it was before 0.2.
         callbacks: The callbacks for `fine_tune` or `fit`.
         range_test: The result of `kertl.lr_range_test`, to compare the learning rates with.
 
@@ -87,9 +92,13 @@ def check(
         >>> pictures = np.random.default_rng(0).integers(0, 255, (40, 32, 32, 3), dtype="uint8")
         >>> data = kertl.data.from_arrays(pictures, ["left", "right"] * 20, validation=0.25, test=0, batch_size=4)
         >>> model = kertl.build("MobileNetV2", num_classes=2, weights=None, input_shape=(32, 32, 3))
-        >>> [finding.rule for finding in kertl.check("mid", model, data)]
+        >>> [finding.rule for finding in kertl.check(model, data, "mid")]
         ['flip-of-left-and-right', 'small-validation', 'size-far-from-pretraining']
     """
+    given: tuple[Any, Any, Any] = (model, data, recipe)
+    if isinstance(given[0], (str, Recipe, Stage)):
+        warn(RECIPE_FIRST, since="0.2", removed=REMOVALS[RECIPE_FIRST], instead="kertl.check(model, data, recipe)")
+        recipe, model, data = given
     check_image_data(data)
     functional_of(model, pictures=True)
     recipe = recipe_of(recipe)

@@ -193,7 +193,7 @@ def fine_tune(
             directory.keep_source(model, data, keep_features)
             return run
         with working("Checking the recipe", verbose):
-            findings = check(recipe, model, data, callbacks=callbacks)
+            findings = check(model, data, recipe, callbacks=callbacks)
         _report(findings)
         with working("Writing what the run is", verbose):
             last = directory.begin(recipe, data, model)

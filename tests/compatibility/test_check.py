@@ -162,7 +162,7 @@ CASES = {
 
 
 def found(images, stages=("deep",), model=classifier, data=None, **options):
-    return kertl.check(recipe(*stages), model(), data() if data else images, **options)
+    return kertl.check(model(), data() if data else images, recipe(*stages), **options)
 
 
 def test_every_rule_has_a_case_here():
@@ -269,7 +269,7 @@ def test_every_requirement_has_a_case_here():
 def test_check_finds_what_fine_tune_refuses_in_its_words(name, images):
     unmet = {"stages": [quick()], "model": classifier, "data": lambda: images, **UNMET[name]}
     plan, model, data = recipe(*unmet["stages"]), unmet["model"](), unmet["data"]()
-    errors = kertl.check(plan, model, data).errors
+    errors = kertl.check(model, data, plan).errors
     assert errors[0].rule == name
     with pytest.raises((ValueError, WeightsError)) as caught:
         kertl.fine_tune(model, data, recipe=plan, verbose=0)
@@ -315,10 +315,18 @@ def test_the_table_in_the_docs_is_that_of_the_rules():
 )
 def test_what_cannot_be_checked_is_refused(arguments, named, images):
     with pytest.raises(ValueError, match="Received") as caught:
-        kertl.check(*arguments, classifier(), images)
+        kertl.check(classifier(), images, *arguments)
     assert_names(caught.value, *named)
     with pytest.raises(ValueError, match="`data` must be what"):
-        kertl.check("deep", classifier(), None)
+        kertl.check(classifier(), None, "deep")
+
+
+def test_the_recipe_may_still_come_first_and_a_warning_says_what_is_new(images):
+    model = classifier()
+    with pytest.warns(FutureWarning, match=r"kertl.check\(model, data, recipe\)") as caught:
+        found = kertl.check("mid", model, images)
+    assert found == kertl.check(model, images, "mid")
+    assert caught[0].filename == __file__
 
 
 def test_what_a_frozen_part_costs_is_said_in_images_and_in_time(images, monkeypatch):

@@ -94,7 +94,7 @@ LOOKING_INSIDE = {
     "at_size": lambda model: kertl.model.at_size(model, (64, 64)),
     "extract": lambda model: kertl.extract(model, PICTURES, at="deep"),
     "fine_tune": lambda model: kertl.fine_tune(model, data(), recipe="deep"),
-    "check": lambda model: kertl.check("deep", model, data()),
+    "check": lambda model: kertl.check(model, data(), "deep"),
     "cross_validate": lambda model: kertl.cross_validate(model, data(), folds=2),
     "baselines": lambda model: kertl.baselines(model, data()),
     "discriminative": lambda model: kertl.optimizers.discriminative("sgd", model, peak=0.1),
