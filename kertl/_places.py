@@ -7,10 +7,11 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
-from kertl.errors import DataError
+from kertl.errors import ArgumentError, DataError, MissingPackageError
 
 _SHOWN = 3  # files of an error
 _SEARCHED = 100  # folders in which a file is looked for that is not where it should be
@@ -19,6 +20,41 @@ _SEARCHED = 100  # folders in which a file is looked for that is not where it sh
 def cache_folder() -> Path:
     """Where files are cached that can be fetched or made again: `KERTL_CACHE`, or the user's cache folder."""
     return Path(os.environ.get("KERTL_CACHE") or platformdirs.user_cache_dir("kertl", appauthor=False))
+
+
+def is_address(path: Any) -> bool:
+    """Whether a path is an address such as gs://bucket/folder, and not one on this machine."""
+    return isinstance(path, str) and "://" in path
+
+
+def file_system(address: str, argument: str) -> tuple[Any, str]:
+    """What reaches an address, and what the address is called there.
+
+    Args:
+        address: As fsspec has them.
+        argument: Where it was given, for errors.
+
+    Raises:
+        MissingPackageError: If fsspec, or the package for addresses of this kind, is not installed.
+        ArgumentError: If there is no such kind of address.
+    """
+    try:
+        import fsspec
+    except ImportError as error:
+        raise MissingPackageError(
+            f"fsspec must be installed for {argument}={address!r}. Run `pip install 'kertl[remote]'`."
+        ) from error
+    try:
+        files, root = fsspec.core.url_to_fs(address)
+    except ImportError as error:
+        raise MissingPackageError(
+            f"The package for addresses such as {address!r} must be installed: {error}"
+        ) from error
+    except ValueError as error:
+        raise ArgumentError(
+            f"`{argument}` must be a path, or an address that fsspec knows. Received: {argument}={address!r}: {error}."
+        ) from error
+    return files, root.rstrip("/")
 
 
 class Places:

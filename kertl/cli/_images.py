@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kertl._places import is_address
 from kertl.cli import _options as options
 
 if TYPE_CHECKING:
     from kertl.data import ImageData
+
+_TABLES = (".csv", ".tsv", ".txt")  # how the address of a table ends
 
 _logger = logging.getLogger(__name__)
 
@@ -25,12 +28,12 @@ class TableOptions:
     root: options.Root = None
     check_again: options.CheckAgain = False
 
-    def read(self, path: Path, image_size: tuple[int, int], **common: Any) -> "ImageData":
+    def read(self, path: str, image_size: tuple[int, int], **common: Any) -> "ImageData":
         """The images in a folder or listed in a CSV table; `common` are arguments of both sources in `kertl.data`."""
         from kertl import data
 
         common = {"batch_size": self.batch_size, "check_again": self.check_again, "image_size": image_size, **common}
-        if path.is_dir():
+        if not path.lower().endswith(_TABLES) if is_address(path) else Path(path).is_dir():
             common.pop("stratify_columns", None)
             common.pop("group_column", None)
             found = data.from_directory(path, **common)
@@ -62,7 +65,7 @@ class DataOptions(TableOptions):
     stratify_column: options.StratifyColumn = None
     group_column: options.GroupColumn = None
 
-    def to_train(self, path: Path, shape: tuple[int, int, int], seed: int) -> "ImageData":
+    def to_train(self, path: str, shape: tuple[int, int, int], seed: int) -> "ImageData":
         """The images in a folder or listed in a CSV table, as (height, width, channels), split by the seed."""
         return self.read(
             path,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kertl._checks import LARGEST_SIDE, complain, integer, number, one_of
+from kertl._places import is_address
 from kertl._terminal import working
 from kertl._transformations import STRENGTHS, checked_augment
 from kertl.cli._fields import showing
@@ -63,10 +64,23 @@ def check_backbones(given: str | list[str]) -> None:
 
 check_side = checked(lambda side: integer("--image-size", side, at_least=1, at_most=LARGEST_SIDE))
 
+
+def there(name: str) -> Callable[[Any], Any]:
+    """A check that something is there, unless it is at an address, which takes longer to ask."""
+
+    def check(path: str) -> None:
+        if not is_address(path) and not Path(path).exists():
+            raise complain(name, "a path that is there, or an address such as gs://bucket/photos", path)
+
+    return checked(check)
+
+
 DataPath = Annotated[
-    Path,
+    str,
     typer.Argument(
-        metavar="DIR_OR_CSV", exists=True, help="A folder with one folder of images per class, or a CSV table."
+        metavar="DIR_OR_CSV",
+        callback=there("DIR_OR_CSV"),
+        help="A folder with one folder of images per class, or a CSV table; also at an address such as gs://….",
     ),
 ]
 ImageColumn = Annotated[str, typer.Option(help="CSV: the column with the image files.")]
@@ -85,7 +99,9 @@ Separator = Annotated[str | None, typer.Option(help="CSV: the text between sever
 StratifyColumn = Annotated[list[str] | None, typer.Option(help="CSV: also stratify by this column; repeatable.")]
 GroupColumn = Annotated[str | None, typer.Option(help="CSV: images of equal value stay on one side of the split.")]
 SplitColumn = Annotated[str | None, typer.Option(help="CSV: a given split (train, validation, test, or blank).")]
-Root = Annotated[Path | None, typer.Option(exists=True, help="CSV: where its files are; its own folder by default.")]
+Root = Annotated[
+    str | None, typer.Option(callback=there("--root"), help="CSV: where its files are; its own folder by default.")
+]
 CheckAgain = Annotated[
     bool,
     typer.Option("--check-again", help="Decode files too that have not changed since they were last checked."),

@@ -73,15 +73,14 @@ def search(
         return
     if directory is not None:
         raise typer.BadParameter(f"DIR must come after `report` alone. Received: {directory}.")
-    if not Path(data).exists():
-        raise typer.BadParameter(f"DIR_OR_CSV must be a folder or a CSV table. Received: {data!r}, which is not there.")
+    options.there("DIR_OR_CSV")(data)
     if tuner_id is not None:
         address = {"TUNER_ID": tuner_id, "ORACLE_IP": oracle_ip, "ORACLE_PORT": str(oracle_port)}
         os.environ.update({f"KERASTUNER_{name}": value for name, value in address.items()})
     start_keras()
     import kertl
 
-    images = given.to_train(Path(data), (image_size, image_size, channels or 3), seed)
+    images = given.to_train(data, (image_size, image_size, channels or 3), seed)
     backbones: list[Any] = backbone or ["EfficientNetV2B0"]
     if preprocessing is not None:
         told: dict[str, Any] = {"channels": channels, "preprocessing": preprocessing}

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kertl._checks import complain
-from kertl._places import Places, none_usable
+from kertl._places import Places, is_address, none_usable
 from kertl.data._array_files import refuse_other_channels
 from kertl.data._array_labels import read_labels
 from kertl.data._assemble import Entry, Options, assemble
+from kertl.data._elsewhere import Copy
 from kertl.data._image_data import ImageData
 from kertl.data._issues import Issue
 from kertl.data._kept import room_for
@@ -22,7 +23,7 @@ from kertl.data._pixels import array_images
 from kertl.data._readers import ArrayReader, FileReader, KnownFile, aligned_rows, fit_by, resized
 from kertl.data._scan import inspect, is_hidden, relative, walk
 from kertl.data._spelling import differ_in_case
-from kertl.data._table import read_table
+from kertl.data._table import files_named, read_table
 from kertl.errors import DataError
 from kertl.tasks import task_named
 
@@ -61,7 +62,8 @@ def from_directory(
     folder per class, counts as already split; a missing part is drawn from `train` by its fraction.
 
     Args:
-        directory: The folder that holds the class folders.
+        directory: The folder that holds the class folders, or its address for fsspec, such as "gs://bucket/photos": its
+            files are copied to kertl's cache folder, and later only those that have changed there.
         task: "single_label", or "binary" for two classes and a model whose one output is the probability of the second.
         class_names: All the classes, in the desired order; natural order by default. Of two classes the second is the
             positive one.
@@ -102,7 +104,7 @@ def from_directory(
     if task_named(task).name not in ("single_label", "binary"):
         advice = "Use `from_csv` or `from_arrays` for the other tasks."
         raise complain("task", "'single_label' or 'binary' for a folder per class", task, advice)
-    root = Path(directory)
+    root = Copy(str(directory), "directory").folder() if is_address(directory) else Path(directory)
     if not root.is_dir():
         raise DataError(
             f"`directory` must be a folder that holds one folder per class. Received: {str(directory)!r}, "
@@ -166,7 +168,7 @@ def from_csv(
     r"""Images listed in a CSV file with a header line; the delimiter may be a comma, a semicolon or a tab.
 
     Args:
-        path: The CSV file, in UTF-8.
+        path: The CSV file, in UTF-8, or its address for fsspec.
         image_column: Column of the image files.
         label_column: Column of the classes. Blank labels, `nan`, `NA`, `None` and `null` are missing ones, unless
             `class_names` has that name; `0` and `0.0`, `True` and `TRUE`, and names that look the same are one class,
@@ -181,7 +183,8 @@ def from_csv(
         group_column: Column that names a group (a patient, a camera), whose images stay in one part; blank means no
             group.
         split_column: Column that says `train`, `validation` or `test`; blank rows are split by the fractions.
-        root: The folder that files are relative to; the CSV file's own by default.
+        root: The folder that files are relative to, or its address for fsspec, from which the files of the table are
+            copied to kertl's cache folder; the CSV file's own by default.
         image_size: As in `from_directory`, like the arguments that follow.
         validation: Fraction for validation.
         test: Fraction for the test.
@@ -219,8 +222,11 @@ def from_csv(
     labels = LabelColumns(task_named(task).name, names, separator, tuple(class_names or ()))
     columns = (image_column, labels, tuple(stratify_columns), group_column, split_column)
     issues: list[Issue] = []
-    places = Places(Path(path).parent if root is None else root)
-    entries = read_table(Path(path), *columns, places, issues)
+    table = Copy(str(path), "path").file() if is_address(path) else Path(path)
+    if root is None:
+        root = str(path).rpartition("/")[0] if is_address(path) else table.parent
+    places = Places(Copy(str(root), "root").folder(files_named(table, image_column)) if is_address(root) else root)
+    entries = read_table(table, *columns, places, issues)
     if not entries:
         raise DataError(
             f"No images in {str(path)!r}: no row has both a file in column {image_column!r} and a class in column "

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import posixpath
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,12 @@ def _spelled_alike(entries: list[Entry], labels: LabelColumns, table: str, issue
         entry if renamed[entry.label] == entry.label else dataclasses.replace(entry, label=renamed[entry.label])
         for entry in entries
     ]
+
+
+def files_named(path: Path, image_column: str) -> list[str]:
+    """The files in a column of a table, relative to its root, each once; none if there is no such column."""
+    named = (row.get(image_column, "") for _, row in _rows(path))
+    return list(dict.fromkeys(posixpath.normpath(name) for name in named if name))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from kertl._domains import SOURCE_FILE, SourceFeatures
+from kertl._places import is_address
 from kertl.data import ImageData
 from kertl.errors import RunError
 from kertl.hardware import Team
@@ -35,7 +36,7 @@ from kertl.runner._checkpoint_files import CheckpointFiles
 from kertl.runner._description import batches_text, description, refuse_another_run
 from kertl.runner._environment import note_environment
 from kertl.runner._lock import locked
-from kertl.runner._remote import RemoteCopy, is_address
+from kertl.runner._remote import RemoteCopy
 
 _logger = logging.getLogger(__name__)
 

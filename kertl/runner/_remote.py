@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kertl._checks import parse_json
-from kertl._places import cache_folder
-from kertl.errors import MissingPackageError, RunError
+from kertl._places import cache_folder, file_system
+from kertl.errors import RunError
 from kertl.run_files import SUMS, replace_file, sha256_of
 
 LIST = ".kertl-files.json"
@@ -25,11 +25,6 @@ _STAYS = ("features",)
 _LATE = ("tensorboard",)
 """Folders that are only uploaded when a run ends or stops."""
 _CHECKPOINTS = "checkpoints"
-
-
-def is_address(path: Any) -> bool:
-    """Whether a path is an address such as gs://bucket/run, and not one on this machine."""
-    return isinstance(path, str) and "://" in path
 
 
 class RemoteCopy:
@@ -43,14 +38,14 @@ class RemoteCopy:
 
     Raises:
         MissingPackageError: If fsspec, or the package for addresses of this kind, is not installed.
-        RunError: If there is no such kind of address.
+        ValueError: If there is no such kind of address.
     """
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
         digest = hashlib.sha256(self.address.encode()).hexdigest()[:16]
         self.local = cache_folder() / "runs" / digest
-        self._files, self._root = _file_system(self.address)
+        self._files, self._root = file_system(self.address, "run_dir")
         self._known: dict[str, list[str | None]] = {}
         """What is there: the checksum of each file; where an upload was broken off, those that it may have."""
         self._seen: dict[str, tuple[int, int, str]] = {}
@@ -198,27 +193,6 @@ class RemoteCopy:
                 f"{str(self.local)!r}.",
                 code="disk",
             ) from error
-
-
-def _file_system(address: str) -> tuple[Any, str]:
-    try:
-        import fsspec
-    except ImportError as error:
-        raise MissingPackageError(
-            f"fsspec must be installed for run_dir={address!r}. Run `pip install 'kertl[remote]'`."
-        ) from error
-    try:
-        files, root = fsspec.core.url_to_fs(address)
-    except ImportError as error:
-        raise MissingPackageError(
-            f"The package for addresses such as {address!r} must be installed: {error}"
-        ) from error
-    except ValueError as error:
-        raise RunError(
-            f"`run_dir` must be a path, or an address that fsspec knows. Received: run_dir={address!r}: {error}.",
-            code="run-directory",
-        ) from error
-    return files, root.rstrip("/")
 
 
 def _order(name: str) -> tuple[int, str]:

@@ -207,7 +207,7 @@ def test_wrong_usage_is_answered_with_status_2(capsys):
     assert "Missing" in capsys.readouterr().err
     assert run(["trian"]) == 2
     assert run(["train", "nowhere", "--out", "unused"]) == 2
-    assert "'nowhere' does not exist" in unwrapped(capsys.readouterr().err)
+    assert "DIR_OR_CSV='nowhere'" in unwrapped(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_the_command_that_a_search_ends_with_trains_the_best(arguments, tmp_path
     [
         (["report"], 2, ("folder of a search",)),
         (["report", "nowhere"], 1, ("nowhere", "hold a search")),
-        (["nowhere"], 2, ("DIR_OR_CSV", "Received: 'nowhere'")),
+        (["nowhere"], 2, ("DIR_OR_CSV='nowhere'",)),
         (["nowhere", "else"], 2, ("DIR", "`report`")),
     ],
 )

@@ -149,7 +149,9 @@ def test_while_the_address_cannot_be_reached_the_run_goes_on_and_says_so(memory,
 
 
 def test_an_address_of_no_known_kind_and_one_without_its_package_say_what_to_do():
-    with pytest.raises(kertl.errors.RunError, match=r"an address that fsspec knows\. Received: run_dir='nowhere://x"):
+    with pytest.raises(
+        kertl.errors.ArgumentError, match=r"an address that fsspec knows\. Received: run_dir='nowhere://x"
+    ):
         go("nowhere://x")
     if "gcs" not in fsspec.available_protocols():
         pytest.fail("fsspec no longer knows gs")
