@@ -25,6 +25,7 @@ from kertl.model import (
     flags_kept,
     give_member,
     keep_info,
+    mirrored,
     model_info,
     note_data,
     note_trained_on,
@@ -130,7 +131,8 @@ def fine_tune(
 
     Returns:
         The run: `model`, `history`, `metrics`, `best_stage`, `stages`. Its `model` is the one that was trained, unless
-        the recipe averages its stages: then it is a new one, and `model` gets the weights of the best stage alone.
+        the recipe averages its stages: then it is a new one, and `model` gets the weights of the best stage alone. If
+        the best stage has `mirror`, it is one with the layers of `model` that looks at mirror images too.
 
     Raises:
         ValueError: If model and data do not go together, or the recipe names an unknown boundary.
@@ -257,7 +259,7 @@ class _Outcome:
     """What the stages of a run gave."""
 
     model: keras.Model
-    """The model of the run: the one that was trained, or one for the mean of its stages."""
+    """The model of the run: the one that was trained, or one that mirrors images or is the mean of its stages."""
     stages: BestStage
     """How they ended."""
     predictions: dict[str, np.ndarray]
@@ -334,7 +336,8 @@ def _train(
             _logger.info("No solved head is solved once more: %s.", reason)
         if data.test is not None:
             predictions["test"] = said(data.test)
-    return _Outcome(model, best_stage, predictions, refit)
+    given = learner.mirrored(recipe.stages[best].mirror).model
+    return _Outcome(given, best_stage, predictions, refit)
 
 
 def _averaged(
@@ -406,6 +409,8 @@ def _finished_run(model: keras.Model, recipe: Recipe, data: ImageData, directory
         first = first_different(find_chain(model), recipe)
         members = [model.get_weights()] * len(told["stages"])
         given = averaged(model, members, told["shares"], first=first, mirrored=told["mirrored"])
+    elif mirror := recipe.stages[found["best_stage"]].mirror:
+        given = mirrored(model, mirror)
     given.set_weights(found.pop("weights"))
     if told is not None:
         give_member(given, told["stages"].index(found["best_stage"]), model, first=first)
