@@ -5,9 +5,9 @@ from typing import Any
 import keras
 
 from kertl._checks import complain, one_of
-from kertl.groups import Chain, find_chain, replay
+from kertl.groups import find_chain, flatten, replay
 from kertl.model._info import keep_info
-from kertl.recipe import MIRRORS
+from kertl.recipe import LOOKS
 
 
 def mirrored(model: keras.Model, mirror: str) -> keras.Model:
@@ -24,33 +24,38 @@ def mirrored(model: keras.Model, mirror: str) -> keras.Model:
         ValueError: If `mirror` is neither, or the head does not take a single vector.
 
     Example:
-        >>> import kertl, numpy as np
+        >>> import keras, numpy as np
         >>> from kertl.model import mirrored
-        >>> model = kertl.build("MobileNetV2", num_classes=2, weights=None, input_shape=(32, 32, 3))
+        >>> inputs = keras.Input((8, 8, 3))
+        >>> features = keras.layers.GlobalMaxPooling2D()(keras.layers.Conv2D(4, 3)(inputs))
+        >>> model = keras.Model(inputs, keras.layers.Dense(2)(features))
         >>> twice = mirrored(model, "horizontal")
-        >>> pictures = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype("float32")
+        >>> pictures = np.random.default_rng(0).uniform(0, 1, (5, 8, 8, 3))
         >>> np.allclose(twice(pictures), twice(pictures[:, :, ::-1]), atol=1e-6)
         True
     """
-    one_of("mirror", mirror, MIRRORS)
-    chain = find_chain(model)
-    features = _vector(chain, model)
-    graph, end = chain.graph, len(chain.backbone_groups)
+    one_of("mirror", mirror, [name for name in LOOKS if name])
+    graph, place = _before_head(model)
+    (features,) = graph.steps[place].inputs
     images = keras.Input(graph.shapes[graph.input], dtype=graph.input_dtype, name="images")
     seen = [images, keras.ops.flip(images, axis=2)]
     if mirror == "both":
         seen += [keras.ops.flip(one, axis=1) for one in seen]
     # As one longer batch: layers are then called once, and the chain of layer groups stays a chain.
-    (vectors,) = replay(chain.steps(0, end), {graph.input: keras.ops.concatenate(seen, axis=0)}, [features])
+    (vectors,) = replay(graph.steps[:place], {graph.input: keras.ops.concatenate(seen, axis=0)}, [features])
     apart = keras.ops.reshape(vectors, (len(seen), -1, vectors.shape[-1]))
-    known = {features: keras.ops.mean(apart, axis=0)}
-    (answers,) = replay(chain.steps(end, len(chain.groups)), known, [graph.output])
+    (answers,) = replay(graph.steps[place:], {features: keras.ops.mean(apart, axis=0)}, [graph.output])
     return keep_info(model, keras.Model(images, answers, name=model.name))
 
 
-def _vector(chain: Chain, model: keras.Model) -> Any:
-    """The tensor that the head takes."""
-    entering = chain.crossing(len(chain.backbone_groups))
-    if not chain.has_head or len(entering) > 1 or len(chain.graph.shapes[entering[0]]) != 1:
-        raise complain("model", "one with a head that takes a single vector of pooled features", model.name)
-    return entering[0]
+def _before_head(model: keras.Model) -> tuple[Any, int]:
+    """The graph, in which backbones of other packages stay whole, and the first of its steps that is the head's."""
+    chain, graph = find_chain(model), flatten(model, keep_whole=True)
+    end = len(chain.backbone_groups)
+    entering = chain.crossing(end)
+    if chain.has_head and len(entering) == 1 and len(chain.graph.shapes[entering[0]]) == 1:
+        first = chain.steps(end, end + 1)[0].operation
+        for place, step in enumerate(graph.steps):
+            if step.operation is first:
+                return graph, place
+    raise complain("model", "one with a head that takes a single vector of pooled features", model.name)

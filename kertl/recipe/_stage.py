@@ -21,7 +21,8 @@ SCHEDULES = (
 LOSSES = ("auto", "focal", "mse", "mae", "huber")
 OPTIMIZERS = ("adamw", "adam", "sgd", "sgd_nesterov", "rmsprop", "lion", "muon")
 SOLVERS = ("gradient", "exact")
-MIRRORS = ("horizontal", "both")
+LOOKS = {None: 1, "horizontal": 2, "both": 4}
+"""How many versions of an image a stage looks at, by its `mirror`."""
 
 
 def _loss_name(loss: Any) -> str:
@@ -179,7 +180,7 @@ class Stage:
         if isinstance(self.at, int):
             integer("at", self.at, at_least=0)
         self._fill_in()
-        one_of("mirror", self.mirror, (None, *MIRRORS))
+        one_of("mirror", self.mirror, tuple(LOOKS))
         integer("epochs", self.epochs, at_least=1)
         self._check_rates()
         one_of("schedule", self.schedule, SCHEDULES)
