@@ -205,8 +205,8 @@ def _head_alone(
     if solved and held_out >= _MIRRORED_FROM:
         stages = [*stages, Stage("deep", solver="exact", mirror="horizontal")]
         why = (
-            f"then once more on mirror images too: if that lowers the loss on the {held_out} validation images, of which "
-            f"there must be {_MIRRORED_FROM}, the model looks at both, and takes twice the time for a prediction."
+            f"then once more on mirror images too: if that lowers the loss on the {held_out} validation images (at "
+            f"least {_MIRRORED_FROM} are needed), the model looks at both, and a prediction takes twice the time."
         )
         reasons = [*reasons, why]
     return Recipe(stages=stages, seed=seed, refit=solved), reasons
