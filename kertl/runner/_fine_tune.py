@@ -25,6 +25,7 @@ from kertl.model import (
     flags_kept,
     give_member,
     keep_info,
+    mirrored,
     model_info,
     note_data,
     note_trained_on,
@@ -92,9 +93,10 @@ def fine_tune(
         recipe: "deep", "mid", "full", "gradual" (deep, mid, full; the default), "unfreezing" (what
             `kertl.gradual_unfreezing` makes of the model), a `kertl.Recipe`, one `kertl.Stage`, or "auto", the same as
             "good": stages chosen from the head, the number of images, the classes, and what `kertl.baselines` finds by
-            depth; "quick" is the first of them, the head alone; "best" trains several and gives their mean as one
-            model (`kertl.Recipe.average`). The reasons are shown, and written to choices.json before anything is
-            trained.
+            depth; where a solved head is all, it may also look at mirror images, which doubles the time of a prediction
+            (`kertl.Stage.mirror`). "quick" is the first of them, the head alone; "best" trains several and gives their
+            mean as one model (`kertl.Recipe.average`). The reasons are shown, and written to choices.json before
+            anything is trained.
         minutes: A time for the run to keep to, > 0, with a recipe that is chosen; "auto" by default then. What each
             stage takes is estimated from a few forward passes, and the plan with its sums is part of the reasons.
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,
@@ -130,7 +132,8 @@ def fine_tune(
 
     Returns:
         The run: `model`, `history`, `metrics`, `best_stage`, `stages`. Its `model` is the one that was trained, unless
-        the recipe averages its stages: then it is a new one, and `model` gets the weights of the best stage alone.
+        the recipe averages its stages: then it is a new one, and `model` gets the weights of the best stage alone. If
+        the best stage has `mirror`, it is one with the layers of `model` that looks at mirror images too.
 
     Raises:
         ValueError: If model and data do not go together, or the recipe names an unknown boundary.
@@ -257,7 +260,7 @@ class _Outcome:
     """What the stages of a run gave."""
 
     model: keras.Model
-    """The model of the run: the one that was trained, or one for the mean of its stages."""
+    """The model of the run: the one that was trained, or one that mirrors images or is the mean of its stages."""
     stages: BestStage
     """How they ended."""
     predictions: dict[str, np.ndarray]
@@ -334,7 +337,8 @@ def _train(
             _logger.info("No solved head is solved once more: %s.", reason)
         if data.test is not None:
             predictions["test"] = said(data.test)
-    return _Outcome(model, best_stage, predictions, refit)
+    given = learner.mirrored(recipe.stages[best].mirror).model
+    return _Outcome(given, best_stage, predictions, refit)
 
 
 def _averaged(
@@ -406,6 +410,8 @@ def _finished_run(model: keras.Model, recipe: Recipe, data: ImageData, directory
         first = first_different(find_chain(model), recipe)
         members = [model.get_weights()] * len(told["stages"])
         given = averaged(model, members, told["shares"], first=first, mirrored=told["mirrored"])
+    elif mirror := recipe.stages[found["best_stage"]].mirror:
+        given = mirrored(model, mirror)
     given.set_weights(found.pop("weights"))
     if told is not None:
         give_member(given, told["stages"].index(found["best_stage"]), model, first=first)
