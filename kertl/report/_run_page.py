@@ -230,7 +230,10 @@ def _metrics_caption(story: Story, part: str | None, found: Interpretation | Non
         return "There is neither a validation nor a test set."
     told = "Without the images there are no intervals."
     if found is not None:
-        told = f"The interval is that of the {part} set: bootstrap over its {found.metrics['images']:,} images."
+        told = (
+            f"The interval is that of the {part} set, over its {found.metrics['images']:,} images: Wilson's of a share "
+            "of the images, else by bootstrap; none where every draw gives the same."
+        )
     if any(_is_before(story, name) for name in story.metrics):
         told += f" {_BEFORE}"
     return told

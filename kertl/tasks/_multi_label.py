@@ -60,6 +60,10 @@ class MultiLabel(Task):
         """The share of the classes of each image that are predicted correctly."""
         return (self.decisions(predictions, thresholds) == (truth > 0)).mean(axis=1)
 
+    def shares(self, truth: np.ndarray, predictions: np.ndarray, thresholds: np.ndarray) -> dict[str, np.ndarray]:
+        """The images with all labels correct."""
+        return {"exact": (self.scores(truth, predictions, thresholds) == 1).astype(float)}
+
     def judge(
         self,
         truth: np.ndarray,

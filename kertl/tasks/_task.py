@@ -125,6 +125,10 @@ class Task(abc.ABC):
     def scores(self, truth: np.ndarray, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
         """One number per image, whose mean over the images is the metric `score` of `judge`; arguments as there."""
 
+    def shares(self, truth: np.ndarray, predictions: np.ndarray, thresholds: np.ndarray) -> dict[str, np.ndarray]:
+        """For each metric of `judge` that is a share of the images, whether each image counts; arguments as there."""
+        return {self.score: self.scores(truth, predictions, thresholds)} if self.one_class else {}
+
     @abc.abstractmethod
     def decisions(self, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray | None:
         """What predictions decide, one row per image: class ids, or a yes or no per class; None if they are numbers."""
