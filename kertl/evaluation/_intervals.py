@@ -38,7 +38,7 @@ def intervals_of(
         rows = random.integers(count, size=count)
         judged: dict[str, Any] = task.judge(truth[rows], predictions[rows], names, thresholds, quick=True)
         for name, value in judged.items():
-            if isinstance(value, float):
+            if isinstance(value, float) and name != "majority":  # which says nothing of the predictions
                 drawn.setdefault(name, []).append(value)
     tail = 100 * (1 - _LEVEL) / 2
     ends = {name: np.percentile(values, [tail, 100 - tail]).tolist() for name, values in drawn.items()}
