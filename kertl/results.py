@@ -169,7 +169,7 @@ def _widths(column: Column, console: Console) -> tuple[int, int]:
 
 
 _WIDEST = 1000
-_ENOUGH = 24  # characters of a text
+_ENOUGH = 20  # characters of a text
 _LONGEST = 160  # characters of a repr
 
 

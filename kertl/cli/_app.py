@@ -98,6 +98,8 @@ def _common(
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True)
     usual = logging.WARNING if quiet else logging.INFO
     logging.getLogger("kertl").setLevel(logging.DEBUG if debug or verbose else usual)
+    # A run of several stages traces more often than TensorFlow finds good, and its warning names nothing of the user's.
+    logging.getLogger("tensorflow").setLevel(logging.DEBUG if verbose else logging.ERROR)
 
 
 def run(arguments: list[str]) -> int:

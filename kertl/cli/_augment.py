@@ -34,7 +34,8 @@ def augment_preview(
 
     found = given.read(data, (image_size, image_size), channels=channels or 3, validation=0, test=0)
     chosen = options.read_augment(augment) or "light"
-    kertl.data.preview_augmentation(found, chosen, out, images=images, versions=versions, seed=seed)
+    with working("Drawing"):
+        kertl.data.preview_augmentation(found, chosen, out, images=images, versions=versions, seed=seed)
     typer.echo(f"The picture is {out}.")
 
 

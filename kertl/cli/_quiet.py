@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from kertl.hardware import Scope
 
 
-def start_keras() -> None:
-    """Import Keras and look for devices; an import error is still raised.
+def start_keras(*modules: str) -> None:
+    """Import Keras and look for devices, then modules that take long, all under one spinner; import errors are raised.
 
     The messages come from below Python, before any setting of theirs is read, so only the file descriptor of stderr can
     hold them back. If the user has set TF_CPP_MIN_LOG_LEVEL below 3, they are shown.
@@ -27,10 +27,13 @@ def start_keras() -> None:
     if "keras" in sys.modules:
         return
     shown = int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 3
-    with _starting() if shown else _stderr_away(), _without_extras():
-        import keras
+    with _starting() if shown else _stderr_away():
+        with _without_extras():
+            import keras
 
-        keras.distribution.list_devices()
+            keras.distribution.list_devices()
+        for module in modules:
+            importlib.import_module(module)
 
 
 def _starting(file: TextIO | None = None) -> AbstractContextManager[None]:

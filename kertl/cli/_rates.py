@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kertl._checks import integer
+from kertl._terminal import working
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields, taking
 from kertl.cli._images import DataOptions
@@ -45,7 +46,7 @@ def lr_find(
     fields = read_fields("stage", stage, Stage)
     for name, value in fields.items():  # each by itself, since what they are set in depends on the model
         Stage(**{"at": at, name: value})
-    start_keras()
+    start_keras("kertl.range_test")
     import kertl
     from kertl.groups import find_chain
     from kertl.range_test import stage_range_test
@@ -54,16 +55,17 @@ def lr_find(
     kertl.LRRangeTest(start, end, steps=steps)  # refuses what is out of range before anything is loaded
     loaded = source.read(seed)
     images = given.to_train(data, loaded.input_shape[1:], seed)
-    model = kertl.build(
-        loaded,
-        class_names=images.class_names,
-        task=images.task,
-        head=kertl.Head(dropout=dropout),
-        target_scaling=images.target_scaling,
-    )
-    tested = dataclasses.replace(usual_stage(find_chain(model), at), **fields)
-    found = stage_range_test(
-        model, images, tested, repeats=repeats, seed=seed, cache_dir=cache_dir, start=start, end=end, steps=steps
-    )
-    found.plot(out)
+    with working("Testing learning rates"):
+        model = kertl.build(
+            loaded,
+            class_names=images.class_names,
+            task=images.task,
+            head=kertl.Head(dropout=dropout),
+            target_scaling=images.target_scaling,
+        )
+        tested = dataclasses.replace(usual_stage(find_chain(model), at), **fields)
+        found = stage_range_test(
+            model, images, tested, repeats=repeats, seed=seed, cache_dir=cache_dir, start=start, end=end, steps=steps
+        )
+        found.plot(out)
     typer.echo(f"Learning rates for AdamW at {at!r}\n{found.table()} The curve is in {out}.")

@@ -39,7 +39,7 @@ def report(
 
     A search, a cross-validation, a learning curve and baselines have a page too.
     """
-    start_keras()
+    start_keras("kertl.report", "kertl.runner._story")
     import dataclasses
 
     from kertl.report import REPORT, write_comparison, write_result

@@ -77,7 +77,7 @@ def search(
     if tuner_id is not None:
         address = {"TUNER_ID": tuner_id, "ORACLE_IP": oracle_ip, "ORACLE_PORT": str(oracle_port)}
         os.environ.update({f"KERASTUNER_{name}": value for name, value in address.items()})
-    start_keras()
+    start_keras("kertl.search._tune")
     import kertl
 
     images = given.to_train(data, (image_size, image_size, channels or 3), seed)
@@ -105,7 +105,7 @@ def search(
 
 def _report(folder: Path, console: Console) -> None:
     """The leaderboard of a search, and the importance of its hyperparameters."""
-    start_keras()
+    start_keras("kertl.search._result")
     import kertl
 
     found = kertl.search.read(folder)

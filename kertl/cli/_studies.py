@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from kertl._checks import complain
+from kertl._terminal import working
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields, taking
 from kertl.cli._images import DataOptions
@@ -37,7 +38,9 @@ def baselines(
 
     loaded = source.read()
     images = given.to_train(data, loaded.input_shape[1:], seed)
-    show(kertl.baselines(loaded, images, boundaries=boundary, seed=seed, cache_dir=cache_dir), out, "baselines")
+    with working("Comparing classifiers"):
+        found = kertl.baselines(loaded, images, boundaries=boundary, seed=seed, cache_dir=cache_dir)
+    show(found, out, "baselines")
 
 
 @taking(options.BackboneOptions)
@@ -82,7 +85,9 @@ def cross_validate(
     loaded = source.read()
     images = dataclasses.replace(given, validation=0.0).to_train(data, loaded.input_shape[1:], seed)
     head = kertl.Head(dropout=dropout)
-    found = kertl.cross_validate(loaded, images, folds=folds, recipe=plan, head=head, seed=seed, cache_dir=cache_dir)
+    how: dict[str, Any] = {"folds": folds, "recipe": plan, "head": head, "seed": seed, "cache_dir": cache_dir}
+    with working("Training once for each fold"):
+        found = kertl.cross_validate(loaded, images, **how)
     show(found, out, "cross_validation")
 
 
@@ -104,7 +109,8 @@ def learning_curve(
 
     loaded = source.read()
     images = given.to_train(data, loaded.input_shape[1:], seed)
-    found = kertl.learning_curve(loaded, images, sizes=size, repeats=repeats, seed=seed, cache_dir=cache_dir)
+    with working("Training on ever more images"):
+        found = kertl.learning_curve(loaded, images, sizes=size, repeats=repeats, seed=seed, cache_dir=cache_dir)
     show(found, out, "learning_curve")
 
 

@@ -184,7 +184,7 @@ def underfitting(case: Case) -> Found | None:
         return None
     sentence = (
         f"The model underfits: training has settled at a loss of {case.train_end:.4g} and validation at one of "
-        f"{case.validation_end:.4g}; {case.skill:.0%} of the loss of guessing is removed."
+        f"{case.validation_end:.4g}; {max(case.skill, 0.0):.0%} of the loss of guessing is removed."
     )
     evidence = {"training_loss": case.train_end, "validation_loss": case.validation_end, "skill": case.skill}
     return sentence, evidence

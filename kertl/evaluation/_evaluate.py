@@ -12,7 +12,7 @@ from kertl._checks import complain, named
 from kertl.backbones import refuse_nan
 from kertl.data import ImageDataset
 from kertl.evaluation._batches import ForeignBatches
-from kertl.evaluation._intervals import bootstrap
+from kertl.evaluation._intervals import intervals_of
 from kertl.evaluation._labels import checked_predictions, matched, output_names, truth_of
 from kertl.evaluation._pictures import labelled_folder, pictures_of
 from kertl.evaluation._predict import asked, preprocessed
@@ -58,8 +58,9 @@ def evaluate(
         augment: As in `kertl.predict`.
         seed: As in `kertl.predict`.
         preprocessing: As in `kertl.predict`.
-        intervals: Whether to add `intervals`, the 95 % bootstrap interval of each metric by its name, but for those of
-            rankings (AUC and average precision).
+        intervals: Whether to add `intervals`, the 95 % interval of each metric by its name: Wilson's of a share of the
+            images (`accuracy`, or `exact` of several labels), else by bootstrap. Rankings (AUC and average precision)
+            have none, nor has a metric that is the same for every draw, as where all images are predicted correctly.
 
     Returns:
         Always `images` (count), and if there are classes `missing_classes`, those of the model without an image. Means
@@ -126,10 +127,7 @@ def evaluate(
         names, thresholds = [names[place] for place in asked_of], thresholds[asked_of]
         truth, said = truth[:, asked_of], said[:, asked_of]
 
-    def quick(truth: np.ndarray, said: np.ndarray) -> dict[str, Any]:
-        return task.judge(truth, said, names, thresholds, quick=True)
-
-    certainty = {"intervals": bootstrap(quick, truth, said)} if intervals else {}
+    certainty = {"intervals": intervals_of(task, truth, said, names, thresholds)} if intervals else {}
     return {**task.judge(truth, said, names, thresholds), **missing, **certainty}
 
 

@@ -102,7 +102,7 @@ def _part(data: ImageData, part: str) -> ImageDataset:
     found: ImageDataset | None = getattr(data, part)
     if found is None:
         there = " or ".join(repr(name) for name in _PARTS if getattr(data, name) is not None)
-        raise complain("part", f"{there}, which have images", part, f"Make the data with `{part}=0.15`, say.")
+        raise complain("part", f"a part that has images, {there}", part, f"Make the data with `{part}=0.15`, say.")
     return found
 
 

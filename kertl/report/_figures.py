@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -34,39 +35,29 @@ def figure_as_svg(draw: Callable[[], Any], name: str) -> Markup:
     return Markup(svg)  # noqa: S704, all of it is from matplotlib, which escapes text
 
 
-def curves(rows: list[dict[str, Any]], best_stage: int) -> Callable[[], Any]:
-    """The losses, and the first metric if there is one, by epoch, with the stages marked."""
+def curves(rows: list[dict[str, Any]], best_stage: int) -> dict[str, Callable[[], Any]]:
+    """The losses, and the first metric if there is one, by epoch, with the stages marked: a figure of each by name."""
+    return {name: partial(_curve, rows, name, best_stage) for name in ("loss", *_first_metric(rows))}
 
-    def draw() -> Any:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
 
-        panels = ["loss", *_first_metric(rows)]
-        figure = Figure(figsize=(4.6 * len(panels), 3.4), layout="constrained")
-        for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-            epochs = [row["epoch"] for row in rows]
-            for key, label, colour in (
-                (name, "training set", "#d55e00"),
-                (f"val_{name}", "validation set", "#3d8fd1"),
-            ):
-                if any(row.get(key) is not None for row in rows):
-                    axes.plot(
-                        epochs,
-                        [_value(row, key) for row in rows],
-                        color=colour,
-                        marker="o",
-                        markersize=3,
-                        label=label,
-                    )
-            _mark_stages(axes, rows, best_stage)
-            axes.set_xlabel("epoch")
-            axes.set_ylabel(name.replace("_", " "))
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.legend(frameon=False, fontsize=9)
-        return figure
+def _curve(rows: list[dict[str, Any]], name: str, best_stage: int) -> Any:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
-    return draw
+    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    epochs = [row["epoch"] for row in rows]
+    for key, label, colour in ((name, "training set", "#d55e00"), (f"val_{name}", "validation set", "#3d8fd1")):
+        if any(row.get(key) is not None for row in rows):
+            values = [_value(row, key) for row in rows]
+            axes.plot(epochs, values, color=colour, marker="o", markersize=3, label=label)
+    _mark_stages(axes, rows, best_stage)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(name.replace("_", " "))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
 
 
 def _first_metric(rows: list[dict[str, Any]]) -> list[str]:

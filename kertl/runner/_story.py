@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kertl import hardware
+from kertl._terminal import counted
 from kertl.interpretation import interpret
 from kertl.model import model_info
 from kertl.report import Story
@@ -66,12 +67,11 @@ def _line(run: Run) -> str:
     info = model_info(run.model)
     backbone = info.backbone if info is not None else run.model.name
     size = " by ".join(str(side) for side in run.model.input_shape[1:3])
-    kinds = "" if info is None else f", {info.task.replace('_', ' ')}, {len(info.class_names)} {_kind(info.task)}"
-    return f"{backbone} at {size}{kinds}"
-
-
-def _kind(task: str) -> str:
-    return "targets" if task == "regression" else "classes"
+    if info is None:
+        return f"{backbone} at {size}"
+    count = len(info.class_names)
+    kinds = counted(count, "target") if info.task == "regression" else f"{count:,} class{'es' * (count != 1)}"
+    return f"{backbone} at {size}, {info.task.replace('_', ' ')}, {kinds}"
 
 
 def _reasons(run: Run) -> list[str]:

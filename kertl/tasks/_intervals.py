@@ -29,7 +29,7 @@ def mean_interval(scores: np.ndarray) -> tuple[float, float]:
         return mean - half, mean + half
     middle = (mean + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
     half = _Z / (1 + _Z**2 / count) * math.sqrt(mean * (1 - mean) / count + _Z**2 / (4 * count**2))
-    return middle - half, middle + half
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def change_interval(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:

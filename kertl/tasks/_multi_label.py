@@ -66,6 +66,10 @@ class MultiLabel(Task):
         shares = (truth > 0).mean(axis=0, dtype=np.float64)
         return float(np.maximum(shares, 1 - shares).mean())
 
+    def shares(self, truth: np.ndarray, predictions: np.ndarray, thresholds: np.ndarray) -> dict[str, np.ndarray]:
+        """The images with all labels correct."""
+        return {"exact": (self.scores(truth, predictions, thresholds) == 1).astype(float)}
+
     def judge(
         self,
         truth: np.ndarray,

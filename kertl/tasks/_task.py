@@ -127,6 +127,10 @@ class Task(abc.ABC):
     def scores(self, truth: np.ndarray, predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
         """One number per image, whose mean over the images is the metric `score` of `judge`; arguments as there."""
 
+    def shares(self, truth: np.ndarray, predictions: np.ndarray, thresholds: np.ndarray) -> dict[str, np.ndarray]:
+        """For each metric of `judge` that is a share of the images, whether each image counts; arguments as there."""
+        return {self.score: self.scores(truth, predictions, thresholds)} if self.one_class else {}
+
     @abc.abstractmethod
     def constant_score(self, truth: np.ndarray) -> float:
         """The metric `score` of the best prediction that is the same for all images, see `constant`."""

@@ -1,7 +1,10 @@
+import logging
+
 import pytest
 from PIL import Image
 
 import kertl
+from kertl._terminal import CONSOLE
 from kertl.backbones import KINDS
 from kertl.cli import _ask, _augment, _options, _rates, _search, _studies, _train, run
 from kertl.cli._app import _in_options
@@ -94,3 +97,25 @@ def test_every_issue_of_the_images_is_in_the_detailed_messages(tmp_path, caplog)
 def test_the_version_is_printed(capsys):
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"kertl {kertl.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "of_kertl", "of_tensorflow"),
+    [("--quiet", "WARNING", "ERROR"), ("--verbose", "DEBUG", "DEBUG"), (None, "INFO", "ERROR")],
+)
+def test_how_much_is_said_is_asked_for(option, of_kertl, of_tensorflow, capsys):
+    loggers = [logging.getLogger(name) for name in ("kertl", "tensorflow")]
+    levels, quiet = [one.level for one in loggers], CONSOLE.quiet
+    try:
+        assert run([*([option] if option else []), "explain", "usage"]) == 0
+        assert [logging.getLevelName(one.level) for one in loggers] == [of_kertl, of_tensorflow]
+        assert CONSOLE.quiet == (option == "--quiet")
+        for one, message in zip(loggers, ("what must be said", "traced again"), strict=True):
+            one.warning(message)
+        error = capsys.readouterr().err
+        assert "what must be said" in error
+        assert ("traced again" in error) == (option == "--verbose")
+    finally:
+        CONSOLE.quiet = quiet
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)

@@ -1,5 +1,10 @@
-"""A command on a pseudo-terminal, and when it shows something."""
+"""A command on a pseudo-terminal, and when it shows something.
 
+Silence is counted without the time in which the command was ready to run and others had the processor, which Linux
+keeps by process, so that what is found does not depend on how busy the machine is.
+"""
+
+import contextlib
 import os
 import pty
 import re
@@ -8,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 HIDDEN, SHOWN = b"\x1b[?25l", b"\x1b[?25h"  # the cursor: hidden as long as a spinner, a bar or a live table is there
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
@@ -37,7 +43,6 @@ def watch(*arguments, columns=80, **environment):
     """Run `kertl ...` on a pseudo-terminal of so many columns."""
     mother, child = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "LINES": "40", "TERM": "xterm-256color", **environment}
-    begun = last = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "kertl", *map(str, arguments)],
         stdin=subprocess.DEVNULL,
@@ -47,14 +52,15 @@ def watch(*arguments, columns=80, **environment):
         close_fds=True,
     )
     os.close(child)
-    found, live, raw = Watched(), False, b""
+    clock = _Clock(process.pid)
+    found, live, raw, last = Watched(), False, b"", clock.seconds()
     while True:
         select.select([mother], [], [], 0.05)
         try:
             piece = os.read(mother, 65536)
         except OSError:  # the other end is closed
             piece = b""
-        now = time.monotonic()
+        now = clock.seconds()
         if not live:
             found.silences.append((round(now - last, 2), ESCAPES.sub("", raw.decode(errors="replace"))[-60:].strip()))
         if not piece:
@@ -63,5 +69,16 @@ def watch(*arguments, columns=80, **environment):
         live = raw.rfind(HIDDEN) > raw.rfind(SHOWN)
     os.close(mother)
     found.status, found.text = process.wait(), raw.decode(errors="replace")
-    assert now - begun < 600
     return found
+
+
+class _Clock:
+    """The seconds since a process began, less those in which it waited for a processor."""
+
+    def __init__(self, pid):
+        self._begun, self._schedule, self._waited = time.monotonic(), Path(f"/proc/{pid}/schedstat"), 0.0
+
+    def seconds(self):
+        with contextlib.suppress(OSError, ValueError):  # it has ended, or this is not Linux
+            self._waited = int(self._schedule.read_text().split()[1]) / 1e9
+        return time.monotonic() - self._begun - self._waited

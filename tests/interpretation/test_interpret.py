@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import kertl
 from tests.families import small_backbone
@@ -58,9 +59,9 @@ def test_metrics_have_intervals_that_hold_them(planted):
     for name, (low, high) in found.metrics["intervals"].items():
         assert low <= found.metrics[name] <= high, name
     count = found.metrics["images"]
-    spread = np.sqrt(found.metrics["accuracy"] * (1 - found.metrics["accuracy"]) / count)
-    low, high = found.metrics["intervals"]["accuracy"]
-    assert high - low == pytest.approx(2 * 1.96 * spread, rel=0.35)
+    right = round(found.metrics["accuracy"] * count)
+    expected = stats.binomtest(right, count).proportion_ci(0.95, method="wilson")
+    assert found.metrics["intervals"]["accuracy"] == pytest.approx([expected.low, expected.high], abs=1e-6)
 
 
 def test_confusions_are_counted(planted):

@@ -62,7 +62,7 @@ def test_it_loads_whole_without_errors_and_does_not_scroll_sideways(page, browse
     )
     brighter = sum(map(int, paper[4:-1].split(","))) > sum(map(int, ink[4:-1].split(",")))
     assert brighter == (scheme == "light")
-    assert browser.execute_script("return document.querySelectorAll('svg.chart').length") == 2
+    assert browser.execute_script("return document.querySelectorAll('svg.chart').length") == 3
 
 
 def test_the_served_page_shows_answer_places_and_nearest_training_images(page, browser):
