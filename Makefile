@@ -10,7 +10,7 @@ TOGETHER := --numprocesses logical --maxprocesses 4 --dist worksteal
 # Tests start hundreds of processes: where compiled modules are not kept, each compiles all that it imports, for 8 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test promises test-all test-lowest test-jax check lint docs bench load dist clean
+.PHONY: demo test promises test-all test-lowest test-jax check lint notebooks docs bench load dist clean
 .DEFAULT_GOAL := check
 
 $(STAMP): pyproject.toml constraints.txt
@@ -54,6 +54,9 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 check: lint test
+
+notebooks: $(STAMP)
+	$(BIN)/jupytext --to ipynb examples/colab/*.py
 
 # The site, into build/site; nothing is fetched, and a warning is an error.
 docs: $(STAMP)
