@@ -12,6 +12,7 @@ The answer is in docs/design/hardware.md, the rows in `benchmarks/results/lora.c
 import argparse
 import dataclasses
 import json
+import math
 import os
 import resource
 import subprocess
@@ -60,7 +61,7 @@ def train(arm, seed, size):
 
 def parameters(model):
     """How many numbers of a model train."""
-    return sum(int(variable.value.shape.num_elements()) for variable in model.trainable_variables)
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
 
 def cpu_seconds():
