@@ -28,9 +28,9 @@ def start_keras() -> None:
         return
     shown = int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 3
     with _starting() if shown else _stderr_away(), _without_extras():
-        import keras
+        from kertl.hardware import devices
 
-        keras.distribution.list_devices()
+        devices()
 
 
 def _starting(file: TextIO | None = None) -> AbstractContextManager[None]:
@@ -45,8 +45,6 @@ def hardware_entered(accelerator: str, precision: str, devices: int | None) -> "
     shown = int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 3 or "keras" in sys.modules
     with _starting() if shown else _stderr_away():
         with _without_extras():
-            import keras
-
             from kertl import hardware
 
         importlib.import_module("kertl.runner")  # it takes about a second, while the spinner still turns
@@ -55,7 +53,7 @@ def hardware_entered(accelerator: str, precision: str, devices: int | None) -> "
         CONSOLE.print(f"Worker {scope.choice.worker} of {scope.workers}: waiting until all of them are there.")
     with nullcontext() if shown else _stderr_away():
         scope.__enter__()
-        keras.distribution.list_devices()
+        hardware.devices()
     with ExitStack() as leaving:
         leaving.push(scope)
         yield scope

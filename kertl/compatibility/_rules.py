@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -112,7 +113,7 @@ def _uneven_last_batch(case: Case) -> Iterator[str]:
 
 def _replica_without_images(case: Case) -> Iterator[str]:
     count, data = _replicas(case), case.data
-    parts = [("training", data.train, one.batch_size) for one in case.stages]
+    parts: list[tuple[str, Any, int]] = [("training", data.train, one.batch_size) for one in case.stages]
     parts += [("validation", data.validation, data.batch_size), ("test", data.test, data.batch_size)]
     for name, part, size in dict.fromkeys(parts):
         last = 0 if part is None else part.num_examples % size or size
