@@ -1,10 +1,10 @@
 """What do low-rank factors give, against "mid" and "full": parameters that train, memory, accuracy?
 
 The photos of solar cells at 96 px, MobileNetV2; after the same "deep" stage one more: "mid" and "full" as named recipes
-have them, and both with `lora_rank=8` and ten times the rate. Each training is a process of its own. The memory is what
+have them but for the epochs, and both with `lora_rank=8` and ten times the rate. Each training is a process of its own. The memory is what
 the process used at most beyond what it had before the first step; where features are cached, they are in it.
 
-    python benchmarks/lora.py [--arms mid full "mid, rank 8" "full, rank 8"] [--seeds 0] [--size 96]
+    python benchmarks/lora.py [--arms mid full "mid, rank 8" "full, rank 8"] [--seeds 0] [--size 96] [--epochs 4]
 
 The answer is in docs/design/hardware.md, the rows in `benchmarks/results/lora.csv`.
 """
@@ -26,7 +26,7 @@ RANK = 8
 ARMS = ("mid", "full", f"mid, rank {RANK}", f"full, rank {RANK}")
 
 
-def train(arm, seed, size):
+def train(arm, seed, size, epochs):
     """One training; what it needed and reached, as JSON."""
     import cells
     import keras
@@ -39,6 +39,7 @@ def train(arm, seed, size):
     data = cells.data(seed, size)
     model = cells.model(data.class_names, seed, size)
     first, last = named_recipe(arm.partition(",")[0]).stages
+    last = dataclasses.replace(last, epochs=epochs)
     if "rank" in arm:
         last = dataclasses.replace(last, lora_rank=RANK, learning_rate=10 * last.learning_rate)
     watch, count = memory.Watch(keras, psutil.Process()), []
@@ -76,7 +77,8 @@ def main():
     parser.add_argument("--arms", nargs="+", default=ARMS, choices=ARMS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--size", type=int, default=96)
-    parser.add_argument("--alone", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--alone", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.alone:
         arm, *numbers = options.alone
@@ -84,9 +86,15 @@ def main():
         return
     for seed in options.seeds:
         for arm in options.arms:
-            command = [sys.executable, __file__, "--alone", arm, str(seed), str(options.size)]
+            command = [sys.executable, __file__, "--alone", arm, *map(str, (seed, options.size, options.epochs))]
             printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            row = {"arm": arm, "size": options.size, "seed": seed, **json.loads(printed.splitlines()[-1])}
+            row = {
+                "arm": arm,
+                "size": options.size,
+                "epochs": options.epochs,
+                "seed": seed,
+                **json.loads(printed.splitlines()[-1]),
+            }
             record.keep("lora", [row])
             print(row, flush=True)
 
