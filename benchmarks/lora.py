@@ -1,8 +1,9 @@
 """What do low-rank factors give, against "mid" and "full": parameters that train, memory, accuracy?
 
 The photos of solar cells at 96 px, MobileNetV2; after the same "deep" stage one more: "mid" and "full" as named recipes
-have them but for the epochs, and both with `lora_rank=8` and ten times the rate. Each training is a process of its own. The memory is what
-the process used at most beyond what it had before the first step; where features are cached, they are in it.
+have them but for the epochs, and both with `lora_rank=8` and ten times the rate. Each training is a process of its
+own. The memory is what the process used at most beyond what it had before the first step; where features are cached,
+they are in it.
 
     python benchmarks/lora.py [--arms mid full "mid, rank 8" "full, rank 8"] [--seeds 0] [--size 96] [--epochs 4]
 
