@@ -10,7 +10,7 @@ TOGETHER := --numprocesses logical --maxprocesses 4 --dist worksteal
 # Tests start hundreds of processes: where compiled modules are not kept, each compiles all that it imports, for 8 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test promises test-all test-lowest test-jax check lint docs bench load dist clean
+.PHONY: demo test promises test-all test-lowest test-jax test-torch check lint notebooks docs bench load dist clean
 .DEFAULT_GOAL := check
 
 $(STAMP): pyproject.toml constraints.txt
@@ -40,12 +40,21 @@ test-lowest: $(STAMP)
 	  $(TOGETHER) tests/test_*.py tests/data tests/groups tests/backbones tests/model tests/tasks tests/training \
 	  tests/evaluation tests/probes tests/runner tests/search tests/cli
 
-# What needs no TensorFlow, on JAX, in a process that cannot import it; test_read.py writes its logs with Keras'
-# TensorBoard callback, which needs it.
+# What needs no TensorFlow, in a process that cannot import it; test_read.py writes its logs with Keras' TensorBoard
+# callback, which needs it.
+NEUTRAL := -p tests.without_tensorflow -m "not slow" --ignore tests/diagnosis/test_read.py tests/test_schedules.py \
+  tests/test_recipe.py tests/test_heads.py tests/test_results.py tests/test_checks.py tests/test_run_files.py \
+  tests/tasks tests/diagnosis
+
 test-jax: $(STAMP)
-	KERAS_BACKEND=jax JAX_PLATFORMS=cpu $(BIN)/python -m pytest -p tests.without_tensorflow -m "not slow" \
-		--ignore tests/diagnosis/test_read.py tests/test_schedules.py tests/test_recipe.py \
-		tests/test_heads.py tests/test_results.py tests/test_checks.py tests/test_run_files.py tests/tasks tests/diagnosis
+	KERAS_BACKEND=jax JAX_PLATFORMS=cpu $(BIN)/python -m pytest $(NEUTRAL)
+
+# The same on PyTorch, which is in an environment of its own; no target of CI.
+test-torch: $(STAMP)
+	$(PYTHON) -m venv build/torch
+	build/torch/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' torch
+	KERAS_BACKEND=torch build/torch/bin/python -m pytest $(NEUTRAL)
+	KERAS_BACKEND=torch build/torch/bin/python -m tests.backends
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -54,6 +63,9 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 check: lint test
+
+notebooks: $(STAMP)
+	$(BIN)/jupytext --to ipynb examples/colab/*.py
 
 # The site, into build/site; nothing is fetched, and a warning is an error.
 docs: $(STAMP)

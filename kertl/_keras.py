@@ -53,6 +53,13 @@ def kernel_alone(layer: Any) -> Any:
     return layer._kernel
 
 
+def oracle_client(oracle: Any) -> Any:
+    """KerasTuner's client of the chief that KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT name."""
+    from keras_tuner.src.distribute.oracle_client import OracleClient
+
+    return OracleClient(oracle)
+
+
 def learning_rate_of(optimizer: Any) -> Any:
     """The variable or the schedule of an optimizer's learning rate; its public `learning_rate` is the current value."""
     return optimizer._learning_rate
@@ -264,6 +271,7 @@ PRIVATE_NAMES: tuple[PrivateName, ...] = (
         lambda: importlib.import_module("tensorflow.python.framework.ops").gradient_registry,
         "releasing traced graphs",
     ),
+    PrivateName("OracleClient", _module("keras_tuner.src.distribute.oracle_client"), "asking a chief"),
     PrivateName("_project_dir", _tuner("Oracle"), "the folder of a search"),
     PrivateName("_get_oracle_fname", _tuner("Oracle"), "the file of an oracle"),
     PrivateName("_get_trial_dir", _tuner("Oracle"), "the folder of a trial"),

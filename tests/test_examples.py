@@ -1,5 +1,6 @@
 import re
 import runpy
+import shlex
 import sys
 import tomllib
 import zipfile
@@ -146,6 +147,23 @@ def test_the_job_of_the_cloud_example_is_a_command_of_kertl_and_leaves_time_for_
     context = typer.main.get_command(app).commands[name].make_context(name, arguments)
     assert context.params["out"] == "gs://your-bucket/runs/1"
     assert int(re.search(r"terminationGracePeriodSeconds: (\d+)", text)[1]) >= 60
+
+
+def test_the_spot_machine_trains_by_a_command_of_kertl_that_hears_its_cloud(tmp_path):
+    script = EXAMPLES / "cloud" / "spot" / "train.sh"
+    text = script.read_text().replace("/opt/photos", str(tmp_path))
+    line = re.search(r"/kertl (train .+); then", text)[1].replace('"$RUN"', "gs://b/runs/1")
+    for cloud in ("gce", "ec2"):
+        name, *arguments = shlex.split(line.replace('"$CLOUD"', cloud))
+        context = typer.main.get_command(app).commands[name].make_context(name, arguments)
+        assert (context.params["notices"], context.params["out"]) == (cloud, "gs://b/runs/1")
+    extras = re.search(r"'kertl\[(.+?)\]'", text)[1].split(",")
+    assert set(extras) <= set(
+        tomllib.loads((EXAMPLES.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    )
+    given = set(re.findall(r"\$\{(\w+):\?", text))
+    for name in ("gce.tf", "ec2.sh"):
+        assert given == set(re.findall(r"\b([A-Z]{3,})=", (script.parent / name).read_text()))
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.gpu"])

@@ -29,9 +29,9 @@ def start_keras(*modules: str) -> None:
     shown = int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 3
     with _starting() if shown else _stderr_away():
         with _without_extras():
-            import keras
+            from kertl.hardware import devices
 
-            keras.distribution.list_devices()
+            devices()
         for module in modules:
             importlib.import_module(module)
 
@@ -48,8 +48,6 @@ def hardware_entered(accelerator: str, precision: str, devices: int | None) -> "
     shown = int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 3 or "keras" in sys.modules
     with _starting() if shown else _stderr_away():
         with _without_extras():
-            import keras
-
             from kertl import hardware
 
         importlib.import_module("kertl.runner")  # it takes about a second, while the spinner still turns
@@ -58,7 +56,7 @@ def hardware_entered(accelerator: str, precision: str, devices: int | None) -> "
         CONSOLE.print(f"Worker {scope.choice.worker} of {scope.workers}: waiting until all of them are there.")
     with nullcontext() if shown else _stderr_away():
         scope.__enter__()
-        keras.distribution.list_devices()
+        hardware.devices()
     with ExitStack() as leaving:
         leaving.push(scope)
         yield scope

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -108,6 +109,16 @@ def _uneven_last_batch(case: Case) -> Iterator[str]:
         if left % count or one.batch_size % count:
             last = left or one.batch_size
             yield f"{one} has batches of {one.batch_size} and a last one of {last}, for {count} replicas"
+
+
+def _replica_without_images(case: Case) -> Iterator[str]:
+    count, data = _replicas(case), case.data
+    parts: list[tuple[str, Any, int]] = [("training", data.train, one.batch_size) for one in case.stages]
+    parts += [("validation", data.validation, data.batch_size), ("test", data.test, data.batch_size)]
+    for name, part, size in dict.fromkeys(parts):
+        last = 0 if part is None else part.num_examples % size or size
+        if last and math.ceil(last / math.ceil(last / count)) < count:  # each takes as many, the last what is left
+            yield f"the last batch of the {name} images has {last}, for {count} replicas"
 
 
 def _statistics_per_replica(case: Case) -> Iterator[str]:
@@ -424,6 +435,15 @@ RULES: tuple[Rule, ...] = (
         "Choose a batch size that the number of replicas divides, and that leaves no such rest.",
         "measured with TensorFlow 2.21",
         _uneven_last_batch,
+    ),
+    Rule(
+        "replica-without-images",
+        "error",
+        "A last batch that leaves a replica without images",
+        "TensorFlow fails on an empty share, in the evaluation after the training too.",
+        "Choose a batch size that leaves no such rest, for all parts.",
+        "measured with TensorFlow 2.21",
+        _replica_without_images,
     ),
     Rule(
         "statistics-per-replica",

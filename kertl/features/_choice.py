@@ -15,6 +15,7 @@ import numpy as np
 from kertl.errors import ArgumentError
 from kertl.features._engines import Engine, keras_engine
 from kertl.features._openvino import OpenVinoEngine, obstacle
+from kertl.hardware import devices
 from kertl.model import computing_in
 from kertl.run_files import read_json, write_json
 
@@ -140,8 +141,7 @@ def engines_of(
 
 def identity(name: str, precision: str) -> dict[str, str]:
     """What the features depend on in an engine."""
-    devices = keras.distribution.list_devices()
-    where = {"backend": keras.backend.backend(), "device": str(devices[0]).partition(":")[0] if devices else "cpu"}
+    where = {"backend": keras.backend.backend(), "device": devices()[0].partition(":")[0]}
     if name == "openvino":
         installed = importlib.util.find_spec("openvino") is not None
         where = {"version": importlib.metadata.version("openvino") if installed else "none"}

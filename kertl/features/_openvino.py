@@ -11,6 +11,7 @@ import numpy as np
 from kertl._keras import with_constants
 from kertl._runtimes import openvino_core
 from kertl.features._engines import TensorFlowEngine
+from kertl.hardware import devices
 
 _HINTS = {"float32": "f32", "mixed_bfloat16": "bf16"}
 
@@ -18,7 +19,7 @@ _HINTS = {"float32": "f32", "mixed_bfloat16": "bf16"}
 def obstacle(precision: str) -> str:
     """Why OpenVINO cannot run a prefix here; empty if it can."""
     backend = keras.backend.backend()
-    accelerators = [device for device in keras.distribution.list_devices() if not str(device).startswith("cpu")]
+    accelerators = [device for device in devices() if not device.startswith("cpu")]
     if accelerators:
         return f"there is {accelerators[0]} to compute on"
     if precision not in _HINTS:

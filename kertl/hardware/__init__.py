@@ -9,7 +9,7 @@ from kertl._lazy import lazily
 
 if TYPE_CHECKING:
     from kertl.hardware._choice import Choice, choose
-    from kertl.hardware._describe import cores, describe
+    from kertl.hardware._describe import cores, describe, devices
     from kertl.hardware._multi_worker import multi_worker
     from kertl.hardware._processes import processes, refuse_processes, share
     from kertl.hardware._scope import SCALINGS, Scope, precision_in_scope
@@ -25,6 +25,7 @@ __all__ = [
     "choose",
     "cores",
     "describe",
+    "devices",
     "multi_worker",
     "precision_in_scope",
     "processes",
@@ -40,7 +41,7 @@ __all__ = [
 # The names that each module defines.
 _HOMES = {
     "._choice": ("Choice", "choose"),
-    "._describe": ("cores", "describe"),
+    "._describe": ("cores", "describe", "devices"),
     "._multi_worker": ("multi_worker",),
     "._processes": ("processes", "refuse_processes", "share"),
     "._scope": ("SCALINGS", "Scope", "precision_in_scope"),

@@ -25,12 +25,14 @@ class Choice(Result):
         accelerator: "cpu", "gpu" or "tpu".
         strategy: How a model is spread: "one_device", "mirrored" (`tf.distribute.MirroredStrategy`), "workers"
             (`tf.distribute.MultiWorkerMirroredStrategy`), "tpu" (`tf.distribute.TPUStrategy`), or on JAX
-            "data_parallel" (`keras.distribution.DataParallel`) and "processes" (the same over several of them).
+            "data_parallel" (`keras.distribution.DataParallel`), "processes" (the same over several of them) and
+            "model_parallel" (`keras.distribution.ModelParallel`).
         devices: The devices of this process, as Keras names them: "gpu:0".
         workers: How many processes train together.
         worker: The number of this one; the first, 0, is the chief, which writes.
         precision: What layers compute in while they train, as in `kertl.Recipe`.
         reasons: Why.
+        model_parallel: Over how many devices each copy of the model is spread.
     """
 
     accelerator: str
@@ -40,6 +42,7 @@ class Choice(Result):
     worker: int
     precision: str
     reasons: tuple[str, ...]
+    model_parallel: int = 1
 
     def table(self) -> str:
         """One line for each thing chosen, and the reasons."""
@@ -53,13 +56,20 @@ class Choice(Result):
         return "\n".join(lines) + "\n"
 
 
-def choose(accelerator: str = "auto", precision: str = "auto", devices: int | Sequence[int] | None = None) -> Choice:
+def choose(
+    accelerator: str = "auto",
+    precision: str = "auto",
+    devices: int | Sequence[int] | None = None,
+    *,
+    model_parallel: int = 1,
+) -> Choice:
     """What `kertl.hardware.setup` would use.
 
     Args:
         accelerator: As there.
         precision: As there.
         devices: As there.
+        model_parallel: As there.
 
     Raises:
         ValueError: If an argument is not as described there, or the accelerator or the devices are not there.
@@ -71,9 +81,12 @@ def choose(accelerator: str = "auto", precision: str = "auto", devices: int | Se
     """
     one_of("accelerator", accelerator, ACCELERATORS)
     one_of("precision", precision, ("auto", *PRECISIONS))
+    integer("model_parallel", model_parallel, at_least=1)
     backend = one_of("KERAS_BACKEND", keras.backend.backend(), _BACKENDS)
     workers, worker = _workers(backend)
     if backend == "jax" and workers > 1:
+        if model_parallel > 1:
+            raise complain("model_parallel", f"1 where {COORDINATOR} names several processes", model_parallel)
         return _of_processes(accelerator, precision, devices, workers, worker)
     there = _there(backend, accelerator)
     kind = accelerator
@@ -87,8 +100,11 @@ def choose(accelerator: str = "auto", precision: str = "auto", devices: int | Se
         reason = f"{kind.upper()} was asked for."
     chosen = _chosen_devices(kind, there[kind], devices)
     strategy, why = _strategy(backend, kind, len(chosen), workers)
+    if model_parallel > 1:
+        strategy, why = _spread_out(model_parallel, strategy, len(chosen))
     found_precision, because = precision_for(kind, backend) if precision == "auto" else (precision, "It was asked for.")
-    return Choice(kind, strategy, chosen, workers, worker, found_precision, (reason, why, because))
+    reasons = (reason, why, because)
+    return Choice(kind, strategy, chosen, workers, worker, found_precision, reasons, model_parallel)
 
 
 def _there(backend: str, accelerator: str) -> dict[str, int]:
@@ -142,6 +158,16 @@ def _workers(backend: str) -> tuple[int, int]:
     if number >= max(1, chiefs + others):
         raise complain("TF_CONFIG", f"a task of its cluster of {chiefs + others}", told)
     return max(1, chiefs + others), number
+
+
+def _spread_out(parts: int, strategy: str, count: int) -> tuple[str, str]:
+    """The strategy in which a copy of the model is spread over so many devices, and why."""
+    if strategy != "data_parallel":
+        advice = "Set KERAS_BACKEND=jax, and `devices` to a multiple of it. TensorFlow copies a model to each device."
+        raise complain("model_parallel", "1 unless JAX has several devices in one process", parts, advice)
+    if count % parts:
+        raise complain("model_parallel", f"a divisor of the number of devices, {count}", parts)
+    return "model_parallel", f"Each copy of the model is spread over {parts} devices."
 
 
 def _of_processes(accelerator: str, precision: str, devices: Any, workers: int, worker: int) -> Choice:

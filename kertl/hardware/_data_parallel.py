@@ -25,12 +25,14 @@ class DataParallel(Scope):
         if self.choice.accelerator == "cpu":
             _make_virtual(max(int(name.split(":")[1]) for name in self.choice.devices) + 1)
         before = keras.distribution.distribution()
-        spread = keras.distribution.DataParallel(devices=list(self.choice.devices), auto_shard_dataset=False)
-        keras.distribution.set_distribution(spread)
+        keras.distribution.set_distribution(self._spread())
         try:
             yield
         finally:
             keras.distribution.set_distribution(before)
+
+    def _spread(self) -> Any:
+        return keras.distribution.DataParallel(devices=list(self.choice.devices), auto_shard_dataset=False)
 
 
 def _make_virtual(count: int) -> None:

@@ -42,9 +42,20 @@ def describe() -> dict[str, Any]:
         "cpus": cores(),
         "memory_gib": _memory_gib(),
         "backend": keras.backend.backend(),
-        "devices": [str(device) for device in keras.distribution.list_devices()],
+        "devices": list(devices()),
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
     }
+
+
+def devices() -> tuple[str, ...]:
+    """The devices that the backend sees, as Keras names them ("gpu:0"), the one that it uses by default first."""
+    import keras
+
+    if keras.backend.backend() != "torch":
+        return tuple(str(device) for device in keras.distribution.list_devices())
+    import torch  # for which Keras has no such list
+
+    return tuple(f"gpu:{number}" for number in range(torch.cuda.device_count())) or ("cpu:0",)
 
 
 def cores() -> int:

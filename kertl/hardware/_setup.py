@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from kertl.hardware._choice import Choice, choose
 from kertl.hardware._data_parallel import DataParallel
 from kertl.hardware._mirrored import Mirrored
+from kertl.hardware._model_parallel import ModelParallel
 from kertl.hardware._one_device import OneDevice
 from kertl.hardware._scope import Scope
 from kertl.hardware._several_processes import SeveralProcesses
@@ -17,11 +18,18 @@ _KINDS: dict[str, Callable[[Choice], Scope]] = {
     "workers": SeveralWorkers,
     "tpu": TpuCores,
     "data_parallel": DataParallel,
+    "model_parallel": ModelParallel,
     "processes": SeveralProcesses,
 }
 
 
-def setup(accelerator: str = "auto", precision: str = "auto", devices: int | Sequence[int] | None = None) -> Scope:
+def setup(
+    accelerator: str = "auto",
+    precision: str = "auto",
+    devices: int | Sequence[int] | None = None,
+    *,
+    model_parallel: int = 1,
+) -> Scope:
     """Find what there is to compute on; `with` it, models are built and trained there.
 
     The script is the same everywhere: on one CPU or GPU nothing is changed, several GPUs or TPU cores each have a copy
@@ -41,6 +49,9 @@ def setup(accelerator: str = "auto", precision: str = "auto", devices: int | Seq
             on, float16 from 7.0 on, float32 on others and on a CPU.
         devices: How many of them, or a list of their numbers, counted from 0; None for all. CPU devices above one are
             virtual ones that share the cores, to try out what several would do; None is one.
+        model_parallel: Over how many devices each copy of the model is spread, a divisor of their number; for a
+            backbone that does not fit one device, on JAX. Large kernels and their moments are divided, everything else
+            is on every device. 1: each device has a whole copy.
 
     Raises:
         ValueError: If an argument is not as described, or the accelerator or the devices are not there.
@@ -53,5 +64,5 @@ def setup(accelerator: str = "auto", precision: str = "auto", devices: int | Seq
         >>> hardware.replicas, batch_size
         (1, 32)
     """
-    choice = choose(accelerator, precision, devices)
+    choice = choose(accelerator, precision, devices, model_parallel=model_parallel)
     return _KINDS[choice.strategy](choice)

@@ -182,7 +182,7 @@ def _gradients(
 
     def total(added: Sequence[Any]) -> Any:
         scores = probed([pixels, *added], training=False)[-1]
-        return keras.ops.sum(scores * weights)
+        return keras.ops.sum(keras.ops.multiply(scores, weights))
 
     values = [np.asarray(keras.ops.convert_to_numpy(one)) for one in maps]
     return values, [np.asarray(keras.ops.convert_to_numpy(one)) for one in _gradient(total, zeros)], chosen

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from kertl.search._chief import dismiss
 from kertl.search._oracles import Durable
 
 FOLDER = "workers"
@@ -32,11 +33,7 @@ def lease(folder: Path, oracle: Durable) -> Iterator[None]:
         return
     path = folder / FOLDER
     path.mkdir(parents=True, exist_ok=True)
-    if "chief" in name:
-        oracle.waits_for_others = True
-        act = Watch(path, oracle).look
-    else:
-        act = _beat(_sign_of(path, name))
+    act = Watch(path, oracle).look if "chief" in name else _beat(_sign_of(path, name))
     stop = threading.Event()
     thread = threading.Thread(target=_again_and_again, args=(act, stop), name=f"lease of {name}", daemon=True)
     thread.start()
@@ -58,9 +55,11 @@ class Watch:
     def __init__(self, folder: Path, oracle: Durable) -> None:
         self._folder, self._oracle = folder, oracle
         self._seen: dict[str, tuple[bytes, float]] = {}
+        self._begin = time.monotonic()
+        self._dismissed = False
 
     def look(self) -> None:
-        """Give up each worker that has shown no sign of life for `LOST` seconds."""
+        """Give up each worker that has shown no sign of life for `LOST` seconds; stop if nothing is left to do."""
         now = time.monotonic()
         for name in self._oracle.workers():
             try:
@@ -74,6 +73,10 @@ class Watch:
             if now - since > LOST:
                 self._oracle.give_up(name, now - since)
                 del self._seen[name]
+        # A chief that is started again after the last trial finds nobody who would ask for one.
+        if not self._dismissed and now - self._begin > LOST and self._oracle.over() and not self._oracle.workers():
+            self._dismissed = True
+            dismiss(self._oracle)
 
 
 def _sign_of(folder: Path, worker: str) -> Path:

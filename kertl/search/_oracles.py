@@ -7,6 +7,7 @@ cannot be read is named, and its content is recovered from the other files as fa
 import copy
 import functools
 import logging
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +44,7 @@ class Durable(keras_tuner.Oracle):
         self._retry_queue: list[str]
         self.end_order: list[str]
         self._over_before = 0
-        self.waits_for_others = False
+        self.waits_for_others = "chief" in os.environ.get("KERASTUNER_TUNER_ID", "")
         """Whether a worker that finds no trial waits, since one that another was given may come back."""
 
     @property
@@ -72,6 +73,11 @@ class Durable(keras_tuner.Oracle):
     def workers(self) -> tuple[str, ...]:
         """The workers that were given a trial, or wait for one."""
         return tuple({*self.tuner_ids, *self.ongoing_trials})
+
+    @keras_tuner.synchronized
+    def over(self) -> bool:
+        """Whether all trials have ended."""
+        return len(self.end_order) >= self.max_trials and not self._retry_queue and not self.ongoing_trials
 
     @keras_tuner.synchronized
     def give_up(self, worker: str, seconds: float) -> None:
@@ -136,7 +142,10 @@ class Durable(keras_tuner.Oracle):
         write_json(Path(self._get_trial_dir(trial.trial_id), "trial.json"), trial.get_state())
 
     def reload(self) -> None:
-        """Restore the state from the files; a trial that was being trained, or cannot be read, is trained again."""
+        """Restore the state from the files; a trial that was being trained, or cannot be read, is trained again.
+
+        In a chief, a worker that was given a trial may still be at it, and keeps it until it counts as lost.
+        """
         wanted = self.get_state()
         state = _read(Path(self._get_oracle_fname()), lambda state: {name: state[name] for name in wanted})
         files = sorted(Path(self._project_dir).glob("trial_*/trial.json"))
@@ -151,12 +160,14 @@ class Durable(keras_tuner.Oracle):
                 trial.status = "COMPLETED"  # killed between the last epoch and the end
                 self.score_trial(trial)
             self.trials[name] = trial
-        self.set_state({**state, "ongoing_trials": {}, "retry_queue": []})
-        self.start_order = list(self.trials)
         over = [name for name, trial in self.trials.items() if trial.status in _OVER]
+        given = state["ongoing_trials"] if self.waits_for_others else {}
+        at_work = {worker: name for worker, name in given.items() if name in self.trials and name not in over}
+        self.set_state({**state, "ongoing_trials": at_work, "retry_queue": []})
+        self.start_order = list(self.trials)
         self.end_order = [*(name for name in self.end_order if name in over), *sorted(set(over) - set(self.end_order))]
         self._over_before = len(self.end_order)
-        self._retry_queue = [name for name in reversed(self.trials) if name not in over]
+        self._retry_queue = [name for name in reversed(self.trials) if name not in {*over, *at_work.values()}]
         for name in self._retry_queue:
             self._run_times[name] = 0
 

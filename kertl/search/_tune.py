@@ -6,9 +6,7 @@ import hashlib
 import io
 import logging
 import os
-import socket
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from kertl.data import ImageData
 from kertl.errors import RunError
 from kertl.run_files import read_json, write_json
 from kertl.search._candidate import Candidate
+from kertl.search._chief import announce
 from kertl.search._confirm import confirm as confirm_best
 from kertl.search._hypermodel import TransferHyperModel
 from kertl.search._leases import lease
@@ -34,8 +33,6 @@ from kertl.tasks import task_named
 
 _logger = logging.getLogger(__name__)
 
-_CHIEF_SECONDS = 45
-
 _OBJECTIVES = {
     "single_label": "val_accuracy",
     "binary": "val_accuracy",
@@ -43,7 +40,6 @@ _OBJECTIVES = {
     "regression": "val_loss",
 }
 _LOWER_IS_BETTER = ("loss", "mae", "rmse")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
 def tune(
@@ -155,7 +151,7 @@ def tune(
             "data": hashlib.sha256(data.csv_text().encode("utf-8", "surrogateescape")).hexdigest(),
         },
     )
-    _word_on_the_port()
+    announce()
     oracle = oracle_for(strategy, sought, max_trials=max_trials, epochs=epochs, seed=seed, keep=keep_checkpoints)
 
     with contextlib.redirect_stdout(io.StringIO()):  # on which KerasTuner says that it reloads
@@ -224,44 +220,6 @@ def _same_search(folder: Path, settings: dict[str, Any]) -> None:
         raise RunError(
             f"{str(folder)!r} holds another search ({'; '.join(other)}). Pass another `out`.", code="run-differs"
         )
-
-
-def _word_on_the_port() -> None:
-    """Log what a process of several waits for, and whether others can reach the search."""
-    name, address = os.environ.get("KERASTUNER_TUNER_ID"), os.environ.get("KERASTUNER_ORACLE_IP")
-    where = f"{address}:{os.environ.get('KERASTUNER_ORACLE_PORT')}"
-    if name and "chief" in name:
-        _logger.info("The chief of this search listens on %s and waits for workers.", where)
-    elif name:
-        _logger.info("Worker %s asks the chief on %s for trials, and waits at most an hour for it.", name, where)
-        if not _answers(address, os.environ.get("KERASTUNER_ORACLE_PORT")):
-            _logger.warning(
-                "Nothing answers on %s for %d seconds. Is the chief running, and do KERASTUNER_ORACLE_IP and "
-                "KERASTUNER_ORACLE_PORT name it? This worker still waits.",
-                where,
-                _CHIEF_SECONDS,
-            )
-    if address and address not in _LOOPBACK:
-        _logger.warning(
-            "The chief of this search listens on %s without authentication: whoever reaches that port can read and "
-            "change the search. Keep it behind a firewall.",
-            address,
-        )
-
-
-def _answers(address: str | None, port: str | None) -> bool:
-    """Whether something listens there within `_CHIEF_SECONDS`; what is no address is KerasTuner's to refuse."""
-    if not address or not port or not port.isdecimal():
-        return True
-    until = time.monotonic() + _CHIEF_SECONDS
-    while time.monotonic() < until:
-        try:
-            socket.create_connection((address, int(port)), timeout=5).close()
-        except OSError:
-            time.sleep(1)
-        else:
-            return True
-    return False
 
 
 @contextlib.contextmanager

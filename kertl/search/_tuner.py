@@ -15,6 +15,7 @@ from kertl.callbacks import TensorBoard
 from kertl.inspection import refuse_bomb
 from kertl.run_files import write_json
 from kertl.search._candidate import CANDIDATE
+from kertl.search._chief import Requests
 from kertl.search._hypermodel import TransferHyperModel
 from kertl.search._oracles import Durable
 
@@ -47,6 +48,8 @@ class SearchTuner(keras_tuner.Hyperband):
         """Called with the name of each finished trial."""
         self.hypermodel: Any
         keras_tuner.Tuner.__init__(self, oracle, hypermodel, directory=str(folder.parent), project_name=folder.name)
+        if self._is_worker():
+            self.oracle.stub = Requests(self.oracle)
 
     def _populate_initial_space(self) -> None:
         whole, self.hypermodel = self.hypermodel, _SpaceAlone(self.hypermodel)

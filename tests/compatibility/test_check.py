@@ -150,6 +150,10 @@ CASES = {
         {"stages": [quick()], "replicas": 3},
         {"stages": [quick(batch_size=30)], "replicas": 3},
     ),
+    "replica-without-images": (  # 420 images for training
+        {"stages": [quick(batch_size=419)], "replicas": 2},
+        {"stages": [quick(batch_size=419)]},
+    ),
     "statistics-per-replica": (
         {"stages": [quick("mid", batch_norm="train")], "replicas": 2},
         {"stages": [quick("mid")], "model": lambda: classifier(batch_norm=False), "replicas": 2},
@@ -188,6 +192,17 @@ def test_an_l2_penalty_beside_weight_decay_is_found_too(images):
     findings = found(images, model=lambda: classifier(l2=0.01))
     (finding,) = findings
     assert_names(finding.what, "stage 1 (at='deep')", "weight_decay=0.0001", "L2")
+
+
+@pytest.mark.parametrize(("count", "empty"), [(1, ()), (2, (1,)), (4, (1, 2, 3, 5, 6))], ids=lambda value: str(value))
+def test_a_replica_has_no_images_where_equal_shares_use_them_up_before(count, empty, images, monkeypatch):
+    monkeypatch.setattr(_rules, "replicas", lambda: count)
+    found_empty = [
+        left
+        for left in range(1, 9)
+        if any(one.rule == "replica-without-images" for one in found(images, [quick(batch_size=420 - left)]))
+    ]
+    assert found_empty == list(empty)
 
 
 def test_no_validation_part_is_found(images):

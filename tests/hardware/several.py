@@ -77,29 +77,32 @@ def still():
     return backbone
 
 
-def start(folder, *arguments, workers=2, **environment):
-    """Begin so many workers; one alone is a plain process without TF_CONFIG."""
+def told(workers):
+    """What TF_CONFIG tells each of so many workers on this machine, as environments."""
     sockets = [socket.socket() for _ in range(workers)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
     cluster = {"worker": [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]}
     for one in sockets:
         one.close()
-    begun = []
-    for number in range(workers):
-        told = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}})
-        shared = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
-        begun.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.hardware.several", str(folder), *arguments],
-                cwd=REPOSITORY,
-                env={**shared, **({"TF_CONFIG": told} if workers > 1 else {})},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
+    tasks = [{"type": "worker", "index": number} for number in range(workers)]
+    return [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
+
+
+def start(folder, *arguments, workers=2, **environment):
+    """Begin so many workers; one alone is a plain process without TF_CONFIG."""
+    shared = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.hardware.several", str(folder), *arguments],
+            cwd=REPOSITORY,
+            env={**shared, **config},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-    return begun
+        for config in (told(workers) if workers > 1 else [{}])
+    ]
 
 
 def ended(processes, seconds=150):

@@ -71,6 +71,23 @@ def test_the_precision_is_what_the_device_computes_fast(there, kind, capability,
     assert hardware.choose(kind, precision="float32").precision == "float32"
 
 
+def test_a_model_is_spread_over_some_of_the_devices(there, monkeypatch):
+    there(gpu=4)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    choice = hardware.choose(model_parallel=2)
+    assert (choice.strategy, choice.model_parallel, hardware.setup(model_parallel=2).replicas) == (
+        "model_parallel",
+        2,
+        2,
+    )
+    assert_names(choice.table(), "spread over 2 devices")
+    for told, named in ((3, "a divisor of the number of devices, 4"), (8, "a divisor of the number of devices, 4")):
+        with pytest.raises(ValueError, match=named):
+            hardware.choose(model_parallel=told)
+    with pytest.raises(ValueError, match="1 unless JAX has several devices"):
+        hardware.choose(devices=1, model_parallel=2)
+
+
 def test_the_precisions_are_those_of_a_recipe():
     assert _precision.PRECISIONS == PRECISIONS
 
@@ -98,6 +115,8 @@ def test_the_workers_are_those_that_tf_config_names_the_chief_first(there, monke
         ({"precision": "half"}, None, ("`precision`", "'mixed_float16'", "precision='half'")),
         ({"devices": 5}, None, ("`devices`", "at most the 4", "devices=5")),
         ({"devices": 0}, None, ("`devices`", ">= 1", "devices=0")),
+        ({"model_parallel": 2}, None, ("`model_parallel`", "1 unless JAX", "model_parallel=2", "KERAS_BACKEND=jax")),
+        ({"model_parallel": 0}, None, ("`model_parallel`", ">= 1", "model_parallel=0")),
         ({"devices": [1, 1]}, None, ("`devices`", "different", "[1, 1]")),
         ({"accelerator": "cpu", "devices": 2}, {"type": "chief"}, ("`devices`", "1 CPU", "devices=2")),
         ({}, {"type": "ps", "index": 0}, ("`TF_CONFIG`", "chief or a worker", "ps")),

@@ -1,12 +1,14 @@
 import json
 
 import keras
+import numpy as np
 import pytest
 
 import kertl
 from kertl import hardware
 from kertl.hardware import _multi_worker
 from kertl.hardware._mirrored import Mirrored
+from kertl.hardware._model_parallel import divided
 from tests.messages import assert_names
 from tests.runs import python, quick, recipe, squares, tiny
 
@@ -83,8 +85,56 @@ def test_two_virtual_devices_train_as_one_does(backend, strategy):
     assert found[1][2] == pytest.approx(found[0][2], rel=1e-5)
 
 
+SPREAD = """
+import json
+from kertl import hardware
+
+with hardware.setup("cpu", devices={devices}, model_parallel={parts}) as scope:
+    import keras
+    import kertl
+    from tests.runs import NAMES, quick, recipe, squares, values
+
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    for number, filters in enumerate((64, 64, 64), 1):
+        x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False, name=f"block_{{number}}_conv")(x)
+        x = keras.layers.BatchNormalization(name=f"block_{{number}}_bn")(x)
+        x = keras.layers.ReLU(name=f"block_{{number}}_relu")(x)
+    model = kertl.build(keras.Model(inputs, x), class_names=NAMES, head=kertl.Head(dropout=0.0))
+    stage = quick("full", learning_rate=0.01, label_smoothing=0.0, optimizer="sgd")
+    kertl.fine_tune(model, squares(), recipe=recipe(stage), verbose=0)
+    arrays = [variable.value for variable in model.variables]
+    held = sum(array.addressable_shards[0].data.nbytes for array in arrays) / sum(array.nbytes for array in arrays)
+    weights = [value.tolist() for value in values(model.weights)]
+    print(json.dumps([scope.replicas, scope.choice.strategy, held, weights]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.promise
+def test_a_model_that_is_spread_over_devices_trains_as_on_one():
+    pytest.importorskip("jax")
+    told = [{"devices": 1, "parts": 1}, {"devices": 4, "parts": 2}]
+    alone, spread = (json.loads(python(SPREAD.format(**one), KERAS_BACKEND="jax").splitlines()[-1]) for one in told)
+    assert alone[:3] == [1, "one_device", 1.0]
+    assert spread[:2] == [2, "model_parallel"]
+    assert spread[2] < 0.6, "of what is in the large kernels, each device has half"
+    for one, other in zip(alone[3], spread[3], strict=True):
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-6)
+
+
+def test_large_arrays_are_divided_along_their_outputs_or_else_their_inputs():
+    assert divided((3, 3, 64, 128), 2) == [None, None, None, "model"]
+    assert divided((3, 3, 512, 30), 4) == [None, None, "model", None]
+    assert divided((3, 3, 333, 333), 2) == [None] * 4, "what cannot be divided is everywhere"
+    assert divided((1, 1, 8, 8), 2) == [None] * 4, "small"
+    assert divided((2**20,), 2) == [None]
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about TensorFlow's devices")
 def test_virtual_devices_that_come_too_late_are_refused():
+    keras.ops.ones(1)  # TensorFlow starts
     with pytest.raises(ValueError, match="`devices` must be at most 1") as caught, hardware.setup("cpu", devices=2):
         pass
     assert_names(caught.value, "before anything else uses TensorFlow", "devices=2")

@@ -1,6 +1,7 @@
 """Two processes on this machine train one model, as one process does."""
 
 import json
+import time
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from kertl.errors import RunError
 from kertl.hardware import Team
 from kertl.runner._agreement import agreed, outside
 from kertl.runner._values import from_bytes, to_bytes
+from tests.hardware import kills
 from tests.hardware.several import ended, start, weights
 
 TENSORFLOW = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TF_CONFIG is TensorFlow's")
@@ -40,6 +42,25 @@ def test_two_workers_of_which_one_is_killed_end_with_the_weights_of_one_process(
     assert [told["accuracy"] for _, told, _ in second] == [alone[1]["accuracy"]] * 2
     np.testing.assert_allclose(second[1][1]["losses"], alone[1]["losses"], rtol=1e-5)
     assert second[1][1]["at"] == "None", "the second worker has no directory"
+
+
+@pytest.mark.slow
+@pytest.mark.promise
+@TENSORFLOW
+def test_the_command_goes_on_exactly_after_its_chief_was_killed_in_the_midst(tmp_path):
+    kills.prepare(tmp_path)
+    undisturbed, out = tmp_path / "undisturbed", tmp_path / "killed"
+    found = kills.ended(kills.begin(tmp_path, undisturbed), 200)
+    assert [status for status, _ in found] == [0, 0], found
+    processes = kills.begin(tmp_path, out)
+    while kills.epochs(out) < 7 and processes[0].poll() is None:  # in the second stage
+        time.sleep(0.02)
+    statuses, named = kills.kill_one(processes, 0, delay=0.3)
+    assert (statuses[0], named) == (-9, True)
+    assert 7 <= kills.epochs(out) < 12
+    found = kills.ended(kills.begin(tmp_path, out), 200)
+    assert [status for status, _ in found] == [0, 0], found
+    assert kills.equal(undisturbed, out)
 
 
 @pytest.mark.slow

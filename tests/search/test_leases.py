@@ -1,12 +1,10 @@
-import logging
-import socket
 import time
 import types
 
 import keras_tuner
 import pytest
 
-from kertl.search import _leases, _tune
+from kertl.search import _leases
 from kertl.search._oracles import oracle_for
 from tests.messages import assert_names
 
@@ -105,13 +103,34 @@ def test_a_worker_shows_that_it_lives_as_long_as_it_does(oracle, tmp_path, monke
     assert path.read_text() == last
 
 
-def test_a_worker_that_finds_no_chief_says_so(monkeypatch, caplog):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    for name, value in {"TUNER_ID": "worker0", "ORACLE_IP": "127.0.0.1", "ORACLE_PORT": str(port)}.items():
-        monkeypatch.setenv(f"KERASTUNER_{name}", value)
-    monkeypatch.setattr(_tune, "_CHIEF_SECONDS", 0.1)
-    with caplog.at_level(logging.WARNING):
-        _tune._word_on_the_port()
-    assert_names(caplog.text, f"127.0.0.1:{port}", "KERASTUNER_ORACLE_PORT")
+def test_a_chief_that_is_started_again_leaves_each_trial_with_its_worker(oracle, tmp_path, monkeypatch):
+    kept, done = oracle.create_trial("kept"), oracle.create_trial("other")
+    ended(oracle, done)
+    for name, expected in (("tuner0", {}), ("chief", {"kept": kept.trial_id})):
+        monkeypatch.setenv("KERASTUNER_TUNER_ID", name)
+        again = oracle_for("random", oracle.objective, max_trials=3, epochs=1, seed=0, keep=1)
+        again._set_project_dir(str(tmp_path), "search")
+        again.reload()
+        assert {worker: trial.trial_id for worker, trial in again.ongoing_trials.items()} == expected
+        assert again._retry_queue == ([] if expected else [kept.trial_id])
+        if expected:
+            assert again.create_trial("kept").trial_id == kept.trial_id
+            assert again.create_trial("other").trial_id not in (kept.trial_id, done.trial_id)
+
+
+def test_a_chief_that_is_started_again_after_the_last_trial_stops(oracle, tmp_path, clock, monkeypatch):
+    dismissed = []
+    monkeypatch.setattr(_leases, "dismiss", dismissed.append)
+    last = [oracle.create_trial(worker) for worker in ("a", "b", "c")]
+    watch = _leases.Watch(tmp_path, oracle)
+    clock[0] += 61
+    for trial in last:
+        assert not dismissed
+        watch.look()
+        ended(oracle, trial)
+    watch.look()
+    assert not dismissed, "workers are told by themselves"
+    assert [oracle.create_trial(worker).status for worker in ("a", "b", "c")] == ["STOPPED"] * 3
+    for _ in range(2):
+        watch.look()
+    assert dismissed == [oracle]

@@ -4,6 +4,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -29,9 +31,13 @@ def take_part(folder, killed=False):
     search(squares(), folder, max_trials=6)
 
 
+def completed(folder):
+    return sum('"COMPLETED"' in path.read_text() for path in Path(folder).glob("trial_*/trial.json"))
+
+
 @pytest.mark.slow
 @pytest.mark.promise
-def test_of_a_chief_and_two_workers_one_is_killed_and_the_other_trains_its_trial_too(tmp_path):
+def test_of_a_chief_and_two_workers_one_is_killed_and_the_chief_and_the_other_trains_all(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -53,6 +59,13 @@ def test_of_a_chief_and_two_workers_one_is_killed_and_the_other_trains_its_trial
         complaints = processes["worker0"].communicate(timeout=180)
         assert processes["worker0"].returncode == -signal.SIGKILL, complaints
         del processes["worker0"]
+        until = time.monotonic() + 180
+        while completed(tmp_path) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        processes["chief"].kill()
+        processes["chief"].communicate(timeout=60)
+        assert 2 <= completed(tmp_path) < 6, "the chief dies in the midst"
+        processes["chief"] = begin("chief")
         said = {name: process.communicate(timeout=180) for name, process in processes.items()}
     finally:
         for process in processes.values():
