@@ -12,7 +12,7 @@ import numpy as np
 
 from kertl.quantization._baked import baked_weights
 from kertl.quantization._exact_grid import HIGH, LOW, Grid
-from kertl.quantization._exact_pooling import moved, root, squared_differences
+from kertl.quantization._exact_pooling import root, squared_differences
 from kertl.quantization._grid import PIXELS, PROBABILITIES, ends
 from kertl.quantization._network import FakeQuantised
 from kertl.quantization._node import Node
@@ -74,8 +74,7 @@ class Exact:
         if node.kind == "join":
             return node.layer(taken)
         if node.kind == "same":
-            result = taken[0] if node.layer is None else _same(node.layer, taken[0], before[0])
-            return result if node.range is None else moved(result, before[0], after)
+            return taken[0] if node.layer is None else _same(node.layer, taken[0], after)
         return self._activation(node, taken[0], before[0], after)
 
     def _pooled(self, node: Node, taken: list[Any], before: list[Grid], after: Grid) -> Any:
@@ -83,7 +82,10 @@ class Exact:
             return squared_differences(taken, before, after)
         if node.kind == "root":
             return root(taken[0], before[0], after)
-        return _mean(node, taken[0], before[0], after)
+        values = taken[0]
+        if node.kind == "maximum":
+            values = keras.ops.max(values, axis=(1, 2), keepdims=True)
+        return _mean(node, values, before[0], after)
 
     def _weighted(self, node: Node, values: Any, before: Grid, after: Grid) -> Any:
         import tensorflow as tf

@@ -1,7 +1,4 @@
-"""What pools maps for a head of many depths, in whole numbers, as LiteRT's kernels and XNNPACK compute it.
-
-Squares of differences and roots are LiteRT's own kernels; another grid is XNNPACK's.
-"""
+"""The steps of a standard deviation in whole numbers, as LiteRT's own kernels compute them: XNNPACK has none."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +9,6 @@ from kertl.quantization._exact_grid import HIGH, LOW, Grid
 
 _FINER = 7  # bits that a difference has more than what it is of
 _BITS = 31  # of a factor
-_MOVED_BITS = 8  # of XNNPACK's factor from one grid to another
 
 
 def squared_differences(taken: Sequence[Any], before: Sequence[Grid], after: Grid) -> Any:
@@ -35,15 +31,6 @@ def root(values: Any, before: Grid, after: Grid) -> Any:
 
     real = tf.sqrt((values - before.zero) * before.scale)
     return tf.clip_by_value(tf.floor(real / after.scale) + after.zero, LOW, HIGH)
-
-
-def moved(values: Any, before: Grid, after: Grid) -> Any:
-    """The same on another grid."""
-    import tensorflow as tf
-
-    factor = float(np.rint(2**_MOVED_BITS * before.scale / after.scale))
-    result = tf.floor((values - before.zero) * factor / 2**_MOVED_BITS + 0.5)
-    return tf.clip_by_value(result + after.zero, LOW, HIGH)
 
 
 def _times(values: Any, factor: float) -> Any:

@@ -13,7 +13,7 @@ from kertl.quantization._node import Node
 def joined(nodes: Sequence[Node], name: str) -> tuple[tuple[Node, ...], tuple[tuple[int, ...], ...]]:
     """The nodes, and the numbers of the ranges that share a grid.
 
-    A maximum of a map that is joined gets a range of its own, so that the map keeps its grid.
+    A maximum of a map that is joined becomes a node with a range of its own, so that the map keeps its grid.
 
     Args:
         nodes: The nodes of a model.
@@ -29,8 +29,8 @@ def joined(nodes: Sequence[Node], name: str) -> tuple[tuple[Node, ...], tuple[tu
         numbers = set() if join.range is None else {join.range}
         for ref in join.inputs:
             source = _source(ref, made)
-            if source is not None and source.range is None and _is_maximum(source):
-                source = made[source.output] = dataclasses.replace(source, range=ranges)
+            if source is not None and source.kind == "same" and _is_maximum(source):
+                source = made[source.output] = dataclasses.replace(source, kind="maximum", range=ranges)
                 ranges += 1
             if source is None or source.range is None:
                 accepted = f"left out where {name!r} joins pixels or probabilities with other features"
@@ -44,7 +44,7 @@ def joined(nodes: Sequence[Node], name: str) -> tuple[tuple[Node, ...], tuple[tu
 def _source(ref: Ref, made: dict[Ref, Node]) -> Node | None:
     """The node that gives a tensor its grid, or a maximum of a map on the way there; None for the pictures."""
     node = made.get(ref)
-    while node is not None and node.kind == "same" and node.range is None and not _is_maximum(node):
+    while node is not None and node.kind == "same" and not _is_maximum(node):
         node = made.get(node.inputs[0])
     return node
 

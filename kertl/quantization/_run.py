@@ -12,7 +12,7 @@ from kertl.quantization._plan import Plan
 if TYPE_CHECKING:
     from kertl.groups import Ref
 
-POOLED = ("mean", "centre", "squares", "variance", "root")
+POOLED = ("mean", "maximum", "centre", "squares", "variance", "root")
 """The kinds that pool maps, or are a step of that."""
 _AXES = {"conv": (0, 1, 2), "depthwise": (0, 1), "dense": (0,)}
 
@@ -116,12 +116,15 @@ def _result(plan: Plan, node: Node, taken: list[Any], mode: Mode) -> Any:
 
 
 def _pooled(node: Node, taken: list[Any], mode: Mode) -> Any:
-    """A mean over pixels, or a step of their standard deviation."""
+    """A mean or maximum over pixels, or a step of their standard deviation."""
     if node.kind == "squares":
         return mode.squares(taken[0], taken[1])
     if node.kind == "root":
         return mode.root(taken[0], node.layer)
-    return ops.mean(taken[0], axis=(1, 2), keepdims=keeps_axes(node))
+    values = taken[0]
+    if node.kind == "maximum":  # the mean of one pixel, since a converter has no maximum on another grid than its map's
+        values = ops.max(values, axis=(1, 2), keepdims=True)
+    return ops.mean(values, axis=(1, 2), keepdims=keeps_axes(node))
 
 
 def _per_channel(values: Any, factor: Any, bias: Any) -> Any:
