@@ -13,7 +13,8 @@ from kertl.quantization._node import Node
 def joined(nodes: Sequence[Node], name: str) -> tuple[tuple[Node, ...], tuple[tuple[int, ...], ...]]:
     """The nodes, and the numbers of the ranges that share a grid.
 
-    A maximum of a map that is joined becomes a node with a range of its own, so that the map keeps its grid.
+    A maximum of a map that is joined becomes a node with a range of its own, so that the map keeps its grid; and a mean
+    another one than the mean that the same map has elsewhere, on another grid.
 
     Args:
         nodes: The nodes of a model.
@@ -32,6 +33,8 @@ def joined(nodes: Sequence[Node], name: str) -> tuple[tuple[Node, ...], tuple[tu
             if source is not None and source.kind == "same" and _is_maximum(source):
                 source = made[source.output] = dataclasses.replace(source, kind="maximum", range=ranges)
                 ranges += 1
+            elif source is not None and source.kind == "mean":
+                source = made[source.output] = dataclasses.replace(source, kind="average")
             if source is None or source.range is None:
                 accepted = f"left out where {name!r} joins pixels or probabilities with other features"
                 raise complain("quantize", accepted, f"{join.layer.name!r} (Concatenate)")

@@ -12,8 +12,8 @@ class Node:
 
     Attributes:
         kind: "entry", "conv", "depthwise", "dense", "norm", "add", "multiply", "join", "mean", "activation" or "same";
-            "maximum", of a map, on another grid; of a standard deviation "centre" (the mean), "squares" (of
-            differences), "variance" and "root".
+            "average" and "maximum" of a map, on the grid of what they are joined with; of a standard deviation
+            "centre" (the mean), "squares" (of differences), "variance" and "root".
         layer: The layer or operation; None for what it is not needed for; of a "root" what is added before it.
         norm: The BatchNorm that is folded into it, or that it is.
         activation: What is applied to its result before that is rounded.

@@ -12,7 +12,7 @@ from kertl.quantization._plan import Plan
 if TYPE_CHECKING:
     from kertl.groups import Ref
 
-POOLED = ("mean", "maximum", "centre", "squares", "variance", "root")
+POOLED = ("mean", "average", "maximum", "centre", "squares", "variance", "root")
 """The kinds that pool maps, or are a step of that."""
 _AXES = {"conv": (0, 1, 2), "depthwise": (0, 1), "dense": (0,)}
 
@@ -124,7 +124,9 @@ def _pooled(node: Node, taken: list[Any], mode: Mode) -> Any:
     values = taken[0]
     if node.kind == "maximum":  # the mean of one pixel, since a converter has no maximum on another grid than its map's
         values = ops.max(values, axis=(1, 2), keepdims=True)
-    return ops.mean(values, axis=(1, 2), keepdims=keeps_axes(node))
+    # In another order the axes keep a converter from taking two means of one map for one, which has one grid.
+    axes = (2, 1) if node.kind == "average" else (1, 2)
+    return ops.mean(values, axis=axes, keepdims=keeps_axes(node))
 
 
 def _per_channel(values: Any, factor: Any, bias: Any) -> Any:

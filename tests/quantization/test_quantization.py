@@ -104,16 +104,19 @@ def test_batch_norm_that_trains_is_folded_with_its_batch_and_moves_until_it_is_f
 
 
 def many_depths():
-    """Two depths of a small net with a block that is joined, pooled in every way."""
+    """Depths of a small net pooled in every way: of a pooled map, of a join, and of one with squeeze and excitation."""
     layers = keras.layers
     keras.utils.set_random_seed(0)
     inputs = keras.Input((32, 32, 3))
     x = layers.Conv2D(8, 3, strides=2, activation="silu")(layers.Rescaling(1 / 127.5, offset=-1.0)(inputs))
-    early = x = layers.Concatenate()([layers.MaxPooling2D(2)(x), layers.AveragePooling2D(2)(x)])
+    first = x = layers.MaxPooling2D(2)(x)
+    x = layers.Concatenate()([layers.MaxPooling2D(2)(x), layers.AveragePooling2D(2)(x)])
     x = layers.Concatenate()([x, layers.Conv2D(4, 3, padding="same")(layers.BatchNormalization()(x))])
-    late = layers.Conv2D(8, 3, strides=2, activation="relu")(x)
+    late = x = layers.Conv2D(8, 2, activation="relu")(x)
+    gate = layers.Reshape((1, 1, 8))(layers.GlobalAveragePooling2D()(x))
+    last = layers.Multiply()([x, layers.Conv2D(8, 1, activation="sigmoid")(gate)])
     pooled = []
-    for maps in (early, late):
+    for maps in (first, late, last):
         deviation = keras.ops.sqrt(keras.ops.var(maps, axis=(1, 2)) + 1e-6)
         pooled += [layers.GlobalAveragePooling2D()(maps), layers.GlobalMaxPooling2D()(maps), deviation]
     x = layers.Dropout(0.2)(layers.Concatenate()(pooled))
@@ -128,7 +131,7 @@ def test_all_that_is_joined_lies_on_one_grid():
     ranges = keras.ops.convert_to_numpy(network.ranges)
     spans = [tuple(map(float, plan.span(node.range, ranges))) for node in joins]
     assert spans[0] == spans[1] != spans[2]
-    assert [len(group) for group in plan.together] == [4, 7]
+    assert [len(group) for group in plan.together] == [4, 10]
     for group in plan.together:
         assert plan.span(group[0], ranges)[0] == ranges[list(group), 0].min()
         assert plan.span(group[-1], ranges)[1] == ranges[list(group), 1].max()
