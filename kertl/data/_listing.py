@@ -14,11 +14,13 @@ from kertl.errors import DataError
 def files_in(given: Iterable[Path], issues: list[Issue]) -> list[str]:
     """The files given, and those in the folders given; what is passed over in folders is added to `issues`."""
     places, owners = Places(), Owners()
-    return [
-        str(file) if path.is_dir() else places.path(file)
-        for path in given
-        for file in (walk(path, issues, Path(), owners) if path.is_dir() else [path])
-    ]
+    found: list[str] = []
+    for path in given:
+        if path.is_dir():
+            found += map(str, walk(path, issues, Path(), owners))
+        else:
+            found.append(places.path(path))
+    return found
 
 
 def refuse_none(usable: Sequence[Any], given: Sequence[Path], issues: Sequence[Issue]) -> None:

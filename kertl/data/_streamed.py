@@ -49,13 +49,19 @@ class FileBatches:
         self._given = [Path(path) for path in paths]
         self._passed_over: list[Issue] = []
         self._paths = files_in(self._given, self._passed_over)
-        named = files_in([path for path in self._given if not path.is_dir()], [])
-        self._named = set(named) if strict else set()
+        named = [path for path in self._given if not path.is_dir()] if strict else []
+        self._named = set(files_in(named, []))
         self.shape = (*image_size, channels)
         self._resize, self._batch_size = resize, batch_size
         self.files: list[str] = []
         self.issues = self._passed_over.copy()
         self.failure: DataError | None = None
+        self._portions = [self._paths[at : at + batch_size] for at in range(0, len(self._paths), batch_size)]
+        self._begun: deque[Iterator[np.ndarray | DataError]] = deque()
+
+    def start(self) -> None:
+        """Decode the first batches while something else is done; the next pass goes on from there."""
+        self._decode_ahead(self._begun, 0)
 
     def __len__(self) -> int:
         """The number of batches if every file can be read."""
@@ -101,15 +107,16 @@ class FileBatches:
 
     def _read(self) -> Iterator[tuple[str, np.ndarray | DataError]]:
         """Each file with its pixels or the reason why there are none, some files ahead of those that were asked for."""
-        ahead: deque[Iterator[np.ndarray | DataError]] = deque()
-        portions = [
-            self._paths[start : start + self._batch_size] for start in range(0, len(self._paths), self._batch_size)
-        ]
-        pool = decoders(threads())
-        for number, portion in enumerate(portions):
-            while len(ahead) < 2 and number + len(ahead) < len(portions):
-                ahead.append(pool.map(self._pixels, portions[number + len(ahead)]))
+        ahead, self._begun = self._begun, deque()
+        for number, portion in enumerate(self._portions):
+            self._decode_ahead(ahead, number)
             yield from zip(portion, ahead.popleft(), strict=True)
+
+    def _decode_ahead(self, ahead: deque[Iterator[np.ndarray | DataError]], number: int) -> None:
+        """Let the threads have two batches to decode, from one on."""
+        while len(ahead) < 2 and number + len(ahead) < len(self._portions):
+            portion = self._portions[number + len(ahead)]
+            ahead.append(decoders(threads()).map(self._pixels, portion))
 
     def _pixels(self, path: str) -> np.ndarray | DataError:
         try:

@@ -16,6 +16,7 @@ import numpy as np
 from kertl._checks import complain, integer
 from kertl._terminal import tracked
 from kertl.data._listing import files_in
+from kertl.data._scan import bombs_refused
 from kertl.errors import DataError, RunError
 from kertl.evaluation._answers import answers
 from kertl.evaluation._caution import Caution
@@ -111,12 +112,17 @@ def predict_to_file(
     if len(todo) < len(chunks):
         _logger.info("%d of %d parts are there already.", len(chunks) - len(todo), len(chunks))
     done = len(chunks) - len(todo)
+
+    def ask(images: "FileBatches") -> np.ndarray:
+        return asked(ready, images, **options)[0]
+
+    many = _ahead(images_for(model, chunks[number], batch_size=batch_size, strict=False) for number in todo)
     try:
-        for number in tracked(todo, f"Predicting on {len(files):,} images", len(todo), "part"):
-            images = images_for(model, chunks[number], batch_size=batch_size, strict=False)
-            rows = _rows(model, images, chunks[number], top, lambda given: asked(ready, given, **options)[0], caution)
-            write_text(_part(parts, number), _as_csv(rows))
-            done += 1
+        with bombs_refused():
+            for number in tracked(todo, f"Predicting on {len(files):,} images", len(todo), "part"):
+                rows = _rows(model, next(many), chunks[number], top, ask, caution)
+                write_text(_part(parts, number), _as_csv(rows))
+                done += 1
     except KeyboardInterrupt:
         _logger.warning("%d of %d parts are in %s; the same call goes on after them.", done, len(chunks), parts)
         raise
@@ -144,6 +150,15 @@ def _of_shard(files: Sequence[str], shard: tuple[int, int] | None) -> list[str]:
         return int(hashlib.sha256(name).hexdigest()[:12], 16) % count
 
     return [file for file in files if share(file) == number - 1]
+
+
+def _ahead(many: "Iterator[FileBatches]") -> "Iterator[FileBatches]":
+    """The images of one part after another; those of the next are decoded already while one is written."""
+    for images, following in itertools.pairwise(itertools.chain(many, [None])):
+        if following is not None:
+            following.start()
+        if images is not None:
+            yield images
 
 
 def _weights(model: "keras.Model") -> str:

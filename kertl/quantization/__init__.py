@@ -19,8 +19,9 @@ from kertl.quantization._freeze import FreezeRanges
 from kertl.quantization._grid import STEP
 from kertl.quantization._mixed import each_group_rounded, mixed_network, predicted, refuse_other_groups
 from kertl.quantization._network import FakeQuantised
+from kertl.quantization._node import Node
 from kertl.quantization._noted import note_ranges, noted_network
-from kertl.quantization._plan import Node, Plan, plan_of
+from kertl.quantization._plan import Plan, plan_of
 
 __all__ = [
     "STEP",

@@ -13,7 +13,8 @@ import numpy as np
 from kertl.groups import Ref
 from kertl.quantization._grid import ends
 from kertl.quantization._network import FakeQuantised, _Rounding
-from kertl.quantization._plan import Node, Plan
+from kertl.quantization._node import Node
+from kertl.quantization._plan import Plan
 from kertl.quantization._run import run
 
 
@@ -37,7 +38,7 @@ def baked_weights(network: FakeQuantised) -> dict[Ref, tuple[np.ndarray | None, 
 class _Baking:
     def __init__(self, network: FakeQuantised) -> None:
         ranges = keras.ops.convert_to_numpy(network.ranges)
-        self.ranges = [ends(float(low), float(high)) for low, high in ranges]
+        self.ranges = [ends(*map(float, network.plan.span(number, ranges))) for number in range(len(ranges))]
         self.found = baked_weights(network)
 
     def weights(self, node: Node, taken: Any) -> tuple[Any, Any]:
@@ -46,8 +47,16 @@ class _Baking:
     def entry(self, plan: Plan) -> tuple[Any, Any]:
         return plan.kernel, plan.bias
 
-    def observed(self, number: int, values: Any) -> Any:
+    def observed(self, number: int, values: Any, *, down: bool = False) -> Any:
         return self.fixed(values, *self.ranges[number])
+
+    def squares(self, values: Any, means: Any) -> Any:
+        import tensorflow as tf
+
+        return tf.math.squared_difference(values, means)  # one operation, for which 8 bits have a kernel
+
+    def root(self, variance: Any, added: float) -> Any:
+        return keras.ops.sqrt(variance)
 
     def fixed(self, values: Any, low: float, high: float) -> Any:
         import tensorflow as tf

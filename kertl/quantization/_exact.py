@@ -5,41 +5,25 @@ other way, and after fifty layers nearly all of them: two float computations of 
 with the export. Sums of whole numbers have no order.
 """
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from kertl.quantization._baked import baked_weights
+from kertl.quantization._exact_grid import HIGH, LOW, Grid
+from kertl.quantization._exact_pooling import root, squared_differences
 from kertl.quantization._grid import PIXELS, PROBABILITIES, ends
 from kertl.quantization._network import FakeQuantised
-from kertl.quantization._plan import Node
-from kertl.quantization._run import kernel_axes
+from kertl.quantization._node import Node
+from kertl.quantization._run import POOLED, keeps_axes, kernel_axes
 
 if TYPE_CHECKING:
     from kertl.groups import Ref
 
-_LOW, _HIGH = -128.0, 127.0
 _SIX = 6.0
 _MOST_BIAS = (2**31 - 1) // 2
 _SUM_BITS = 20  # of the factors with which XNNPACK adds two tensors
-
-
-@dataclasses.dataclass(frozen=True)
-class _Grid:
-    """Real numbers are `scale * (q - zero)`."""
-
-    scale: np.float32
-    zero: int
-    double: float
-    """The scale before it is stored."""
-
-    @classmethod
-    def of(cls, low: float, high: float) -> "_Grid":
-        first, last = (float(np.float32(end)) for end in (low, high))
-        scale = (last - first) / 255
-        return cls(np.float32(scale), round(_LOW - first / scale), scale)
 
 
 class Exact:
@@ -52,9 +36,10 @@ class Exact:
     def __init__(self, network: FakeQuantised) -> None:
         self._plan = plan = network.plan
         ranges = keras.ops.convert_to_numpy(network.ranges)
-        self._observed = [_Grid.of(*ends(float(low), float(high))) for low, high in ranges]
+        spans = [plan.span(number, ranges) for number in range(len(ranges))]
+        self._observed = [Grid.of(*ends(float(low), float(high))) for low, high in spans]
         self._weights = baked_weights(network)
-        self._grids: dict[Ref, _Grid] = {plan.input: _Grid.of(*PIXELS)}
+        self._grids: dict[Ref, Grid] = {plan.input: Grid.of(*PIXELS)}
         for node in plan.nodes:
             self._grids[node.output] = self._grid(node)
 
@@ -62,18 +47,18 @@ class Exact:
         """Predictions for pictures of 0..255, shape `(n, outputs)`."""
         import tensorflow as tf
 
-        values: dict[Ref, Any] = {self._plan.input: tf.constant(images, tf.float32) + _LOW}
+        values: dict[Ref, Any] = {self._plan.input: tf.constant(images, tf.float32) + LOW}
         for node in self._plan.nodes:
             values[node.output] = self._result(node, [values[ref] for ref in node.inputs])
         grid = self._grids[self._plan.output]
         return np.asarray((values[self._plan.output] - grid.zero) * grid.scale)
 
-    def _grid(self, node: Node) -> _Grid:
+    def _grid(self, node: Node) -> Grid:
         if node.range is not None:
             return self._observed[node.range]
         if node.kind == "entry":
-            return _Grid.of(*self._plan.entry_range)
-        return _Grid.of(*PROBABILITIES) if node.kind == "activation" else self._grids[node.inputs[0]]
+            return Grid.of(*self._plan.entry_range)
+        return Grid.of(*PROBABILITIES) if node.kind == "activation" else self._grids[node.inputs[0]]
 
     def _result(self, node: Node, taken: list[Any]) -> Any:
         """What a node gives, in whole numbers."""
@@ -84,13 +69,25 @@ class Exact:
             return _clipped(_sum(taken, before, after) + after.zero, node.activation, after)
         if node.kind == "multiply":
             return _clipped(_product(taken, before, after), node.activation, after)
-        if node.kind == "mean":
-            return _mean(node, taken[0], before[0], after)
+        if node.kind in POOLED:
+            return self._pooled(node, taken, before, after)
+        if node.kind == "join":
+            return node.layer(taken)
         if node.kind == "same":
             return taken[0] if node.layer is None else _same(node.layer, taken[0], after)
         return self._activation(node, taken[0], before[0], after)
 
-    def _weighted(self, node: Node, values: Any, before: _Grid, after: _Grid) -> Any:
+    def _pooled(self, node: Node, taken: list[Any], before: list[Grid], after: Grid) -> Any:
+        if node.kind == "squares":
+            return squared_differences(taken, before, after)
+        if node.kind == "root":
+            return root(taken[0], before[0], after)
+        values = taken[0]
+        if node.kind == "maximum":
+            values = keras.ops.max(values, axis=(1, 2), keepdims=True)
+        return _mean(node, values, before[0], after)
+
+    def _weighted(self, node: Node, values: Any, before: Grid, after: Grid) -> Any:
         import tensorflow as tf
 
         kernel, bias = self._kernel(node)
@@ -118,7 +115,7 @@ class Exact:
         assert kernel is not None
         return (kernel.reshape(1, 1, -1, 1) if node.kind == "norm" else kernel), bias
 
-    def _activation(self, node: Node, values: Any, before: _Grid, after: _Grid) -> Any:
+    def _activation(self, node: Node, values: Any, before: Grid, after: Grid) -> Any:
         import tensorflow as tf
 
         real = (values - before.zero) * before.scale
@@ -127,7 +124,7 @@ class Exact:
         if node.activation == "sigmoid":
             return _on(after, tf.sigmoid(real))
         if node.activation == "silu":
-            grid = _Grid.of(*PROBABILITIES)
+            grid = Grid.of(*PROBABILITIES)
             return _clipped(_product([values, _on(grid, tf.sigmoid(real))], [before, grid], after), "linear", after)
         return _clipped(_on(after, real), node.activation, after)
 
@@ -147,7 +144,7 @@ def _convolved(node: Node, values: Any, kernel: Any) -> Any:
     return tf.nn.conv2d(values, kernel, strides, padding, dilations=dilations)
 
 
-def _sum(taken: list[Any], before: list[_Grid], after: _Grid) -> Any:
+def _sum(taken: list[Any], before: list[Grid], after: Grid) -> Any:
     """Two tensors added with whole factors, divided by a power of two at the end."""
     import tensorflow as tf
 
@@ -160,21 +157,21 @@ def _sum(taken: list[Any], before: list[_Grid], after: _Grid) -> Any:
     return tf.cast(tf.floor((total + 2.0 ** (shift - 1)) / 2.0**shift), tf.float32)
 
 
-def _product(taken: list[Any], before: list[_Grid], after: _Grid) -> Any:
+def _product(taken: list[Any], before: list[Grid], after: Grid) -> Any:
     factor = before[0].scale * before[1].scale / after.scale
     return _nearest((taken[0] - before[0].zero) * (taken[1] - before[1].zero) * factor) + after.zero
 
 
-def _mean(node: Node, values: Any, before: _Grid, after: _Grid) -> Any:
+def _mean(node: Node, values: Any, before: Grid, after: Grid) -> Any:
     import tensorflow as tf
 
     pixels = values.shape[1] * values.shape[2]
-    total = tf.reduce_sum(values - before.zero, axis=(1, 2), keepdims=node.layer.keepdims)
+    total = tf.reduce_sum(values - before.zero, axis=(1, 2), keepdims=keeps_axes(node))
     factor = before.scale / (np.float32(pixels) * after.scale)
-    return tf.clip_by_value(_nearest(total * factor) + after.zero, _LOW, _HIGH)
+    return tf.clip_by_value(_nearest(total * factor) + after.zero, LOW, HIGH)
 
 
-def _same(layer: Any, values: Any, grid: _Grid) -> Any:
+def _same(layer: Any, values: Any, grid: Grid) -> Any:
     if isinstance(layer, keras.layers.ZeroPadding2D):
         return layer(values - grid.zero) + grid.zero
     if isinstance(layer, keras.layers.AveragePooling2D):  # not by XNNPACK; halves are rounded away from 0
@@ -183,11 +180,11 @@ def _same(layer: Any, values: Any, grid: _Grid) -> Any:
     return layer(values)
 
 
-def _clipped(values: Any, activation: str, grid: _Grid) -> Any:
+def _clipped(values: Any, activation: str, grid: Grid) -> Any:
     """Within 8 bits, and within what a rectifier leaves."""
     import tensorflow as tf
 
-    low, high = _LOW, _HIGH
+    low, high = LOW, HIGH
     if activation in ("relu", "relu6"):
         low = max(low, float(grid.zero))
     if activation == "relu6":
@@ -195,10 +192,10 @@ def _clipped(values: Any, activation: str, grid: _Grid) -> Any:
     return tf.clip_by_value(values, low, high)
 
 
-def _on(grid: _Grid, real: Any) -> Any:
+def _on(grid: Grid, real: Any) -> Any:
     import tensorflow as tf
 
-    return tf.clip_by_value(_nearest(real / grid.scale) + grid.zero, _LOW, _HIGH)
+    return tf.clip_by_value(_nearest(real / grid.scale) + grid.zero, LOW, HIGH)
 
 
 def _nearest(values: Any) -> Any:

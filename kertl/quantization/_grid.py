@@ -20,11 +20,14 @@ _LARGEST = 127
 _LEAST = 1e-8  # no channel has a smaller grid, or 0 would be divided by 0
 
 
-def rounded(values: Any, low: Any, high: Any) -> Any:
-    """Activations on the grid of 256 steps from `low` to `high`, moved so that 0 is one of them."""
+def rounded(values: Any, low: Any, high: Any, *, down: bool = False) -> Any:
+    """Activations on the grid of 256 steps from `low` to `high`, moved so that 0 is one of them.
+
+    They go to the nearest step, or `down` to the one below.
+    """
     scale, zero = _grid(low, high)
     inside = ops.clip(values, -zero * scale, (_STEPS - zero) * scale)
-    on_grid = (_nearest(inside / scale + zero) - zero) * scale
+    on_grid = ((ops.floor if down else _nearest)(inside / scale + zero) - zero) * scale
     return inside + ops.stop_gradient(on_grid - inside)
 
 

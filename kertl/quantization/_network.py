@@ -8,7 +8,8 @@ import numpy as np
 from keras import ops
 
 from kertl.quantization._grid import rounded, rounded_kernel
-from kertl.quantization._plan import Node, Plan
+from kertl.quantization._node import Node
+from kertl.quantization._plan import Plan
 from kertl.quantization._run import applied, kernel_axes, run
 
 _KEPT = 0.99  # of a range, at each step that observes
@@ -87,13 +88,18 @@ class _Rounding:
     def entry(self, plan: Plan) -> tuple[Any, Any]:
         return plan.kernel, plan.bias
 
-    def observed(self, number: int, values: Any) -> Any:
+    def observed(self, number: int, values: Any, *, down: bool = False) -> Any:
         if self.training and number < len(self.found):
             seen = ops.stop_gradient(ops.stack([ops.min(values), ops.max(values)]))
             kept = 1 - (1 - _KEPT) * self.network.observing
             self.found[number] = kept * self.found[number] + (1 - kept) * seen
-        low, high = self.found[number][0], self.found[number][1]
-        return rounded(values, low, high)
+        return rounded(values, *self.network.plan.span(number, self.found), down=down)
+
+    def squares(self, values: Any, means: Any) -> Any:
+        return ops.square(values - means)
+
+    def root(self, variance: Any, added: float) -> Any:
+        return ops.sqrt(variance + added)
 
     def fixed(self, values: Any, low: float, high: float) -> Any:
         return rounded(values, low, high)
@@ -137,7 +143,7 @@ class _Rounding:
 class _Measuring(_Rounding):
     """Rounds weights alone, and collects what activations span."""
 
-    def observed(self, number: int, values: Any) -> Any:
+    def observed(self, number: int, values: Any, *, down: bool = False) -> Any:
         low, high = float(ops.min(values)), float(ops.max(values))
         self.found[number] = (low, high)
         return values

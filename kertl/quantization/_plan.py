@@ -5,6 +5,7 @@ convolution, whose weights lie on their grid exactly.
 """
 
 import dataclasses
+import functools
 from collections.abc import Container, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ import numpy as np
 
 from kertl._checks import complain
 from kertl.groups import Chain, Ref, Step, activation_of, replay
+from kertl.quantization._deviation import added, is_deviation
+from kertl.quantization._join import joined
+from kertl.quantization._node import Node
 
 WEIGHTED = {keras.layers.Conv2D: "conv", keras.layers.DepthwiseConv2D: "depthwise", keras.layers.Dense: "dense"}
 """The layers whose kernels are rounded."""
@@ -33,34 +37,9 @@ _RECTIFIED = ("relu", "relu6")
 _ACTIVATIONS = ("linear", *_RECTIFIED, "silu", "sigmoid", "softmax")
 _BEGINS = (*WEIGHTED, keras.layers.ZeroPadding2D, keras.layers.Flatten)
 _ACCEPTED = (
-    "Conv2D, DepthwiseConv2D, Dense, BatchNormalization, Add, Multiply, pooling, padding, Flatten, "
-    "Reshape, Dropout, and the activations relu, relu6, silu, sigmoid and softmax"
+    "Conv2D, DepthwiseConv2D, Dense, BatchNormalization, Add, Multiply, Concatenate, pooling by mean, maximum or "
+    "standard deviation, padding, Flatten, Reshape, Dropout, and the activations relu, relu6, silu, sigmoid and softmax"
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Node:
-    """One operation, with what is folded into it.
-
-    Attributes:
-        kind: "entry", "conv", "depthwise", "dense", "norm", "add", "multiply", "mean", "activation" or "same".
-        layer: The layer or operation; None for what it is not needed for.
-        norm: The BatchNorm that is folded into it, or that it is.
-        activation: What is applied to its result before that is rounded.
-        inputs: What it takes.
-        output: What it gives.
-        place: Which step of the graph its layer is.
-        range: The number of its range among those that are observed; None if its grid is given.
-    """
-
-    kind: str
-    layer: Any
-    norm: Any
-    activation: str
-    inputs: tuple[Ref, ...]
-    output: Ref
-    place: int
-    range: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +54,7 @@ class Plan:
         bias: Its bias.
         floats: What nodes give that compute in float, with kernels that are not rounded.
         open_ends: Those of them that only such nodes take, which are not rounded either.
+        together: The numbers of ranges that share one grid, since a concatenation joins them.
     """
 
     nodes: tuple[Node, ...]
@@ -84,6 +64,15 @@ class Plan:
     bias: np.ndarray | None
     floats: frozenset[Ref] = frozenset()
     open_ends: frozenset[Ref] = frozenset()
+    together: tuple[tuple[int, ...], ...] = ()
+
+    def span(self, number: int, ranges: Any) -> tuple[Any, Any]:
+        """The ends of the grid of a range: its own, or of all that share it; `ranges` has a low and a high end each."""
+        numbers = next((group for group in self.together if number in group), (number,))
+        return (
+            functools.reduce(keras.ops.minimum, [ranges[one][0] for one in numbers]),
+            functools.reduce(keras.ops.maximum, [ranges[one][1] for one in numbers]),
+        )
 
     def with_floats(self, places: Container[int]) -> "Plan":
         """The same with the nodes of some steps of the graph in float."""
@@ -133,7 +122,8 @@ def plan_of(chain: Chain) -> Plan:
     for place in range(begin, len(graph.steps)):
         if place not in planner.folded:
             planner.take(place)
-    return Plan(tuple(planner.nodes), graph.input, graph.output, kernel, bias)
+    nodes, together = joined(planner.nodes, chain.model_name)
+    return Plan(nodes, graph.input, graph.output, kernel, bias, together=together)
 
 
 class _Planner:
@@ -155,7 +145,9 @@ class _Planner:
         step = self.steps[place]
         operation, end = step.operation, step.outputs[0]
         kind = self._kind(step)
-        if kind in ("mean", "same", "add", "multiply", "norm"):
+        if kind == "deviation":
+            self._deviate(place)
+        elif kind in ("mean", "same", "add", "multiply", "join", "norm"):
             norm = operation if kind == "norm" else None
             self._with_activation(kind, operation, norm, step.inputs, end, place, "linear")
         elif kind == "activation":
@@ -181,6 +173,10 @@ class _Planner:
             kind = "norm"
         elif isinstance(operation, keras.layers.GlobalAveragePooling2D):
             kind = "mean"
+        elif isinstance(operation, keras.layers.Concatenate) and len(step.inputs) == len(step.args[0]):
+            kind = "join"
+        elif is_deviation(self._following(step)):
+            kind = "deviation"
         elif isinstance(operation, _SAME_GRID):
             kind = "same"
         elif kind is None and _activation(operation) is not None:
@@ -189,6 +185,23 @@ class _Planner:
             told = f"{getattr(operation, 'name', '?')!r} ({type(operation).__name__})"
             raise complain("quantize", f"left out where {self.name!r} has layers other than {_ACCEPTED}", told)
         return kind
+
+    def _following(self, step: Step) -> list[Step]:
+        """A step and those after it, as long as each has one reader alone; three at most."""
+        found = [step]
+        while len(found) < 3 and (place := self._only_reader(found[-1].outputs[0])) is not None:
+            found.append(self.steps[place])
+        return found
+
+    def _deviate(self, place: int) -> None:
+        """Add the nodes of a standard deviation, which is three steps of the graph."""
+        var, plus, root = self._following(self.steps[place])
+        self.folded |= {number for number, step in enumerate(self.steps) if step is plus or step is root}
+        mean, squares, variance = self._new_ref(), self._new_ref(), self._new_ref()
+        self.add("centre", None, var.inputs, mean, place)
+        self.add("squares", None, (*var.inputs, mean), squares, place)
+        self.add("variance", None, (squares,), variance, place)
+        self.add("root", added(plus), (variance,), root.outputs[0], place)
 
     def _only_reader(self, ref: Ref) -> int | None:
         found = self.readers.get(ref, [])
@@ -199,7 +212,7 @@ class _Planner:
     ) -> None:
         """Add a node and the activation that it has or that follows; a rectifier is part of it, others come after."""
         following = self._only_reader(end)
-        if own == "linear" and kind not in ("same", "mean") and following is not None:
+        if own == "linear" and kind not in ("same", "mean", "join") and following is not None:
             after = _activation(self.steps[following].operation)
             if after in _RECTIFIED and not self.steps[following].variables:
                 own, end = str(after), self.steps[following].outputs[0]

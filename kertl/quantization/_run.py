@@ -6,11 +6,14 @@ import keras
 from keras import ops
 
 from kertl.quantization._grid import PIXELS, PROBABILITIES
-from kertl.quantization._plan import Node, Plan
+from kertl.quantization._node import Node
+from kertl.quantization._plan import Plan
 
 if TYPE_CHECKING:
     from kertl.groups import Ref
 
+POOLED = ("mean", "average", "maximum", "centre", "squares", "variance", "root")
+"""The kinds that pool maps, or are a step of that."""
 _AXES = {"conv": (0, 1, 2), "depthwise": (0, 1), "dense": (0,)}
 
 
@@ -23,11 +26,17 @@ class Mode(Protocol):
     def entry(self, plan: Plan) -> tuple[Any, Any]:
         """Kernel and bias of the preprocessing."""
 
-    def observed(self, number: int, values: Any) -> Any:
-        """Results on the grid of an observed range."""
+    def observed(self, number: int, values: Any, *, down: bool = False) -> Any:
+        """Results on the grid of an observed range, on the nearest step or on the one below."""
 
     def fixed(self, values: Any, low: float, high: float) -> Any:
         """Results on the grid of a range that is given."""
+
+    def squares(self, values: Any, means: Any) -> Any:
+        """Squares of differences."""
+
+    def root(self, variance: Any, added: float) -> Any:
+        """The root of a variance, to which a small number may be added, so that it has a slope at 0."""
 
     def same(self, node: Node, values: Any) -> Any:
         """What a layer that keeps the grid makes of them, before it is rounded again where it must be."""
@@ -44,7 +53,7 @@ def run(plan: Plan, images: Any, mode: Mode) -> Any:
             grids[node.output] = PIXELS  # of no use, since no node takes it that rounds
         elif node.range is not None:
             grids[node.output] = node.range
-            result = mode.observed(node.range, result)
+            result = mode.observed(node.range, result, down=node.kind == "root")
         elif node.kind == "entry":
             grids[node.output] = plan.entry_range
             result = mode.fixed(result, *plan.entry_range)
@@ -62,6 +71,11 @@ def run(plan: Plan, images: Any, mode: Mode) -> Any:
 def kernel_axes(kind: str) -> tuple[int, ...]:
     """The axes of the weights that one output channel of a kernel has."""
     return _AXES[kind]
+
+
+def keeps_axes(node: Node) -> bool:
+    """Whether a mean over pixels keeps their axes."""
+    return node.kind == "centre" or bool(getattr(node.layer, "keepdims", False))
 
 
 def applied(node: Node, taken: Any, kernel: Any) -> Any:
@@ -89,14 +103,30 @@ def _result(plan: Plan, node: Node, taken: list[Any], mode: Mode) -> Any:
         return _activated(node.activation, taken[0] + taken[1])
     if kind == "multiply":
         return _activated(node.activation, taken[0] * taken[1])
-    if kind == "mean":
-        return ops.mean(taken[0], axis=(1, 2), keepdims=node.layer.keepdims)
+    if kind in POOLED:
+        return _pooled(node, taken, mode)
+    if kind == "join":
+        return node.layer(taken)
     if kind == "same":
         return taken[0] if node.layer is None else mode.same(node, taken[0])
     if node.activation == "silu":  # a sigmoid and a multiplication, each rounded
         gate = ops.sigmoid(taken[0])
         return taken[0] * (gate if node.output in plan.floats else mode.fixed(gate, *PROBABILITIES))
     return _activated(node.activation, taken[0])
+
+
+def _pooled(node: Node, taken: list[Any], mode: Mode) -> Any:
+    """A mean or maximum over pixels, or a step of their standard deviation."""
+    if node.kind == "squares":
+        return mode.squares(taken[0], taken[1])
+    if node.kind == "root":
+        return mode.root(taken[0], node.layer)
+    values = taken[0]
+    if node.kind == "maximum":  # the mean of one pixel, since a converter has no maximum on another grid than its map's
+        values = ops.max(values, axis=(1, 2), keepdims=True)
+    # In another order the axes keep a converter from taking two means of one map for one, which has one grid.
+    axes = (2, 1) if node.kind == "average" else (1, 2)
+    return ops.mean(values, axis=axes, keepdims=keeps_axes(node))
 
 
 def _per_channel(values: Any, factor: Any, bias: Any) -> Any:

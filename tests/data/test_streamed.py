@@ -55,6 +55,16 @@ def test_batches_are_full_whatever_is_left_out(folder, batch_size):
     assert said.shape == (6, len(NAMES))
 
 
+def test_what_was_begun_is_used_once_and_a_pass_that_broke_off_leaves_nothing(folder, decoded):
+    batches = FileBatches([folder], image_size=(8, 8), batch_size=2)
+    batches.start()
+    first = np.concatenate(list(batches))
+    assert sorted(decoded) == [str(folder / f"{k}.png") for k in range(7)]
+    next(iter(batches))
+    np.testing.assert_array_equal(np.concatenate(list(batches)), first)
+    assert batches.files == [str(folder / f"{k}.png") for k in range(7)]
+
+
 def test_few_files_are_read_ahead(folder, decoded):
     batches = iter(FileBatches([folder] * 20, image_size=(8, 8), batch_size=4))
     next(batches)

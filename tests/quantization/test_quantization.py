@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import kertl
 from kertl.groups import find_chain
-from kertl.quantization import FakeQuantised, note_ranges, noted_network, plan_of
+from kertl.quantization import Exact, FakeQuantised, note_ranges, noted_network, plan_of
 from kertl.quantization._grid import ends, rounded, rounded_kernel
 from tests.families import lively
 from tests.messages import assert_names
@@ -101,6 +101,51 @@ def test_batch_norm_that_trains_is_folded_with_its_batch_and_moves_until_it_is_f
     norm.trainable = False
     network(_PICTURES.astype("float32") / 2, training=True)
     assert np.array_equal(norm.moving_mean.numpy(), before[0])
+
+
+def many_depths():
+    """Depths of a small net pooled in every way: of a pooled map, of a join, and of one with squeeze and excitation."""
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Conv2D(8, 3, strides=2, activation="silu")(layers.Rescaling(1 / 127.5, offset=-1.0)(inputs))
+    first = x = layers.MaxPooling2D(2)(x)
+    x = layers.Concatenate()([layers.MaxPooling2D(2)(x), layers.AveragePooling2D(2)(x)])
+    x = layers.Concatenate()([x, layers.Conv2D(4, 3, padding="same")(layers.BatchNormalization()(x))])
+    late = x = layers.Conv2D(8, 2, activation="relu")(x)
+    gate = layers.Reshape((1, 1, 8))(layers.GlobalAveragePooling2D()(x))
+    last = layers.Multiply()([x, layers.Conv2D(8, 1, activation="sigmoid")(gate)])
+    pooled = []
+    for maps in (first, late, last):
+        deviation = keras.ops.sqrt(keras.ops.var(maps, axis=(1, 2)) + 1e-6)
+        pooled += [layers.GlobalAveragePooling2D()(maps), layers.GlobalMaxPooling2D()(maps), deviation]
+    x = layers.Dropout(0.2)(layers.Concatenate()(pooled))
+    model = lively(keras.Model(inputs, layers.Dense(3, activation="softmax")(x)), _PICTURES)
+    return kertl.model.set_model_info(model, kertl.model.ModelInfo("single_label", tuple(NAMES), "none", "1"))
+
+
+def test_all_that_is_joined_lies_on_one_grid():
+    network = calibrated(many_depths())
+    plan = network.plan
+    joins = [node for node in plan.nodes if node.kind == "join"]
+    ranges = keras.ops.convert_to_numpy(network.ranges)
+    spans = [tuple(map(float, plan.span(node.range, ranges))) for node in joins]
+    assert spans[0] == spans[1] != spans[2]
+    assert [len(group) for group in plan.together] == [4, 10]
+    for group in plan.together:
+        assert plan.span(group[0], ranges)[0] == ranges[list(group), 0].min()
+        assert plan.span(group[-1], ranges)[1] == ranges[list(group), 1].max()
+
+
+def test_an_export_of_many_depths_computes_the_whole_numbers_of_the_reference(tmp_path):
+    model = many_depths()
+    note_ranges(model, calibrated(model))
+    kertl.save(model, tmp_path / "m.keras")
+    found = kertl.export(tmp_path / "m.keras", tmp_path / "m.tflite", format="litert", quantize="int8", data=squares())
+    assert found.within_one_step == 1
+    pictures = squares().test.in_order().reader.take(np.arange(12))
+    run = kertl._runtimes.open_litert(tmp_path / "m.tflite")
+    np.testing.assert_array_equal(run(pictures), Exact(noted_network(kertl.load(tmp_path / "m.keras")))(pictures))
 
 
 def bgr_minus_mean():
