@@ -1,9 +1,10 @@
 """What does a solved head gain where it looks at mirror images too?
 
 The head of all depths, solved on the features of each image, on their mean over the image and its mirror image, and on
-the mean over these two and both upside down: what `Stage("deep", solver="exact", mirror=...)` does. The strength of the
-penalty is chosen on the validation set, and the head then solved once more on training and validation images. Features
-are extracted once for all splits of a data set. The test set is read by this script alone, and nothing is chosen by it.
+the mean over these two and both upside down: what `Stage("deep", solver="exact", mirror=...)` does, from features that
+are extracted once for all splits of a data set. The strength of the penalty is chosen on the validation set, and the
+head then solved once more on training and validation images. The test set is read by this script alone, and nothing is
+chosen by it.
 
     python benchmarks/mirrors.py run FOLDER [--data cells ...] [--sizes 50 all] [--splits 0 1 2]
     python benchmarks/mirrors.py table FOLDER
@@ -26,31 +27,49 @@ import suite_backbones
 import suite_data
 
 import kertl
-from kertl.model import mirrored
 from kertl.probes import solve
 
 COLUMNS = ("data", "size", "split", "mirror", "strength", "validation_loss", "validation", "test", "cpu_seconds")
-ARMS = ("none", "horizontal", "both")
+# The axes along which images are turned over; the features of all of them are averaged.
+ARMS = {"none": [()], "horizontal": [(), (2,)], "both": [(), (2,), (1,), (1, 2)]}
 
 
-def measure(name, size, split, folder):
+def features(name, flip, folder):
+    """The features of all images of a data set, turned over along some axes, by file; extracted once."""
+    file = folder / f"{name.replace(' ', '_')}_{''.join(map(str, flip)) or 'plain'}.npz"
+    if not file.exists():
+        data = suite_data.load(name, size=suite.SIZE)
+        backbone = suite_backbones.backbone("MobileNetV2", suite.SIZE)
+        model = kertl.build(backbone, class_names=data.class_names, head=suite.ALL_DEPTHS)
+        files, values = [], []
+        for part in ("train", "validation", "test"):
+            images = getattr(data, part).in_order()
+            pictures = np.concatenate([images.batch(0, number)[0] for number in range(len(images))])
+            values.append(np.asarray(kertl.extract(model, np.flip(pictures, flip)).values))
+            files += [str(record.file) for record in data.records if record.split == part]
+        np.savez(file, files=files, values=np.concatenate(values))
+    with np.load(file) as cached:
+        return dict(zip(cached["files"].tolist(), cached["values"], strict=True))
+
+
+def measure(name, size, split, folder, arms):
     """A row for each way to look at an image."""
-    data = suite_data.load(name, suite.SIZES[size], split, suite.SIZE)
-    backbone = suite_backbones.backbone("MobileNetV2", suite.SIZE)
-    model = kertl.build(backbone, class_names=data.class_names, head=suite.ALL_DEPTHS)
-    parts = {part: getattr(data, part).in_order() for part in ("train", "validation", "test")}
-    labels = {part: np.asarray(images.labels).ravel().astype(int) for part, images in parts.items()}
+    data = suite_data.load(name, suite.SIZES[size], split, size=32)  # of which only files and labels are used
+    parts = ("train", "validation", "test")
+    files = {part: [str(record.file) for record in data.records if record.split == part] for part in parts}
+    labels = {part: np.asarray(getattr(data, part).labels).ravel().astype(int) for part in parts}
     link = "sigmoid" if data.task == "binary" else "softmax"
     wanted = {part: targets(one, link, data.num_classes) for part, one in labels.items()}
-    for arm in ARMS:
+    for arm in arms:
         before = suite.cpu_seconds()
-        looks = model if arm == "none" else mirrored(model, arm)
-        cached = {part: kertl.extract(looks, images, cache_dir=folder / "features") for part, images in parts.items()}
-        rows = {part: np.asarray(features.values) for part, features in cached.items()}
+        rows = dict.fromkeys(parts, 0)
+        for flip in ARMS[arm]:
+            found = features(name, flip, folder)
+            for part in parts:
+                rows[part] = rows[part] + np.stack([found[file] for file in files[part]]) / len(ARMS[arm])
         found = solve(rows["train"], wanted["train"], link=link, held_out=(rows["validation"], wanted["validation"]))
         both = [np.concatenate([given["train"], given["validation"]]) for given in (rows, wanted)]
         last = solve(*both, link=link, strengths=[found.strength])
-        scores = found.scores(rows["validation"])
         yield {
             "data": name,
             "size": size,
@@ -58,7 +77,7 @@ def measure(name, size, split, folder):
             "mirror": arm,
             "strength": found.strength,
             "validation_loss": f"{found.losses[found.strength]:.4f}",
-            "validation": accuracy(scores, labels["validation"]),
+            "validation": accuracy(found.scores(rows["validation"]), labels["validation"]),
             "test": accuracy(last.scores(rows["test"]), labels["test"]),
             "cpu_seconds": f"{suite.cpu_seconds() - before:.0f}",
         }
@@ -84,17 +103,21 @@ def run(arguments):
     for size in arguments.sizes:
         for split in arguments.splits:
             for name in arguments.data:
-                if (name, size, str(split)) in done:
-                    continue
-                rows = list(measure(name, size, split, folder))
-                new = not file.exists()
-                with file.open("a", newline="") as opened:
-                    writer = csv.DictWriter(opened, COLUMNS, lineterminator="\n")
-                    if new:
-                        writer.writeheader()
-                    writer.writerows(rows)
-                for row in rows:
-                    print(", ".join(str(row[column]) for column in COLUMNS), flush=True)
+                if (name, size, str(split)) not in done:
+                    record(file, measure(name, size, split, folder, arguments.mirrors))
+
+
+def record(file, rows):
+    """Append rows to the table, and print them, when all are there."""
+    rows = list(rows)
+    new = not file.exists()
+    with file.open("a", newline="") as opened:
+        writer = csv.DictWriter(opened, COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+    for row in rows:
+        print(", ".join(str(row[column]) for column in COLUMNS), flush=True)
 
 
 def table(arguments):
@@ -105,10 +128,8 @@ def table(arguments):
     print("| data | images a class | mirror | validation loss | validation | test | on the same splits | splits |")
     print("|---|---|---|---|---|---|---|---|")
     for (name, size), splits in cells.items():
-        # As a run chooses: the way with the lowest validation loss, of the first two or of all.
-        for one in splits.values():
-            for told, among in (("the better of the first two", ARMS[:2]), ("the best of the three", ARMS)):
-                one[told] = min((one[arm] for arm in among), key=lambda row: float(row["validation_loss"]))
+        for one in splits.values():  # as a run chooses
+            one["what the validation loss chooses"] = min(one.values(), key=lambda row: float(row["validation_loss"]))
         for arm in next(iter(splits.values())):
             means = [
                 statistics.mean(float(one[arm][column]) for one in splits.values())
@@ -130,6 +151,7 @@ def main():
     command.add_argument("--data", nargs="+", default=list(suite_data.NAMES), choices=suite_data.NAMES)
     command.add_argument("--sizes", nargs="+", default=["50", "all"], choices=suite.SIZES)
     command.add_argument("--splits", nargs="+", type=int, default=[0, 1, 2])
+    command.add_argument("--mirrors", nargs="+", default=list(ARMS), choices=ARMS)
     command = commands.add_parser("table")
     command.set_defaults(do=table)
     command.add_argument("folder")
