@@ -7,7 +7,7 @@ import pytest
 
 import kertl
 from kertl._terminal import span
-from kertl.compatibility import REQUIREMENTS, RULES, _case, _rules, matrix
+from kertl.compatibility import REQUIREMENTS, RULES, _case, _clashes, matrix
 from kertl.errors import WeightsError
 from kertl.model import note_trained_on
 from kertl.training import support_table
@@ -177,14 +177,14 @@ def test_every_rule_has_a_case_here():
 def test_a_rule_finds_what_clashes_and_nothing_where_nothing_does(name, images, monkeypatch):
     clashing, fine = map(dict, CASES[name])
     there, elsewhere = clashing.pop("replicas", 1), fine.pop("replicas", 1)
-    monkeypatch.setattr(_rules, "replicas", lambda: there)
+    monkeypatch.setattr(_clashes, "replicas", lambda: there)
     (rule,) = (rule for rule in RULES if rule.name == name)
     findings = [finding for finding in found(images, **clashing) if finding.rule == name]
     assert findings
     assert {(one.severity, one.why, one.advice, one.source) for one in findings} == {
         (rule.severity, rule.why, rule.advice, rule.source)
     }
-    monkeypatch.setattr(_rules, "replicas", lambda: elsewhere)
+    monkeypatch.setattr(_clashes, "replicas", lambda: elsewhere)
     assert name not in {finding.rule for finding in found(images, **fine)}
 
 
@@ -350,6 +350,6 @@ def test_what_a_frozen_part_costs_is_said_in_images_and_in_time(images, monkeypa
     (finding,) = found(images, stages)
     count = images.train.num_examples
     assert_names(finding.what, f"{20 * count:,} images", f"{4 * count:,}", span(0.2 * count), span(0.04 * count))
-    monkeypatch.setattr(_rules, "replicas", lambda: 2)
+    monkeypatch.setattr(_clashes, "replicas", lambda: 2)
     rules = {finding.rule for finding in found(images, stages)}
     assert "frozen-part-again-and-again" not in rules, "features are not cached on several replicas"
