@@ -15,7 +15,7 @@ from kertl.backbones import APPLICATIONS
 from kertl.compatibility._case import Case
 from kertl.compatibility._pixels import times_as_wide
 from kertl.compatibility._requirements import REQUIREMENTS
-from kertl.hardware import replicas, scope_of
+from kertl.hardware import replicas, scope_of, shares
 from kertl.model import count_trained_on, model_info
 from kertl.tasks import task_named
 from kertl.training import WITHOUT_VALIDATION, unsupported
@@ -112,13 +112,27 @@ def _uneven_last_batch(case: Case) -> Iterator[str]:
 
 
 def _replica_without_images(case: Case) -> Iterator[str]:
-    count, data = _replicas(case), case.data
+    count = _replicas(case)
+    for name, _, last in _batches(case):
+        if math.ceil(last / math.ceil(last / count)) < count:  # each takes as many, the last what is left
+            yield f"the last batch of the {name} images has {last}, for {count} replicas"
+
+
+def _unequal_shares(case: Case) -> Iterator[str]:
+    count = shares()
+    for name, size, last in _batches(case):
+        if uneven := [images for images in dict.fromkeys((size, last)) if images % count]:
+            yield f"a batch of the {name} images has {uneven[0]}, for {count} devices"
+
+
+def _batches(case: Case) -> Iterator[tuple[str, int, int]]:
+    """Of each part its name, how many images its first batch has, and how many its last."""
+    data = case.data
     parts: list[tuple[str, Any, int]] = [("training", data.train, one.batch_size) for one in case.stages]
     parts += [("validation", data.validation, data.batch_size), ("test", data.test, data.batch_size)]
     for name, part, size in dict.fromkeys(parts):
-        last = 0 if part is None else part.num_examples % size or size
-        if last and math.ceil(last / math.ceil(last / count)) < count:  # each takes as many, the last what is left
-            yield f"the last batch of the {name} images has {last}, for {count} replicas"
+        if part is not None:
+            yield name, min(size, part.num_examples), part.num_examples % size or size
 
 
 def _statistics_per_replica(case: Case) -> Iterator[str]:
@@ -444,6 +458,15 @@ RULES: tuple[Rule, ...] = (
         "Choose a batch size that leaves no such rest, for all parts.",
         "measured with TensorFlow 2.21",
         _replica_without_images,
+    ),
+    Rule(
+        "unequal-shares",
+        "error",
+        "A batch that the devices of JAX cannot share equally",
+        "JAX refuses it, of the test set after the training.",
+        "Choose a batch size that leaves no such rest, for all parts, leave out images, or take one device.",
+        "measured with JAX 0.10",
+        _unequal_shares,
     ),
     Rule(
         "statistics-per-replica",
