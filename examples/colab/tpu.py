@@ -75,7 +75,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 
-def draw(folder, per_class=40):
+def draw(folder, per_class=64):
     """Folders with pictures of circles, squares and triangles of all sizes and colours."""
     random = np.random.default_rng(0)
     for shape, sides in (("circle", 60), ("square", 4), ("triangle", 3)):
@@ -94,12 +94,19 @@ if PHOTOS == "drawn":
 # %% [markdown]
 # ## 4. Train
 #
-# The batch is that of all cores together. Keep `run_dir` on your Drive where a session may end: the same cells go on.
+# The batch is that of all cores together. On JAX each batch, the last one too, must be one that all cores can share
+# equally; so many pictures are drawn that eight can. Keep `run_dir` on your Drive where a session may end: the same
+# cells go on.
 
 # %%
 with hardware:
     data = kertl.data.from_directory(
-        PHOTOS, image_size=(SIZE, SIZE), batch_size=hardware.batch_size(per_replica=PER_CORE), seed=0
+        PHOTOS,
+        image_size=(SIZE, SIZE),
+        batch_size=hardware.batch_size(per_replica=PER_CORE),
+        validation=0.25,
+        test=0.25,
+        seed=0,
     )
     print(data.summary())
     keras.utils.set_random_seed(0)

@@ -9,6 +9,7 @@ from kertl._lazy import lazily
 
 if TYPE_CHECKING:
     from kertl.hardware._choice import Choice, choose
+    from kertl.hardware._data_parallel import shares
     from kertl.hardware._describe import cores, describe, devices
     from kertl.hardware._multi_worker import multi_worker
     from kertl.hardware._processes import processes, refuse_processes, share
@@ -34,6 +35,7 @@ __all__ = [
     "scope_of",
     "setup",
     "share",
+    "shares",
     "team",
     "team_of",
 ]
@@ -41,6 +43,7 @@ __all__ = [
 # The names that each module defines.
 _HOMES = {
     "._choice": ("Choice", "choose"),
+    "._data_parallel": ("shares",),
     "._describe": ("cores", "describe", "devices"),
     "._multi_worker": ("multi_worker",),
     "._processes": ("processes", "refuse_processes", "share"),

@@ -35,6 +35,15 @@ class DataParallel(Scope):
         return keras.distribution.DataParallel(devices=list(self.choice.devices), auto_shard_dataset=False)
 
 
+def shares() -> int:
+    """Into how many equal shares JAX divides each batch in the scope in effect; 1 outside one and on other backends."""
+    spread = keras.distribution.distribution() if keras.backend.backend() == "jax" else None
+    if spread is None:
+        return 1
+    mesh = spread.device_mesh
+    return int(mesh.shape[mesh.axis_names.index(spread.batch_dim_name)])
+
+
 def _make_virtual(count: int) -> None:
     """Let JAX have so many CPU devices.
 

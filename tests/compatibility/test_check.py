@@ -154,6 +154,10 @@ CASES = {
         {"stages": [quick(batch_size=419)], "replicas": 2},
         {"stages": [quick(batch_size=419)]},
     ),
+    "unequal-shares": (  # 420 images for training, 180 for validation: batches of 16 leave 4
+        {"stages": [quick(batch_size=16)], "shares": 8},
+        {"stages": [quick(batch_size=16), quick(batch_size=420)], "shares": 4},
+    ),
     "statistics-per-replica": (
         {"stages": [quick("mid", batch_norm="train")], "replicas": 2},
         {"stages": [quick("mid")], "model": lambda: classifier(batch_norm=False), "replicas": 2},
@@ -177,7 +181,9 @@ def test_every_rule_has_a_case_here():
 def test_a_rule_finds_what_clashes_and_nothing_where_nothing_does(name, images, monkeypatch):
     clashing, fine = map(dict, CASES[name])
     there, elsewhere = clashing.pop("replicas", 1), fine.pop("replicas", 1)
+    shared = [clashing.pop("shares", 1), fine.pop("shares", 1)]
     monkeypatch.setattr(_clashes, "replicas", lambda: there)
+    monkeypatch.setattr(_clashes, "shares", lambda: shared[0])
     (rule,) = (rule for rule in RULES if rule.name == name)
     findings = [finding for finding in found(images, **clashing) if finding.rule == name]
     assert findings
@@ -185,6 +191,7 @@ def test_a_rule_finds_what_clashes_and_nothing_where_nothing_does(name, images, 
         (rule.severity, rule.why, rule.advice, rule.source)
     }
     monkeypatch.setattr(_clashes, "replicas", lambda: elsewhere)
+    monkeypatch.setattr(_clashes, "shares", lambda: shared[1])
     assert name not in {finding.rule for finding in found(images, **fine)}
 
 

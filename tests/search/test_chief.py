@@ -1,11 +1,15 @@
+import importlib
 import socket
+import threading
 import types
 
 import grpc
+import keras_tuner
 import pytest
 
 from kertl.errors import RunError
 from kertl.search import _chief
+from kertl.search._oracles import oracle_for
 from tests.messages import assert_names
 
 
@@ -82,8 +86,29 @@ def test_requests_go_to_the_chief_that_is_named(monkeypatch, caplog):
     assert_names(caplog.text, f"127.0.0.1:{port}")
 
 
+def test_a_chief_that_is_dismissed_stops_serving(tmp_path, monkeypatch):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    for name, value in {"TUNER_ID": "chief", "ORACLE_IP": "127.0.0.1", "ORACLE_PORT": str(port)}.items():
+        monkeypatch.setenv(f"KERASTUNER_{name}", value)
+    oracle = oracle_for("random", keras_tuner.Objective("val_loss", "min"), max_trials=1, epochs=1, seed=0, keep=1)
+    oracle._set_project_dir(str(tmp_path), "search")
+    trial = oracle.create_trial("worker0")
+    trial.status = "COMPLETED"
+    oracle.update_trial(trial.trial_id, {"val_loss": 1.0})
+    oracle.end_trial(trial)
+    oracle.tuner_ids.clear()  # as where the chief was started again
+    assert oracle.over()
+    server = importlib.import_module("keras_tuner.src.distribute.oracle_chief")
+    serving = threading.Thread(target=server.start_server, args=(oracle,), daemon=True)
+    serving.start()
+    _chief.dismiss(oracle)
+    serving.join(timeout=30)
+    assert not serving.is_alive()
+    assert len(oracle.trials) == 1
+
+
 def _request(client, name):
     """An empty request of a kind, found as gRPC serialises it."""
-    import importlib
-
     return getattr(importlib.import_module("keras_tuner.src.protos").get_service(), f"{name}Request")()
