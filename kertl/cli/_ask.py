@@ -1,5 +1,6 @@
 """`kertl evaluate` and `kertl predict`: using a trained model."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,6 +117,10 @@ def predict(
     shard: Annotated[
         str | None, typer.Option(metavar="K/N", help="With --out: only share K of N, by the names of the files.")
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="With --out: by a Ray cluster: auto, local or HOST:PORT."),
+    ] = None,
     abstain: Annotated[
         str | None,
         typer.Option(
@@ -148,6 +153,7 @@ def predict(
     if as_json and as_csv:
         raise ArgumentError("`--json` and `--csv` cannot both be given. Received: both. Leave out one of them.")
     share = _share(shard, out, join=join)
+    _check_ray(ray, out, alone=shard is None and not join)
     import kertl
     from kertl.cli._abstain import caution_of
     from kertl.cli._answers import print_csv, print_json, print_table
@@ -176,9 +182,13 @@ def predict(
         show_alarm(loaded, reference, images)
     if out is not None:
         how = options.read_augment(augment) or "light"
-        count = kertl.evaluation.predict_to_file(
-            loaded, images, out, top=top, shard=share, batch_size=batch_size, views=views, augment=how, caution=caution
-        )
+        given: dict[str, Any] = {"top": top, "batch_size": batch_size, "views": views, "augment": how}
+        given["caution"] = caution
+        if ray is None:
+            count = kertl.evaluation.predict_to_file(loaded, images, out, shard=share, **given)
+        else:
+            load = functools.partial(_load, told, model.absolute(), getattr(loaded, "engine", "keras"))
+            count = kertl.evaluation.predict_on_ray(load, images, out, address=ray, **given)
         typer.echo(f"{out} has {count:,} rows.")
         return
     size, depth = told.form(loaded)
@@ -195,6 +205,23 @@ def predict(
         print_csv(task, dataset.files, answers, doubts)
     else:
         print_table(task, dataset.files, answers, doubts)
+
+
+def _load(told: foreign.Told, path: Path, engine: str) -> Any:
+    """The model in a process of a cluster, or the export that answers for it."""
+    if engine == "keras":
+        return told.load(path)
+    from kertl.exporting import exported
+
+    return exported(path, engine)[0]
+
+
+def _check_ray(address: str | None, out: Path | None, *, alone: bool) -> None:
+    if address is not None and (out is None or not alone):
+        raise ArgumentError(
+            "`--ray` needs `--out`, the file to write to, and neither `--shard` nor `--join`. Received: --ray "
+            f"{address} otherwise."
+        )
 
 
 def _share(text: str | None, out: Path | None, *, join: bool) -> tuple[int, int] | None:
