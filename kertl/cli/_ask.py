@@ -1,6 +1,5 @@
 """`kertl evaluate` and `kertl predict`: using a trained model."""
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ from rich.console import Console
 from kertl._places import Places, none_usable
 from kertl._terminal import CONSOLE, json_text, printable, working
 from kertl.cli import _foreign as foreign
+from kertl.cli import _into_file as into_file
 from kertl.cli import _options as options
 from kertl.cli._engine import Engine, export_for
 from kertl.cli._fields import taking
@@ -152,8 +152,7 @@ def predict(
     """Predict what is in images: classes and their probabilities, or the values of targets."""
     if as_json and as_csv:
         raise ArgumentError("`--json` and `--csv` cannot both be given. Received: both. Leave out one of them.")
-    share = _share(shard, out, join=join)
-    _check_ray(ray, out, alone=shard is None and not join)
+    share = into_file.checked(out, shard, ray, join=join)
     import kertl
     from kertl.cli._abstain import caution_of
     from kertl.cli._answers import print_csv, print_json, print_table
@@ -184,11 +183,7 @@ def predict(
         how = options.read_augment(augment) or "light"
         given: dict[str, Any] = {"top": top, "batch_size": batch_size, "views": views, "augment": how}
         given["caution"] = caution
-        if ray is None:
-            count = kertl.evaluation.predict_to_file(loaded, images, out, shard=share, **given)
-        else:
-            load = functools.partial(_load, told, model.absolute(), getattr(loaded, "engine", "keras"))
-            count = kertl.evaluation.predict_on_ray(load, images, out, address=ray, **given)
+        count = into_file.write(loaded, told, model, images, out, share, ray, given)
         typer.echo(f"{out} has {count:,} rows.")
         return
     size, depth = told.form(loaded)
@@ -205,39 +200,6 @@ def predict(
         print_csv(task, dataset.files, answers, doubts)
     else:
         print_table(task, dataset.files, answers, doubts)
-
-
-def _load(told: foreign.Told, path: Path, engine: str) -> Any:
-    """The model in a process of a cluster, or the export that answers for it."""
-    if engine == "keras":
-        return told.load(path)
-    from kertl.exporting import exported
-
-    return exported(path, engine)[0]
-
-
-def _check_ray(address: str | None, out: Path | None, *, alone: bool) -> None:
-    if address is not None and (out is None or not alone):
-        raise ArgumentError(
-            "`--ray` needs `--out`, the file to write to, and neither `--shard` nor `--join`. Received: --ray "
-            f"{address} otherwise."
-        )
-
-
-def _share(text: str | None, out: Path | None, *, join: bool) -> tuple[int, int] | None:
-    """`3/16` as numbers, if it goes with the other options."""
-    if out is None and text is not None:
-        raise ArgumentError(f"`--shard` needs `--out`, the file to write to. Received: --shard {text} alone.")
-    if join and (out is None or text is not None):
-        raise ArgumentError(
-            "`--join` needs `--out`, the file to write to, and no `--shard`. Received: --join otherwise."
-        )
-    if text is None:
-        return None
-    number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise ArgumentError(f"`--shard` must be K/N with 1 <= K <= N, such as 3/16. Received: --shard {text}.")
-    return int(number), int(count)
 
 
 def read_model(path: Path, told: foreign.Told) -> tuple["keras.Model", str, list[str]]:

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import shutil
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from kertl.evaluation._to_file import check_out, check_plan, digest_of, files_by
 
 _logger = logging.getLogger(__name__)
 
+_PATIENCE_SECONDS = 5
 _RETRIES = 3  # of a share whose process or machine died
 
 
@@ -53,8 +55,7 @@ def predict_on_ray(
         DataError: If there is no file to predict on.
         ValueError: If an argument is not as described.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise MissingPackageError("Ray must be installed for `--ray`. Run `pip install 'kertl[ray]'`.")
+    check_ray(address)
     out = check_out(out)
     given = [Path(path).absolute() for path in paths]
     integer("shares", shares, at_least=1)
@@ -83,6 +84,32 @@ def predict_on_ray(
     return rows
 
 
+def check_ray(address: str) -> None:
+    """Raise if Ray is not installed, or nothing answers at an address: Ray itself would go on trying for minutes.
+
+    Raises:
+        MissingPackageError: If it is not installed.
+        RunError: If nothing answers.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise MissingPackageError("Ray must be installed for `--ray`. Run `pip install 'kertl[ray]'`.")
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return  # "auto" and "local", of which Ray knows at once
+    try:
+        socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> RunError:
+    return RunError(
+        f"`address` must be that of a Ray cluster that runs. Received: address={address!r}: {error}. "
+        "`ray start --head` starts one; 'local' takes this machine.",
+        code="run-differs",
+    )
+
+
 def _run(load: Callable[[], Any], jobs: dict[int, tuple[Any, ...]], address: str) -> None:
     """Let the cluster do all jobs.
 
@@ -94,11 +121,7 @@ def _run(load: Callable[[], Any], jobs: dict[int, tuple[Any, ...]], address: str
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise RunError(
-            f"`address` must be that of a Ray cluster that runs. Received: address={address!r}: {error}. "
-            "`ray start --head` starts one; 'local' takes this machine.",
-            code="run-differs",
-        ) from error
+        raise _no_cluster(address, error) from error
     try:
         task = ray.remote(max_retries=_RETRIES, num_cpus=1)(_predict_share)
         waiting = [task.remote(load, *job) for job in jobs.values()]

@@ -75,6 +75,8 @@ def test_shares_of_another_job_and_what_cannot_be_done_are_refused_before_a_clus
         predict_on_ray(Brightness, [], out, address="local")
     with pytest.raises(ValueError, match="`shares` must be"):
         predict_on_ray(Brightness, [folder], out, address="local", shares=0)
+    with pytest.raises(RunError, match="must be that of a Ray cluster that runs"):
+        predict_on_ray(Brightness, [folder], out, address="127.0.0.1:1")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingPackageError, match=r"pip install 'kertl\[ray\]'"):
         predict_on_ray(Brightness, [folder], out, address="local")
