@@ -15,11 +15,12 @@ Answer (seed 0): float16 has 0.51 of the bytes, dynamic range 0.28, int8 0.31; a
 other programs, int8 took 0.79 of float32's time on batches of 32 in one run and 1.15 of it in another, so whether it
 is faster is open.
 
-Answer (96 px, `--short`, seeds 0 and 1; the third was not run to its end): accuracy on 656 images in float32 0.843 and
-0.846, int8 after training 0.826 and 0.837 (both drops within chance), int8 after training for it 0.849 and 0.846, which
-has three epochs more; what float32 gains by these was not measured, and `change` is against its own model in float.
-int8 has 0.277 of the bytes, and all outputs are within a step of the trained. For one image it took 0.15 and 0.31 of
-float32's time, for 32 images 0.63 and 0.40, on two cores at a load of eight, so these times are rough.
+Answer (96 px, `--short`, seeds 0, 1 and 2): accuracy on 656 images in float32 0.843, 0.846 and 0.860; int8 after
+training 0.826, 0.837 and 0.837, the last drop by more than chance; int8 after training for it 0.849, 0.846 and 0.861:
++0.006, 0 and +0.002 against float32, after three epochs more; what float32 would gain by these was not measured, and
+`change` is against its own model in float. int8 has 0.277 of the bytes, and all outputs are within a step of the
+trained. For one image it took 0.15, 0.31 and 0.20 of float32's time, for 32 images 0.63, 0.40 and 0.80, on two cores at
+loads of 8 to 15, so these times are rough.
 """
 
 import argparse

@@ -9,6 +9,7 @@ from rich.console import Console
 from kertl._places import Places, none_usable
 from kertl._terminal import CONSOLE, json_text, printable, working
 from kertl.cli import _foreign as foreign
+from kertl.cli import _into_file as into_file
 from kertl.cli import _options as options
 from kertl.cli._engine import Engine, export_for
 from kertl.cli._fields import taking
@@ -116,6 +117,10 @@ def predict(
     shard: Annotated[
         str | None, typer.Option(metavar="K/N", help="With --out: only share K of N, by the names of the files.")
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="With --out: by a Ray cluster: auto, local or HOST:PORT."),
+    ] = None,
     abstain: Annotated[
         str | None,
         typer.Option(
@@ -147,7 +152,7 @@ def predict(
     """Predict what is in images: classes and their probabilities, or the values of targets."""
     if as_json and as_csv:
         raise ArgumentError("`--json` and `--csv` cannot both be given. Received: both. Leave out one of them.")
-    share = _share(shard, out, join=join)
+    share = into_file.checked(out, shard, ray, join=join)
     import kertl
     from kertl.cli._abstain import caution_of
     from kertl.cli._answers import print_csv, print_json, print_table
@@ -176,9 +181,9 @@ def predict(
         show_alarm(loaded, reference, images)
     if out is not None:
         how = options.read_augment(augment) or "light"
-        count = kertl.evaluation.predict_to_file(
-            loaded, images, out, top=top, shard=share, batch_size=batch_size, views=views, augment=how, caution=caution
-        )
+        given: dict[str, Any] = {"top": top, "batch_size": batch_size, "views": views, "augment": how}
+        given["caution"] = caution
+        count = into_file.write(loaded, told, model, images, out, share, ray, given)
         typer.echo(f"{out} has {count:,} rows.")
         return
     size, depth = told.form(loaded)
@@ -195,22 +200,6 @@ def predict(
         print_csv(task, dataset.files, answers, doubts)
     else:
         print_table(task, dataset.files, answers, doubts)
-
-
-def _share(text: str | None, out: Path | None, *, join: bool) -> tuple[int, int] | None:
-    """`3/16` as numbers, if it goes with the other options."""
-    if out is None and text is not None:
-        raise ArgumentError(f"`--shard` needs `--out`, the file to write to. Received: --shard {text} alone.")
-    if join and (out is None or text is not None):
-        raise ArgumentError(
-            "`--join` needs `--out`, the file to write to, and no `--shard`. Received: --join otherwise."
-        )
-    if text is None:
-        return None
-    number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise ArgumentError(f"`--shard` must be K/N with 1 <= K <= N, such as 3/16. Received: --shard {text}.")
-    return int(number), int(count)
 
 
 def read_model(path: Path, told: foreign.Told) -> tuple["keras.Model", str, list[str]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kertl.evaluation._labels import matched, output_names
     from kertl.evaluation._pictures import part_to_evaluate, pictures_of
     from kertl.evaluation._predict import predict
+    from kertl.evaluation._ray import predict_on_ray
     from kertl.evaluation._run_images import run_images
     from kertl.evaluation._thresholds import tune_thresholds
     from kertl.evaluation._to_file import predict_to_file
@@ -33,6 +34,7 @@ __all__ = [
     "part_to_evaluate",
     "pictures_of",
     "predict",
+    "predict_on_ray",
     "predict_to_file",
     "resize_of",
     "run_images",
@@ -49,6 +51,7 @@ _HOMES = {
     "._labels": ("matched", "output_names"),
     "._pictures": ("part_to_evaluate", "pictures_of"),
     "._predict": ("predict",),
+    "._ray": ("predict_on_ray",),
     "._run_images": ("run_images",),
     "._thresholds": ("tune_thresholds",),
     "._to_file": ("predict_to_file",),

@@ -85,11 +85,7 @@ def predict_to_file(
         ValueError: If an argument is not as described.
     """
     check_asked(model)
-    out = Path(out)
-    if out.suffix not in SUFFIXES:
-        raise complain("out", f"a file that ends in {' or '.join(SUFFIXES)}", str(out))
-    if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise complain("out", "a .csv file where pyarrow is not installed", str(out), "pip install 'kertl[parquet]'.")
+    out = check_out(out)
     integer("top", top, at_least=1)
     every = files_in([Path(path) for path in paths], [])
     files = _of_shard(every, shard)
@@ -104,8 +100,8 @@ def predict_to_file(
     said = {name: repr(value) for name, value in {**options, "preprocessing": preprocessing}.items()}
     if caution is not None:
         said["caution"] = repr(caution)
-    how = {"model": _weights(model), "top": top, "options": said}
-    _check_plan(parts, {**how, "files": _digest(files), "count": len(files)})
+    how = {"model": weights_of(model), "top": top, "options": said}
+    check_plan(parts, {**how, "files": digest_of(files), "count": len(files)})
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     _logger.info("Predicting on %d images; what is done is in %s, %d at a time.", len(files), parts, _CHUNK)
     todo = [number for number in range(len(chunks)) if not _part(parts, number).exists()]
@@ -130,10 +126,32 @@ def predict_to_file(
     if shard is None:
         note_of(out).unlink(missing_ok=True)  # of a share that was there before
     else:
-        names = _digest(sorted(Path(file).name for file in every))
+        names = digest_of(sorted(Path(file).name for file in every))
         write_note(out, {**how, "shard": list(shard), "rows": len(files), "of": len(every), "names": names})
     shutil.rmtree(parts)
     return len(files)
+
+
+def check_out(out: str | Path) -> Path:
+    """The file to write, if its kind can be written.
+
+    Raises:
+        ValueError: If not.
+    """
+    out = Path(out)
+    if out.suffix not in SUFFIXES:
+        raise complain("out", f"a file that ends in {' or '.join(SUFFIXES)}", str(out))
+    if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise complain("out", "a .csv file where pyarrow is not installed", str(out), "pip install 'kertl[parquet]'.")
+    return out
+
+
+def files_by_share(paths: Sequence[Path], count: int) -> dict[int, list[str]]:
+    """The files of each of so many shares that has one, by its number from 1 on."""
+    found: dict[int, list[str]] = {}
+    for file in files_in(paths, []):
+        found.setdefault(_share(file, count), []).append(file)
+    return dict(sorted(found.items()))
 
 
 def _of_shard(files: Sequence[str], shard: tuple[int, int] | None) -> list[str]:
@@ -145,11 +163,13 @@ def _of_shard(files: Sequence[str], shard: tuple[int, int] | None) -> list[str]:
     if number > integer("shard", count, at_least=1):
         raise complain("shard", "(k, n) with 1 <= k <= n", shard)
 
-    def share(file: str) -> int:
-        name = Path(file).name.encode("utf-8", "surrogateescape")
-        return int(hashlib.sha256(name).hexdigest()[:12], 16) % count
+    return [file for file in files if _share(file, count) == number]
 
-    return [file for file in files if share(file) == number - 1]
+
+def _share(file: str, count: int) -> int:
+    """Which of so many shares a file is in, from 1 on, by its name."""
+    name = Path(file).name.encode("utf-8", "surrogateescape")
+    return int(hashlib.sha256(name).hexdigest()[:12], 16) % count + 1
 
 
 def _ahead(many: "Iterator[FileBatches]") -> "Iterator[FileBatches]":
@@ -161,7 +181,7 @@ def _ahead(many: "Iterator[FileBatches]") -> "Iterator[FileBatches]":
             yield images
 
 
-def _weights(model: "keras.Model") -> str:
+def weights_of(model: "keras.Model") -> str:
     """A checksum of a model's weights; what only behaves like a model may have one of its own."""
     if own := getattr(model, "digest", None):
         return str(own)
@@ -171,11 +191,11 @@ def _weights(model: "keras.Model") -> str:
     return weights.hexdigest()
 
 
-def _digest(names: Sequence[str]) -> str:
+def digest_of(names: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _check_plan(parts: Path, plan: dict[str, Any]) -> None:
+def check_plan(parts: Path, plan: dict[str, Any]) -> None:
     """Note what the parts are of; those that are there must be of the same."""
     noted = parts / "plan.json"
     if not noted.exists():

@@ -4,19 +4,17 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from kertl._checks import number, one_of
-from kertl._terminal import counted, told, working
+from kertl._terminal import told, working
 from kertl.compatibility import Findings, check, require
 from kertl.data import ImageData, check_image_data
-from kertl.errors import ArgumentError, DataError, DivergedError
-from kertl.evaluation import evaluate, predict, tune_thresholds
+from kertl.errors import ArgumentError
+from kertl.evaluation import evaluate, tune_thresholds
 from kertl.groups import find_chain, functional_of
 from kertl.hardware import precision_in_scope, refuse_processes, scope_of, team_of
 from kertl.model import (
@@ -35,8 +33,7 @@ from kertl.recipe import NAMED, PRECISIONS, PRESETS, Recipe, Stage, check_minute
 from kertl.results import plain
 from kertl.runner._agreement import agreed, outside
 from kertl.runner._auto import AutoRecipe, choose_recipe
-from kertl.runner._average import StageWeights, average, first_different
-from kertl.runner._best_stage import BestStage
+from kertl.runner._average import first_different
 from kertl.runner._board import RunBoard, check_profiled
 from kertl.runner._callbacks import check_callbacks, check_same_callbacks
 from kertl.runner._directory import RunDirectory
@@ -46,7 +43,7 @@ from kertl.runner._notices import check_notices, heard
 from kertl.runner._read import read_run
 from kertl.runner._run import Run, StageValue
 from kertl.runner._signals import Stop, stopping
-from kertl.runner._stage import StageRunner
+from kertl.runner._stages import train_stages
 from kertl.runner._unfreezing import gradual_unfreezing
 from kertl.tasks import task_named
 from kertl.training import WITHOUT_VALIDATION, Learner, refuse_unsupported
@@ -215,7 +212,7 @@ def fine_tune(
                 learner = Learner.of(model, data.task)
             with RunBoard(directory.tensorboard, learner, data, recipe, profile) as board:
                 try:
-                    outcome = _train(learner, data, recipe, journal, board, snapshot, callbacks, verbose)
+                    outcome = train_stages(learner, data, recipe, journal, board, snapshot, callbacks, verbose)
                 finally:
                     note_trained_on(model, data.train)
                 stages, predictions, given = outcome.stages, outcome.predictions, keep_info(model, outcome.model)
@@ -253,109 +250,6 @@ def fine_tune(
                 _reported(run)
                 directory.upload(everything=True)
     return run
-
-
-@dataclasses.dataclass(frozen=True)
-class _Outcome:
-    """What the stages of a run gave."""
-
-    model: keras.Model
-    """The model of the run: the one that was trained, or one that mirrors images or is the mean of its stages."""
-    stages: BestStage
-    """How they ended."""
-    predictions: dict[str, np.ndarray]
-    """Those for each part."""
-    refit: dict[str, Any] | None = None
-    """What to say of a head that was solved once more."""
-    average: dict[str, Any] | None = None
-    """What to say of the mean."""
-
-
-def _train(
-    learner: Learner,
-    data: ImageData,
-    recipe: Recipe,
-    journal: Journal,
-    board: RunBoard,
-    snapshot: Snapshot | None,
-    callbacks: Sequence[keras.callbacks.Callback],
-    verbose: str | int,
-) -> _Outcome:
-    """Train the remaining stages."""
-    model = learner.model
-    best_stage = BestStage(model, recipe, data)
-    weights = StageWeights(model) if recipe.average else None
-    pulled = any(stage.l2_sp for stage in recipe.stages)
-    start = zip(model.weights, journal.start_weights(model), strict=True) if pulled else ()
-    runner = StageRunner(
-        learner,
-        data,
-        recipe,
-        start={id(variable): value for variable, value in start},
-        journal=journal,
-        keepers=[best_stage, *([] if weights is None else [weights])],
-        board=board,
-        callbacks=callbacks,
-        verbose=verbose,
-    )
-    before, predicting = None, {}
-    begin = snapshot.position.stage if snapshot else 0
-    for place, stage in list(enumerate(recipe.stages))[begin:]:
-        how = "solved exactly" if stage.solver == "exact" else counted(stage.epochs, "epoch")
-        _logger.info("Stage %d of %d: at=%r, %s.", place + 1, len(recipe.stages), stage.at, how)
-        try:
-            end = runner.train(place, before, snapshot if place == begin else None)
-        except (DivergedError, KeyboardInterrupt) as error:
-            asked = partial(predict, model) if isinstance(error, DivergedError) else None
-            best_stage.offer(place, stage, runner.monitored, asked)
-            best_stage.restore(told=isinstance(error, DivergedError))
-            journal.write_model(model)
-            raise
-        except DataError:
-            _logger.warning(journal.hint())
-            raise
-        before, predicting[place] = end.trained, end.predict
-        best_stage.offer(place, stage, end.monitored, end.predict)
-        if weights is not None:
-            weights.keep(place)
-        _logger.info("%s.", best_stage.values[-1])
-    with working("Evaluating", verbose):
-        if weights is not None:
-            return _averaged(weights, runner, learner, data, recipe, best_stage)
-        best_stage.restore()
-        best = best_stage.best or 0
-        said = predicting.get(best) or runner.predictions(best)
-        predictions = {} if data.validation is None else {"validation": said(data.validation)}
-        refit = None
-        if recipe.refit and recipe.stages[best].solver == "exact" and data.validation is not None:
-            refit = runner.refit(best)
-            said = runner.predictions(best)
-        elif recipe.refit:
-            reason = (
-                "the best stage has none" if data.validation is not None else "there are no validation images to add"
-            )
-            _logger.info("No solved head is solved once more: %s.", reason)
-        if data.test is not None:
-            predictions["test"] = said(data.test)
-    given = learner.mirrored(recipe.stages[best].mirror).model
-    return _Outcome(given, best_stage, predictions, refit)
-
-
-def _averaged(
-    weights: StageWeights,
-    runner: StageRunner,
-    learner: Learner,
-    data: ImageData,
-    recipe: Recipe,
-    best_stage: BestStage,
-) -> _Outcome:
-    """The one model for the mean of all stages, and what it predicts."""
-    found = average(weights, runner, learner.model, data, recipe)
-    best_stage.best = found.best
-    predictions = {} if found.validation is None else {"validation": found.validation}
-    if data.test is not None:
-        predictions["test"] = predict(found.model, data.test)
-    return _Outcome(found.model, best_stage, predictions, found.refit, found.told)
 
 
 def _report(findings: Findings) -> None:

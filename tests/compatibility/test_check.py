@@ -203,7 +203,7 @@ def test_an_l2_penalty_beside_weight_decay_is_found_too(images):
 
 @pytest.mark.parametrize(("count", "empty"), [(1, ()), (2, (1,)), (4, (1, 2, 3, 5, 6))], ids=lambda value: str(value))
 def test_a_replica_has_no_images_where_equal_shares_use_them_up_before(count, empty, images, monkeypatch):
-    monkeypatch.setattr(_rules, "replicas", lambda: count)
+    monkeypatch.setattr(_clashes, "replicas", lambda: count)
     found_empty = [
         left
         for left in range(1, 9)
