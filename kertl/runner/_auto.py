@@ -32,8 +32,6 @@ _FEW_PER_CLASS = 10
 """Images of the smallest class below which only the head is trained."""
 _EVERYTHING_FROM = 5_000
 """Training images from which on everything is trained in the end, if the late features are not the best."""
-_MIRRORED_FROM = 100
-"""Validation images from which on they decide whether a solved head looks at mirror images."""
 _MORE_THAN_SOLVED_FROM = 5_000
 """Training images from which on a backbone is fine-tuned after a head that was solved on several depths."""
 
@@ -71,8 +69,7 @@ def choose_recipe(
     The head alone comes first, on cached features, so that later stages start from a good one; a head that is one Dense
     layer without dropout is solved exactly. Whether and from where on the backbone is then trained follows from the
     number of images, the smallest class, and the accuracies that `kertl.baselines` finds by depth, which are not asked
-    for if the head sees several depths itself; how long, from the number of images. Where a solved head is all, it is
-    also solved on mirror images.
+    for if the head sees several depths itself; how long, from the number of images.
 
     Args:
         model: The model to train.
@@ -104,7 +101,6 @@ def choose_recipe(
         sees_depths=chain.sees_depths,
         head_alone=preset == "quick",
         several=preset == "best",
-        held_out=0 if data.validation is None else data.validation.num_examples,
     )
     reasons = [why_not, *reasons] if why_not else reasons
     if minutes is not None:
@@ -127,7 +123,6 @@ def decide(
     sees_depths: bool = False,
     head_alone: bool = False,
     several: bool = False,
-    held_out: int = 0,
 ) -> tuple[Recipe, list[str]]:
     """The rule itself.
 
@@ -142,7 +137,6 @@ def decide(
         sees_depths: Whether it sees several depths.
         head_alone: Whether nothing but the head is to be trained.
         several: Whether the backbone is fine-tuned in any case, and the stages are averaged.
-        held_out: Validation images.
 
     Returns:
         The recipe, and the reasons, one sentence each.
@@ -164,19 +158,19 @@ def decide(
             f"nothing else is trained: the smallest class has {smallest_class} images to train on, fewer than "
             f"{_FEW_PER_CLASS}."
         )
-        return _head_alone(stages, reasons, seed, solved, held_out)
+        return Recipe(stages=stages, seed=seed, refit=solved), reasons
     if end is not None and 1 - end <= standard_error:
         reasons.append(
             f"nothing else is trained: frozen features reach {end:.4f} on the validation set, which leaves less than "
             f"its standard error of {standard_error:.4f} to gain."
         )
-        return _head_alone(stages, reasons, seed, solved, held_out)
+        return Recipe(stages=stages, seed=seed, refit=solved), reasons
     if solved and sees_depths and not several and images < _MORE_THAN_SOLVED_FROM:
         reasons.append(
             f"nothing else is trained: of {images} images, fewer than {_MORE_THAN_SOLVED_FROM}, a head that is "
             f'solved on all depths has usually learnt what there is; "best" fine-tunes too, and averages.'
         )
-        return _head_alone(stages, reasons, seed, solved, held_out)
+        return Recipe(stages=stages, seed=seed, refit=solved), reasons
     at, why = _boundary(by_depth, standard_error)
     reasons.append(why)
     steps = next(steps for limit, steps in _STEPS if images < limit)
@@ -196,20 +190,6 @@ def decide(
     if several:
         reasons.append("in the end the stages' predictions are averaged, with shares chosen on the validation set.")
     return Recipe(stages=stages, seed=seed, refit=solved, average=several), reasons
-
-
-def _head_alone(
-    stages: list[Stage], reasons: list[str], seed: int, solved: bool, held_out: int
-) -> tuple[Recipe, list[str]]:
-    """A recipe that trains the head alone; a solved one also on mirror images, if there is enough to choose by."""
-    if solved and held_out >= _MIRRORED_FROM:
-        stages = [*stages, Stage("deep", solver="exact", mirror="horizontal")]
-        why = (
-            f"then once more on mirror images too: if that lowers the loss on the {held_out} validation images (at "
-            f"least {_MIRRORED_FROM} are needed), the model looks at both, and a prediction takes twice the time."
-        )
-        reasons = [*reasons, why]
-    return Recipe(stages=stages, seed=seed, refit=solved), reasons
 
 
 def _boundary(by_depth: dict[str, float], standard_error: float) -> tuple[str, str]:

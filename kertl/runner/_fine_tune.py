@@ -90,10 +90,9 @@ def fine_tune(
         recipe: "deep", "mid", "full", "gradual" (deep, mid, full; the default), "unfreezing" (what
             `kertl.gradual_unfreezing` makes of the model), a `kertl.Recipe`, one `kertl.Stage`, or "auto", the same as
             "good": stages chosen from the head, the number of images, the classes, and what `kertl.baselines` finds by
-            depth; where a solved head is all, it may also look at mirror images, which doubles the time of a prediction
-            (`kertl.Stage.mirror`). "quick" is the first of them, the head alone; "best" trains several and gives their
-            mean as one model (`kertl.Recipe.average`). The reasons are shown, and written to choices.json before
-            anything is trained.
+            depth; "quick" is the first of them, the head alone; "best" trains several and gives their mean as one
+            model (`kertl.Recipe.average`). The reasons are shown, and written to choices.json before anything is
+            trained.
         minutes: A time for the run to keep to, > 0, with a recipe that is chosen; "auto" by default then. What each
             stage takes is estimated from a few forward passes, and the plan with its sums is part of the reasons.
         run_dir: Where to write recipe.json, data.csv, data.json, model.json, environment.json, choices.json,

@@ -141,16 +141,3 @@ def test_other_tasks_get_a_recipe_without_baselines(task):
     assert [stage.at for stage in chosen.recipe.stages] in (["deep", "mid"], ["deep"])
     assert f"(task {task!r})" in chosen.reasons[0]
     assert not chosen.by_depth
-
-
-def test_a_solved_head_also_looks_at_mirror_images_where_there_is_enough_to_choose_by():
-    given = {"solved": True, "sees_depths": True, "by_depth": {}}
-    both, reasons = stages(**given, held_out=100)
-    assert [(one.at, one.solver, one.mirror) for one in both] == [
-        ("deep", "exact", None),
-        ("deep", "exact", "horizontal"),
-    ]
-    assert_names(reasons, "mirror images", "100 validation images", "twice the time")
-    assert [one.mirror for one in stages(**given, held_out=99)[0]] == [None]
-    assert [one.mirror for one in stages(**given, held_out=100, head_alone=True)[0]] == [None]
-    assert {one.mirror for one in stages(**given, held_out=100, images=6_000)[0]} == {None}
