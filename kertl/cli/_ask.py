@@ -154,10 +154,12 @@ def predict(
         raise ArgumentError("`--json` and `--csv` cannot both be given. Received: both. Leave out one of them.")
     share = into_file.checked(out, shard, ray, join=join)
     import kertl
-    from kertl.cli._abstain import caution_of
-    from kertl.cli._answers import print_csv, print_json, print_table
-    from kertl.evaluation import images_for
-    from kertl.model import task_of
+
+    with working("Starting"):
+        from kertl.cli._abstain import caution_of
+        from kertl.cli._answers import print_csv, print_json, print_table
+        from kertl.evaluation import images_for
+        from kertl.model import task_of
 
     if join and out is not None:
         typer.echo(f"{out} has {kertl.evaluation.join_predictions([model, *images], out):,} rows.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kertl._terminal import CONSOLE
+from kertl._terminal import CONSOLE, working
 from kertl.cli._options import among
 from kertl.errors import ArgumentError
 
@@ -45,9 +45,10 @@ def export_for(path: Path, engine: str, needs_keras: str = "") -> "Exported | No
     if why and engine != "auto":
         raise ArgumentError(f"`--engine` must be 'keras' or 'auto' here: {why}. Received: --engine {engine}.")
     if not why:
-        from kertl.exporting import exported
+        with working("Looking for an export"):
+            from kertl.exporting import exported
 
-        found, why = exported(path, engine)
+            found, why = exported(path, engine)
         if found is not None:
             _say(found.engine, f"the export {found.path}")
             return found

@@ -36,9 +36,10 @@ def serve(
             "`kertl serve` takes a web server. Received: none. Install it: pip install 'kertl[serve]'.",
             code="missing-package",
         )
-    import uvicorn
+    with working("Starting"):
+        import uvicorn
 
-    from kertl.report._server import application
+        from kertl.report._server import application
 
     @functools.cache
     def whole() -> "tuple[keras.Model, Gallery | None]":

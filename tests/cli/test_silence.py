@@ -45,7 +45,8 @@ def test_commands_show_within_a_second_that_something_goes_on(folder):
         ("check-augmentation", run, photos),
         ("augment-preview", photos, "--out", folder / "augmented.png"),
         ("report", run),
-        ("export", run, "--format", "keras"),
+        ("export", run, "--format", "openvino"),
+        ("predict", run, photos / "bird" / "0.png"),  # which the export answers, without Keras
         ("lr-find", photos, *backbone, "--out", folder / "rates.png"),
         ("baselines", photos, *backbone),
         ("cross-validate", photos, *backbone, "--folds", "2"),
