@@ -95,7 +95,7 @@ def run_family(name, formats):
                 told = {"difference": f"{found.difference:.2g}", "megabytes": round(found.size_bytes / 1e6, 2)}
                 row |= {**told, "same": found.same, "error": ""}
             except Exception as error:  # what is refused is what is asked for
-                row |= {"difference": "", "megabytes": "", "same": "", "error": " ".join(str(error).split())[:300]}
+                row |= {"difference": "", "megabytes": "", "same": "", "error": " ".join(str(error).split())[:600]}
         row["seconds"] = round(time.monotonic() - begun, 1)
         record.keep("export_families", [row])
         print(row, flush=True)

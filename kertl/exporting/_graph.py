@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from kertl._keras import with_constants
 
@@ -26,7 +27,8 @@ def traced(function: Callable[[Any], Any], contract: dict[str, Any]) -> Any:
     import tensorflow as tf
 
     signature = tf.TensorSpec(contract["input"]["shape"], tf.float32, name=contract["input"]["name"])
-    return tf.function(function, input_signature=[signature], autograph=False).get_concrete_function()
+    with _rolled_by_slices():
+        return tf.function(function, input_signature=[signature], autograph=False).get_concrete_function()
 
 
 def frozen(model: keras.Model, contract: dict[str, Any], *, inlined: bool = False) -> Any:
@@ -42,7 +44,8 @@ def frozen(model: keras.Model, contract: dict[str, Any], *, inlined: bool = Fals
 
     function = pictures_function(model, contract)
     if not inlined:
-        return with_constants(function.get_concrete_function())
+        with _rolled_by_slices():
+            return with_constants(function.get_concrete_function())
 
     def eagerly(images: Any) -> Any:
         before = tf.config.functions_run_eagerly()
@@ -53,6 +56,30 @@ def frozen(model: keras.Model, contract: dict[str, Any], *, inlined: bool = Fals
             tf.config.run_functions_eagerly(before)
 
     return with_constants(traced(eagerly, contract))
+
+
+@contextlib.contextmanager
+def _rolled_by_slices() -> Iterator[None]:
+    """While a model is traced, `tf.roll`, by which Swin shifts its windows, is two slices joined.
+
+    Neither LiteRT nor OpenVINO has an operation for it.
+    """
+    import tensorflow as tf
+
+    def roll(input: Any, shift: Any, axis: Any, name: str | None = None) -> Any:  # noqa: A002, the name it has there
+        for by, along in zip(np.atleast_1d(shift), np.atleast_1d(axis), strict=True):
+            size = input.shape[int(along)]
+            if size is None:
+                return original(input, shift, axis, name)
+            front, back = tf.split(input, [size - by % size, by % size], axis=int(along))
+            input = tf.concat([back, front], axis=int(along))  # noqa: A001
+        return input
+
+    original, tf.roll = tf.roll, roll
+    try:
+        yield
+    finally:
+        tf.roll = original
 
 
 def holder(model: keras.Model) -> Any:

@@ -309,9 +309,10 @@ def test_constants_of_efficientnet_are_no_inputs_and_fusions_no_outputs(tmp_path
 
 
 @pytest.mark.parametrize("format_", ["onnx", "openvino", pytest.param("litert", marks=pytest.mark.slow)])
-def test_exact_gelu_and_convolutions_in_groups_are_exported(tmp_path, format_):
+def test_exact_gelu_convolutions_in_groups_and_shifts_are_exported(tmp_path, format_):
     inputs = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(8, 3, strides=2, activation=keras.activations.gelu)(inputs / 127.5 - 1.0)
+    x = keras.ops.roll(x, shift=(-2, 3), axis=(1, 2))  # as Swin shifts its windows, seen at the ends of the convolution
     x = keras.layers.ReLU()(keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, groups=4)(x)))
     outputs = keras.layers.Dense(3, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))
     pictures = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype="uint8")
