@@ -65,9 +65,10 @@ def kinds(kind=Result):
 def cross_validation(images=300):
     predictions = np.random.default_rng(0).dirichlet([1, 1, 1], images).astype("float32")
     labels, fold_of = np.arange(images) % 3, np.arange(images) % 2
-    folds = (Fold(0, 150, 150, 0.75, 0.5, 0.25), Fold(1, 150, 150, 1.0, 1.0, 0.125))
+    metrics = ({"accuracy": 0.75, "balanced_accuracy": 0.5}, {"accuracy": 1.0, "balanced_accuracy": 1.0})
+    folds = tuple(Fold(number, 150, 150, one) for number, one in enumerate(metrics))
     files = tuple(f"a folder/image {number}.png" for number in range(images))
-    return CrossValidation(folds, files, labels, fold_of, predictions, ("a", "b", "ç"), 1.5, 2.5)
+    return CrossValidation(folds, files, labels, fold_of, predictions, ("a", "b", "ç"), 1.5, 2.5, "single_label")
 
 
 def learning_curve():
