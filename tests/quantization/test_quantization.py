@@ -196,3 +196,11 @@ def test_other_layers_and_preprocessing_are_refused():
     x = keras.layers.Conv2D(2, 3)(inputs**2)
     with pytest.raises(ValueError, match="preprocessing of 'squared' does more than multiply and add"):
         plan_of(find_chain(keras.Model(inputs, keras.layers.Flatten()(x), name="squared")))
+
+
+def test_joined_probabilities_are_refused():
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(4, 3)(inputs)
+    joined = keras.layers.Concatenate(name="both")([x, keras.layers.Activation("sigmoid")(x)])
+    with pytest.raises(ValueError, match=r"joins pixels or probabilities with other features\. Received: .*'both'"):
+        plan_of(find_chain(keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(joined))))
