@@ -227,7 +227,7 @@ CODES: dict[str, Code] = {
         "Load the weights again from where they come from; if training made them so, train with a lower rate.",
     ),
     "workers": Code(
-        "One of several workers has stopped, or has other files or another call than the others.",
+        "One of several workers has stopped or does not answer, or has other files or another call than the others.",
         "kertl train photos/ --out runs/1   # with different photos on two machines",
         "Start all of them again with the same files and the same call; the run resumes.",
     ),

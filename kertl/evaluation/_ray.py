@@ -106,7 +106,7 @@ def _no_cluster(address: str, error: Exception) -> RunError:
     return RunError(
         f"`address` must be that of a Ray cluster that runs. Received: address={address!r}: {error}. "
         "`ray start --head` starts one; 'local' takes this machine.",
-        code="run-differs",
+        code="workers",
     )
 
 
@@ -132,7 +132,7 @@ def _run(load: Callable[[], Any], jobs: dict[int, tuple[Any, ...]], address: str
         raise RunError(
             f"Every share must be done. Received: {type(error).__name__}: {str(error).strip().splitlines()[-1]}. "
             "The same call goes on after those that are.",
-            code="run-differs",
+            code="workers",
         ) from error
     finally:
         ray.shutdown()
