@@ -109,7 +109,7 @@ def stratified(
 
     Example:
         >>> stratified([["a"], ["a"], ["b"], ["b"]], [()] * 4, [[0], [1], [2], [3]], [0.5, 0.5], seed=0)
-        [1, 0, 1, 0]
+        [0, 1, 0, 1]
 
     Reference:
         Sechidis, Tsoumakas & Vlahavas, "On the Stratification of Multi-Label Data", 2011, algorithm 1.

@@ -179,7 +179,7 @@ def test_many_training_images_are_thinned_out_by_the_seed(backbone, data, monkey
 def test_table_json_and_picture_tell_the_same(found, tmp_path):
     table = found.table()
     for row in found.rows:
-        begins = row.boundary[:24].strip()  # a long name goes on in the next line
+        begins = row.boundary[:14].strip()  # a long name goes on in the next line
         assert any(begins in line and f"{row.validation_accuracy:.4f}" in line for line in table.splitlines())
     best = f"* Best: {found.best.method} ({found.best.setting}) after {found.best.boundary}"
     assert best.replace(" ()", "") in table
