@@ -30,7 +30,7 @@ import sys
 
 IN_COLAB = "google.colab" in sys.modules
 if IN_COLAB and importlib.util.find_spec("kertl") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "kertl"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "kertl[litert]"], check=True)
     raise SystemExit("kertl is installed. Now choose Runtime > Restart session, and run all cells again.")
 
 # %%

@@ -83,6 +83,10 @@ def adapt(
             callback=options.among("--head", ("keep", "extend", "new")),
         ),
     ] = "keep",
+    share: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS=SHARE", help="Share of a class in TARGET, where it is known; one for each class."),
+    ] = None,
     seed: Seed = 0,
     cache_dir: CacheDir = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the adapted model.keras and adaptation.json.")] = None,
@@ -90,6 +94,7 @@ def adapt(
     """Adapt a trained classifier to images of another domain, such as other equipment, with labels or without."""
     if method in ("labels", "fine_tune") and not labels:
         raise complain("--method", "another one without --labels", method)
+    shares = None if share is None else dict(map(_share, share))
     start_keras()
     import kertl
     from kertl.run_files import write_text
@@ -100,12 +105,23 @@ def adapt(
     if not labels and has_classes(target, loaded):
         CONSOLE.print(f"The folders of {printable(str(target))} are classes of the model: --labels uses them.")
     with working("Adapting"):
-        found = kertl.adapt(loaded, images, source=known, method=method, head=head, seed=seed, cache_dir=cache_dir)
+        given: dict[str, Any] = {"source": known, "method": method, "head": head, "shares": shares}
+        found = kertl.adapt(loaded, images, **given, seed=seed, cache_dir=cache_dir)
     Console().print(Text(printable(found.table(), lines=True)), soft_wrap=True)
     if out is not None:
         kertl.save(found.model, out / "model.keras")
         write_text(out / "adaptation.json", found.to_json() + "\n")
         typer.echo(f"{out} holds model.keras and adaptation.json.")
+    else:
+        CONSOLE.print("Nothing was written: --out DIR keeps the adapted model.")
+
+
+def _share(text: str) -> tuple[str, float]:
+    name, _, value = text.rpartition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise complain("--share", "CLASS=SHARE, such as --share defective=0.2", text) from None
 
 
 def domain(path: Path, model: "keras.Model", *, labels: bool | None = None) -> Any:

@@ -195,9 +195,10 @@ RULES: tuple[Rule, ...] = (
         "other-pixels-than-in-training",
         "warning",
         "Values in front of the first BatchNorm over 10 times as wide or narrow as in the training of the network",
-        "The network was trained on pixels of another range: right ones were 0.4 to 1.7 times as wide, those of 0..255 "
-        "instead of 0..1 over 50 times.",
-        "Load the backbone with `preprocessing=` as it was trained: 'none' (0..255), 'unit' (0..1) or 'tf' (-1..1).",
+        "The network may have been trained on pixels of another range (right ones were 0.4 to 1.7 times as wide, those "
+        "of 0..255 instead of 0..1 over 50 times), or too few steps for its BatchNorm to learn the statistics.",
+        "If it is the range, load the backbone with `preprocessing=` as it was trained: 'none' (0..255), 'unit' (0..1) "
+        "or 'tf' (-1..1).",
         "benchmarks/foreign_models.py --pixels",
         clashes.other_pixels,
     ),

@@ -123,6 +123,10 @@ def _rows_of_csv(path: Path) -> list[dict[str, Any]]:
         text = read_text(path)
     except OSError as error:
         raise complain("source", "a readable log", str(path), f"{error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise complain(
+            "source", "a log of epochs, as text", str(path), "A model has none; name its run directory."
+        ) from error
     if not text.strip():
         raise complain("source", "a log of at least one epoch", f"{str(path)!r}, which is empty", "Wait for an epoch.")
     header = text.splitlines()[0]

@@ -29,7 +29,7 @@ def write_report(story: Story, path: Path) -> Path:
         RunError: If the file cannot be written.
     """
     found, task = story.interpretation, story.task
-    part = found.part if found is not None else list(story.metrics)[-1] if story.metrics else None
+    part = next(reversed(list(story.metrics)), None) if found is None or found.part not in story.metrics else found.part
     values: dict[str, Any] = {
         "title": story.name,
         "subtitle": story.model,

@@ -103,6 +103,8 @@ class CrossValidation(Result):
         """The folds as text."""
         task = task_named(self.task)
         columns = {heading: key for heading, key in task.part_columns.items() if key in self.folds[0].metrics}
+        if task.score not in columns.values():
+            columns = {task.score: task.score, **columns}
         table = Table(box=box.SIMPLE)
         for heading in ("fold", "trained on", "tested on", *columns):
             table.add_column(heading, justify="right")

@@ -65,9 +65,10 @@ def test_adapt_takes_the_run_itself_for_the_source_and_writes_a_model(places, tm
 
 def test_adapt_with_labels_shows_both_accuracies(places, capsys):
     assert run(["adapt", str(places / "run"), str(places / "other"), "--labels"]) == 0
-    printed = capsys.readouterr().out
+    printed, told = capsys.readouterr()
     assert "accuracy on target" in printed
     assert "accuracy on source" in printed
+    assert "Nothing was written: --out DIR" in told
 
 
 def test_predict_says_where_images_differ_from_the_reference(places, capsys):
@@ -85,6 +86,10 @@ def test_wrong_options_are_refused_with_what_is_accepted(places, tmp_path, capsy
     assert_names(unwrapped(capsys.readouterr().err), "--method", "'coral'")
     assert run(["adapt", str(places / "run"), str(places / "plain"), "--method", "labels"]) == 2
     assert "without --labels" in unwrapped(capsys.readouterr().err)
+    assert run(["adapt", str(places / "run"), str(places / "plain"), "--share", "half"]) == 2
+    assert_names(unwrapped(capsys.readouterr().err), "--share", "CLASS=SHARE", "half")
+    assert run(["adapt", str(places / "run"), str(places / "plain"), "--share", "nothing=1"]) == 2
+    assert_names(unwrapped(capsys.readouterr().err), "`shares`", "nothing")
     (tmp_path / "few").mkdir()
     for path in sorted((places / "plain").iterdir())[:3]:
         shutil.copy(path, tmp_path / "few")

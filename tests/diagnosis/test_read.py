@@ -166,6 +166,12 @@ def test_a_log_that_cannot_be_judged_says_why(tmp_path, text, parts):
         assert part in str(caught.value)
 
 
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"PK\x03\x04\x9c\xff")
+    with pytest.raises(ValueError, match=r"`source` must be a log of epochs, as text.*model\.keras.*run directory"):
+        kertl.diagnose(tmp_path / "model.keras")
+
+
 def test_a_log_with_na_has_epochs_that_were_not_validated(tmp_path):
     (tmp_path / "log.csv").write_text("epoch,loss,val_loss\n0,1.0,NA\n1,0.9,NA\n2,0.8,NA\n")
     assert kertl.diagnose(tmp_path / "log.csv").verdict == "no_validation"

@@ -162,6 +162,17 @@ def test_every_task_has_a_page(task, tmp_path):
     assert "nan" not in page.text.lower().split()
 
 
+@pytest.mark.parametrize("task", ["single_label", "binary", "multi_label", "regression"])
+def test_a_run_with_nothing_held_out_has_a_page_without_metrics(task, tmp_path):
+    labels = {"multi_label": np.array([[1, 0], [0, 1]] * 6), "regression": np.arange(12.0)}.get(task, [0, 1] * 6)
+    pictures = np.random.default_rng(0).integers(0, 255, (12, 32, 32, 3), dtype="uint8")
+    data = kertl.data.from_arrays(pictures, labels, task=task, validation=0, test=0)
+    model = kertl.build(tiny_backbone(), class_names=data.class_names, task=task)
+    run = kertl.fine_tune(model, data, recipe=recipe(quick()), verbose=0)
+    page = Page(run.report(tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert "neither a validation nor a test set" in page.text
+
+
 def test_a_search_or_any_other_result_has_one(trained, tmp_path):
     run, _, _ = trained
     found = kertl.baselines(run.model, run.data)
