@@ -72,8 +72,8 @@ def choose(domains: Domains, seed: int) -> Choice:
         reason = (
             f"The predicted shares of the classes are far from the source's (distance {none.imbalance:.2f}): either "
             "the shift made the model predict so, or the target is so, and without labels nothing tells which. If the "
-            "shares are known, such as to be those of the source, pass `shares` (`--share CLASS=SHARE` for each class); "
-            "it then goes on."
+            "shares are known, such as to be those of the source, pass `shares` (`--share CLASS=SHARE` for each class) "
+            "and it goes on."
         )
         return Choice("none", before, (none,), reason)
     solved = ON_FEATURES["restyle"](domains)

@@ -31,15 +31,13 @@ def cuts(graph: Graph, width: int) -> list[Cut]:
     last_use: dict[Ref, int] = {ref: at for at, step in enumerate(graph.steps) for ref in step.inputs}
     last_use[graph.output] = len(graph.steps)
     shared_until = _ends_of_sharing(graph.steps)
-    found, alive, open_until, versions = [], {graph.input}, -1, False
+    found, alive, open_until = [], {graph.input}, -1
     for at, step in enumerate(graph.steps):
         alive |= set(step.outputs)
         alive = {ref for ref in alive if last_use.get(ref, -1) > at}
         open_until = max(open_until, shared_until[at])
-        # In between, several versions of an image are in one batch, which is longer than that of the images.
-        versions = (versions or _along_the_batch(step, "Concatenate")) and not _along_the_batch(step, "Mean")
         # Two tensors cross only after a merge, where a cell ends: inside a cell such places mean nothing.
-        if not versions and open_until <= at and (len(alive) == 1 or (len(alive) <= width and len(step.inputs) > 1)):
+        if open_until <= at and (len(alive) == 1 or (len(alive) <= width and len(step.inputs) > 1)):
             found.append(Cut(at + 1, tuple(sorted(alive, key=lambda ref: ref.number))))
     return found
 
@@ -81,11 +79,6 @@ def block_name(steps: Sequence[Step]) -> str:
     candidates = [*with_variables[-1:], *with_kernel[-1:], *merges[-1:]]
     told = [step for step in candidates if not _is_automatic(step.operation)]
     return str((told or candidates or [steps[0]])[-1].operation.name)
-
-
-def _along_the_batch(step: Step, kind: str) -> bool:
-    """Whether an operation, of a class of this name, joins or reduces the rows of a batch."""
-    return type(step.operation).__name__ == kind and getattr(step.operation, "axis", None) in (0, [0], (0,))
 
 
 def _ends_of_sharing(steps: Sequence[Step]) -> list[int]:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         set_model_info,
     )
     from kertl.model._low_rank import add_factors, low_rank_layers, merge_factors, train_factors
-    from kertl.model._mirrored import mirrored
     from kertl.model._note_data import note_data
     from kertl.model._outputs import UNITS_LAYER, output_layer, target_spreads
     from kertl.model._precision import computing_in
@@ -60,7 +59,6 @@ __all__ = [
     "load",
     "low_rank_layers",
     "merge_factors",
-    "mirrored",
     "model_info",
     "note_data",
     "note_trained_on",
@@ -101,7 +99,6 @@ _HOMES = {
         "set_model_info",
     ),
     "._low_rank": ("add_factors", "low_rank_layers", "merge_factors", "train_factors"),
-    "._mirrored": ("mirrored",),
     "._note_data": ("note_data",),
     "._outputs": ("UNITS_LAYER", "output_layer", "target_spreads"),
     "._precision": ("computing_in",),

@@ -86,7 +86,7 @@ def stage_range_test(
     refuse_without_low_rank(whole.chain, stage)
     refuse_without_recomputable(whole.chain, stage)
     with scope_of(model), flags_kept(model), factors_added(whole.chain, stage, seed):
-        learner, given = whole.in_stage(stage), Given(data).in_stage(stage)
+        learner, given = whole.at_size(stage.image_size), Given(data).in_stage(stage)
         choice = choose(learner, given, stage, cache_dir=cache_dir)
         on_features = choice["features"] != "live"
         fit = trial_fit(learner, stage, on_features=on_features, precision=precision)

@@ -5,10 +5,9 @@ the results. Their docstrings are the one text about their fields: `help` and th
 """
 
 from kertl.recipe._recipe import NAMED, PRECISIONS, PRESETS, Recipe, check_minutes, named_recipe, recipe_of
-from kertl.recipe._stage import LOOKS, LOSSES, OPTIMIZERS, SCHEDULES, SOLVERS, Stage
+from kertl.recipe._stage import LOSSES, OPTIMIZERS, SCHEDULES, SOLVERS, Stage
 
 __all__ = [
-    "LOOKS",
     "LOSSES",
     "NAMED",
     "OPTIMIZERS",

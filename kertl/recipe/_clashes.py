@@ -42,9 +42,6 @@ def refuse_clashes(stage: Any) -> None:
     """
     if stage.solver == "exact":
         _exact(stage)
-    elif stage.mirror is not None:
-        advice = "Pass `augment=['flip']`, say, to train on mirror images."
-        raise complain("mirror", "None unless solver='exact'", stage.mirror, advice, code="combination")
     _weights(stage)
     _cache(stage)
     _rates(stage)

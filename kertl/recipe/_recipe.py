@@ -27,7 +27,7 @@ class Recipe:
         average: Whether the run gives, as one model, the mean of what its stages predict at their ends, instead of the
             best of them. The shares of the stages are chosen on the validation set, and so is whether each image is
             also predicted as its mirror image; without one, all stages count equally. Stages are then at the size of
-            the data, without `mirror` and in float.
+            the data and in float.
 
     Raises:
         ValueError: If there is no stage, or a value is outside its range.
@@ -65,7 +65,7 @@ class Recipe:
 
     def _check_average(self) -> None:
         if one_of("average", self.average, (True, False)):
-            for field in ("image_size", "mirror", "quantize"):
+            for field in ("image_size", "quantize"):
                 for value in (getattr(stage, field) for stage in self.stages):
                     if value is not None:
                         raise complain(field, "None in all stages with average=True", value, code="combination")

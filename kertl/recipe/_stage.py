@@ -21,8 +21,6 @@ SCHEDULES = (
 LOSSES = ("auto", "focal", "mse", "mae", "huber")
 OPTIMIZERS = ("adamw", "adam", "sgd", "sgd_nesterov", "rmsprop", "lion", "muon")
 SOLVERS = ("gradient", "exact")
-LOOKS = {None: 1, "horizontal": 2, "both": 4}
-"""How many versions of an image a stage looks at, by its `mirror`."""
 
 
 def _loss_name(loss: Any) -> str:
@@ -68,10 +66,6 @@ class Stage:
             the validation set, or by leaving out a fifth of the images at a time. The features are standardised, which
             the layer takes in. Of the fields below, those of images, classes and `label_smoothing` count, and `augment`
             only with `views`.
-        mirror: "horizontal": the head is solved on the mean of the features of each image and its mirror image, and if
-            the stage is the best, the model of the run looks at both as well, as one plain model whose predictions take
-            twice as long (`kertl.model.mirrored`). "both": also at these two upside down, which takes four times as
-            long. Only where the solver is "exact"; None looks at the image alone.
         epochs: How often training goes through the images; >= 1. By default 5; always 1 if the solver is "exact".
         learning_rate: The highest learning rate, > 0; or `(low, high)` for the first layer group that trains and for
             the head, with a geometric progression between them; or "auto": what a range test at the start of the stage
@@ -147,7 +141,6 @@ class Stage:
     at: str | int
     _: dataclasses.KW_ONLY
     solver: str = "gradient"
-    mirror: str | None = None
     epochs: int = None  # type: ignore[assignment]
     learning_rate: float | tuple[float, float] | str = 1e-3
     layer_decay: float = 1.0
@@ -180,7 +173,6 @@ class Stage:
         if isinstance(self.at, int):
             integer("at", self.at, at_least=0)
         self._fill_in()
-        one_of("mirror", self.mirror, tuple(LOOKS))
         integer("epochs", self.epochs, at_least=1)
         self._check_rates()
         one_of("schedule", self.schedule, SCHEDULES)

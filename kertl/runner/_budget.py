@@ -12,7 +12,7 @@ from kertl.data import ImageData
 from kertl.features import TRAINING, Plan, plan
 from kertl.groups import Chain
 from kertl.model import cut
-from kertl.recipe import LOOKS, Recipe, Stage
+from kertl.recipe import Recipe, Stage
 
 _SETTING_UP = 15.0
 """Seconds for tracing, compilation and evaluation, for each stage."""
@@ -42,7 +42,7 @@ def costs(chain: Chain, data: ImageData, stage: Stage) -> Costs:
     found: Plan = plan(prefix, suffix, images, data.train.reader.shape, epochs=1)
     front = 1 / (found.images_per_second or math.inf)
     after = max(found.seconds_cached - images * front, 0.0) / TRAINING / images
-    passes = (every + max(stage.views - 1, 0) * images) * front * LOOKS[stage.mirror]
+    passes = (every + max(stage.views - 1, 0) * images) * front
     if stage.solver == "exact":
         return Costs(_SETTING_UP + passes + _solving(images, found.bytes_per_image // 4), 0.0)
     if stage.augment != "none" and not stage.views:

@@ -23,7 +23,6 @@ from kertl.model import (
     flags_kept,
     give_member,
     keep_info,
-    mirrored,
     model_info,
     note_data,
     note_trained_on,
@@ -128,8 +127,7 @@ def fine_tune(
 
     Returns:
         The run: `model`, `history`, `metrics`, `best_stage`, `stages`. Its `model` is the one that was trained, unless
-        the recipe averages its stages: then it is a new one, and `model` gets the weights of the best stage alone. If
-        the best stage has `mirror`, it is one with the layers of `model` that looks at mirror images too.
+        the recipe averages its stages: then it is a new one, and `model` gets the weights of the best stage alone.
 
     Raises:
         ValueError: If model and data do not go together, or the recipe names an unknown boundary.
@@ -303,8 +301,6 @@ def _finished_run(model: keras.Model, recipe: Recipe, data: ImageData, directory
         first = first_different(find_chain(model), recipe)
         members = [model.get_weights()] * len(told["stages"])
         given = averaged(model, members, told["shares"], first=first, mirrored=told["mirrored"])
-    elif mirror := recipe.stages[found["best_stage"]].mirror:
-        given = mirrored(model, mirror)
     given.set_weights(found.pop("weights"))
     if told is not None:
         give_member(given, told["stages"].index(found["best_stage"]), model, first=first)

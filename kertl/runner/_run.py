@@ -50,7 +50,7 @@ class Run(Result):
     Its JSON has everything but the model, which `from_json(text, model=...)` takes.
 
     Attributes:
-        model: The trained model; if the best stage has `mirror`, one that looks at mirror images too.
+        model: The trained model.
         recipe: The recipe.
         rows: One mapping per epoch: stage, boundary, epoch (counted from 1 through all stages), rate, losses, metrics.
         metrics: `validation` and `test`, each as from `kertl.evaluate`; empty parts are left out. If the best stage was
@@ -112,9 +112,6 @@ class Run(Result):
         lines += self._thresholds()
         if self.average and self.average["mirrored"]:
             lines.append("Each image is also predicted as its mirror image.\n")
-        elif mirror := self.recipe.stages[self.best_stage].mirror:
-            turned = ", and both upside down" if mirror == "both" else ""
-            lines.append(f"The model looks at each image and its mirror image{turned}.\n")
         if self.refit:
             lines.append(f"The head was then solved on all {self.refit['images']} training and validation images.\n")
         if self.rows:

@@ -275,8 +275,7 @@ class StageRunner:
         """
         recipe, journal = self._recipe, self._journal
         stage = recipe.stages[number]
-        whole, learner = self._learner.mirrored(stage.mirror), self._learner.in_stage(stage)
-        given = Given(self._data).in_stage(stage)
+        learner, given = self._learner.at_size(stage.image_size), Given(self._data).in_stage(stage)
         choice: dict[str, Any] = journal.choices.get(str(number), {})
         if "features" not in choice:
             own = choose(learner, given, stage, cache_dir=journal.features_dir)
@@ -299,8 +298,8 @@ class StageRunner:
         options: dict[str, Any] = {"on_features": on_features, "precision": recipe.precision, "part_size": parts}
         fit = StageFit(learner, stage, total_steps=steps, **options)
         # The model predicts in float32, which features in half precision are not, and at its own size.
-        if pool is None or recipe.precision != "float32" or learner is not whole:
-            return stage, fit, material_of(fit), partial(predict, whole.model)
+        if pool is None or recipe.precision != "float32" or learner is not self._learner:
+            return stage, fit, material_of(fit), partial(predict, self._learner.model)
 
         def from_features(part: ImageDataset) -> np.ndarray:
             values = pool.values(stage, part, in_memory=choice["features"] == "memory")

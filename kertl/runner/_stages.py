@@ -29,7 +29,7 @@ class Outcome:
     """What the stages of a run gave."""
 
     model: keras.Model
-    """The model of the run: the one that was trained, or one that mirrors images or is the mean of its stages."""
+    """The model of the run: the one that was trained, or one for the mean of its stages."""
     stages: BestStage
     """How they ended."""
     predictions: dict[str, np.ndarray]
@@ -110,8 +110,7 @@ def train_stages(
             _logger.info("No solved head is solved once more: %s.", reason)
         if data.test is not None:
             predictions["test"] = said(data.test)
-    given = learner.mirrored(recipe.stages[best].mirror).model
-    return Outcome(given, best_stage, predictions, refit)
+    return Outcome(model, best_stage, predictions, refit)
 
 
 def _averaged(

@@ -90,7 +90,7 @@ def _compiled(
     import jax
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-    learner = learner.in_stage(stage)
+    learner = learner.at_size(stage.image_size)
     if stage.learning_rate == "auto":
         stage = dataclasses.replace(stage, learning_rate=usual_stage(learner.chain, stage.at).peak)
     fit = StageFit(learner, stage, total_steps=1000, on_features=False, precision=precision)

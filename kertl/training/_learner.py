@@ -10,7 +10,7 @@ import numpy as np
 
 from kertl.backbones import refuse_nan
 from kertl.groups import Chain, copied, find_chain
-from kertl.model import FrozenPrefix, at_size, computing_in, mirrored, target_spreads, train_factors, train_groups
+from kertl.model import FrozenPrefix, at_size, computing_in, target_spreads, train_factors, train_groups
 from kertl.quantization import FakeQuantised, plan_of
 from kertl.recipe import Stage
 from kertl.tasks import Task, task_named
@@ -32,7 +32,6 @@ class Learner:
         self.chain, self.task, self.spreads = chain, task, spreads
         self._model = model
         self._sized: dict[tuple[int, int], Learner] = {}
-        self._mirrored: dict[str, Learner] = {}
 
     @classmethod
     def of(cls, model: keras.Model, task: str) -> "Learner":
@@ -65,19 +64,6 @@ class Learner:
             other = at_size(self.model, size)
             self._sized[size] = Learner(find_chain(other), self.task, self.spreads, other)
         return self._sized[size]
-
-    def mirrored(self, mirror: str | None) -> "Learner":
-        """The same layers on the mean of the features of mirror images; None looks at the image alone."""
-        if mirror is None:
-            return self
-        if mirror not in self._mirrored:
-            other = mirrored(self.model, mirror)
-            self._mirrored[mirror] = Learner(find_chain(other), self.task, self.spreads, other)
-        return self._mirrored[mirror]
-
-    def in_stage(self, stage: Stage) -> "Learner":
-        """The same layers as a stage uses them: for images of its size, and on mirror images if it has them."""
-        return self.at_size(stage.image_size).mirrored(stage.mirror)
 
     def copy(self, first: int, *, head_seed: int | None = None) -> "Learner":
         """The same with new layers from group `first` on, as `kertl.groups.copied` makes them."""

@@ -60,11 +60,11 @@ class FeaturePool:
         """
         first = self.learner.first_trained(stage)
         augment = stage.augment if views else "none"
-        key = (first, stage.mirror, part.image_size, repr(augment), views, tuple(part.files))
+        key = (first, part.image_size, repr(augment), views, tuple(part.files))
         if key not in self._values:
-            boundary = (first, stage.mirror, part.image_size)
+            boundary = (first, part.image_size)
             found = extract(
-                self.learner.at_size(part.image_size).mirrored(stage.mirror).model,
+                self.learner.at_size(part.image_size).model,
                 part,
                 at=stage.at,
                 augment=augment,

@@ -22,15 +22,12 @@ class Unsupported:
 WITHOUT_VALIDATION = "fine_tune without a validation set"
 _NOTHING_CHOOSES = "There is no validation set to stop a stage by."
 _TRAINED_AGAIN = "A stage that is trained again and again keeps its layers as they are."
-_OTHER_MODEL = "It leads to another model than the one that is trained."
 _FOR_EXPORT = "What it leaves, ranges of activations, is for the export of one model."
 
 UNSUPPORTED: tuple[Unsupported, ...] = (
     Unsupported("until_below_validation", WITHOUT_VALIDATION, _NOTHING_CHOOSES),
     Unsupported("until_below_validation", "cross_validate", "A held-out fold must not choose what it evaluates."),
     Unsupported("until_below_validation", "a search by folds", "A held-out fold must not choose what it evaluates."),
-    Unsupported("mirror", "cross_validate", _OTHER_MODEL),
-    Unsupported("mirror", "a search", _OTHER_MODEL),
     Unsupported("lora_rank", "cross_validate", _TRAINED_AGAIN),
     Unsupported("lora_rank", "a search", _TRAINED_AGAIN),
     Unsupported("quantize", "cross_validate", _FOR_EXPORT),

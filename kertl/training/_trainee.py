@@ -73,7 +73,7 @@ class Trainee:
     def compiled(self, number: int, given: Given) -> StageFit:
         """Stage `number`, compiled before the length of its training is known."""
         stage = self.recipe.stages[number]
-        given, learner = given.in_stage(stage), self.learner.in_stage(stage)
+        given, learner = given.in_stage(stage), self.learner.at_size(stage.image_size)
         on_features = self._choice(number, given)["features"] != "live"
         make = trial_fit if stage.learning_rate == "auto" else partial(StageFit, total_steps=1)
         fit = make(learner, stage, on_features=on_features, precision=self.recipe.precision)
@@ -143,7 +143,7 @@ class Trainee:
             DivergedError: If the loss became NaN or infinite.
         """
         stage = self.recipe.stages[number]
-        given, learner = given.in_stage(stage), self.learner.in_stage(stage)
+        given, learner = given.in_stage(stage), self.learner.at_size(stage.image_size)
         pool = self._pool
         if not self._pristine[number]:  # what is frozen here was trained before
             pool = FeaturePool(self.learner, seed=seed, precision=self.recipe.precision)
@@ -176,7 +176,7 @@ class Trainee:
         if number not in self._choices:
             stage, shared = self.recipe.stages[number], self._pristine[number]
             self._choices[number] = choose(
-                self.learner.in_stage(stage),
+                self.learner.at_size(stage.image_size),
                 given,
                 stage,
                 cache_dir=self._pool.cache_dir if shared else None,
@@ -193,7 +193,7 @@ class Trainee:
                 waiting.set_schedule(stage, total_steps)
             options: dict[str, Any] = {"on_features": on_features, "precision": self.recipe.precision}
             self._fits[key] = waiting or StageFit(
-                self.learner.in_stage(stage), stage, total_steps=total_steps, **options
+                self.learner.at_size(stage.image_size), stage, total_steps=total_steps, **options
             )
         return self._fits[key]
 
