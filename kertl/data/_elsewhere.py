@@ -3,10 +3,13 @@
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from filelock import FileLock
 
 from kertl._checks import parse_json
 from kertl._places import cache_folder, file_system
@@ -18,7 +21,6 @@ _logger = logging.getLogger(__name__)
 
 LIST = ".kertl-files.json"
 """The file of a copy that says which version of each file it has."""
-_COMING = ".coming"
 _AT_ONCE = 64  # files that are fetched together
 
 
@@ -41,6 +43,7 @@ class Copy:
         self._address, self._argument = address.rstrip("/"), argument
         self._files, self._root = file_system(self._address, argument)
         self.local = cache_folder() / "data" / hashlib.sha256(self._address.encode()).hexdigest()[:16]
+        self._coming = self.local.with_name(f"{self.local.name}.coming")
 
     def folder(self, names: Sequence[str] | None = None) -> Path:
         """The copy of the folder at the address.
@@ -51,19 +54,17 @@ class Copy:
         Raises:
             DataError: If there is no such folder, it cannot be read, or a file is not whole.
         """
-        with self._reached():
+        with self._reached(), self._alone():
             root = PurePosixPath(self._root)
             listed = self._files.find(self._root, detail=True)
             there = {PurePosixPath(path).relative_to(root).as_posix(): one for path, one in listed.items()}
             there.pop(".", None)  # the address is a file
             if not there:
                 raise self._nothing("a folder with files in it")
-            wanted = there if names is None else {name: there[name] for name in names if name in there}
-            gone = self._mine() - there.keys() if names is None else {name for name in names if name not in there}
-            self._fetch(wanted)
-            for name in gone:
-                if _inside(name):
-                    (self.local / name).unlink(missing_ok=True)
+            spelt = {unicodedata.normalize("NFC", name): name for name in there}
+            asked = there if names is None else [spelt.get(unicodedata.normalize("NFC", name), name) for name in names]
+            self._clear(self._mine() - there.keys())
+            self._fetch({name: there[name] for name in asked if name in there})
             return self.local
 
     def file(self) -> Path:
@@ -72,7 +73,7 @@ class Copy:
         Raises:
             DataError: If there is no such file, or it cannot be read.
         """
-        with self._reached():
+        with self._reached(), self._alone():
             if not self._files.isfile(self._root):
                 raise self._nothing("a file")
             found = self._files.info(self._root)
@@ -84,6 +85,22 @@ class Copy:
     def _mine(self) -> set[str]:
         files = (path for path in self.local.rglob("*") if path.is_file())
         return {path.relative_to(self.local).as_posix() for path in files} - {LIST}
+
+    def _clear(self, gone: Iterable[str]) -> None:
+        """Remove files that are gone there, and the folders that they leave empty, which would count as classes."""
+        for name in gone:
+            (self.local / name).unlink()
+            for folder in (self.local / name).relative_to(self.local).parents[:-1]:
+                if any((self.local / folder).iterdir()):
+                    break
+                (self.local / folder).rmdir()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for another process that fetches the same address."""
+        self.local.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.local.with_name(f"{self.local.name}.lock")):
+            yield
 
     def _fetch(self, wanted: Mapping[str, Mapping[str, Any]]) -> None:
         """Download the files of which the copy has not the version that is there."""
@@ -97,7 +114,7 @@ class Copy:
         if new:
             _logger.info("%d of %d files at %s are copied to %s.", len(new), len(wanted), self._address, self.local)
         portions = [new[start : start + _AT_ONCE] for start in range(0, len(new), _AT_ONCE)]
-        coming = self.local / _COMING
+        coming = self._coming
         for names in tracked(portions, f"Downloading {len(new):,} files", len(portions), "portion"):
             shutil.rmtree(coming, ignore_errors=True)
             for name in names:

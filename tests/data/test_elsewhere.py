@@ -1,6 +1,8 @@
 """Images at an address: a bucket in memory, from which only what has changed is fetched."""
 
+import concurrent.futures
 import io
+import time
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,60 @@ def test_a_file_of_the_copy_that_was_changed_or_removed_is_fetched_again(bucket,
     (root / "b" / "1.png").unlink()
     assert len(read().records) == 8
     assert sorted(fetched) == ["0.png", "1.png"]
+
+
+def test_a_class_that_is_removed_or_renamed_there_is_so_here(bucket):
+    fill(bucket)
+    bucket.pipe_file("/photos/c/deep/50.png", png(50))
+    bucket.pipe_file("/photos/c/deep/51.png", png(51))
+    bucket.pipe_file("/photos/c/52.png", png(52))
+    assert read(validation=0).class_names == ["a", "b", "c"]
+    bucket.rm("/photos/c", recursive=True)
+    bucket.mv("/photos/b", "/photos/B", recursive=True)
+    assert read(validation=0).class_names == ["a", "B"]
+
+
+def test_a_file_may_become_a_folder_of_that_name_and_a_folder_a_file(bucket):
+    fill(bucket)
+    bucket.pipe_file("/photos/a/x.png", png(60))
+    assert len(read().records) == 9
+    bucket.rm_file("/photos/a/x.png")
+    bucket.pipe_file("/photos/a/x.png/y.png", png(60))
+    assert "a/x.png/y.png" in [record.file for record in read().records]
+    bucket.rm("/photos/a/x.png", recursive=True)
+    bucket.pipe_file("/photos/a/x.png", png(60))
+    assert "a/x.png" in [record.file for record in read().records]
+
+
+def test_odd_cells_of_a_table_leave_out_their_rows_alone(bucket):
+    fill(bucket)
+    bucket.pipe_file("/photos/e\u0301/9.png", png(9))
+    odd = ["a", ".", "x" * 400, "a/0.png\0", "../../x", "/etc/passwd"]
+    rows = [f"{'ab'[number % 2]}/{number}.png,{'ab'[number % 2]}" for number in range(8)]
+    rows += [*(f"{name},a" for name in odd), "\u00e9/9.png,a"]
+    bucket.pipe_file("/photos/labels.csv", "\n".join(["file,label", *rows]).encode())
+    data = kertl.data.from_csv("memory://photos/labels.csv", image_size=(8, 8), validation=0.25, test=0)
+    assert len(data.records) == 9
+
+
+def test_two_processes_take_turns(bucket, monkeypatch):
+    fill(bucket)
+    inside, most = [], []
+    get = type(bucket).get_file
+
+    def watched(self, path, place, **options):
+        inside.append(path)
+        most.append(len(inside))
+        time.sleep(0.01)
+        get(self, path, place, **options)
+        inside.pop()
+
+    monkeypatch.setattr(type(bucket), "get_file", watched)
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        counts = list(threads.map(lambda _: len(read().records), range(3)))
+    assert counts == [8, 8, 8]
+    assert max(most) == 1
+    assert len(most) == 8
 
 
 def test_a_broken_off_download_goes_on_from_there(bucket, fetched, monkeypatch):
