@@ -93,9 +93,9 @@ def check_ray(address: str) -> None:
     """
     if importlib.util.find_spec("ray") is None:
         raise MissingPackageError("Ray must be installed for `--ray`. Run `pip install 'kertl[ray]'`.")
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon:
-        return  # "auto" and "local", of which Ray knows at once
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address in ("auto", "local"):
+        return  # of which Ray knows at once
     try:
         socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:

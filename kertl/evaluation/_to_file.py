@@ -1,19 +1,23 @@
 """`predict_to_file`: predictions for any number of images, in a file, resumable."""
 
+import contextlib
 import csv
 import hashlib
 import importlib.util
 import io
 import itertools
 import logging
+import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from kertl._checks import complain, integer
+from kertl._places import is_address
 from kertl._terminal import tracked
 from kertl.data._listing import files_in
 from kertl.data._scan import bombs_refused
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 SUFFIXES = (".csv", ".parquet")
+_COLLAPSED = re.compile(r"[a-z][a-z0-9+.-]+:/")  # an address that was made a path
 _CHUNK = 256  # images of a part, which is what a kill may cost
 _LARGEST_PART = 2**30
 
@@ -101,34 +106,40 @@ def predict_to_file(
     if caution is not None:
         said["caution"] = repr(caution)
     how = {"model": weights_of(model), "top": top, "options": said}
-    check_plan(parts, {**how, "files": digest_of(files), "count": len(files)})
-    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
-    _logger.info("Predicting on %d images; what is done is in %s, %d at a time.", len(files), parts, _CHUNK)
-    todo = [number for number in range(len(chunks)) if not _part(parts, number).exists()]
-    if len(todo) < len(chunks):
-        _logger.info("%d of %d parts are there already.", len(chunks) - len(todo), len(chunks))
-    done = len(chunks) - len(todo)
+    with _alone(parts):
+        check_plan(parts, {**how, "files": digest_of(map(_state, files)), "count": len(files)})
+        chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+        _logger.info("Predicting on %d images; what is done is in %s, %d at a time.", len(files), parts, _CHUNK)
+        todo = [number for number in range(len(chunks)) if not _part(parts, number).exists()]
+        if len(todo) < len(chunks):
+            _logger.info("%d of %d parts are there already.", len(chunks) - len(todo), len(chunks))
+        done = len(chunks) - len(todo)
 
-    def ask(images: "FileBatches") -> np.ndarray:
-        return asked(ready, images, **options)[0]
+        def ask(images: "FileBatches") -> np.ndarray:
+            return asked(ready, images, **options)[0]
 
-    many = _ahead(images_for(model, chunks[number], batch_size=batch_size, strict=False) for number in todo)
-    try:
-        with bombs_refused():
-            for number in tracked(todo, f"Predicting on {len(files):,} images", len(todo), "part"):
-                rows = _rows(model, next(many), chunks[number], top, ask, caution)
-                write_text(_part(parts, number), _as_csv(rows))
-                done += 1
-    except KeyboardInterrupt:
-        _logger.warning("%d of %d parts are in %s; the same call goes on after them.", done, len(chunks), parts)
-        raise
-    _join([_part(parts, number) for number in range(len(chunks))], out, task_named(task_of(model)))
-    if shard is None:
-        note_of(out).unlink(missing_ok=True)  # of a share that was there before
-    else:
-        names = digest_of(sorted(Path(file).name for file in every))
-        write_note(out, {**how, "shard": list(shard), "rows": len(files), "of": len(every), "names": names})
-    shutil.rmtree(parts)
+        many = _ahead(images_for(model, chunks[number], batch_size=batch_size, strict=False) for number in todo)
+        try:
+            with bombs_refused():
+                for number in tracked(todo, f"Predicting on {len(files):,} images", len(todo), "part"):
+                    rows = _rows(model, next(many), chunks[number], top, ask, caution)
+                    write_text(_part(parts, number), _as_csv(rows))
+                    done += 1
+        except KeyboardInterrupt:
+            _logger.warning("%d of %d parts are in %s; the same call goes on after them.", done, len(chunks), parts)
+            raise
+        _join([_part(parts, number) for number in range(len(chunks))], out, task_named(task_of(model)))
+        if shard is None:
+            note_of(out).unlink(missing_ok=True)  # of a share that was there before
+        else:
+            names = digest_of(sorted(Path(file).name for file in every))
+            write_note(out, {**how, "shard": list(shard), "rows": len(files), "of": len(every), "names": names})
+    done_with = parts.with_name(
+        f"{parts.name}.done"
+    )  # so that no half of it is ever taken for the parts of another call
+    shutil.rmtree(done_with, ignore_errors=True)
+    parts.rename(done_with)
+    shutil.rmtree(done_with)
     return len(files)
 
 
@@ -138,6 +149,8 @@ def check_out(out: str | Path) -> Path:
     Raises:
         ValueError: If not.
     """
+    if is_address(str(out)) or _COLLAPSED.match(str(out)):
+        raise complain("out", "a file on this machine, to be copied from there", str(out))
     out = Path(out)
     if out.suffix not in SUFFIXES:
         raise complain("out", f"a file that ends in {' or '.join(SUFFIXES)}", str(out))
@@ -191,7 +204,35 @@ def weights_of(model: "keras.Model") -> str:
     return weights.hexdigest()
 
 
-def digest_of(names: Sequence[str]) -> str:
+@contextlib.contextmanager
+def _alone(parts: Path) -> Iterator[None]:
+    """Keep others from the folder of the parts.
+
+    Raises:
+        RunError: If another process writes there.
+    """
+    parts.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(parts / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise RunError(
+            f"`out` must be written by one process at a time. Received: {str(parts)!r}, in use by another one. Wait "
+            "for it, or choose another file.",
+            code="run-in-use",
+        ) from error
+
+
+def _state(file: str) -> str:
+    """What changes when a file does."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return file
+    return f"{file}\n{found.st_size}\n{found.st_mtime_ns}"
+
+
+def digest_of(names: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -199,6 +240,8 @@ def check_plan(parts: Path, plan: dict[str, Any]) -> None:
     """Note what the parts are of; those that are there must be of the same."""
     noted = parts / "plan.json"
     if not noted.exists():
+        for leftover in parts.glob("[!.]*"):  # of nobody knows what
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         write_json(noted, plan)
     elif (found := read_json(noted)) != plan:
         differ = sorted(name for name in {*plan, *found} if plan.get(name) != found.get(name))

@@ -116,7 +116,11 @@ def train_groups(chain: Chain, first: int, batch_norm: str) -> None:
 
 @contextmanager
 def flags_kept(model: keras.Model) -> Iterator[None]:
-    """Restore the model's `trainable` flags afterwards."""
+    """Restore the model's `trainable` flags afterwards.
+
+    On JAX what was compiled meanwhile is dropped: it has the division into variables that train and that do not built
+    in, which on several devices fails with another one, after it has given up the weights.
+    """
     layers = layers_inside(model)
     flags = [layer.trainable for layer in layers]
     try:
@@ -124,6 +128,8 @@ def flags_kept(model: keras.Model) -> Iterator[None]:
     finally:
         for layer, flag in zip(layers, flags, strict=True):
             layer.trainable = flag
+        if keras.backend.backend() == "jax":
+            model.train_function = model.test_function = model.predict_function = None
 
 
 def _set_trainable(layer: Any, value: bool) -> None:

@@ -40,7 +40,7 @@ class Fold:
 class CrossValidation(Result):
     """What `cross_validate` found.
 
-    Its JSON has the out-of-fold predictions by file, rounded to six decimal places.
+    Its JSON has the out-of-fold predictions by file, rounded to seven digits.
 
     Attributes:
         folds: The folds.
@@ -113,8 +113,8 @@ class CrossValidation(Result):
             table.add_row(*map(str, counts), *(_cell(fold.metrics[key]) for key in columns.values()))
         score = next((heading for heading, key in columns.items() if key == task.score), task.score)
         return table_text(table) + (
-            f"{score[0].upper()}{score[1:]} {self.mean:.4f}, standard deviation {self.standard_deviation:.4f}; "
-            f"{task.constant} alone gives {self.majority:.4f}.\n"
+            f"{score[0].upper()}{score[1:]} {_cell(self.mean)}, standard deviation {_cell(self.standard_deviation)}; "
+            f"{task.constant} alone gives {_cell(self.majority)}.\n"
             f"Extraction {self.extraction_seconds:.1f} s, {len(self.folds)} trainings {self.training_seconds:.1f} s."
         )
 
@@ -154,8 +154,8 @@ def _by_file(task: str) -> dict[str, str]:
 
 
 def _rounded(row: Sequence[float] | np.ndarray) -> list[float]:
-    return [round(float(value), 6) for value in row]
+    return [float(f"{value:.7g}") for value in row]
 
 
 def _cell(score: float | None) -> str:
-    return "" if score is None else f"{score:.4f}"
+    return "" if score is None else f"{score:.4f}" if 1e-3 <= abs(score) < 1e5 or score == 0 else f"{score:.4g}"

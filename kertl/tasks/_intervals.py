@@ -29,7 +29,8 @@ def mean_interval(scores: np.ndarray) -> tuple[float, float]:
         return mean - half, mean + half
     middle = (mean + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
     half = _Z / (1 + _Z**2 / count) * math.sqrt(mean * (1 - mean) / count + _Z**2 / (4 * count**2))
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    # At the ends rounding would leave them an ulp away.
+    return 0.0 if mean == 0 else middle - half, 1.0 if mean == 1 else middle + half
 
 
 def change_interval(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 import csv
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -95,6 +96,50 @@ def test_parts_of_another_model_or_other_options_are_refused(folder, model, tmp_
     other = kertl.build(tiny_backbone(), class_names=NAMES)
     with pytest.raises(RunError, match="differ in model"):
         predict_to_file(other, [folder], tmp_path / "p.csv")
+
+
+def test_parts_of_nobody_knows_what_are_not_taken(folder, model, tmp_path):
+    predict_to_file(model, [folder], tmp_path / "whole.csv")
+    parts = tmp_path / "p.csv.parts"
+    parts.mkdir()
+    (parts / "000001.csv").write_text((tmp_path / "whole.csv").read_text().replace("0.", "0.9"))
+    predict_to_file(model, [folder], tmp_path / "p.csv")
+    assert (tmp_path / "p.csv").read_text() == (tmp_path / "whole.csv").read_text()
+
+
+def test_a_file_that_changed_after_a_kill_is_not_passed_over(folder, model, tmp_path, monkeypatch):
+    images = tmp_path / "images"
+    shutil.copytree(folder, images)
+    with monkeypatch.context() as patched:
+        patched.setattr(_to_file, "_join", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            predict_to_file(model, [images], tmp_path / "p.csv")
+    shutil.copy(images / "03.png", images / "04.png")
+    with pytest.raises(RunError, match="differ in files"):
+        predict_to_file(model, [images], tmp_path / "p.csv")
+
+
+def _killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_file_is_written_by_one_process_at_a_time(folder, model, tmp_path, monkeypatch):
+    join = _to_file._join
+
+    def meanwhile(*arguments):
+        with pytest.raises(RunError, match="one process at a time"):
+            predict_to_file(model, [folder], tmp_path / "p.csv")
+        join(*arguments)
+
+    monkeypatch.setattr(_to_file, "_join", meanwhile)
+    assert predict_to_file(model, [folder], tmp_path / "p.csv") == COUNT
+    assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
+
+
+@pytest.mark.parametrize("out", ["gs://bucket/p.csv", Path("file:///p.csv")])
+def test_an_address_to_write_to_is_refused(folder, model, out):
+    with pytest.raises(ValueError, match="`out` must be a file on this machine"):
+        predict_to_file(model, [folder], out)
 
 
 def test_shares_are_all_files_once_and_join(folder, model, tmp_path, capsys):
