@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from kertl.model._architecture import architecture, layer_config
     from kertl.model._at_size import at_size
     from kertl.model._averaged import averaged, give_member
-    from kertl.model._boundary import cut, flags_kept, freeze, set_trainable, split, train_groups
+    from kertl.model._boundary import cut, drop_compiled, flags_kept, freeze, set_trainable, split, train_groups
     from kertl.model._build import build
     from kertl.model._describe import describe, with_preprocessing
     from kertl.model._extend import extend_classes
@@ -48,6 +48,7 @@ __all__ = [
     "count_trained_on",
     "cut",
     "describe",
+    "drop_compiled",
     "extend_classes",
     "flags_kept",
     "freeze",
@@ -82,7 +83,7 @@ _HOMES = {
     "._architecture": ("architecture", "layer_config"),
     "._at_size": ("at_size",),
     "._averaged": ("averaged", "give_member"),
-    "._boundary": ("cut", "flags_kept", "freeze", "set_trainable", "split", "train_groups"),
+    "._boundary": ("cut", "drop_compiled", "flags_kept", "freeze", "set_trainable", "split", "train_groups"),
     "._build": ("build",),
     "._describe": ("describe", "with_preprocessing"),
     "._extend": ("extend_classes",),

@@ -118,8 +118,7 @@ def train_groups(chain: Chain, first: int, batch_norm: str) -> None:
 def flags_kept(model: keras.Model) -> Iterator[None]:
     """Restore the model's `trainable` flags afterwards.
 
-    On JAX what was compiled meanwhile is dropped: it has the division into variables that train and that do not built
-    in, which on several devices fails with another one, after it has given up the weights.
+    What was compiled meanwhile is dropped, see `drop_compiled`.
     """
     layers = layers_inside(model)
     flags = [layer.trainable for layer in layers]
@@ -128,8 +127,17 @@ def flags_kept(model: keras.Model) -> Iterator[None]:
     finally:
         for layer, flag in zip(layers, flags, strict=True):
             layer.trainable = flag
-        if keras.backend.backend() == "jax":
-            model.train_function = model.test_function = model.predict_function = None
+        drop_compiled(model)
+
+
+def drop_compiled(model: keras.Model) -> None:
+    """Have Keras compile a model anew, where it matters: on several devices of JAX.
+
+    There the division into variables that train and that do not is built in; with another one the function fails, and
+    only after the weights were given up to it.
+    """
+    if keras.backend.backend() == "jax" and keras.distribution.distribution() is not None:
+        model.train_function = model.test_function = model.predict_function = None
 
 
 def _set_trainable(layer: Any, value: bool) -> None:
