@@ -1,6 +1,10 @@
-"""The report in a real browser: `pip install selenium`, and Debian's chromium and chromium-driver."""
+"""The report in a real browser: `pip install selenium`, and Debian's chromium and chromium-driver.
+
+What it is to those who cannot see it well, axe-core says: `npm install --no-save axe-core`.
+"""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +23,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("chromedriver") is None, reason="there is no chromedriver"),
 ]
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 NAMES = ["a class with a long name of several words", "bird", "cat"]
 
 
@@ -63,6 +68,19 @@ def test_it_loads_whole_without_errors_and_does_not_scroll_sideways(page, browse
     brighter = sum(map(int, paper[4:-1].split(","))) > sum(map(int, ink[4:-1].split(",")))
     assert brighter == (scheme == "light")
     assert browser.execute_script("return document.querySelectorAll('svg.chart').length") == 3
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="there is no axe-core")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(page, browser, scheme):
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    browser.get(page.as_uri())
+    browser.execute_script(AXE.read_text(encoding="utf-8"))
+    found = browser.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+    assert len(found["passes"]) > 10
+    faults = [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in found["violations"]]
+    assert [fault for fault in faults if fault[1] in ("serious", "critical")] == []
 
 
 def test_the_served_page_shows_answer_places_and_nearest_training_images(page, browser):
