@@ -1,5 +1,6 @@
 """`predict`: a model's predictions for images."""
 
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from kertl.data._scan import bombs_refused
 from kertl.data._streamed import FileBatches
 from kertl.evaluation._batches import ForeignBatches
 from kertl.evaluation._form import check_asked, is_keras
-from kertl.model import drop_compiled, model_info, picture_shape
+from kertl.model import model_info, picture_shape
 
 if TYPE_CHECKING:
     import keras
@@ -160,7 +161,10 @@ def asked(
 
         if not augmentation.layers(augment, picture_shape(model)[1] or 3):
             raise complain("augment", "one that varies images, where `views` > 0", augment)
-    drop_compiled(model)
+    if "keras" in sys.modules:  # an export answers without it
+        from kertl.model import drop_compiled
+
+        drop_compiled(model)
     if isinstance(pictures, ForeignBatches):
         return _ask_batches(model, pictures, views, augment, seed)
     if isinstance(pictures, FileBatches):

@@ -130,7 +130,7 @@ def flags_kept(model: keras.Model) -> Iterator[None]:
         drop_compiled(model)
 
 
-def drop_compiled(model: keras.Model) -> None:
+def drop_compiled(model: Any) -> None:
     """Have Keras compile a model anew, where it matters: on several devices of JAX.
 
     There the division into variables that train and that do not is built in; with another one the function fails, and

@@ -89,7 +89,7 @@ def test_wrong_options_are_refused_with_what_is_accepted(places, tmp_path, capsy
     assert run(["adapt", str(places / "run"), str(places / "plain"), "--share", "half"]) == 2
     assert_names(unwrapped(capsys.readouterr().err), "--share", "CLASS=SHARE", "half")
     assert run(["adapt", str(places / "run"), str(places / "plain"), "--share", "nothing=1"]) == 2
-    assert_names(unwrapped(capsys.readouterr().err), "`shares`", "nothing")
+    assert_names(unwrapped(capsys.readouterr().err), "`--share`", "nothing")
     (tmp_path / "few").mkdir()
     for path in sorted((places / "plain").iterdir())[:3]:
         shutil.copy(path, tmp_path / "few")
