@@ -87,3 +87,14 @@ def _logging_as_at_the_start():
     handlers = [one for one in logging.getLogger().handlers if not isinstance(one, RichHandler)]
     yield
     logging.getLogger().handlers[:] = handlers
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+    """An empty bucket in memory, at memory://, and kertl's cache folder in a folder of the test."""
+    monkeypatch.setenv("KERTL_CACHE", str(tmp_path / "cache"))
+    files = pytest.importorskip("fsspec").filesystem("memory")
+    files.store.clear()
+    files.pseudo_dirs[:] = [""]
+    yield files
+    files.store.clear()

@@ -149,14 +149,19 @@ def test_the_job_of_the_cloud_example_is_a_command_of_kertl_and_leaves_time_for_
     assert int(re.search(r"terminationGracePeriodSeconds: (\d+)", text)[1]) >= 60
 
 
-def test_the_spot_machine_trains_by_a_command_of_kertl_that_hears_its_cloud(tmp_path):
+def test_the_spot_machine_trains_by_a_command_of_kertl_that_hears_its_cloud():
     script = EXAMPLES / "cloud" / "spot" / "train.sh"
-    text = script.read_text().replace("/opt/photos", str(tmp_path))
-    line = re.search(r"/kertl (train .+); then", text)[1].replace('"$RUN"', "gs://b/runs/1")
+    text = script.read_text()
+    line = (
+        re.search(r"/kertl (train .+); then", text)[1]
+        .replace('"$RUN"', "gs://b/runs/1")
+        .replace('"$PHOTOS"', "gs://b/photos")
+    )
     for cloud in ("gce", "ec2"):
         name, *arguments = shlex.split(line.replace('"$CLOUD"', cloud))
         context = typer.main.get_command(app).commands[name].make_context(name, arguments)
         assert (context.params["notices"], context.params["out"]) == (cloud, "gs://b/runs/1")
+        assert context.params["data"] == "gs://b/photos"
     extras = re.search(r"'kertl\[(.+?)\]'", text)[1].split(",")
     assert set(extras) <= set(
         tomllib.loads((EXAMPLES.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]

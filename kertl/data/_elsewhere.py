@@ -46,10 +46,10 @@ class Copy:
         self._coming = self.local.with_name(f"{self.local.name}.coming")
 
     def folder(self, names: Sequence[str] | None = None) -> Path:
-        """The copy of the folder at the address.
+        """The copy of the folder at the address; what is gone there is removed from it.
 
         Args:
-            names: The files that are needed, relative to the folder; all by default, and then others are removed.
+            names: The files that are needed, relative to the folder; all by default.
 
         Raises:
             DataError: If there is no such folder, it cannot be read, or a file is not whole.

@@ -13,18 +13,7 @@ import kertl
 from kertl.data import _elsewhere
 from tests.messages import assert_names
 
-fsspec = pytest.importorskip("fsspec")
-
-
-@pytest.fixture
-def bucket(tmp_path, monkeypatch):
-    """An empty bucket in memory, and kertl's cache folder in a folder of the test."""
-    monkeypatch.setenv("KERTL_CACHE", str(tmp_path / "cache"))
-    files = fsspec.filesystem("memory")
-    files.store.clear()
-    files.pseudo_dirs[:] = [""]
-    yield files
-    files.store.clear()
+pytest.importorskip("fsspec")
 
 
 @pytest.fixture

@@ -20,17 +20,6 @@ class Killed(BaseException):
     """Ends a run as a kill does: nobody catches it, and nothing is uploaded after it."""
 
 
-@pytest.fixture
-def memory(tmp_path, monkeypatch):
-    """An empty bucket in memory, and kertl's cache folder in a folder of the test."""
-    monkeypatch.setenv("KERTL_CACHE", str(tmp_path / "cache"))
-    files = fsspec.filesystem("memory")
-    files.store.clear()
-    files.pseudo_dirs[:] = [""]
-    yield files
-    files.store.clear()
-
-
 def go(address="memory://bucket/run", callbacks=(), **options):
     options = {"recipe": PLAN, "checkpoint_seconds": 0, "report": False, "verbose": 0, **options}
     return kertl.fine_tune(tiny(), squares(), run_dir=address, callbacks=callbacks, **options)
@@ -45,12 +34,12 @@ def undisturbed():
     return digest(go(None).model)
 
 
-def dying(memory, monkeypatch, at):
+def dying(bucket, monkeypatch, at):
     """Have the process die in the middle of the nth operation at the address; what it did not reach stays undone."""
     left = [at]
 
     def counted(name):
-        original = getattr(type(memory), name)
+        original = getattr(type(bucket), name)
 
         def operation(self, first, *arguments, **options):
             left[0] -= 1
@@ -61,30 +50,30 @@ def dying(memory, monkeypatch, at):
                 raise Killed
             return original(self, first, *arguments, **options)
 
-        monkeypatch.setattr(type(memory), name, operation)
+        monkeypatch.setattr(type(bucket), name, operation)
 
     for name in ("put_file", "mv", "rm_file"):
         counted(name)
 
 
 @pytest.mark.parametrize("at", [9, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4, 14, 23, 30, 47, 60))])
-def test_a_kill_in_the_middle_of_an_upload_loses_nothing(memory, monkeypatch, tmp_path, undisturbed, at):
+def test_a_kill_in_the_middle_of_an_upload_loses_nothing(bucket, monkeypatch, tmp_path, undisturbed, at):
     with monkeypatch.context() as patched:
-        dying(memory, patched, at)
+        dying(bucket, patched, at)
         with pytest.raises(Killed):
             go()
     another_machine(tmp_path)
     assert digest(go().model) == undisturbed
-    assert not [name for name in memory.find("bucket/run") if "uploading" in name]
+    assert not [name for name in bucket.find("bucket/run") if "uploading" in name]
 
 
-def test_what_is_there_in_the_end_is_the_run_and_another_machine_reads_it(memory, tmp_path, undisturbed, caplog):
+def test_what_is_there_in_the_end_is_the_run_and_another_machine_reads_it(bucket, tmp_path, undisturbed, caplog):
     run = go()
-    there = {name.removeprefix("/bucket/run/") for name in memory.find("bucket/run")}
+    there = {name.removeprefix("/bucket/run/") for name in bucket.find("bucket/run")}
     assert {"recipe.json", "model.keras", "SHA256SUMS", "metrics.json", "history.csv", LIST} <= there
     assert any(name.startswith("tensorboard/") for name in there)
     assert not any(name.startswith(("features/", ".lock")) for name in there)
-    assert memory.cat_file("bucket/run/model.keras") == (run.run_dir / "model.keras").read_bytes()
+    assert bucket.cat_file("bucket/run/model.keras") == (run.run_dir / "model.keras").read_bytes()
     another_machine(tmp_path)
     again = go(callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: pytest.fail("trained again"))])
     assert digest(again.model) == undisturbed
@@ -92,43 +81,43 @@ def test_what_is_there_in_the_end_is_the_run_and_another_machine_reads_it(memory
 
 
 @pytest.mark.slow
-def test_a_stale_copy_is_brought_up_to_date_and_only_what_differs_is_downloaded(memory, monkeypatch):
+def test_a_stale_copy_is_brought_up_to_date_and_only_what_differs_is_downloaded(bucket, monkeypatch):
     run = go()
     (run.run_dir / "history.csv").write_text("another")
     (run.run_dir / "left over.txt").write_text("from somewhere")
-    fetched, original = [], type(memory).get_file
-    monkeypatch.setattr(type(memory), "get_file", lambda self, *a, **o: [fetched.append(a[0]), original(self, *a, **o)])
+    fetched, original = [], type(bucket).get_file
+    monkeypatch.setattr(type(bucket), "get_file", lambda self, *a, **o: [fetched.append(a[0]), original(self, *a, **o)])
     RemoteCopy("memory://bucket/run").fetch()
     assert fetched == ["/bucket/run/history.csv"]
     assert not (run.run_dir / "left over.txt").exists()
 
 
-def test_a_file_that_was_damaged_at_the_address_is_named(memory, tmp_path):
+def test_a_file_that_was_damaged_at_the_address_is_named(bucket, tmp_path):
     go()
-    memory.pipe_file("bucket/run/history.csv", b"other")
+    bucket.pipe_file("bucket/run/history.csv", b"other")
     another_machine(tmp_path)
     with pytest.raises(kertl.errors.RunError) as caught:
         go()
     assert_names(caught.value, "memory://bucket/run/history.csv", "SHA-256", LIST, "damaged")
 
 
-def test_an_address_with_other_files_is_refused(memory):
-    memory.pipe_file("bucket/run/photo.png", b"1")
+def test_an_address_with_other_files_is_refused(bucket):
+    bucket.pipe_file("bucket/run/photo.png", b"1")
     with pytest.raises(kertl.errors.RunError) as caught:
         go()
     assert_names(caught.value, "`run_dir`", "'memory://bucket/run'", "'photo.png'", LIST)
 
 
 @pytest.mark.parametrize("name", ["../escape", "/etc/passwd", "a\\..\\b"])
-def test_a_list_that_leads_out_of_the_folder_is_refused(memory, name):
-    memory.pipe_file(f"bucket/run/{LIST}", json.dumps({name: ["0"]}).encode())
+def test_a_list_that_leads_out_of_the_folder_is_refused(bucket, name):
+    bucket.pipe_file(f"bucket/run/{LIST}", json.dumps({name: ["0"]}).encode())
     with pytest.raises(kertl.errors.RunError, match=r"must be what was uploaded.*another form"):
         go()
 
 
 @pytest.mark.slow
-def test_while_the_address_cannot_be_reached_the_run_goes_on_and_says_so(memory, monkeypatch, caplog, undisturbed):
-    original, failing = type(memory).put_file, [True]
+def test_while_the_address_cannot_be_reached_the_run_goes_on_and_says_so(bucket, monkeypatch, caplog, undisturbed):
+    original, failing = type(bucket).put_file, [True]
 
     def put_file(self, *arguments, **options):
         if failing[0]:
@@ -138,11 +127,11 @@ def test_while_the_address_cannot_be_reached_the_run_goes_on_and_says_so(memory,
     def back(epoch, logs):
         failing[0] = epoch < 1
 
-    monkeypatch.setattr(type(memory), "put_file", put_file)
+    monkeypatch.setattr(type(bucket), "put_file", put_file)
     run = go(callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=back)])
     assert digest(run.model) == undisturbed
     assert "cannot be written: ConnectionError: no route." in caplog.text
-    assert memory.exists("bucket/run/SHA256SUMS")
+    assert bucket.exists("bucket/run/SHA256SUMS")
     failing[0] = True
     with pytest.raises(kertl.errors.RunError, match=r"'memory://bucket/other' cannot be written"):
         go("memory://bucket/other")

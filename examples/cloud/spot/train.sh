@@ -10,16 +10,7 @@ apt-get install --yes --no-install-recommends python3-venv
 python3 -m venv /opt/kertl
 /opt/kertl/bin/pip install --quiet 'kertl[remote,openvino]' gcsfs s3fs
 
-/opt/kertl/bin/python - "$PHOTOS" <<'END'
-import sys
-
-import fsspec
-
-files, path = fsspec.core.url_to_fs(sys.argv[1])
-files.get(path, "/opt/photos", recursive=True)
-END
-
 # A machine that is taken away ends it with status 143, after a checkpoint; the next one goes on from there.
-if /opt/kertl/bin/kertl train /opt/photos --backbone EfficientNetV2B0 --recipe mid --out "$RUN" --notices "$CLOUD"; then
+if /opt/kertl/bin/kertl train "$PHOTOS" --backbone EfficientNetV2B0 --recipe mid --out "$RUN" --notices "$CLOUD"; then
     eval "$FINISHED"
 fi
