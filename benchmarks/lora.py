@@ -32,7 +32,6 @@ def train(arm, seed, size, epochs):
     import cells
     import keras
     import memory
-    import psutil
 
     import kertl
     from kertl.recipe import named_recipe
@@ -43,13 +42,13 @@ def train(arm, seed, size, epochs):
     last = dataclasses.replace(last, epochs=epochs)
     if "rank" in arm:
         last = dataclasses.replace(last, lora_rank=RANK, learning_rate=10 * last.learning_rate)
-    watch, count = memory.Watch(keras, psutil.Process()), []
+    watch, count = memory.Watch(keras), []
     counting = keras.callbacks.LambdaCallback()
     counting.on_train_begin = lambda logs=None: count.append(parameters(counting.model))
     before = cpu_seconds()
     recipe = kertl.Recipe(stages=[first, last], seed=seed)
     run = kertl.fine_tune(model, data, recipe=recipe, callbacks=[watch.callback, counting], verbose=0)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - watch.before
+    peak = memory.peak() - watch.before
     told = {
         "parameters": count[-1],
         "memory_mb": round(peak / 1e6),

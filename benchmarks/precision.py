@@ -5,6 +5,7 @@ seeds: each seed is another split, another head and another order. What is asked
 accuracy of at most 0.5 points, which are three of the 656 test images.
 
     python benchmarks/precision.py [--recipes mid] [--seeds 0 1 2] [--size 96]
+        [--precisions float32 mixed_bfloat16]
 
 The answer is in docs/design/hardware.md, the rows in `benchmarks/results/precision.csv`.
 """
@@ -23,7 +24,7 @@ import record
 import kertl
 from kertl.recipe import named_recipe
 
-PRECISIONS = ("float32", "mixed_bfloat16")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def measure(recipe, precision, seed, size):
@@ -56,18 +57,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipes", nargs="+", default=["mid"], choices=["deep", "mid", "full"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--precisions", nargs="+", default=PRECISIONS[:2], choices=PRECISIONS)
     parser.add_argument("--size", type=int, default=96)
     arguments = parser.parse_args()
     for recipe in arguments.recipes:
-        apart = []
+        apart = {precision: [] for precision in arguments.precisions[1:]}
         for seed in arguments.seeds:
-            rows = [measure(recipe, precision, seed, arguments.size) for precision in PRECISIONS]
+            rows = [measure(recipe, precision, seed, arguments.size) for precision in arguments.precisions]
             record.keep("precision", rows)
             for row in rows:
                 print(", ".join(map(str, row.values())), flush=True)
-            apart.append(100 * (float(rows[1]["test"]) - float(rows[0]["test"])))
+            for row in rows[1:]:
+                apart[row["precision"]].append(100 * (float(row["test"]) - float(rows[0]["test"])))
             keras.backend.clear_session()
-        print(f"{recipe}: bfloat16 against float32, {statistics.mean(apart):+.2f} points on average, each {apart}")
+        for precision, points in apart.items():
+            print(
+                f"{recipe}: {precision} against the first, {statistics.mean(points):+.2f} points on average, {points}"
+            )
 
 
 if __name__ == "__main__":

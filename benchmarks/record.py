@@ -15,8 +15,8 @@ def keep(name, rows, packages=("keras", "tensorflow")):
     shared = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": described.stdout.strip() or "none",
-        "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
-        **{package: importlib.metadata.version(package) for package in packages},
+        "hardware": ", ".join([platform.machine(), f"{os.cpu_count()} cores", *_accelerators()]),
+        **{package: _version(package) for package in packages},
     }
     path = Path(__file__).parent / "results" / f"{name}.csv"
     path.parent.mkdir(exist_ok=True)
@@ -26,3 +26,20 @@ def keep(name, rows, packages=("keras", "tensorflow")):
         if new:
             writer.writeheader()
         writer.writerows({**shared, **row} for row in rows)
+
+
+def _accelerators():
+    """The accelerators of JAX, and its version, where it computes."""
+    if os.environ.get("KERAS_BACKEND") != "jax":
+        return []
+    import jax
+
+    kinds = sorted({device.device_kind for device in jax.devices() if device.platform != "cpu"})
+    return [*kinds, f"JAX {jax.__version__}"]
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"

@@ -1,25 +1,17 @@
-"""Features in batches, and a `fit` on them that runs a whole epoch per call.
+"""Features in batches.
 
 The order of an epoch is that of `kertl.data.ImageDataset`, so training on features sees the examples in the same order
 as training on their images.
 """
 
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 
 from kertl._checks import complain, integer, number
-from kertl.callbacks import DataEpoch
-from kertl.data import Epochs, label_shares, mixed, mixing
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-# Numbers in a batch that is only evaluated, not trained on: four megabytes.
-_JUDGED_AT_ONCE = 2**20
+from kertl.data import Epochs, mixed, mixing
 
 
 class FeatureBatches(Epochs):
@@ -73,9 +65,14 @@ class FeatureBatches(Epochs):
         return (self.values, self.labels) if self.weights is None else (self.values, self.labels, self.weights)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the features."""
+        return sum(values.nbytes for values in listed(self.values))
+
+    @property
     def in_memory(self) -> bool:
         """Whether the features are plain arrays, not files mapped into memory."""
-        return all(type(values) is np.ndarray for values in _listed(self.values))
+        return all(type(values) is np.ndarray for values in listed(self.values))
 
     def order(self, epoch: int) -> np.ndarray:
         """The examples in the order of an epoch, as indices into `values` and `labels`."""
@@ -147,146 +144,13 @@ def feature_batches(
     integer("versions", versions, at_least=1)
     labels = np.concatenate([labels] * versions)
     weights = None if weights is None else np.concatenate([weights] * versions)
-    lengths = [len(array) for array in (*_listed(values), labels, *([] if weights is None else [weights]))]
+    lengths = [len(array) for array in (*listed(values), labels, *([] if weights is None else [weights]))]
     if len(set(lengths)) > 1:
         raise complain("values", "as many rows of features as there are labels and weights", lengths)
     chosen = np.arange(lengths[0] // versions) if rows is None else np.asarray(rows)
     return FeatureBatches(values, labels, weights, chosen, batch_size, seed, shuffle, mixup, versions)
 
 
-class EpochFitter:
-    """Calls `fit` of a compiled model on feature batches, and computes a whole epoch per call where that is possible.
-
-    On the TensorFlow backend, with features in memory and one replica, `fit` sees an epoch as one batch: one compiled
-    function gathers the rows and takes all steps, and callbacks for single batches are called once an epoch, with the
-    epoch's metrics. Otherwise the batches are passed one by one. The steps are the same.
-
-    One fitter serves several sets of batches, such as the folds of a cross-validation, without compiling again.
-
-    Args:
-        model: A compiled model. If it is compiled again, it needs a new fitter.
-    """
-
-    def __init__(self, model: keras.Model) -> None:
-        self.model = model
-        self._optimizer = model.optimizer
-        self._steps = _steps_function(model) if _can_loop(model) else None
-        self._held: dict[int, tuple[Any, Any]] = {}
-
-    def whole_epochs(self, batches: FeatureBatches) -> bool:
-        """Whether `fit` computes an epoch of these in one call."""
-        return self._steps is not None and batches.in_memory
-
-    def fit(
-        self, batches: FeatureBatches, validation: FeatureBatches | None = None, **arguments: Any
-    ) -> keras.callbacks.History:
-        """`model.fit` on the batches; the order of an epoch follows the number that `fit` gives it.
-
-        Args:
-            batches: Batches from `feature_batches`, to train on.
-            validation: The same, without shuffling, to evaluate each epoch on; larger batches may be used.
-            **arguments: Arguments of `fit`, except the data, `shuffle` and `class_weight`.
-
-        Raises:
-            ValueError: If the model was compiled again after this fitter was made.
-        """
-        model = self.model
-        if model.optimizer is not self._optimizer:
-            raise complain("model", "compiled before the EpochFitter was made, not after", model)
-        callbacks = [DataEpoch(batches), *arguments.pop("callbacks", ())]
-        arguments = {**arguments, "shuffle": False, "callbacks": callbacks}
-        steps = self._steps if self.whole_epochs(batches) else None
-        if validation is not None:
-            arguments["validation_data"] = _in_order(validation) if steps and validation.in_memory else validation
-        if steps is None:
-            return model.fit(batches, **arguments)
-        held = self._on_device(batches)
-        model.train_function = lambda orders: steps(held, orders, batches.batch_size)
-        try:
-            return model.fit(_orders(batches), **arguments)
-        finally:
-            model.train_function = None  # so that Keras makes its own when it is needed
-
-    def _on_device(self, batches: FeatureBatches) -> tuple[Any, ...]:
-        """Features, labels and weights as tensors; those of the previous call are reused."""
-        arrays = {id(array): array for array in keras.tree.flatten(batches.parts)}
-        held = {key: self._held.get(key, (array, None)) for key, array in arrays.items()}
-        self._held = {
-            key: (array, keras.ops.convert_to_tensor(array) if tensor is None else tensor)
-            for key, (array, tensor) in held.items()
-        }
-        return tuple(keras.tree.map_structure(lambda array: self._held[id(array)][1], batches.parts))
-
-
-def _can_loop(model: keras.Model) -> bool:
-    if keras.backend.backend() != "tensorflow" or model.run_eagerly:
-        return False
-    return model.distribute_strategy.num_replicas_in_sync == 1
-
-
-def _steps_function(model: keras.Model) -> Any:
-    """A compiled function that takes all the training steps of an epoch, given an iterator over orders of the rows."""
-    import tensorflow as tf
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def steps(held: tuple[Any, ...], orders: Any, batch_size: int) -> Any:
-        order, *mix = orders.get_next()
-
-        def mixed_in(tensor: Any, own: Any, partners: Any, shares: Any) -> Any:
-            share = tf.reshape(shares, [-1] + [1] * (len(tensor.shape) - 1))
-            first, second = (tf.cast(tf.gather(tensor, rows), tf.float32) for rows in (own, partners))
-            return share * first + (1 - share) * second
-
-        def gathered(begin: Any) -> tuple[Any, ...]:
-            """The examples of a batch: features, labels, and weights if there are any."""
-            here = slice(begin, begin + batch_size)
-            own = order[here]
-            if not mix:
-                return tuple(keras.tree.map_structure(lambda tensor: tf.gather(tensor, own), held))
-            partners, shares = (part[here] for part in mix)
-            values, labels, *weights = held
-            by_weight = shares
-            if weights:
-                by_weight = label_shares(shares, tf.gather(weights[0], own), tf.gather(weights[0], partners))
-            return (
-                keras.tree.map_structure(lambda tensor: mixed_in(tensor, own, partners, shares), values),
-                mixed_in(labels, own, partners, by_weight),
-                *(mixed_in(each, own, partners, shares) for each in weights),
-            )
-
-        def step(begin: Any) -> tuple[Any]:
-            model.train_step(gathered(begin))
-            return (begin + batch_size,)
-
-        first = tf.zeros((), tf.int32)
-        tf.while_loop(lambda begin: begin < tf.size(order), step, [first], parallel_iterations=1)
-        return model.get_metrics_result()
-
-    return steps
-
-
-def _orders(batches: FeatureBatches) -> "tf.data.Dataset":
-    """The plan of one epoch, as the only element; each iteration asks for that of `batches.epoch` at that moment."""
-    import tensorflow as tf
-
-    types = [tf.int64, tf.int64, tf.float32] if batches.mixup else [tf.int64]
-
-    def plan(_: Any) -> Any:
-        parts = tf.numpy_function(lambda: batches.epoch_plan(batches.epoch), [], types)
-        return tuple(tf.ensure_shape(part, (None,)) for part in parts)
-
-    return tf.data.Dataset.range(1).map(plan)
-
-
-def _in_order(batches: FeatureBatches) -> "tf.data.Dataset":
-    """All examples in order, in larger batches: without training, no memory is needed for gradients."""
-    import tensorflow as tf
-
-    per_row = sum(math.prod(array.shape[1:]) for array in _listed(batches.values))
-    parts = keras.tree.map_structure(lambda array: array[batches.rows], batches.parts)
-    batched = tf.data.Dataset.from_tensor_slices(parts).batch(max(batches.batch_size, _JUDGED_AT_ONCE // per_row))
-    return batched.cache()
-
-
-def _listed(values: Any) -> list[Any]:
+def listed(values: Any) -> list[Any]:
+    """The tensors that cross the boundary, one or several, as a list."""
     return list(values) if isinstance(values, (list, tuple)) else [values]

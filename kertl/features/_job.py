@@ -23,7 +23,7 @@ from kertl.features._progress import Progress
 from kertl.features._sources import Source
 from kertl.features._store import Store
 from kertl.groups import Chain
-from kertl.hardware import devices
+from kertl.hardware import on_accelerator
 from kertl.model import computing_in, cut
 
 _logger = logging.getLogger(__name__)
@@ -190,4 +190,4 @@ class _Writer:
 
 def batch_size() -> int:
     """Images that are computed at once where memory allows: more on an accelerator."""
-    return 32 if all(device.startswith("cpu") for device in devices()) else 256
+    return 256 if on_accelerator() else 32

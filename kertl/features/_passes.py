@@ -1,4 +1,4 @@
-"""One pass over images: while one batch is computed, the next are read and the previous ones stored."""
+"""One pass over images: while one batch is computed, the next are read and sent, and the previous ones stored."""
 
 import collections
 import concurrent.futures
@@ -15,6 +15,8 @@ from kertl.features._sources import Source
 
 _AHEAD = 3
 """Batches that are read, and batches that are stored, besides the one that is computed."""
+_SENDERS = 2
+"""Threads that move batches to the device: beside a fast one, copying them is what takes the time."""
 
 Put = Callable[[int, np.ndarray, list[np.ndarray]], None]
 """Takes the number of a version, the numbers of its images, and the tensors of a whole batch."""
@@ -52,14 +54,14 @@ def one_pass(
         BaseException: Any error in any of the threads; what was computed before is stored.
     """
 
-    def prepared() -> Iterator[tuple[int, np.ndarray, Any]]:
+    def prepared() -> Iterator[tuple[int, np.ndarray, concurrent.futures.Future[Any]]]:
         for chosen, images in source.batches(rows, batch_size):
             full = images
             if len(chosen) < batch_size:
                 full = np.concatenate([images, np.zeros((batch_size - len(chosen), *source.shape), source.dtype)])
             for version in versions:
                 varied = full if augmenter is None else augmenter(full, version, _of(digests, chosen))
-                yield version, chosen, engine.send(varied)
+                yield version, chosen, sender.submit(engine.send, varied)
 
     def finish(version: int, chosen: np.ndarray, outputs: Any) -> None:
         put(version, chosen, engine.fetch(outputs))
@@ -68,6 +70,7 @@ def one_pass(
 
     writing: collections.deque[concurrent.futures.Future[None]] = collections.deque()
     with (
+        concurrent.futures.ThreadPoolExecutor(_SENDERS, "kertl-send") as sender,
         concurrent.futures.ThreadPoolExecutor(1, "kertl-read") as reader,
         concurrent.futures.ThreadPoolExecutor(1, "kertl-write") as writer,
     ):
@@ -75,7 +78,7 @@ def one_pass(
         try:
             with contextlib.closing(batches):
                 for version, chosen, batch in batches:
-                    writing.append(writer.submit(finish, version, chosen, engine.run(batch)))
+                    writing.append(writer.submit(finish, version, chosen, engine.run(batch.result())))
                     if len(writing) > _AHEAD:
                         writing.popleft().result()
         finally:

@@ -86,7 +86,9 @@ class _Arrays:
 
     def batches(self, rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for chosen in _chunks(rows, size):
-            yield chosen, self._images[chosen]
+            begin, end = chosen[0], chosen[-1] + 1
+            in_a_row = end - begin == len(chosen) and np.all(np.diff(chosen) == 1)
+            yield chosen, self._images[begin:end] if in_a_row else self._images[chosen]
 
 
 class _Dataset:

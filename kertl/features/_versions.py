@@ -9,6 +9,7 @@ from kertl.data import ImageData, ImageDataset, one_hot
 from kertl.features._batches import FeatureBatches, feature_batches
 from kertl.features._features import Features
 from kertl.features._room import MEMORY_SHARE, free_memory
+from kertl.hardware import fits_on_device, on_accelerator
 from kertl.recipe import Stage
 
 
@@ -66,6 +67,33 @@ def training_batches(values: Any, data: ImageData, stage: Stage, rows: np.ndarra
 def judged_batches(values: Any, part: ImageDataset, rows: np.ndarray | None = None) -> FeatureBatches:
     """Images that are only evaluated, in data order; `rows` as above."""
     return _batches(values, part.in_order(), np.asarray(part.labels), None, 0, 0.0, rows)
+
+
+def image_batches(data: ImageData, stage: Stage) -> tuple[FeatureBatches, FeatureBatches | None] | None:
+    """The images of the training and the validation set as such batches, if JAX can hold them on an accelerator.
+
+    None elsewhere, if they are not in memory, or if a stage mixes them.
+    """
+    if keras.backend.backend() != "jax" or not on_accelerator() or stage.mixup or stage.cutmix:
+        return None
+    held = data.train.reader.held(np.arange(0))
+    if held is None or not fits_on_device(held[0].nbytes):
+        return None
+    images, rows = _all(data.train)
+    labels = np.asarray(data.train.labels)
+    train = _batches(images, data.train, labels, class_weights(data, stage, labels), 0, 0.0, rows)
+    train = train if data.train.balance is None else train.oversampled(data.train.balance)
+    if data.validation is None:
+        return train, None
+    images, rows = _all(data.validation)
+    return train, judged_batches(images, data.validation, rows)
+
+
+def _all(part: ImageDataset) -> tuple[np.ndarray, np.ndarray]:
+    """The array that holds the images of a data set, and where in it they are."""
+    held = part.reader.held(np.arange(part.num_examples))
+    assert held is not None
+    return held
 
 
 def _batches(

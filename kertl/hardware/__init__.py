@@ -10,7 +10,7 @@ from kertl._lazy import lazily
 if TYPE_CHECKING:
     from kertl.hardware._choice import Choice, choose
     from kertl.hardware._data_parallel import shares
-    from kertl.hardware._describe import cores, describe, devices
+    from kertl.hardware._describe import cores, describe, devices, fits_on_device, on_accelerator
     from kertl.hardware._multi_worker import multi_worker
     from kertl.hardware._processes import processes, refuse_processes, share
     from kertl.hardware._scope import SCALINGS, Scope, precision_in_scope
@@ -27,7 +27,9 @@ __all__ = [
     "cores",
     "describe",
     "devices",
+    "fits_on_device",
     "multi_worker",
+    "on_accelerator",
     "precision_in_scope",
     "processes",
     "refuse_processes",
@@ -44,7 +46,7 @@ __all__ = [
 _HOMES = {
     "._choice": ("Choice", "choose"),
     "._data_parallel": ("shares",),
-    "._describe": ("cores", "describe", "devices"),
+    "._describe": ("cores", "describe", "devices", "fits_on_device", "on_accelerator"),
     "._multi_worker": ("multi_worker",),
     "._processes": ("processes", "refuse_processes", "share"),
     "._scope": ("SCALINGS", "Scope", "precision_in_scope"),

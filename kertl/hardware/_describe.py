@@ -58,6 +58,19 @@ def devices() -> tuple[str, ...]:
     return tuple(f"gpu:{number}" for number in range(torch.cuda.device_count())) or ("cpu:0",)
 
 
+def on_accelerator() -> bool:
+    """Whether the backend has another device than a CPU."""
+    return not all(device.startswith("cpu") for device in devices())
+
+
+def fits_on_device(count: int) -> bool:
+    """Whether so many bytes of data may be held on the accelerator that JAX uses: at most a quarter of its memory."""
+    import jax
+
+    device = next(iter(jax.numpy.zeros(()).devices()))
+    return count <= (device.memory_stats() or {}).get("bytes_limit", 0) // 4
+
+
 def cores() -> int:
     """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

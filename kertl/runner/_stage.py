@@ -39,7 +39,6 @@ from kertl.training import (
     Learner,
     Material,
     OnFeatures,
-    OnImages,
     StageFit,
     Trained,
     choose,
@@ -288,7 +287,7 @@ class StageRunner:
 
         def material_of(fit: StageFit) -> Material:
             if pool is None:
-                return OnImages(fit.model, given, stage, parts)
+                return fit.on_images(given, parts)
             return OnFeatures.of(fit.fitter, pool, given, stage, choice["features"] == "memory")
 
         if stage.learning_rate == "auto":

@@ -64,19 +64,31 @@ class OnImages:
             )
 
 
-class OnFeatures:
-    """Training on cached features, a whole epoch per call where possible.
+class _InEpochs:
+    """Training on what is in memory, a whole epoch per call where possible.
 
     Args:
         fitter: The fitter of the compiled model.
-        train: Features of the training images, with their weights in the loss.
-        validation: Features of the images to evaluate on.
+        train: The training set, with its weights in the loss.
+        validation: What to evaluate on.
     """
 
     def __init__(self, fitter: EpochFitter, train: FeatureBatches, validation: FeatureBatches | None) -> None:
         self._fitter, self.train, self.validation = fitter, train, validation
         self.class_weight: dict[int, float] | None = None  # the batches have their own weights
         self.steps = 1 if fitter.whole_epochs(train) else len(train)
+
+    def fit(self, first_batch: int, **options: Any) -> None:
+        """Call `fit`."""
+        if not first_batch:
+            self._fitter.fit(self.train, self.validation, **options)
+            return
+        rest = _from(self.train, options["initial_epoch"], first_batch)
+        self._fitter.model.fit(rest, validation_data=self.validation, shuffle=False, **options)
+
+
+class OnFeatures(_InEpochs):
+    """Training on cached features."""
 
     @classmethod
     def of(cls, fitter: EpochFitter, pool: Values, given: Given, stage: Stage, in_memory: bool | None) -> "OnFeatures":
@@ -89,13 +101,9 @@ class OnFeatures:
         plain = pool.values(stage, given.judges, in_memory=in_memory)
         return cls(fitter, train, judged_batches(plain, data.validation, given.judged))
 
-    def fit(self, first_batch: int, **options: Any) -> None:
-        """Call `fit`."""
-        if not first_batch:
-            self._fitter.fit(self.train, self.validation, **options)
-            return
-        rest = _from(self.train, options["initial_epoch"], first_batch)
-        self._fitter.model.fit(rest, validation_data=self.validation, shuffle=False, **options)
+
+class OnHeldImages(_InEpochs):
+    """Training on images that an accelerator holds."""
 
 
 class OnBatches:

@@ -11,7 +11,7 @@ import numpy as np
 from kertl.callbacks import BestAverage, BestWeights, EpochSeeds, GroupRates, StopBelowValidation, StopOnDivergence
 from kertl.data import augment
 from kertl.errors import DivergedError
-from kertl.features import EpochFitter
+from kertl.features import EpochFitter, image_batches
 from kertl.hardware import multi_worker
 from kertl.optimizers import begin_schedule_again, carry_moments
 from kertl.probes import Solution
@@ -20,8 +20,9 @@ from kertl.recipe import Stage
 from kertl.training._accumulate import in_parts
 from kertl.training._compile import compile_for, rates_by_group, schedule_of
 from kertl.training._exact import give_head, solve_head
+from kertl.training._given import Given
 from kertl.training._learner import Learner, put_back, values_of
-from kertl.training._material import Material, OnFeatures
+from kertl.training._material import Material, OnFeatures, OnHeldImages, OnImages
 from kertl.training._pull import pulled
 from kertl.training._recompute import checkpointed
 
@@ -99,6 +100,13 @@ class StageFit:
         if self._fitter is None:
             self._fitter = EpochFitter(self.model)
         return self._fitter
+
+    def on_images(self, given: Given, part_size: int | None = None) -> Material:
+        """What it is fitted on without cached features: images, batch by batch or from an accelerator's memory."""
+        batches = image_batches(given.data, self.stage) if part_size is None else None
+        if batches is not None and self.fitter.whole_epochs(batches[0]):
+            return OnHeldImages(self.fitter, *batches)
+        return OnImages(self.model, given, self.stage, part_size)
 
     @property
     def compiled_by_others(self) -> bool:

@@ -17,7 +17,7 @@ from kertl.recipe import Recipe, Stage
 from kertl.training._choice import choose
 from kertl.training._given import Given
 from kertl.training._learner import Learner, put_back, values_of
-from kertl.training._material import Material, OnFeatures, OnImages
+from kertl.training._material import Material, OnFeatures
 from kertl.training._pool import FeaturePool, Values
 from kertl.training._rate import RateFinder, found_rate, trial_fit
 from kertl.training._stage import Attempt, StageFit, Trained
@@ -152,7 +152,7 @@ class Trainee:
 
         def material_of(fit: StageFit) -> Material:
             if not on_features:
-                return OnImages(fit.model, given, stage)
+                return fit.on_images(given)
             return OnFeatures.of(fit.fitter, pool, given, stage, choice["features"] == "memory")
 
         if stage.learning_rate == "auto":
