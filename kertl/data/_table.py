@@ -14,12 +14,13 @@ from kertl.data._image_data import Record
 from kertl.data._issues import Issue
 from kertl.data._labels import LabelColumns
 from kertl.data._spelling import spellings
-from kertl.data._split import PARTS
+from kertl.data._split import FOR_NUMBERS, PARTS, is_number
 from kertl.errors import DataError
 
 # What `ImageData.write_csv` writes, and is read as it is.
 OWN_COLUMNS = [field.name for field in dataclasses.fields(Record)]
 
+_MANY = 12  # numbers up to which classes are often numbered
 _LABELS = 10_000  # that are remembered, so that equal ones are read once
 
 
@@ -78,6 +79,8 @@ def read_table(
             again = f"is in row {first} and again in row {number}{spelled}; it counts once"
             issues.append(Issue(file, again, left_out=False))
     found = [entry for key, (_, entry) in entries.items() if key not in contradicted]
+    if labels.task in ("single_label", "binary"):
+        issues += [Issue(path.name, text, left_out=False) for text in _quantities({one.label for one in found})]
     return found if labels.as_it_is else _spelled_alike(found, labels, path.name, issues)
 
 
@@ -102,6 +105,12 @@ def _spelled_alike(entries: list[Entry], labels: LabelColumns, table: str, issue
         entry if renamed[entry.label] == entry.label else dataclasses.replace(entry, label=renamed[entry.label])
         for entry in entries
     ]
+
+
+def _quantities(labels: set[str]) -> Iterator[str]:
+    """Whether classes are so many numbers that they are probably amounts of something."""
+    if len(labels) > _MANY and all(map(is_number, labels)):
+        yield (f"has {len(labels)} different numbers as labels, each of which is a class of its own. {FOR_NUMBERS}")
 
 
 def files_named(path: Path, image_column: str) -> list[str]:

@@ -52,8 +52,8 @@ def cross_validate(
         data: The images, of any task.
         folds: Number of folds; >= 2, and at most the number of images of the smallest class.
         recipe: What to train: a `kertl.Recipe`, one `kertl.Stage`, or the name of a recipe ("deep", "mid", "full",
-            "gradual"); by default the head alone, for 20 epochs, which is often short for "regression"; the result says when it was
-            (`unfinished`). Its seed does not matter.
+            "gradual"); by default the head alone, for 20 epochs; the result says if these were too few
+            (`unfinished`), as often for "regression". Its seed does not matter.
         head: The head; by default a classifier's own, or `kertl.Head()` on a backbone.
         seed: Seed of folds, heads, order, dropout and augmentation; >= 0.
         cache_dir: Where features are cached, as in `kertl.extract`.

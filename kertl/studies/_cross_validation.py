@@ -34,7 +34,7 @@ class Fold:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the validation loss of the last stage was lowest at its end, and 5 % or more below that of its middle.
+        """Whether the validation loss of the last stage is lowest at its end, and 5 % or more below its middle.
 
         Not its last epochs alone: a schedule that ends at a rate of zero lets every loss settle.
         """
