@@ -157,7 +157,7 @@ def stratified(
 def _level(
     places: list[int],
     sizes: Sequence[int],
-    held: Sequence[Mapping[Any, int]],
+    held: Sequence[Counter[tuple[int, str]]],
     lacking: Mapping[Any, list[float]],
     room: list[float],
 ) -> None:

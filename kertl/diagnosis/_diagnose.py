@@ -192,5 +192,5 @@ def _unknown(case: Case) -> tuple[str, ...]:
 
 def _bias(curve: Any) -> str:
     """Bias or variance, from a learning curve."""
-    kind = "variance dominates" if curve.advice == "more data" else "bias dominates"
-    return f"{kind}. {curve.reasons}"
+    kinds = {"more data": "variance dominates. ", "more model": "bias dominates. "}
+    return f"{kinds.get(curve.advice, '')}{curve.reasons}"

@@ -34,11 +34,15 @@ def learning_curve(
     with the strength that predicts most training images correctly when each is left out. It is evaluated on the
     validation set, which chooses nothing; the test set is not used. A power law is fitted to the mean errors.
 
-    Its `advice` is "more data" if both of these hold, else "more model":
+    Its `advice` is "more data" if both of these hold, and "more model" if one of them surely does not:
 
-    - by the power law, doubling the images is expected to remove at least a tenth of the error;
+    - by the power law, doubling the images is expected to remove at least a tenth of the error: the 95 % interval of
+      that share lies above it (below it, the first does not hold);
     - the accuracy on the training images is above that on the validation images by more than two standard errors:
-      there is variance, which more images lower. Without it, only bias is left, which they do not lower.
+      there is variance, which more images lower. Without it, only bias is left, which they do not lower. It is absent
+      if the gap and two standard errors are less than a tenth together.
+
+    Otherwise the images are too few to tell, and it is "undecided".
 
     This is about the frozen features. "More model" means training deeper layers, or using another backbone.
 

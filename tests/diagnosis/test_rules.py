@@ -110,7 +110,7 @@ def test_what_cannot_be_judged_is_listed():
 def test_a_learning_curve_tells_bias_from_variance():
     def curve(training, law):
         points = tuple(Point(size, (training,), (1 - law(size),)) for size in (50, 100, 200))
-        return LearningCurve(points, law, 0.5, 400, 1.0, 1.0)
+        return LearningCurve(points, law, 0.5, 1000, 1.0, 1.0)
 
     variance = kertl.diagnose(SETTLED, learning_curve=curve(1.0, PowerLaw(0.0, 2.0, 0.5)))
     bias = kertl.diagnose(SETTLED, learning_curve=curve(0.71, PowerLaw(0.3, 0.0, 1.0)))
