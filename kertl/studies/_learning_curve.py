@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kertl._checks import complain, integer
+from kertl._checks import complain, integer, several
 from kertl.data import ImageData, check_image_data
 from kertl.errors import ArgumentError
 from kertl.probes import RIDGE_STRENGTHS, Depths, Ridge, Standardiser, classes_of
@@ -116,9 +116,10 @@ def _sizes(sizes: Sequence[int] | None, count: int, classes: int) -> list[int]:
                 f"so that a quarter of them shows something. Received: {count}. Or say which `sizes`."
             )
         return enough[::-1]
-    whole = all(isinstance(size, int) and classes <= size <= count for size in sizes)
+    accepted = f"at least three different whole numbers from {classes} to {count}"
+    whole = all(isinstance(size, int) and classes <= size <= count for size in several("sizes", sizes, accepted))
     if not whole or len(set(sizes)) < 3:
-        raise complain("sizes", f"at least three different whole numbers from {classes} to {count}", sizes)
+        raise complain("sizes", accepted, sizes)
     return sorted(set(sizes))
 
 
