@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import logging
 import posixpath
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ from kertl.errors import DataError
 # What `ImageData.write_csv` writes, and is read as it is.
 OWN_COLUMNS = [field.name for field in dataclasses.fields(Record)]
 
-_MANY = 12  # numbers up to which classes are often numbered
+_MANY, _FEW_EACH = 12, 10  # classes that are often numbered, and images that each of more of them has
+_logger = logging.getLogger(__name__)
 _LABELS = 10_000  # that are remembered, so that equal ones are read once
 
 
@@ -80,7 +82,7 @@ def read_table(
             issues.append(Issue(file, again, left_out=False))
     found = [entry for key, (_, entry) in entries.items() if key not in contradicted]
     if labels.task in ("single_label", "binary"):
-        issues += [Issue(path.name, text, left_out=False) for text in _quantities({one.label for one in found})]
+        _tell_quantities(path.name, [one.label for one in found])
     return found if labels.as_it_is else _spelled_alike(found, labels, path.name, issues)
 
 
@@ -107,10 +109,12 @@ def _spelled_alike(entries: list[Entry], labels: LabelColumns, table: str, issue
     ]
 
 
-def _quantities(labels: set[str]) -> Iterator[str]:
-    """Whether classes are so many numbers that they are probably amounts of something."""
-    if len(labels) > _MANY and all(map(is_number, labels)):
-        yield (f"has {len(labels)} different numbers as labels, each of which is a class of its own. {FOR_NUMBERS}")
+def _tell_quantities(table: str, labels: list[str]) -> None:
+    """Log if classes are so many numbers, with so few images each, that they are probably amounts of something."""
+    names = set(labels)
+    few = len(labels) < _FEW_EACH * len(names) or any("." in name for name in names)
+    if len(names) > _MANY and few and all(map(is_number, names)):
+        _logger.warning("%r has %d different numbers as labels, each a class. %s", table, len(names), FOR_NUMBERS)
 
 
 def files_named(path: Path, image_column: str) -> list[str]:

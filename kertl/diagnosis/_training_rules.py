@@ -176,7 +176,7 @@ def plateau(case: Case) -> Found | None:
 def underfitting(case: Case) -> Found | None:
     """The losses have settled, and even training images are predicted badly, or no better than by guessing."""
     low = _LOW_SKILL_OF_NUMBERS if case.known.task == "regression" else _LOW_SKILL
-    enough = case.epochs >= 6 or case.solved
+    enough = case.epochs >= 6 or (case.solved and case.skill < _NONE_LEARNT)  # a solved head fits as well as it can
     if not enough or not case.settled or case.skill > low or not (case.alone or case.follows):
         return None
     evidence = {"training_loss": case.train_end, "skill": case.skill}

@@ -150,6 +150,13 @@ def test_a_small_validation_set_does_not_hide_that_nothing_was_learnt():
     assert verdict({"loss": GUESSING["loss"]}, Known(task="single_label", classes=4)) == "underfitting"
 
 
+def test_a_solved_head_underfits_only_if_it_is_no_better_than_guessing():
+    recipe = kertl.Recipe([kertl.Stage("deep", solver="exact")])
+    known = Known(task="single_label", classes=4, validation_images=500, recipe=recipe)
+    assert verdict({"loss": [1.38], "val_loss": [1.39]}, known) == "underfitting"
+    assert verdict({"loss": [1.0], "val_loss": [1.05]}, known) == "good_fit"
+
+
 def test_a_small_validation_set_does_not_hide_a_rate_that_is_too_low():
     falling = {"loss": np.linspace(1.386, 1.30, 10), "val_loss": GUESSING["val_loss"] + [1.38, 1.42]}
     assert verdict(falling, FEW) == "rate_too_low"
