@@ -1,8 +1,9 @@
 """How large and how fast are backbones, as feature extractors on this machine?
 
 Extracts features of noise with random weights, each network at the size it was trained at, in the engine that "auto"
-takes. Prints parameters, megabytes of float32 weights, features per image, and images per second; the speed is that of
-the better of two passes, so that compilation does not count.
+takes. Prints parameters, megabytes of float32 weights, features per image, processor time per image (of all cores
+together, which other work on the machine hardly moves) and images per second; both are those of the better of two
+passes, so that compilation does not count.
 
     python benchmarks/backbones.py [--names MobileNetV2 ...] [--images 64]
 """
@@ -42,12 +43,13 @@ def measure(name, count):
     keras.utils.set_random_seed(0)
     backbone = kertl.load_backbone(name, weights=None)
     images = np.random.default_rng(0).integers(0, 256, (count, *backbone.input_shape[1:]), dtype="uint8")
-    seconds = []
+    seconds, processor = [], []
     for _ in range(2):
         with tempfile.TemporaryDirectory() as folder:
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             kertl.extract(backbone, images, at="deep", cache_dir=folder, verbose=False)
             seconds.append(time.perf_counter() - start)
+            processor.append(time.process_time() - busy)
     parameters = backbone.count_params()
     return {
         "backbone": name,
@@ -55,6 +57,7 @@ def measure(name, count):
         "parameters": f"{parameters / 1e6:.1f} M",
         "weights": f"{parameters * 4 / 1e6:.0f} MB",
         "features": backbone.output_shape[-1],
+        "CPU ms per image": f"{1000 * min(processor) / count:.0f}",
         "images per second": f"{count / min(seconds):.0f}",
     }
 

@@ -7,8 +7,10 @@ import difflib
 import json
 import math
 import numbers
+import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from kertl.errors import ArgumentError
@@ -72,6 +74,27 @@ def integer(argument: str, value: Any, *, at_least: int | None = None, at_most: 
         bounds = [f"{sign} {bound}" for sign, bound in ((">=", at_least), ("<=", at_most)) if bound is not None]
         accepted = "a whole number" + (" " + " and ".join(bounds) if bounds else "")
         raise complain(argument, accepted, value, code="range")
+    return value
+
+
+def path(argument: str, value: Any, accepted: str = "a path") -> Path:
+    """`value` as a path, if it is a text or a path."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise complain(argument, accepted, value)
+    return Path(value)
+
+
+def several(argument: str, value: Any, accepted: str) -> Any:
+    """`value`, if one can go through it; what is in it is checked by whoever does."""
+    if not isinstance(value, Iterable):
+        raise complain(argument, accepted, value)
+    return value
+
+
+def names(argument: str, value: Any) -> Any:
+    """`value`, if it is a list of texts, or None; a single text is left to whoever reads it."""
+    if value is not None and not all(isinstance(name, str) for name in several(argument, value, "a list of names")):
+        raise complain(argument, "a list of names", value)
     return value
 
 

@@ -30,6 +30,18 @@ def layers_inside(layer: Any) -> list[Any]:
     return list(layer._flatten_layers())
 
 
+def kept_beside(model: Any, name: str, key: Any, make: Callable[[], Any]) -> Any:
+    """What `make` gives, made once for a model and a key, and freed with the model.
+
+    It is not an attribute that Keras sees: it would be saved as a part of the model. Names with two underscores in
+    front are skipped by Keras' saving.
+    """
+    kept = vars(model).get(f"__kertl_{name}")
+    if kept is None or kept[0] != key:
+        kept = vars(model)[f"__kertl_{name}"] = (key, make())
+    return kept[1]
+
+
 def seed_generators(layer: Any) -> list[Any]:
     """The seed generators that a layer itself holds; their states decide what dropout and augmentation draw."""
     return list(layer._seed_generators)

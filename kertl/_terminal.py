@@ -28,6 +28,24 @@ def shown(verbose: str | bool) -> bool:
 
 
 @contextmanager
+def traced_quietly() -> Iterator[None]:
+    """Keep TensorFlow from warning that functions are traced anew, where each new model has to be traced once.
+
+    It counts over all models of a process, and so warns of a model that was used for the first time.
+    """
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
+
+
+@contextmanager
 def working(what: str, verbose: str | int = "auto", console: Console = CONSOLE) -> Iterator[None]:
     """Show that something goes on: a spinner on a terminal, elsewhere a message if it takes longer than five seconds.
 

@@ -8,6 +8,7 @@ from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from rich.logging import RichHandler
 
 import kertl
+from kertl._terminal import traced_quietly
 from kertl.data import _known
 from kertl.runner import _fine_tune
 
@@ -33,13 +34,8 @@ def _no_word_of_retracing():
     Its warning comes in whichever test reaches the count, and stands among the messages that this test looks at.
     """
 
-    def wanted(record):
-        return "triggered tf.function retracing" not in record.getMessage()
-
-    logger = logging.getLogger("tensorflow")
-    logger.addFilter(wanted)
-    yield
-    logger.removeFilter(wanted)
+    with traced_quietly():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

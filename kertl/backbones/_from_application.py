@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 
+from kertl import _checks
 from kertl._checks import complain
 from kertl.backbones._applications import Application
 from kertl.backbones._efficientnet import is_imagenet_graph, with_imagenet_graph
@@ -40,7 +41,8 @@ def from_application(
         with _clear_download_errors(application):
             model = constructor(weights="imagenet", **options)
     else:
-        path = None if weights is None else Path(weights)
+        accepted = "'imagenet', None, or the path of a file"
+        path = None if weights is None else _checks.path("weights", weights, accepted)
         if path is not None:
             check_weights_file(path)
         model = constructor(weights=None, **options)

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import named
+from kertl._checks import complain, named
 from kertl.errors import WeightsError
 
 
@@ -15,6 +15,8 @@ def refuse_nan(model: keras.Model) -> None:
     Raises:
         WeightsError: If so; the message names the first such weight.
     """
+    if not hasattr(model, "weights"):
+        raise complain("model", "a Keras model", model)
     broken = [(weight.path, found) for weight in model.weights if (found := _no_number(weight))]
     if broken:
         (path, found), *others = broken

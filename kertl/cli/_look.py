@@ -1,13 +1,13 @@
 """`kertl backbones` and `kertl doctor`: what is available."""
 
-import importlib.util
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from kertl.cli import _options as options
+from kertl.cli._extras import missing_extras
 from kertl.cli._quiet import start_keras
 
 
@@ -74,14 +74,19 @@ def doctor(accelerator: options.Accelerator = "auto", devices: options.Devices =
         table.add_row(name, version)
     console.print(table)
     console.print(hardware.choose(accelerator, devices=devices).table(), highlight=False, markup=False)
-    for line in _advice(found):
-        console.print(line, highlight=False)
-
-
-def _advice(found: dict[str, Any]) -> list[str]:
-    lines = []
     if all("cpu" in device.lower() for device in found["devices"]):
-        lines.append("This backend sees no GPU or TPU: training runs on the CPU.")
-    if importlib.util.find_spec("openvino") is None:
-        lines.append("OpenVINO is missing: pip install 'kertl[openvino]'")
-    return lines or ["Nothing is missing."]
+        console.print("This backend sees no GPU or TPU: training runs on the CPU.", highlight=False)
+    console.print(_missing() or "No optional package is missing.", highlight=False, markup=False)
+
+
+def _missing() -> str:
+    """A line for each optional part that is not installed: how to install it, and what it is for."""
+    from kertl.results import table_text
+
+    rows = [(f"pip install 'kertl[{name}]'", purpose) for name, purpose in missing_extras()]
+    if not rows:
+        return ""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    return f"Not installed, and needed only for what is named:\n{table_text(table)}".rstrip()

@@ -141,7 +141,7 @@ def train(
                 )
         folder = run.run_dir
         if folder is not None:
-            typer.echo(f"{run.diagnosis.sentence} `kertl diagnose {folder}` says what to try.")
+            typer.echo(f"{run.diagnosis.summary} `kertl diagnose {folder}` says what to try.")
             if (folder / REPORT).exists():
                 typer.echo(f"How good it is, where it fails and how it was made: open {folder / REPORT} in a browser.")
             typer.echo(f"The model is {folder / 'model.keras'}; try `kertl predict {folder} IMAGES...`.")

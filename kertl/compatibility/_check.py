@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kertl._checks import complain, several
 from kertl._deprecation import REMOVALS, warn
 from kertl.compatibility._case import Case
 from kertl.compatibility._requirements import REQUIREMENTS
@@ -93,7 +94,7 @@ def check(
         >>> data = kertl.data.from_arrays(pictures, ["left", "right"] * 20, validation=0.25, test=0, batch_size=4)
         >>> model = kertl.build("MobileNetV2", num_classes=2, weights=None, input_shape=(32, 32, 3))
         >>> [finding.rule for finding in kertl.check(model, data, "mid")]
-        ['flip-of-left-and-right', 'small-validation', 'size-far-from-pretraining']
+        ['flip-of-left-and-right', 'small-validation']
     """
     given: tuple[Any, Any, Any] = (model, data, recipe)
     if isinstance(given[0], (str, Recipe, Stage)):
@@ -101,6 +102,11 @@ def check(
         recipe, model, data = given
     check_image_data(data)
     functional_of(model, pictures=True)
+    for callback in several("callbacks", callbacks, "a list of Keras callbacks"):
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise complain("callbacks", "a list of Keras callbacks", callback)
+    if range_test is not None and not hasattr(range_test, "suggestion"):
+        raise complain("range_test", "what `kertl.lr_range_test` returned", range_test)
     recipe = recipe_of(recipe)
     refused = list(_refused(recipe, model, data))
     if refused:  # the rules are about what can be trained

@@ -12,7 +12,7 @@ from kertl._terminal import span
 from kertl._transformations import transformations_of
 from kertl.backbones import APPLICATIONS
 from kertl.compatibility._case import Case
-from kertl.compatibility._pixels import times_as_wide
+from kertl.compatibility._pixels import times_as_wide, untrained
 from kertl.hardware import replicas, scope_of, shares
 from kertl.model import count_trained_on, model_info
 from kertl.tasks import task_named
@@ -215,7 +215,7 @@ def far_rate(case: Case) -> Iterator[str]:
 def far_size(case: Case) -> Iterator[str]:
     info = model_info(case.model)
     known = APPLICATIONS.get(info.backbone) if info else None
-    if known is None:
+    if known is None or untrained(case.model):
         return
     sizes = {tuple(one.stage.image_size or case.data.image_size) for one in case.stages}
     for height, width in sorted(sizes):

@@ -8,6 +8,13 @@ from kertl.groups import Chain, replay
 _FAINT = 10  # times the epsilon of a BatchNorm; a channel with less variance was constant in training
 
 
+def untrained(model: keras.Model) -> bool:
+    """Whether a model is as it was drawn: every bias, and the statistics of every BatchNorm, still at its start."""
+    starts = {"bias": 0, "beta": 0, "moving_mean": 0, "moving_variance": 1}
+    told = [(variable, starts[variable.name]) for variable in model.weights if variable.name in starts]
+    return bool(told) and all((keras.ops.convert_to_numpy(variable) == start).all() for variable, start in told)
+
+
 def times_as_wide(chain: Chain, images: np.ndarray) -> float | None:
     """How many times as wide as in its training the values in front of a network's first BatchNorm are.
 

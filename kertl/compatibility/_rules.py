@@ -185,7 +185,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "size-far-from-pretraining",
         "warning",
-        "Images less than half, or more than twice, the size of pretraining",
+        "Images less than half, or more than twice, the size of pretraining, if the weights are not random",
         "Filters recognise things at the size at which they learnt them.",
         "Choose a size nearer to it, or train more of the backbone.",
         "Touvron et al. 2019, https://arxiv.org/abs/1906.06423",

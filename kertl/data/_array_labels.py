@@ -47,6 +47,7 @@ def _single(y: np.ndarray, size: int, class_names: Sequence[str] | None) -> tupl
             f"`y` must hold one label per image, shape ({size},). Received: shape {y.shape}.{advice}", code="labels"
         )
     if y.dtype.kind in "iu":
+        _checks.several("class_names", () if class_names is None else class_names, "a list of names")
         names = [str(k) for k in range(int(y.max()) + 1)] if class_names is None else list(class_names)
         if not (y.min() >= 0 and y.max() < len(names)):
             raise DataError(

@@ -10,7 +10,7 @@ from kertl import _checks
 from kertl.data._dataset import ImageDataset
 from kertl.data._decode import RESIZE
 from kertl.data._image_data import ImageData, Record
-from kertl.data._issues import Issue
+from kertl.data._issues import OTHER, SAME, Issue
 from kertl.data._labels import Labelling
 from kertl.data._look_alikes import look_alikes
 from kertl.data._readers import MemoryReader, Reader
@@ -96,7 +96,7 @@ def assemble(
     """
     class_names = list(labelling.class_names)
     task = task_named(labelling.task)
-    found = [*issues, *_twins(entries, "of another class" if task.one_class else "with another label")]
+    found = [*issues, *_twins(entries, OTHER[not task.one_class])]
     if options.strict and found:
         raise DataError(_listed(found))
     texts = [entry.label for entry in entries]
@@ -176,10 +176,10 @@ def _twins(entries: Sequence[Entry], differing: str) -> list[Issue]:
         by_content[entry.sha256].append(entry)
     issues = []
     for first, *others in by_content.values():
-        same = f"has the same content as {first.file!r}"
+        same = f"{SAME} {first.file!r}"
         conflict = next((other for other in others if other.label != first.label), None)
         if conflict:
-            other_class = f"has the same content as {conflict.file!r} {differing}, {conflict.label!r}"
+            other_class = f"{SAME} {conflict.file!r} {differing}, {conflict.label!r}"
             issues.append(Issue(first.file, other_class, left_out=False))
         for other in others:
             if other.label != first.label:

@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+SAME = "has the same content as"
+OTHER = ("of another class", "with another label")  # that follow, of the one and of several classes per image
 _LINES, _ALIKE = 20, 4  # lines of a summary, and of those that say the same of different files
 
 
@@ -37,7 +39,21 @@ def summary_of(issues: Sequence[Issue]) -> str:
     heading = f"{len(issues)} issue{'s' * (len(issues) > 1)}, {left_out} of them files that were left out"
     if len(issues) > len(lines):
         lines.append(f"and {len(issues) - len(lines)} more: `issues` has all, and --verbose shows them")
-    return "\n".join([heading, *lines])
+    return "\n".join([heading, *lines, *filter(None, [advice_on(issues)])])
+
+
+def advice_on(issues: Sequence[Issue]) -> str:
+    """What images with several labels mean and what to do about them; empty if there are none."""
+    kinds = "|".join(OTHER)
+    count = sum(re.match(f"{SAME} .*['\"] ({kinds}), ", issue.reason) is not None for issue in issues)
+    if not count:
+        return ""
+    return (
+        f"{count} files have the content of one with another label, so that one of the labels is wrong or the image "
+        "shows both. All are used, on one side of the split: training is told both, and no answer to such an image "
+        "counts as right for each. Remove the wrong copies and train anew; if both labels are right, use "
+        "task='multi_label'."
+    )
 
 
 def _alike(issue: Issue) -> tuple[bool, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kertl import _checks
 from kertl._checks import complain
 from kertl._places import Places, is_address, none_usable
 from kertl.data._array_files import refuse_other_channels
@@ -104,7 +105,8 @@ def from_directory(
     if task_named(task).name not in ("single_label", "binary"):
         advice = "Use `from_csv` or `from_arrays` for the other tasks."
         raise complain("task", "'single_label' or 'binary' for a folder per class", task, advice)
-    root = Copy(str(directory), "directory").folder() if is_address(directory) else Path(directory)
+    _checks.names("class_names", class_names)
+    root = Copy(str(directory), "directory").folder() if is_address(directory) else _checks.path("directory", directory)
     if not root.is_dir():
         raise DataError(
             f"`directory` must be a folder that holds one folder per class. Received: {str(directory)!r}, "
@@ -218,14 +220,19 @@ def from_csv(
         [('4.png', 'even'), ('5.png', 'odd')]
     """
     options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict, channels, check_again)
-    names = (label_column,) if isinstance(label_column, str) else tuple(label_column)
-    labels = LabelColumns(task_named(task).name, names, separator, tuple(class_names or ()))
-    columns = (image_column, labels, tuple(stratify_columns), group_column, split_column)
+    several = (label_column,) if isinstance(label_column, str) else _checks.names("label_column", label_column) or ()
+    given = tuple(_checks.names("class_names", class_names) or ())
+    labels = LabelColumns(task_named(task).name, tuple(several), separator, given)
+    strata = tuple(_checks.names("stratify_columns", stratify_columns) or ())
+    columns = (image_column, labels, strata, group_column, split_column)
     issues: list[Issue] = []
-    table = Copy(str(path), "path").file() if is_address(path) else Path(path)
+    table = Copy(str(path), "path").file() if is_address(path) else _checks.path("path", path)
     if root is None:
         root = str(path).rpartition("/")[0] if is_address(path) else table.parent
-    places = Places(Copy(str(root), "root").folder(files_named(table, image_column)) if is_address(root) else root)
+    if is_address(root):
+        places = Places(Copy(str(root), "root").folder(files_named(table, image_column)))
+    else:
+        places = Places(_checks.path("root", root))
     entries = read_table(table, *columns, places, issues)
     if not entries:
         raise DataError(

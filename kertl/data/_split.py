@@ -4,8 +4,10 @@ The same files and seed give the same split on every machine, whatever the order
 identical files and members of a group are never on both sides.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from kertl.data._spelling import near_twin
 from kertl.errors import DataError
 
 PARTS = ("train", "validation", "test")
+FOR_NUMBERS = "If they are amounts to be estimated, pass task='regression', `--task regression` on the command line."
+"""What to do where the classes are numbers."""
 
 
 def assign(
@@ -98,7 +102,8 @@ def stratified(
     The label with the fewest images left is assigned first: each bundle that has it, the largest first, goes to the
     place that needs most images of that label, among equals to the one that needs most images. Values of strata count
     as labels, except for those with fewer images than there are places. Unlike in the paper, each place needs at least
-    one image of a label (not of a stratum), as long as the place that needs most can spare it.
+    one image of a label (not of a stratum), as long as the place that needs most can spare it; and at the end bundles
+    move from places with too many images to those with too few, where bundles are small enough for that.
 
     Args:
         labels: Labels of each image, none or several.
@@ -144,7 +149,61 @@ def stratified(
     for number in sorted(range(len(shuffle)), key=lambda k: (-len(bundles[shuffle[k]]), k)):
         if shuffle[number] not in places:
             deal(number, room)
-    return [places[k] for k in range(len(bundles))]
+    found = [places[k] for k in shuffle]
+    _level(found, [len(bundles[k]) for k in shuffle], held, lacking, room)
+    return [place for _, place in sorted(zip(shuffle, found, strict=True))]
+
+
+def _level(
+    places: list[int],
+    sizes: Sequence[int],
+    held: Sequence[Counter[tuple[int, str]]],
+    lacking: Mapping[Any, list[float]],
+    room: list[float],
+) -> None:
+    """Move bundles from places with too many images to places with too few, until each is within one of its share.
+
+    Labels are assigned one after the other, which in sum can fill one place more than another. Of the bundles of the
+    fullest place the one is moved that leaves the labels nearest to what each place wants; never the last image of a
+    label that a place needs one of.
+
+    Args:
+        places: The place of each bundle, which is changed.
+        sizes: Number of images of each bundle.
+        held: How many images with each label a bundle has.
+        lacking: How many images of each label each place lacks, below zero where it has too many; changed.
+        room: The same for images; changed.
+    """
+    counted = Counter((key, place) for counts, place in zip(held, places, strict=True) for key in counts.elements())
+    while True:
+        source, target = (choose(range(len(room)), key=lambda k: round(room[k], 6)) for choose in (min, max))
+        most = room[target] - room[source] - 1e-6
+        fits = [k for k, place in enumerate(places) if place == source and sizes[k] < most]
+        costs = [(round(_cost(held[k], source, target, counted, lacking), 6), k) for k in fits]
+        cheapest, chosen = min(costs, default=(math.inf, -1))
+        if max(-room[source], room[target]) < 1 - 1e-6 or cheapest == math.inf:
+            return
+        places[chosen] = target
+        for place, sign in ((source, 1), (target, -1)):
+            room[place] += sign * sizes[chosen]
+            for key, count in held[chosen].items():
+                counted[key, place] -= sign * count
+                if key in lacking:
+                    lacking[key][place] += sign * count
+
+
+def _cost(
+    counts: Mapping[Any, int],
+    source: int,
+    target: int,
+    counted: Mapping[Any, int],
+    lacking: Mapping[Any, list[float]],
+) -> float:
+    """How much further, squared, a move takes both places from what they want; infinite for the last of a label."""
+    known = [(key, count) for key, count in counts.items() if key in lacking]
+    if any(not key[0] and counted[key, source] == count for key, count in known):
+        return math.inf
+    return sum(2 * count * (lacking[key][source] - lacking[key][target] + count) for key, count in known)
 
 
 def _free(bundles: Sequence[int], parts: list[str]) -> list[list[int]]:
@@ -221,12 +280,21 @@ def _refuse_missing(labels: Sequence[str], parts: Sequence[str], asked: Sequence
         if missing:
             here = {part for other, part in found if other == label}
             twin = near_twin(label, {other for other, _ in found} - {other for other, part in found if part in here})
+            numbers = f"{FOR_NUMBERS} " if len(found) > 2 and all(is_number(other) for other, _ in found) else ""
             raise DataError(
                 f"Class {label!r} needs an image in each of {', '.join(asked)}, and of its {size} none is left for "
-                f"{' and '.join(missing)}. {twin}{' ' if twin else ''}Equal images and those of one group stay "
-                f"together. Add images of the class, remove it, or set `validation` or `test` to 0.",
+                f"{' and '.join(missing)}. {twin}{' ' if twin else ''}{numbers}Equal images and those of one group "
+                f"stay together. Add images of the class, remove it, or set `validation` or `test` to 0.",
                 code="split",
             )
+
+
+def is_number(label: str) -> bool:
+    """Whether the name of a class is a number."""
+    try:
+        return math.isfinite(float(label))
+    except ValueError:
+        return False
 
 
 def _refuse_empty(parts: Sequence[str], asked: Sequence[str]) -> None:

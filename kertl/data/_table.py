@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import logging
 import posixpath
 import sys
 from collections.abc import Iterator
@@ -14,12 +15,14 @@ from kertl.data._image_data import Record
 from kertl.data._issues import Issue
 from kertl.data._labels import LabelColumns
 from kertl.data._spelling import spellings
-from kertl.data._split import PARTS
+from kertl.data._split import FOR_NUMBERS, PARTS, is_number
 from kertl.errors import DataError
 
 # What `ImageData.write_csv` writes, and is read as it is.
 OWN_COLUMNS = [field.name for field in dataclasses.fields(Record)]
 
+_MANY, _FEW_EACH = 12, 10  # classes that are often numbered, and images that each of more of them has
+_logger = logging.getLogger(__name__)
 _LABELS = 10_000  # that are remembered, so that equal ones are read once
 
 
@@ -78,6 +81,8 @@ def read_table(
             again = f"is in row {first} and again in row {number}{spelled}; it counts once"
             issues.append(Issue(file, again, left_out=False))
     found = [entry for key, (_, entry) in entries.items() if key not in contradicted]
+    if labels.task in ("single_label", "binary"):
+        _tell_quantities(path.name, [one.label for one in found])
     return found if labels.as_it_is else _spelled_alike(found, labels, path.name, issues)
 
 
@@ -102,6 +107,14 @@ def _spelled_alike(entries: list[Entry], labels: LabelColumns, table: str, issue
         entry if renamed[entry.label] == entry.label else dataclasses.replace(entry, label=renamed[entry.label])
         for entry in entries
     ]
+
+
+def _tell_quantities(table: str, labels: list[str]) -> None:
+    """Log if classes are so many numbers, with so few images each, that they are probably amounts of something."""
+    names = set(labels)
+    few = len(labels) < _FEW_EACH * len(names) or any("." in name for name in names)
+    if len(names) > _MANY and few and all(map(is_number, names)):
+        _logger.warning("%r has %d different numbers as labels, each a class. %s", table, len(names), FOR_NUMBERS)
 
 
 def files_named(path: Path, image_column: str) -> list[str]:

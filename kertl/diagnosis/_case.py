@@ -11,7 +11,9 @@ from kertl.recipe import Stage
 _LAST = 3
 _TINY = 1e-12
 _ENOUGH = 50
+_FEW, _WIDE = 30, 0.1
 _SETTLED = 0.03
+_FOLLOWS = 1.6
 
 
 class Case:
@@ -121,8 +123,13 @@ class Case:
 
     @cached_property
     def settled(self) -> bool:
-        """Whether the validation loss has hardly moved in its last third."""
-        return abs(self.improvement(self.losses)) < _SETTLED
+        """Whether the validation loss, or that of training judged alone, has hardly moved in its last third."""
+        return abs(self.improvement(self.train if self.alone else self.losses)) < _SETTLED
+
+    @property
+    def follows(self) -> bool:
+        """Whether validation is not much worse than training."""
+        return self.validation_end < _FOLLOWS * self.train_end
 
     @cached_property
     def roughness(self) -> float:
@@ -169,6 +176,17 @@ class Case:
             if np.abs(shares * images - (shares * images).round()).max() < images * 1e-4:
                 return images
         return None
+
+    @cached_property
+    def small(self) -> bool:
+        """Whether the validation set is known to be too small, or its accuracy too uncertain, to judge by."""
+        images = self.validation_images
+        return images is not None and (images < _FEW or (self.margin or 0) > _WIDE)
+
+    @property
+    def alone(self) -> bool:
+        """Whether the training has to be judged without a validation set: there is none, or a small one."""
+        return self.validation is None or self.small
 
     @staticmethod
     def improvement(values: np.ndarray) -> float:

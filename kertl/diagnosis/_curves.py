@@ -1,7 +1,7 @@
 """What is diagnosed: the columns of a history, and what is known of the training besides."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,9 @@ class Curves:
     """
 
     def __init__(self, columns: Mapping[str, Sequence[Any]], name: str = "history") -> None:
+        for column, values in columns.items():
+            if not isinstance(values, Sized):
+                raise complain(name, f"a history with a list of numbers in the column {str(column)!r}", values)
         lengths = {str(column): len(values) for column, values in columns.items()}
         if "loss" not in lengths:
             advice = "Pass what `fit` returns, a log of keras.callbacks.CSVLogger, or a run directory."

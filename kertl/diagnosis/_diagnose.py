@@ -31,12 +31,14 @@ _OF_VALIDATION: tuple[Callable[[Case], training.Found | None], ...] = (
     validation.batch_norm,
     validation.leak,
     validation.validation_too_small,
-    validation.plateau,
+    training.plateau,
     validation.label_noise,
     validation.overfitting,
-    validation.underfitting,
+    training.underfitting,
     validation.still_improving,
 )
+# What is told by the training alone comes before a validation set that is too small to tell.
+_ALONE = (training.plateau, training.underfitting)
 
 
 def diagnose(
@@ -104,15 +106,25 @@ def judge(curves: Curves, known: Known) -> Diagnosis:
     findings: list[Finding] = []
     if worse is not None:
         findings.append(_finding("stage_made_it_worse", worse, _worse(worse)))
-    rules = _OF_TRAINING + (() if case.validation is None else _OF_VALIDATION)
-    hard = training.diverged(case)
-    for rule in rules if hard is None else _OF_TRAINING[:1]:
+    for rule in _rules(case):
         found = rule(case)
         if found is not None:
             findings.append(_finding(rule.__name__, case, found))
     if not findings:
         findings.append(_nothing_wrong(case))
     return Diagnosis(tuple(findings), len(curves), _unknown(case))
+
+
+def _rules(case: Case) -> tuple[Callable[[Case], training.Found | None], ...]:
+    if training.diverged(case) is not None:
+        return (training.diverged,)
+    if case.validation is None:
+        return _OF_TRAINING + _ALONE
+    if not case.small:
+        return _OF_TRAINING + _OF_VALIDATION
+    first = _OF_VALIDATION.index(validation.validation_too_small)
+    others = tuple(rule for rule in _OF_VALIDATION[first:] if rule not in _ALONE)
+    return _OF_TRAINING + _OF_VALIDATION[:first] + _ALONE + others
 
 
 def _finding(verdict: str, case: Case, found: training.Found) -> Finding:
@@ -180,5 +192,5 @@ def _unknown(case: Case) -> tuple[str, ...]:
 
 def _bias(curve: Any) -> str:
     """Bias or variance, from a learning curve."""
-    kind = "variance dominates" if curve.advice == "more data" else "bias dominates"
-    return f"{kind}. {curve.reasons}"
+    kinds = {"more data": "variance dominates. ", "more model": "bias dominates. "}
+    return f"{kinds.get(curve.advice, '')}{curve.reasons}"

@@ -54,6 +54,16 @@ class Diagnosis(Result):
         return self.findings[0].sentence
 
     @property
+    def summary(self) -> str:
+        """The first finding in words; of a small validation set also what it makes uncertain, or what it suggests."""
+        small = next((one for one in self.findings if one.verdict == "validation_too_small"), None)
+        if small is None or len(self.findings) == 1:
+            return self.sentence
+        if small is not self.findings[0]:
+            return f"{self.sentence} {small.sentence}"
+        return f"{self.sentence} As far as it can be trusted: {self.others[0].sentence}"
+
+    @property
     def evidence(self) -> Mapping[str, float]:
         """The numbers that the first finding rests on."""
         return self.findings[0].evidence

@@ -22,6 +22,9 @@ _NEAR_CHANCE = 0.85
 _ONE_CLASS_LOSS = 0.6
 _SAME = 1e-3
 _ALIKE = 0.05
+_LOW_SKILL = 0.45
+_LOW_SKILL_OF_NUMBERS = 0.35
+_NONE_LEARNT = 0.05
 
 
 def diverged(case: Case) -> Found | None:
@@ -119,7 +122,15 @@ def _jumps(case: Case) -> bool:
     if case.chance is None or case.validation is None or case.skill > 0.1:
         return False
     thrown = float(np.nanmax(case.losses)) > _FAR_ABOVE_CHANCE * max(case.chance, case.train_end, case.validation_end)
-    return thrown or ((case.validation_roughness or 0) > _ROUGH and case.noise > 0.01 * case.chance)
+    rough = (case.validation_roughness or 0) > _ROUGH and case.noise > 0.01 * case.chance
+    return thrown or (rough and not case.small)  # of a few images the loss goes up and down at any rate
+
+
+def _creeps(case: Case, values: np.ndarray) -> bool:
+    """Whether a loss falls little, steadily and to the end, and is far from gone."""
+    fall = 1 - values[-1] / max(values[0], 1e-12)
+    far = case.chance is None or values[-1] / case.start >= _NEAR_CHANCE
+    return far and 0 < fall < _LITTLE and Case.steadiness(values) >= _STEADY and Case.falling(values) >= _MOSTLY
 
 
 def rate_too_low(case: Case) -> Found | None:
@@ -129,16 +140,52 @@ def rate_too_low(case: Case) -> Found | None:
     """
     if case.epochs < _FEW_EPOCHS or case.warms_up:
         return None
-    values = case.train if case.validation is None else case.losses
+    curves = [case.train] if case.validation is None else [case.losses, *([case.train] if case.small else [])]
+    values = next((one for one in curves if _creeps(case, one)), None)
+    if values is None:
+        return None
     fall = 1 - values[-1] / max(values[0], 1e-12)
-    left = values[-1] / case.start
-    if case.chance is not None and left < _NEAR_CHANCE:
-        return None
-    if not 0 < fall < _LITTLE or Case.steadiness(values) < _STEADY or Case.falling(values) < _MOSTLY:
-        return None
     sentence = (
         f"The learning rate is too low: in {case.epochs} epochs the loss fell by {fall:.1%}, and it falls as steadily "
         f"at the end as at the beginning."
     )
     evidence = {"fall": float(fall), "loss": float(values[-1]), "steadiness": Case.steadiness(values)}
     return sentence, evidence if case.rate is None else {**evidence, "learning_rate": case.rate}
+
+
+def plateau(case: Case) -> Found | None:
+    """Training stopped getting better when the rate was cut, or long before the end."""
+    rates = case.curves.rates
+    if case.epochs < 8 or rates is None or case.rate is None:
+        return None
+    low = np.flatnonzero(rates < 0.2 * case.rate)
+    cut = int(low[0]) if len(low) else case.epochs
+    if cut < 2 or cut > case.epochs // 2 or np.nanmax(rates[cut:]) > 0.2 * case.rate:
+        return None
+    before, after = case.train[0] - case.train[cut - 1], case.train[cut] - case.train[-1]
+    per_epoch = (after / (case.epochs - cut)) / max(before / max(cut - 1, 1), 1e-12)
+    if before <= 0 or per_epoch > 0.1 or case.skill > 0.9:
+        return None
+    sentence = (
+        f"Training is on a plateau since epoch {case.first_epoch + cut + 1}, when the learning rate was cut while the "
+        f"loss was still falling."
+    )
+    return sentence, {"from_epoch": float(case.first_epoch + cut + 1), "training_loss": case.train_end}
+
+
+def underfitting(case: Case) -> Found | None:
+    """The losses have settled, and even training images are predicted badly, or no better than by guessing."""
+    low = _LOW_SKILL_OF_NUMBERS if case.known.task == "regression" else _LOW_SKILL
+    enough = case.epochs >= 6 or (case.solved and case.skill < _NONE_LEARNT)  # a solved head fits as well as it can
+    if not enough or not case.settled or case.skill > low or not (case.alone or case.follows):
+        return None
+    evidence = {"training_loss": case.train_end, "skill": case.skill}
+    sentence = f"The model underfits: training has settled at a loss of {case.train_end:.4g}"
+    if case.validation is not None:
+        evidence["validation_loss"] = case.validation_end
+        sentence += f" and validation at one of {case.validation_end:.4g}"
+    if case.skill < _NONE_LEARNT:
+        sentence += f", no better than guessing ({case.start:.4g})."
+    else:
+        sentence += f"; {case.skill:.0%} of the loss of guessing is removed."
+    return sentence, evidence

@@ -10,7 +10,6 @@ import numpy as np
 from kertl.diagnosis._case import Case, end, entropy
 from kertl.diagnosis._training_rules import Found
 
-_WIDE = 0.1
 _FEW = 30
 _MODE = 0.5
 _LAGS = 0.05
@@ -24,12 +23,9 @@ _RISE = 0.15
 _TIMES = 4.0
 _GAP = 0.1
 _NARROW_GAP = 0.045
-_LOW_SKILL = 0.45
-_LOW_SKILL_OF_NUMBERS = 0.35
 _STILL = 0.04
 _STEADY = 0.25
 _FALLS = 0.6
-_FOLLOWS = 1.6
 
 
 def batch_norm(case: Case) -> Found | None:
@@ -95,14 +91,29 @@ def _variance(share: float, images: int | None) -> float:
 def validation_too_small(case: Case) -> Found | None:
     """The validation set is too small, or its loss too noisy, to tell a good epoch from a bad one."""
     images = case.validation_images
-    if images is not None and (images < _FEW or (case.margin or 0) > _WIDE):
-        evidence: dict[str, float] = {"validation_images": float(images)}
-        interval = ""
-        if case.margin is not None and case.accuracies is not None:
-            evidence |= {"accuracy": end(case.accuracies[1]), "interval": case.margin}
-            interval = f": an accuracy of {evidence['accuracy']:.2f} is known to within ±{case.margin:.2f}"
-        return f"The validation set, of {images} images, is too small to tell{interval}.", evidence
-    return None
+    if images is None or not case.small:
+        return None
+    evidence = {"validation_images": float(images)}
+    interval = ""
+    if case.margin is not None and case.accuracies is not None:
+        accuracy = end(case.accuracies[1])
+        evidence |= {"accuracy": accuracy, "interval": case.margin}
+        interval = f": an accuracy of {accuracy:.2f} is known to within ±{case.margin:.2f}{_against_guessing(case)}"
+    sentence = f"The validation set, of {images} images, is too small to tell{interval}."
+    if math.isfinite(case.skill):
+        evidence |= {"training_loss": case.train_end, "skill": case.skill}
+        sentence += f" Training by itself ended with a loss of {case.train_end:.4g}; guessing has {case.start:.4g}."
+    return sentence, evidence
+
+
+def _against_guessing(case: Case) -> str:
+    """Whether a validation accuracy is above that of always naming the largest class, by more than its uncertainty."""
+    known = case.known
+    guessed = known.majority or (1 / known.classes if known.classes else None)
+    if guessed is None or case.accuracies is None or case.margin is None:
+        return ""
+    above = end(case.accuracies[1]) - case.margin > guessed
+    return f", {'above' if above else 'not surely above'} the {guessed:.2f} of always naming the largest class"
 
 
 def label_noise(case: Case) -> Found | None:
@@ -124,18 +135,13 @@ def label_noise(case: Case) -> Found | None:
     accuracy = end(train)
     even = case.train_end / max(entropy(accuracy, classes), 1e-9)
     unsure = even > (_EVEN_OF_TWO if classes == 2 else _EVEN) and _HALF < accuracy < _SURE
-    if case.plain and case.settled and unsure and case.skill > 0.1 and _follows(case):
+    if case.plain and case.settled and unsure and case.skill > 0.1 and case.follows:
         sentence = (
             f"Wrong labels are suspected: the model is as unsure of every image ({even:.0%} of the loss that an "
             f"accuracy of {accuracy:.4f} has if no image is easier than another), which is what mixed-up labels do."
         )
         return sentence, {"evenness": even, "training_accuracy": accuracy, "training_loss": case.train_end}
     return None
-
-
-def _follows(case: Case) -> bool:
-    """Whether validation is not much worse than training."""
-    return case.validation_end < _FOLLOWS * case.train_end
 
 
 def overfitting(case: Case) -> Found | None:
@@ -177,19 +183,6 @@ def _gap(case: Case) -> bool:
     return wide or (gap > max(_NARROW_GAP, case.margin or 0) and times > _TIMES)
 
 
-def underfitting(case: Case) -> Found | None:
-    """The losses have settled, and even training images are predicted badly."""
-    low = _LOW_SKILL_OF_NUMBERS if case.known.task == "regression" else _LOW_SKILL
-    if case.epochs < 6 or not case.settled or case.skill > low or not _follows(case):
-        return None
-    sentence = (
-        f"The model underfits: training has settled at a loss of {case.train_end:.4g} and validation at one of "
-        f"{case.validation_end:.4g}; {max(case.skill, 0.0):.0%} of the loss of guessing is removed."
-    )
-    evidence = {"training_loss": case.train_end, "validation_loss": case.validation_end, "skill": case.skill}
-    return sentence, evidence
-
-
 def still_improving(case: Case) -> Found | None:
     """Validation loss still falls at the end, and not much slower than before."""
     gain, steadiness = case.improvement(case.losses), case.steadiness(case.losses)
@@ -202,26 +195,6 @@ def still_improving(case: Case) -> Found | None:
     )
     evidence = {"improvement": gain, "steadiness": steadiness, "validation_loss": float(case.losses[-1])}
     return sentence, evidence
-
-
-def plateau(case: Case) -> Found | None:
-    """Training stopped getting better when the rate was cut, or long before the end."""
-    rates = case.curves.rates
-    if case.epochs < 8 or rates is None or case.rate is None:
-        return None
-    low = np.flatnonzero(rates < 0.2 * case.rate)
-    cut = int(low[0]) if len(low) else case.epochs
-    if cut < 2 or cut > case.epochs // 2 or np.nanmax(rates[cut:]) > 0.2 * case.rate:
-        return None
-    before, after = case.train[0] - case.train[cut - 1], case.train[cut] - case.train[-1]
-    per_epoch = (after / (case.epochs - cut)) / max(before / max(cut - 1, 1), 1e-12)
-    if before <= 0 or per_epoch > 0.1 or case.skill > 0.9:
-        return None
-    sentence = (
-        f"Training is on a plateau since epoch {case.first_epoch + cut + 1}, when the learning rate was cut while the "
-        f"loss was still falling."
-    )
-    return sentence, {"from_epoch": float(case.first_epoch + cut + 1), "training_loss": case.train_end}
 
 
 def good_fit(case: Case) -> Found:

@@ -33,8 +33,8 @@ def check_asked(model: Any) -> None:
         TypeError: If it is subclassed or not built.
         ValueError: If it is a path, has several inputs or outputs, or takes channels first.
     """
-    if isinstance(model, str | Path):
-        raise complain("model", "a Keras model, such as `kertl.load(...)` gives of a file or run directory", str(model))
+    if not any(hasattr(model, name) for name in ("predict", "predict_on_batch", "output_shape")):
+        raise complain("model", "a Keras model, such as `kertl.load(...)` gives of a file or run directory", model)
     if is_keras(model):
         from kertl.groups import functional_of
 

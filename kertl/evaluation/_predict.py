@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from kertl._checks import complain, integer
+from kertl._terminal import traced_quietly
 from kertl.data import data_errors
 from kertl.data._scan import bombs_refused
 from kertl.data._streamed import FileBatches
@@ -116,6 +117,7 @@ def preprocessed(
     check_asked(model)
     if not is_keras(model):
         return model
+    from kertl._keras import kept_beside
     from kertl.groups import functional_of
     from kertl.model import with_preprocessing
 
@@ -125,7 +127,10 @@ def preprocessed(
             advice = "Pass their `value_range`, or `preprocessing`."
             raise complain("views", "0 for floats that may be in the form that the model takes", views, advice)
         return model
-    return with_preprocessing(model, preprocessing)
+    if model_info(model) is not None or not isinstance(preprocessing, str | None):
+        return with_preprocessing(model, preprocessing)
+    # One model for all calls: each new one would be traced anew.
+    return kept_beside(model, "with_preprocessing", preprocessing, lambda: with_preprocessing(model, preprocessing))
 
 
 def _made_for_it(model: "keras.Model", data: Any) -> bool:
@@ -172,7 +177,7 @@ def asked(
     from kertl.evaluation._versions import Varied
 
     versions = [pictures, *(Varied(pictures, augment, seed, version) for version in range(views))]
-    with data_errors(pictures):
+    with data_errors(pictures), traced_quietly():
         said = [model.predict(version, verbose=0) for version in versions]
     return np.mean(said, axis=0) if views else np.asarray(said[0]), pictures.labels
 
@@ -218,6 +223,7 @@ def _ask_files(model: "keras.Model", batches: FileBatches, views: int, augment: 
     return np.concatenate([np.mean(parts[at : at + views + 1], axis=0) for at in range(0, len(parts), views + 1)])
 
 
+@traced_quietly()
 def _said(model: "keras.Model", versions: Iterator[tuple[np.ndarray]]) -> np.ndarray:
     """Predictions for all batches.
 

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from kertl import _checks
 from kertl._memory import free_memory, readable
 from kertl.errors import ArgumentError
 
@@ -16,7 +17,7 @@ DISK_SHARE = 0.9
 
 def free_disk(folder: str | Path) -> int:
     """Bytes that can be written to a folder, which need not exist yet."""
-    path = Path(folder).absolute()
+    path = _checks.path("cache_dir", folder).absolute()
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free

@@ -14,7 +14,7 @@ from scipy.special import expit, logit, softmax
 
 from kertl._checks import complain
 from kertl._terminal import counted
-from kertl.data import ImageData
+from kertl.data import ImageData, check_image_data
 from kertl.evaluation import predict
 from kertl.evaluation._labels import matched
 from kertl.groups import functional_of
@@ -128,6 +128,7 @@ def calibrate(model: keras.Model, data: ImageData) -> Calibration:
         Guo et al., "On Calibration of Modern Neural Networks", 2017. https://arxiv.org/abs/1706.04599
     """
     functional_of(model, pictures=True)
+    check_image_data(data)
     task = task_named(task_of(model, data.task))
     last = output_layer(model)
     if task.activation == "linear":

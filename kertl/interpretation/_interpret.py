@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import integer, one_of
+from kertl._checks import complain, integer, one_of
 from kertl.data import ImageData, ImageDataset, check_image_data
 from kertl.errors import ArgumentError
 from kertl.evaluation import answers, evaluate, predict
@@ -86,6 +86,8 @@ def interpret(
     integer("most", most, at_least=1)
     integer("most_searched", most_searched, at_least=0)
     images, _ = part_to_evaluate(data, part)
+    if not isinstance(predictions or {}, Mapping):
+        raise complain("predictions", "a dictionary of predictions by the name of a part", predictions)
     said = dict(predictions or {})
     searched = _searched(model, data, most_searched)
     ask = (

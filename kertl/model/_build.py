@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 import kertl
-from kertl._checks import complain, integer, number, one_of
+from kertl._checks import complain, integer, number, one_of, several
 from kertl.backbones import load_backbone, refuse_nan
 from kertl.data import RESIZE
 from kertl.errors import ArgumentError
@@ -131,6 +131,7 @@ def _number_of_classes(num_classes: int | None, class_names: Sequence[str] | Non
             advice = "Pass task='single_label' for more."
             raise complain("num_classes", f"{most} for task={task.name!r}", num_classes, advice)
         return int(num_classes or 0)
+    several("class_names", class_names, "a list of names")
     wrong = isinstance(class_names, str) or len(set(class_names)) < len(class_names)
     if most is not None and (wrong or len(class_names) != most):
         advice = "The second is the positive one. Pass task='single_label' for more."

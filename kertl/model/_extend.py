@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 import kertl
-from kertl._checks import complain, named
+from kertl._checks import complain, named, several
 from kertl.groups import find_chain, functional_of
 from kertl.hardware import scope_of
 from kertl.model._info import DEFAULT_THRESHOLD, ModelInfo, keep_info, model_info, set_model_info
@@ -59,6 +59,7 @@ def extend_classes(
         model = keep_info(model, flat)
         last, task = _classifier(model)
     old = _old_names(model, last.dense.units, class_names)
+    several("names", names, "a list of at least one name")
     if isinstance(names, str) or not names or not all(isinstance(name, str) and name for name in names):
         raise complain("names", "a list of at least one name", names)
     if len({*old, *names}) < len(old) + len(names):

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kertl import _checks
 from kertl._checks import complain
 from kertl.backbones import load_model_file, not_loaded, refuse_nan, store_positions
 from kertl.errors import WeightsError
@@ -34,7 +35,7 @@ def save(model: keras.Model, path: str | Path) -> None:
         TypeError: If the model is subclassed or not built.
         ValueError: If `path` has another suffix.
     """
-    path = Path(path)
+    path = _checks.path("path", path)
     if path.suffix != ".keras":
         raise complain("path", "a file name that ends in '.keras'", str(path))
     functional_of(model, single=False)
@@ -78,7 +79,7 @@ def load(path: str | Path) -> keras.Model:
         ...     kertl.model.model_info(kertl.load(Path(folder) / "m.keras")).class_names
         ('cat', 'dog')
     """
-    if Path(path).is_dir():
+    if _checks.path("path", path).is_dir():
         path = model_of_run(Path(path))
         _check_sum(path)
     path = Path(path)

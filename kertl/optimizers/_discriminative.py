@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import complain, number
+from kertl._checks import complain, number, several
 from kertl._keras import is_decayed, learning_rate_of
 from kertl.errors import ArgumentError
 from kertl.groups import Chain, find_chain
@@ -70,7 +70,10 @@ def discriminative(
         https://arxiv.org/abs/2003.10555
     """
     chain = model if isinstance(model, Chain) else find_chain(model)
-    variables = list(model.trainable_variables if variables is None else variables)
+    accepted = "a list of variables of the model, or None"
+    variables = list(several("variables", model.trainable_variables if variables is None else variables, accepted))
+    if not all(isinstance(variable, keras.Variable) for variable in variables):
+        raise complain("variables", accepted, variables)
     of_variables, trained = _groups_of(variables, chain)
     plain = _unbuilt(optimizer)
     factors = _multipliers(trained, rates, layer_decay, multipliers)

@@ -149,5 +149,6 @@ def classes_of(data: Any) -> np.ndarray:
     """
     task = getattr(data, "task", "single_label")
     if task not in ("single_label", "binary"):
-        raise complain("data", "of the task 'single_label' or 'binary', one class per image", task)
+        advice = "For several labels or for targets, `kertl.cross_validate` says how well a head does."
+        raise complain("data", "of the task 'single_label' or 'binary', one class per image", task, advice)
     return np.asarray(data.labels).reshape(len(data.labels)).astype(np.int64)

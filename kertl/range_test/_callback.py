@@ -25,7 +25,9 @@ class LRRangeTest(Ramp):
     several rates, the highest is set and the others keep their ratio to it. State held elsewhere is not restored: that
     of other callbacks, and the order of a shuffled `tf.data.Dataset`.
 
-    If losses are noisy, `kertl.lr_range_test` detects a fall more reliably.
+    If losses are noisy, `kertl.lr_range_test` detects a fall more reliably, and gives the median of several runs; on
+    the same model the two agree up to that noise. A rate found here is for this model, as compiled: `kertl lr-find`
+    and `learning_rate="auto"` test a stage of kertl instead, with its head, optimizer and loss.
 
     Args:
         start: Lowest learning rate; > 0.

@@ -15,6 +15,8 @@ from kertl.range_test._picture import draw
 from kertl.range_test._suggest import RULES, suggest
 from kertl.results import Result, table_text
 
+_FINE = 50  # steps from which on suggestions hardly depend on their number
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -126,7 +128,9 @@ class RangeTest(Result):
             return "The loss does not fall at any of these rates, so none is suggested."
         low, high = self.suggestion_range
         runs = f"; {low:.1e} to {high:.1e} in {len(self.runs)} runs" if len(self.runs) > 1 else ""
-        return f"Suggested: {self.suggestion:.1e} (valley{runs})."
+        steps = min(run.steps for run in self.runs)
+        coarse = f" With {steps} steps that is coarse: take {_FINE} or more." if steps < _FINE else ""
+        return f"Suggested: {self.suggestion:.1e} (valley{runs}).{coarse}"
 
     def _mean(self, rows: list[np.ndarray]) -> np.ndarray:
         return np.mean([row[: len(self.learning_rates)] for row in rows], axis=0)

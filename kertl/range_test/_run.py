@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import integer
+from kertl._checks import complain, integer
 from kertl._keras import functional_inside
 from kertl.backbones import refuse_nan
 from kertl.callbacks import EpochSeeds
@@ -84,6 +84,8 @@ def lr_range_test(
     integer("seed", seed, at_least=0)
     integer("batch_size", batch_size, at_least=1)
     steps = Ramp(**ramp).steps
+    if not isinstance(class_weight, dict | None):
+        raise complain("class_weight", "a dictionary of weights by class id", class_weight)
     _refuse_misfits(model, data)
     refuse_nan(model)
     runs = []
@@ -114,7 +116,7 @@ def lr_range_test(
 
 def _refuse_misfits(model: keras.Model, data: Any) -> None:
     """Raise if a model cannot be tested on images of kertl, unless its graph is not known but it is compiled."""
-    if not model.compiled:
+    if not isinstance(model, keras.Model) or not model.compiled:
         functional_of(model)
     if isinstance(data, ImageDataset) and functional_inside(model) is not None:
         functional_of(model, pictures=True)

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 import kertl
 from kertl.data import ImageData
+from kertl.data._issues import advice_on
 from kertl.interpretation import Interpretation
 from kertl.report._figures import curves, figure_as_svg
 from kertl.report._page import write_page
@@ -226,4 +227,8 @@ def _counts(data: ImageData | None) -> dict[str, Any] | None:
 
 def _issues(data: ImageData | None) -> dict[str, Any]:
     issues = [] if data is None else [str(issue) for issue in data.issues]
-    return {"issues": issues[:_MOST_ISSUES], "more_issues": len(issues) if len(issues) > _MOST_ISSUES else 0}
+    return {
+        "issues": issues[:_MOST_ISSUES],
+        "advice_on_issues": "" if data is None else advice_on(data.issues),
+        "more_issues": len(issues) if len(issues) > _MOST_ISSUES else 0,
+    }

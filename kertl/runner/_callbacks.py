@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import keras
 
-from kertl._checks import complain
+from kertl._checks import complain, several
 from kertl.callbacks import forgets
 from kertl.errors import RunError
 from kertl.runner._journal import Snapshot
@@ -19,7 +19,7 @@ def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
     Raises:
         ValueError: If something is not a callback.
     """
-    for callback in callbacks:
+    for callback in several("callbacks", callbacks, "a list of Keras callbacks"):
         if not isinstance(callback, keras.callbacks.Callback):
             raise complain("callbacks", "a list of Keras callbacks", callback)
         if forgets(callback):

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl import _checks
 from kertl._domains import SOURCE_FILE, SourceFeatures
 from kertl._places import is_address
 from kertl.data import ImageData
@@ -61,8 +62,10 @@ class RunDirectory:
         self.team = team or Team()
         mine = self.team.chief
         self._remote = RemoteCopy(str(path)) if mine and is_address(path) else None
-        self.path = self._remote.local if self._remote else None if path is None or not mine else Path(path)
-        self._cache_dir = None if cache_dir is None or not mine else Path(cache_dir)
+        given = None if path is None or self._remote else _checks.path("run_dir", path)
+        folder = None if cache_dir is None else _checks.path("cache_dir", cache_dir)
+        self.path = self._remote.local if self._remote else given if mine else None
+        self._cache_dir = folder if mine else None
         self.checkpoints = None if self.path is None else CheckpointFiles(self.path / "checkpoints")
 
     @property

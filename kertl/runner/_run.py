@@ -115,7 +115,7 @@ class Run(Result):
         if self.refit:
             lines.append(f"The head was then solved on all {self.refit['images']} training and validation images.\n")
         if self.rows:
-            lines.append(f"{self.diagnosis.sentence}\n")
+            lines.append(f"{self.diagnosis.summary}\n")
         return table_text(table) + "".join(lines)
 
     def role(self, stage: int) -> str:

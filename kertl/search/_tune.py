@@ -15,6 +15,7 @@ import keras
 import keras_tuner
 
 from kertl._checks import complain, integer, one_of
+from kertl._terminal import traced_quietly
 from kertl.callbacks import TensorBoard
 from kertl.data import ImageData
 from kertl.errors import RunError
@@ -229,18 +230,12 @@ def _few_words() -> Iterator[None]:
     Functions are traced often, since each trial is a separate model. And KerasTuner 1.4.8 prints a value of every
     condition that it sends to another process.
     """
-    logger = logging.getLogger("tensorflow")
     conditions = getattr(sys.modules.get("keras_tuner.src.engine.conditions"), "__dict__", {})
-
-    def wanted(record: logging.LogRecord) -> bool:
-        return "triggered tf.function retracing" not in record.getMessage()
-
-    logger.addFilter(wanted)
     conditions["print"] = lambda *values: None
     try:
-        yield
+        with traced_quietly():
+            yield
     finally:
-        logger.removeFilter(wanted)
         del conditions["print"]
 
 

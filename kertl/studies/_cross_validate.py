@@ -52,7 +52,8 @@ def cross_validate(
         data: The images, of any task.
         folds: Number of folds; >= 2, and at most the number of images of the smallest class.
         recipe: What to train: a `kertl.Recipe`, one `kertl.Stage`, or the name of a recipe ("deep", "mid", "full",
-            "gradual"); by default the head alone, for 20 epochs. Its seed does not matter.
+            "gradual"); by default the head alone, for 20 epochs; the result says if these were too few
+            (`unfinished`), as often for "regression". Its seed does not matter.
         head: The head; by default a classifier's own, or `kertl.Head()` on a backbone.
         seed: Seed of folds, heads, order, dropout and augmentation; >= 0.
         cache_dir: Where features are cached, as in `kertl.extract`.
@@ -105,7 +106,7 @@ def cross_validate(
             told_metric = (task.score, metrics[task.score])
             _logger.info("Fold %d of %d: %s %.4f on %d images.", number + 1, folds, *told_metric, len(judged))
     out_of_fold = np.concatenate(predictions)[np.argsort(np.argsort(fold_of, kind="stable"))]
-    return CrossValidation(
+    result = CrossValidation(
         folds=tuple(found),
         files=tuple(images.files),
         labels=labels,
@@ -116,6 +117,9 @@ def cross_validate(
         training_seconds=time.perf_counter() - start,
         task=task.name,
     )
+    if result.unfinished:
+        _logger.warning("%s", result.unfinished)
+    return result
 
 
 def _check(data: ImageData, folds: int, recipe: Recipe, seed: int) -> None:

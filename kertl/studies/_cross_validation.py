@@ -14,6 +14,8 @@ from kertl.results import Result, plain, table_text
 from kertl.studies._picture import draw_folds
 from kertl.tasks import task_named
 
+_FALLEN = 0.95
+
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
@@ -29,6 +31,15 @@ class Fold:
     """Metrics on these, as `kertl.evaluate` gives them for a part, without those of single classes or targets."""
     history: tuple[dict[str, Any], ...] = ()
     """One mapping per epoch, as in `kertl.Run.rows`: stage, boundary, epoch and metrics; `val_` is of the fold."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the validation loss of the last stage is lowest at its end, and 5 % or more below its middle.
+
+        Not its last epochs alone: a schedule that ends at a rate of zero lets every loss settle.
+        """
+        losses = [row["val_loss"] for row in self.history if row["stage"] == self.history[-1]["stage"]]
+        return len(losses) > 3 and losses[-1] == min(losses) and losses[-1] < _FALLEN * losses[len(losses) // 2]
 
     @property
     def accuracy(self) -> float | None:
@@ -56,7 +67,7 @@ class CrossValidation(Result):
         task: What the model predicts, such as "single_label".
     """
 
-    DERIVED: ClassVar[tuple[str, ...]] = ("mean", "standard_deviation", "majority")
+    DERIVED: ClassVar[tuple[str, ...]] = ("mean", "standard_deviation", "majority", "unfinished")
 
     folds: tuple[Fold, ...]
     files: tuple[str, ...]
@@ -82,6 +93,21 @@ class CrossValidation(Result):
     def mean(self) -> float:
         """Mean score of the folds."""
         return float(np.mean(self.scores))
+
+    @property
+    def unfinished(self) -> str | None:
+        """What to do if the trainings of more than half of the folds ended too early; None if they did not."""
+        early = [fold for fold in self.folds if fold.unfinished]
+        if 2 * len(early) <= len(self.folds):
+            return None
+        stage = early[0].history[-1]["stage"]
+        epochs = sum(row["stage"] == stage for row in early[0].history)
+        return (
+            f"The validation loss was still falling at the end of {epochs} epochs in {len(early)} of "
+            f"{len(self.folds)} folds, so more epochs would probably improve the scores: train longer "
+            f"(`kertl.Stage(..., epochs={2 * epochs})`, on the command line `--epochs {2 * epochs}`), or solve a head "
+            f'alone (`kertl.Stage("deep", solver="exact")`, `--stage solver=exact`).'
+        )
 
     @property
     def standard_deviation(self) -> float:
@@ -116,6 +142,7 @@ class CrossValidation(Result):
             f"{score[0].upper()}{score[1:]} {_cell(self.mean)}, standard deviation {_cell(self.standard_deviation)}; "
             f"{task.constant} alone gives {_cell(self.majority)}.\n"
             f"Extraction {self.extraction_seconds:.1f} s, {len(self.folds)} trainings {self.training_seconds:.1f} s."
+            + (f"\n{self.unfinished}" if self.unfinished else "")
         )
 
     def plot(self, path: str | Path | None = None) -> Any:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +16,8 @@ from kertl.studies._power_law import PowerLaw
 
 # The share of the error that doubling the images must be expected to remove for more images to be worth collecting.
 WORTHWHILE = 0.1
+_NARROW = 0.1  # a gap up to which there is hardly any variance
+_DRAWS = 200
 _DEEPER = "Train deeper layers, or try another backbone."
 
 
@@ -53,7 +56,7 @@ class LearningCurve(Result):
         fitting_seconds: Seconds for fitting the classifiers.
     """
 
-    DERIVED: ClassVar[tuple[str, ...]] = ("gap", "gain", "advice", "reasons")
+    DERIVED: ClassVar[tuple[str, ...]] = ("gap", "gain", "gain_interval", "advice", "reasons")
 
     points: tuple[Point, ...]
     law: PowerLaw
@@ -73,6 +76,35 @@ class LearningCurve(Result):
         now = self.law(self.points[-1].size)
         return 1 - self.law(2 * self.points[-1].size) / now if now > 0 else 0.0
 
+    @cached_property
+    def gain_interval(self) -> tuple[float, float]:
+        """95 % interval of `gain`: that of the laws through errors as 200 other validation sets and draws could give.
+
+        All sizes are evaluated on the same images, so an image that is wrong after many training images is taken to be
+        wrong after fewer too, give or take one image. The standard error of the mean over the repeats is added; where
+        there is one repeat, that of the size before.
+        """
+        random, sizes = np.random.default_rng(0), [point.size for point in self.points]
+        errors = np.array([1 - point.mean for point in self.points])
+        gains = []
+        for _ in range(_DRAWS):
+            hard = random.random(self.judged_on)
+            drawn = (hard < errors[:, None]).mean(axis=1) + self._of_draws() * random.standard_normal(len(sizes))
+            law = PowerLaw.fitted(sizes, np.clip(drawn, 0, 1).tolist())
+            now = law(sizes[-1])
+            gains.append(1 - law(2 * sizes[-1]) / now if now > 0 else 0.0)
+        low, high = np.quantile(gains, (0.025, 0.975))
+        return float(low), float(high)
+
+    def _of_draws(self) -> np.ndarray:
+        """Standard error of the mean error of each size over its draws, and of one image."""
+        found: list[float] = []
+        for point in self.points:
+            several = len(point.validation) > 1
+            own = point.standard_deviation / math.sqrt(len(point.validation))
+            found.append(own if several or not found else found[-1])
+        return np.hypot(found, 1 / (self.judged_on + 2))
+
     @property
     def standard_error(self) -> float:
         """Standard error of the accuracy with the most images, after Agresti & Coull."""
@@ -81,19 +113,36 @@ class LearningCurve(Result):
 
     @property
     def advice(self) -> str:
-        """What to get, "more data" or "more model", by the rule in `learning_curve`."""
-        return "more data" if self.gain >= WORTHWHILE and self.gap > 2 * self.standard_error else "more model"
+        """What to get, "more data" or "more model", or "undecided", by the rule in `learning_curve`."""
+        low, high = self.gain_interval
+        noise = 2 * self.standard_error
+        if high < WORTHWHILE:
+            return "more model"
+        if self.gap > noise:
+            return "more data" if low >= WORTHWHILE else "undecided"
+        return "more model" if self.gap + noise < _NARROW else "undecided"
 
     @property
     def reasons(self) -> str:
         """The advice and why, in a few sentences."""
         last = self.points[-1]
-        expected = f"by the fitted curve, twice the {last.size} images would remove about {self.gain:.0%} of the error"
+        low, high = self.gain_interval
+        expected = (
+            f"by the fitted curve, twice the {last.size} images would remove about {self.gain:.0%} of the error "
+            f"(95 % interval {low:.0%} to {high:.0%})"
+        )
         gap = f"training accuracy is {self.gap:.4f} above validation accuracy"
         noise = f"twice the standard error, {2 * self.standard_error:.4f}"
         if self.advice == "more data":
             return f"More data: {expected}; {gap}, more than {noise}, and more images narrow that."
-        if self.gain >= WORTHWHILE:
+        if self.advice == "undecided":
+            return (
+                f"These {last.size} training and {self.judged_on} validation images cannot tell whether more data or "
+                f"more model would help: {expected}; {gap}, and twice the standard error is "
+                f"{2 * self.standard_error:.4f}. Evaluate on more images, draw each size more often (`repeats`), or "
+                f"compare models by `kertl.cross_validate`."
+            )
+        if high >= WORTHWHILE:
             return f"More model: {expected}, but {gap}, within {noise}. {_DEEPER}"
         return f"More model: {expected}, which is little. {_DEEPER}"
 

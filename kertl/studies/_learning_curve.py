@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kertl._checks import complain, integer
+from kertl._checks import complain, integer, several
 from kertl.data import ImageData, check_image_data
 from kertl.errors import ArgumentError
 from kertl.probes import RIDGE_STRENGTHS, Depths, Ridge, Standardiser, classes_of
@@ -34,11 +34,15 @@ def learning_curve(
     with the strength that predicts most training images correctly when each is left out. It is evaluated on the
     validation set, which chooses nothing; the test set is not used. A power law is fitted to the mean errors.
 
-    Its `advice` is "more data" if both of these hold, else "more model":
+    Its `advice` is "more data" if both of these hold, and "more model" if one of them surely does not:
 
-    - by the power law, doubling the images is expected to remove at least a tenth of the error;
+    - by the power law, doubling the images is expected to remove at least a tenth of the error: the 95 % interval of
+      that share lies above it (below it, the first does not hold);
     - the accuracy on the training images is above that on the validation images by more than two standard errors:
-      there is variance, which more images lower. Without it, only bias is left, which they do not lower.
+      there is variance, which more images lower. Without it, only bias is left, which they do not lower. It is absent
+      if the gap and two standard errors are less than a tenth together.
+
+    Otherwise the images are too few to tell, and it is "undecided".
 
     This is about the frozen features. "More model" means training deeper layers, or using another backbone.
 
@@ -112,9 +116,10 @@ def _sizes(sizes: Sequence[int] | None, count: int, classes: int) -> list[int]:
                 f"so that a quarter of them shows something. Received: {count}. Or say which `sizes`."
             )
         return enough[::-1]
-    whole = all(isinstance(size, int) and classes <= size <= count for size in sizes)
+    accepted = f"at least three different whole numbers from {classes} to {count}"
+    whole = all(isinstance(size, int) and classes <= size <= count for size in several("sizes", sizes, accepted))
     if not whole or len(set(sizes)) < 3:
-        raise complain("sizes", f"at least three different whole numbers from {classes} to {count}", sizes)
+        raise complain("sizes", accepted, sizes)
     return sorted(set(sizes))
 
 

@@ -29,6 +29,8 @@ def with_head(model: keras.Model, data: ImageData, head: Head | None) -> keras.M
     Raises:
         ValueError: If the classifier's own head does not fit the data.
     """
+    if not isinstance(head, Head | None):
+        raise complain("head", "a kertl.Head or None", head)
     if head is None and find_chain(model).has_head:
         outputs = task_named(data.task).outputs(data.num_classes)
         if model.output_shape[-1] != outputs or task_of(model, data.task) != data.task:

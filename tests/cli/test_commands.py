@@ -1,9 +1,12 @@
 import csv
+import importlib.util
 import io
 import json
 import signal
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +15,7 @@ from PIL import Image
 
 import kertl
 from kertl.cli import run
+from kertl.cli._extras import EXTRAS
 from tests.families import small_classifier, tiny_backbone
 from tests.messages import assert_names
 from tests.runs import digest, unwrapped
@@ -200,6 +204,19 @@ def test_doctor_names_backend_and_packages(capsys):
     printed = capsys.readouterr().out
     assert keras.backend.backend() in printed
     assert keras.__version__ in printed
+
+
+def test_doctor_says_what_is_missing_and_what_it_is_for(capsys, monkeypatch):
+    here = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "ray" else here(name, *a))
+    assert run(["doctor"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "ray" in line and "kertl[" in line]
+    assert line.split("  ") == ["pip install 'kertl[ray]'", "`kertl predict --ray`, on a cluster"]
+
+
+def test_doctor_knows_the_extras_of_the_package():
+    declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert EXTRAS.keys() == declared["optional-dependencies"].keys() - {"dev", "docs", "release"}
 
 
 def test_wrong_usage_is_answered_with_status_2(capsys):

@@ -1,6 +1,6 @@
 from kertl._terminal import printable
 from kertl.data import Issue
-from kertl.data._issues import summary_of
+from kertl.data._issues import advice_on, summary_of
 
 
 def test_no_issues_are_said_to_be_none():
@@ -29,8 +29,18 @@ def test_issues_that_say_the_same_do_not_crowd_out_the_others():
         "'4.gif' holds 4 images; the first is used\n"
         "'5.gif' holds 5 images; the first is used\n"
         "'a.png' has the same content as \"it's.png\" of another class, 'dog'\n"
-        "and 999 more: `issues` has all, and --verbose shows them"
+        "and 999 more: `issues` has all, and --verbose shows them\n" + advice_on(issues)
     )
+
+
+def test_files_with_the_content_of_another_class_come_with_what_to_do():
+    one = Issue("a.png", "has the same content as 'b.png' of another class, 'dog'", left_out=False)
+    other = Issue("c.png", "has the same content as 'd.png' with another label, 'dog;cat'", left_out=False)
+    assert summary_of([one, other]).splitlines()[-1] == advice_on([one, other])
+    assert advice_on([one, other]).startswith("2 files have the content of one with another label, ")
+    assert "Remove the wrong copies" in advice_on([one])
+    twin = Issue("a.png", "has the same content as 'of another class, .png'; they stay on one side of the split", False)
+    assert advice_on([twin, Issue("a", "looks like 'b' of another class, 'dog'", False)]) == ""
 
 
 def test_a_summary_has_at_most_twenty_of_them():

@@ -318,3 +318,23 @@ def test_a_name_that_would_not_come_back_from_a_table_is_refused_for_several_lab
     options = {"task": "multi_label", "class_names": [name, "eel"]}
     found = message(kertl.data.from_arrays, pictures(), np.eye(2)[[0, 1] * 20], **options)
     assert_names(found, "separator ';'", "blanks", repr(name))
+
+
+def test_classes_that_are_many_numbers_come_with_a_word_on_regression(table, caplog):
+    def told(rows, **columns):
+        caplog.clear()
+        path = table(rows=rows, **columns)
+        kertl.data.from_csv(path, label_column="age", validation=0, test=0, strict=True, **TINY)
+        return [record.message for record in caplog.records if "regression" in record.message]
+
+    (said,) = told(40, age=[str(20 + k // 2 % 13) for k in range(40)])
+    assert_names(said, "13 different numbers", "task='regression'", "--task regression")
+    assert not told(40, age=["1", "2"] * 20)
+    assert not told(130, age=[str(k % 13) for k in range(130)])
+
+
+def test_a_class_for_every_number_is_refused_with_a_word_on_regression(table):
+    found = message(kertl.data.from_csv, table(age=[f"{k / 7:.3f}" for k in range(40)]), label_column="age", **TINY)
+    assert_names(found, "task='regression'", "--task regression")
+    found = message(kertl.data.from_csv, table(age=[f"n{k}" for k in range(40)]), label_column="age", **TINY)
+    assert "regression" not in found

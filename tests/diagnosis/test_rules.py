@@ -110,7 +110,7 @@ def test_what_cannot_be_judged_is_listed():
 def test_a_learning_curve_tells_bias_from_variance():
     def curve(training, law):
         points = tuple(Point(size, (training,), (1 - law(size),)) for size in (50, 100, 200))
-        return LearningCurve(points, law, 0.5, 400, 1.0, 1.0)
+        return LearningCurve(points, law, 0.5, 1000, 1.0, 1.0)
 
     variance = kertl.diagnose(SETTLED, learning_curve=curve(1.0, PowerLaw(0.0, 2.0, 0.5)))
     bias = kertl.diagnose(SETTLED, learning_curve=curve(0.71, PowerLaw(0.3, 0.0, 1.0)))
@@ -129,3 +129,49 @@ def test_a_watch_speaks_once_for_each_stage_and_only_while_there_are_epochs_left
     assert said.index(one) >= 5
     late = Watch(Known(validation_images=500))
     assert not any(late.look(rows[: epoch + 1], 0) for epoch in range(12))
+
+
+GUESSING = {
+    "loss": [1.41, 1.40, 1.39, 1.388, 1.387, 1.388, 1.386, 1.387],
+    "val_loss": [1.45, 1.38, 1.42, 1.39, 1.43, 1.40, 1.44, 1.41],
+    "accuracy": [0.24, 0.26, 0.25, 0.27, 0.26, 0.25, 0.26, 0.25],
+    "val_accuracy": [0.25, 0.3, 0.2, 0.25, 0.3, 0.25, 0.2, 0.25],
+}
+FEW = Known(task="single_label", classes=4, validation_images=20)
+
+
+def test_a_small_validation_set_does_not_hide_that_nothing_was_learnt():
+    found = judge(Curves(GUESSING), FEW)
+    assert found.verdict == "underfitting"
+    assert "1.387 and validation at one of 1.41, no better than guessing (1.386)." in found.sentence
+    assert "of 20 images, is too small to tell: an accuracy of 0.25 is known to within ±0.18, not surely above" in (
+        found.summary
+    )
+    assert verdict({"loss": GUESSING["loss"]}, Known(task="single_label", classes=4)) == "underfitting"
+
+
+def test_a_solved_head_underfits_only_if_it_is_no_better_than_guessing():
+    recipe = kertl.Recipe([kertl.Stage("deep", solver="exact")])
+    known = Known(task="single_label", classes=4, validation_images=500, recipe=recipe)
+    assert verdict({"loss": [1.38], "val_loss": [1.39]}, known) == "underfitting"
+    assert verdict({"loss": [1.0], "val_loss": [1.05]}, known) == "good_fit"
+
+
+def test_a_small_validation_set_does_not_hide_a_rate_that_is_too_low():
+    falling = {"loss": np.linspace(1.386, 1.30, 10), "val_loss": GUESSING["val_loss"] + [1.38, 1.42]}
+    assert verdict(falling, FEW) == "rate_too_low"
+    assert verdict(falling, Known(task="single_label", classes=4, validation_images=500)) != "rate_too_low"
+
+
+def test_a_small_validation_set_that_is_better_than_guessing_says_so_and_what_it_suggests():
+    longer = {
+        "loss": [1.3, 1.1, 0.9, 0.75, 0.6, 0.5],
+        "val_loss": [1.3, 1.15, 1.0, 0.9, 0.8, 0.7],
+        "accuracy": [0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+        "val_accuracy": [0.4, 0.5, 0.6, 0.7, 0.8, 0.8],
+    }
+    found = judge(Curves(longer), FEW)
+    assert found.verdict == "validation_too_small"
+    assert "±0.17, above the 0.25 of always naming the largest class. Training by itself" in found.sentence
+    assert found.summary.startswith(found.sentence)
+    assert "As far as it can be trusted: Training ended too early" in found.summary

@@ -1,5 +1,8 @@
+import gc
 import io
 import math
+import weakref
+import zipfile
 
 import keras
 import numpy as np
@@ -8,6 +11,7 @@ from PIL import Image
 
 import kertl
 from kertl.errors import DataError
+from kertl.evaluation._predict import preprocessed
 from tests.messages import assert_names
 
 NAMES = ["dark", "light"]
@@ -294,3 +298,27 @@ def test_a_path_is_no_model(ask):
     with pytest.raises(ValueError, match="Received") as caught:
         ask("runs/1", pictures())
     assert_names(caught.value, "`model`", "`kertl.load(...)`", "'runs/1'")
+
+
+def test_a_model_from_elsewhere_is_traced_once_for_all_calls_and_saved_as_before(tmp_path):
+    model = of_fractions(None)
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3), dtype="uint8")
+    model.save(tmp_path / "before.keras")
+    first = kertl.predict(model, pixels, preprocessing="unit")
+    taken = preprocessed(model, "unit", pixels, None, 0)
+    assert taken is preprocessed(model, "unit", pixels, None, 0)
+    assert taken.predict_function is not None
+    np.testing.assert_array_equal(kertl.predict(model, pixels, preprocessing="unit"), first)
+    assert not np.allclose(kertl.predict(model, pixels, preprocessing="tf"), first)
+    model.set_weights([weight + 0.01 for weight in model.get_weights()])
+    assert not np.allclose(kertl.predict(model, pixels, preprocessing="unit"), first)
+    model.save(tmp_path / "after.keras")
+    names = [sorted(zipfile.ZipFile(tmp_path / f"{name}.keras").namelist()) for name in ("before", "after")]
+    assert names[0] == names[1]
+    again = keras.saving.load_model(tmp_path / "after.keras")
+    for one, other in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    watched = weakref.ref(model)
+    del model, taken
+    gc.collect()
+    assert watched() is None

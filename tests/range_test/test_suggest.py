@@ -171,3 +171,16 @@ def test_every_curve_can_be_drawn(name, tmp_path):
 def test_a_straight_ramp_is_drawn_on_a_straight_axis():
     rates = np.linspace(1e-4, 1, 100)
     assert RangeTest([Curve(rates, learning(), learning(), 100)]).plot().axes[0].get_xscale() == "linear"
+
+
+def test_a_suggestion_of_few_steps_is_called_coarse():
+    def told(steps):
+        rates, losses = (
+            np.geomspace(1e-7, 10, steps),
+            np.r_[np.ones(steps // 2), np.linspace(1, 0.1, steps - steps // 2)],
+        )
+        return RangeTest([Curve(rates, losses, losses, steps)]).table()
+
+    assert "With 30 steps that is coarse: take 50 or more." in told(30)
+    assert "Suggested: " in told(60)
+    assert "coarse" not in told(60)

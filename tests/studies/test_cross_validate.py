@@ -10,6 +10,7 @@ from PIL import Image
 import kertl
 from kertl.data import ImageDataset
 from kertl.features import training_batches
+from kertl.studies import CrossValidation, Fold
 from kertl.training import _material, _pool
 from tests.families import lively, small_backbone, small_classifier
 from tests.messages import assert_names
@@ -280,6 +281,28 @@ def test_several_labels_and_targets_are_judged_as_by_evaluate(task, tmp_path):
     found.plot(tmp_path / "folds.png")
     with Image.open(tmp_path / "folds.png") as picture:
         assert picture.size[0] > 500
+
+
+def cross_validation(*losses):
+    """One whose folds had these validation losses, an entry per epoch."""
+    folds = []
+    for number, values in enumerate(losses):
+        history = tuple({"stage": 0, "at": "deep", "epoch": k + 1, "val_loss": v} for k, v in enumerate(values))
+        folds.append(Fold(number, 2, 1, {"accuracy": 0.5}, history))
+    names, labels = ("a", "b", "c"), np.arange(3)
+    return CrossValidation(tuple(folds), names, labels, labels, np.eye(3), names, 1.0, 1.0, "single_label")
+
+
+def test_folds_that_ended_too_early_are_told_with_what_to_pass():
+    early, done = [1.0, 0.9, 0.7, 0.62, 0.58, 0.55], [1.0, 0.5, 0.4, 0.4, 0.39, 0.385]
+    worse = [1.0, 0.5, 0.6, 0.7, 0.8, 0.9]
+    found = cross_validation(early, done, early)
+    assert "at the end of 6 epochs in 2 of 3 folds" in found.unfinished
+    assert "epochs=12" in found.unfinished
+    assert found.unfinished in found.table()
+    assert json.loads(found.to_json())["unfinished"] == found.unfinished
+    for folds in ((early, done, worse), ([], [], [])):
+        assert cross_validation(*folds).unfinished is None
 
 
 def test_mean_and_spread_are_those_of_the_folds_and_json_and_table_tell_them(found):

@@ -58,6 +58,18 @@ def test_every_fold_has_its_share_of_every_label_and_of_images_without_any():
     assert (counts[:, :3] > 0).all()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_folds_of_several_labels_are_of_one_size_and_labels_stay_even(seed):
+    """Two of eight labels each: assigned label by label alone, folds of 102 images differ by up to 4."""
+    random = np.random.default_rng(seed)
+    chosen = [random.choice(8, 2, replace=False) for _ in range(102)]
+    labels, fold_of = folds_of(data(np.array([np.isin(range(8), pair) for pair in chosen]), "multi_label"), 3, seed)
+    assert np.bincount(fold_of).tolist() == [34, 34, 34]
+    counts = np.array([labels[fold_of == fold].sum(axis=0) for fold in range(3)])
+    assert (np.ptp(counts, axis=0) <= 5).all()
+    assert np.ptp(counts, axis=0).mean() < 2
+
+
 def test_small_and_large_targets_are_divided_evenly():
     targets, fold_of = folds_of(data(np.random.default_rng(2).exponential(size=(150, 1)), "regression"), 5, 0)
     assert np.bincount(fold_of).tolist() == [30] * 5

@@ -127,6 +127,21 @@ def test_advice_follows_slope_and_gap(errors, training, advice, reason):
     assert f"{found.gain:.0%}" in found.reasons
 
 
+@pytest.mark.parametrize("judged_on", [8, 30])
+def test_a_few_validation_images_decide_nothing(judged_on):
+    found = curve([0.4, 0.35, 0.3], 1.0, sizes=(4, 8, 16), judged_on=judged_on)
+    assert found.advice == "undecided"
+    assert_names(found.reasons, "16 training", f"{judged_on} validation images", "cannot tell", "`repeats`")
+    low, high = found.gain_interval
+    assert low < 0.1 < high
+    assert kertl.diagnose({"loss": [1.0, 0.5]}, learning_curve=found).learning_curve == found.reasons
+
+
+def test_the_interval_narrows_with_the_validation_set():
+    wide, narrow = (curve([0.4, 0.3, 0.22, 0.165], 0.95, judged_on=count).gain_interval for count in (100, 10_000))
+    assert wide[0] < narrow[0] < 0.25 < narrow[1] < wide[1]
+
+
 def test_gain_is_the_share_of_the_error_that_twice_the_images_take_away():
     found = curve([1.0 / size**0.5 for size in (100, 200, 400, 800)], 1.0)
     assert found.gain == pytest.approx(1 - 0.5**0.5, abs=0.01)
