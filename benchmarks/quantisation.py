@@ -84,6 +84,9 @@ def measured(run_dir, data, images, after=None):
     with tempfile.TemporaryDirectory() as out:
         found = kertl.benchmark(run_dir, formats=FORMATS if after is None else after, data=data, out=out, images=images)
     print(found, flush=True)
+    if data is not None:
+        said = kertl.predict(kertl.load(run_dir), data.test)[:, 0]
+        print(f"the model's own: {said.min():.3f} to {said.max():.3f}, standard deviation {said.std():.3f}", flush=True)
     note = "" if after is None else " after training for it"
     return [row(one, run_dir, note) for one in found.rows if after is None or one.quantize]
 
@@ -127,7 +130,8 @@ def main():
             seed = arguments.seeds[number] if arguments.train or ready is None else None
             data = None if seed is None else cells.data(seed, arguments.size, cache="memory")
             run = ready or trained(seed, data, Path(folder) / f"{named}seed {seed}", arguments)
-            rows += measured(run, data, arguments.images)
+            if ready or arguments.backbone in suite_backbones.NAMES:
+                rows += measured(run, data, arguments.images)
             if data is not None:
                 after = trained_on(run, data, Path(folder) / f"{run.name}, 8 bits", arguments)
                 rows += measured(after, data, arguments.images, after=("litert", "litert:int8"))

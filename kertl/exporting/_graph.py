@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,23 @@ def _rolled_by_slices() -> Iterator[None]:
         yield
     finally:
         tf.roll = original
+
+
+@contextlib.contextmanager
+def gelu_by_erf() -> Iterator[None]:
+    """While a model is traced, exact GELU is computed by `erf`; TensorFlow takes `erfc`, which TensorFlow.js lacks."""
+    import tensorflow as tf
+
+    def gelu(features: Any, approximate: bool = False, name: str | None = None) -> Any:
+        if approximate:
+            return original(features, approximate, name)
+        return 0.5 * features * (1.0 + tf.math.erf(features * math.sqrt(0.5)))
+
+    original, tf.nn.gelu = tf.nn.gelu, gelu
+    try:
+        yield
+    finally:
+        tf.nn.gelu = original
 
 
 def holder(model: keras.Model) -> Any:
