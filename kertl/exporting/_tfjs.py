@@ -105,9 +105,11 @@ def _converter() -> str | None:
 
 
 def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    # With oneDNN TensorFlow fuses convolutions with hard swish, which no backend of TensorFlow.js computes.
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
     try:
         return subprocess.run(  # noqa: S603, the programs that the user has named or installed
-            command, capture_output=True, text=True, check=False, timeout=_LONGEST_SECONDS
+            command, capture_output=True, text=True, check=False, timeout=_LONGEST_SECONDS, env=environment
         )
     except subprocess.TimeoutExpired as error:
         raise ExportError(f"{command[0]!r} took longer than {_LONGEST_SECONDS} s and was stopped.") from error
