@@ -28,7 +28,7 @@ def traced(function: Callable[[Any], Any], contract: dict[str, Any]) -> Any:
     import tensorflow as tf
 
     signature = tf.TensorSpec(contract["input"]["shape"], tf.float32, name=contract["input"]["name"])
-    with _rolled_by_slices():
+    with rolled_by_slices():
         return tf.function(function, input_signature=[signature], autograph=False).get_concrete_function()
 
 
@@ -45,7 +45,7 @@ def frozen(model: keras.Model, contract: dict[str, Any], *, inlined: bool = Fals
 
     function = pictures_function(model, contract)
     if not inlined:
-        with _rolled_by_slices():
+        with rolled_by_slices():
             return with_constants(function.get_concrete_function())
 
     def eagerly(images: Any) -> Any:
@@ -60,10 +60,10 @@ def frozen(model: keras.Model, contract: dict[str, Any], *, inlined: bool = Fals
 
 
 @contextlib.contextmanager
-def _rolled_by_slices() -> Iterator[None]:
+def rolled_by_slices() -> Iterator[None]:
     """While a model is traced, `tf.roll`, by which Swin shifts its windows, is two slices joined.
 
-    Neither LiteRT nor OpenVINO has an operation for it.
+    Neither LiteRT nor OpenVINO nor TensorFlow.js has an operation for it.
     """
     import tensorflow as tf
 

@@ -20,7 +20,7 @@ from kertl._runtimes import Runtime
 from kertl.errors import ExportError
 from kertl.exporting._contract import NOTE
 from kertl.exporting._format import Format
-from kertl.exporting._graph import frozen, gelu_by_erf, write_saved_model
+from kertl.exporting._graph import gelu_by_erf, holder, pictures_function, rolled_by_slices, write_saved_model
 
 _CONVERTER = "KERTL_TFJS_CONVERTER"
 _LONGEST_SECONDS = 600
@@ -71,13 +71,11 @@ class TensorFlowJs(Format):
         self, model: keras.Model, path: Path, contract: dict[str, Any], quantize: str | None, samples: np.ndarray | None
     ) -> None:
         """See `Format`."""
-        import tensorflow as tf
-
-        module = tf.Module()
-        with gelu_by_erf():
-            module.function = frozen(model, contract, inlined=True)
+        module = holder(model)
+        module.function = pictures_function(model, contract)
         with tempfile.TemporaryDirectory() as folder:
-            write_saved_model(module, Path(folder) / "saved", {"serving_default": module.function})
+            with gelu_by_erf(), rolled_by_slices():  # it is traced while it is saved
+                write_saved_model(module, Path(folder) / "saved", {"serving_default": module.function})
             forms = ["--input_format=tf_saved_model", "--output_format=tfjs_graph_model"]
             done = _run([str(_converter()), *forms, str(Path(folder) / "saved"), str(path)])
         if done.returncode or not (path / "model.json").is_file():
