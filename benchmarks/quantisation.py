@@ -27,6 +27,11 @@ training 0.826, 0.837 and 0.837, the last drop by more than chance; int8 after t
 `change` is against its own model in float. int8 has 0.277 of the bytes, and all outputs are within a step of the
 trained. For one image it took 0.15, 0.31 and 0.20 of float32's time, for 32 images 0.63, 0.40 and 0.80, on two cores at
 loads of 8 to 15, so these times are rough.
+
+Answer (EfficientNet-Lite1 at 96 px, `--short`, seed 0): 0.840 in float32, 0.832 in int8 after training, 0.825 after
+training for it: more than the 0.3 points that were asked for, and within chance on 656 images.
+
+Answer (EfficientNetV2B0 and ResNet50 at 64 px from random weights, seed 0): all outputs of 200 images within a step.
 """
 
 import argparse
