@@ -45,6 +45,7 @@ import record
 import suite_backbones
 
 import kertl
+from kertl._keras import layers_inside
 
 FORMATS = ("litert", "litert:float16", "litert:dynamic", "litert:int8")
 
@@ -54,7 +55,7 @@ def random_model(name, classes, seed, size):
     keras.utils.set_random_seed(seed)
     backbone = kertl.load_backbone(name, weights=None, input_shape=(size, size, 3))
     model = kertl.build(backbone, class_names=classes)
-    for layer in backbone._flatten_layers():
+    for layer in layers_inside(backbone):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9
     return model
