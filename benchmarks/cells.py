@@ -25,8 +25,9 @@ def data(seed=0, size=160, **options):
         )
 
 
-def model(classes, seed=0, size=160, **head):
-    """A new head on the MobileNetV2 of `kertl demo`."""
+def model(classes, seed=0, size=160, backbone=None, **head):
+    """A new head on the MobileNetV2 of `kertl demo`, or on another backbone."""
     keras.utils.set_random_seed(seed)
-    backbone = kertl.load_backbone(kertl.demo.fetch_weights(), preprocessing="tf", input_shape=(size, size, 3))
+    if backbone is None:
+        backbone = kertl.load_backbone(kertl.demo.fetch_weights(), preprocessing="tf", input_shape=(size, size, 3))
     return kertl.build(backbone, class_names=classes, head=kertl.Head(**head))

@@ -11,6 +11,8 @@ Each family runs in a process of its own, and what results/export_families.csv h
 prints the table of docs/deploy/families.md from it.
 
     python benchmarks/export_families.py [--families VGG16 "hub ViT"] [--formats onnx] [--table]
+
+TensorFlow.js runs where it is named (`--formats tfjs`), since it needs a converter of its own and Node: docs/export.md.
 """
 
 import argparse
@@ -33,6 +35,8 @@ import record
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "export_families.csv"
 FORMATS = {"keras": "m.keras", "saved_model": "m", "litert": "m.tflite", "onnx": "m.onnx", "openvino": "m"}
+BY_NAME = {"tfjs": "m"}  # needs programs of its own, so that it runs where it is named
+EVERY = {**FORMATS, **BY_NAME}
 IMAGES = 16
 
 
@@ -91,7 +95,7 @@ def run_family(name, formats):
         with tempfile.TemporaryDirectory() as folder:
             try:
                 with contextlib.redirect_stdout(io.StringIO()):
-                    found = kertl.export(model, Path(folder) / FORMATS[chosen], format=chosen, data=data)
+                    found = kertl.export(model, Path(folder) / EVERY[chosen], format=chosen, data=data)
                 told = {"difference": f"{found.difference:.2g}", "megabytes": round(found.size_bytes / 1e6, 2)}
                 row |= {**told, "same": found.same, "error": ""}
             except Exception as error:  # what is refused is what is asked for
@@ -112,10 +116,10 @@ def done():
 def table():
     """The rows as a table of families and formats in Markdown."""
     rows = done()
-    lines = ["| family | " + " | ".join(f"`{name}`" for name in FORMATS) + " | tells pictures apart by |"]
-    lines.append("|---|" + "---:|" * (len(FORMATS) + 1))
+    lines = ["| family | " + " | ".join(f"`{name}`" for name in EVERY) + " | tells pictures apart by |"]
+    lines.append("|---|" + "---:|" * (len(EVERY) + 1))
     for family in dict.fromkeys(name for name, _ in rows):
-        cells = [rows.get((family, one)) for one in FORMATS]
+        cells = [rows.get((family, one)) for one in EVERY]
         told = ["not run" if one is None else one["difference"] or "refused" for one in cells]
         lines.append(f"| {family} | {' | '.join(told)} | {next(one['spread'] for one in cells if one)} |")
     return "\n".join(lines)
@@ -124,7 +128,7 @@ def table():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", nargs="*")
-    parser.add_argument("--formats", nargs="*", default=list(FORMATS), choices=FORMATS)
+    parser.add_argument("--formats", nargs="*", default=list(FORMATS), choices=EVERY)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--here", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -10,10 +10,16 @@ each form, and asked about the test images: bytes, milliseconds per image, accur
 
 The second trains, and goes on with three epochs in 8 bits (`Stage(quantize="int8")`) at a rate of 1e-5.
 
-Answer (seed 0): float16 has 0.51 of the bytes, dynamic range 0.28, int8 0.31; accuracy 0.8567 in float32, and +0.003,
-+0.003 and -0.005, all within chance on 656 images; int8 decides differently for 9.6 % of them. On two cores shared with
-other programs, int8 took 0.79 of float32's time on batches of 32 in one run and 1.15 of it in another, so whether it
-is faster is open.
+    python benchmarks/quantisation.py --size 96 --short --seeds 0 --backbone EfficientNet-Lite1
+    python benchmarks/quantisation.py --size 64 --seeds 0 --backbone EfficientNetV2B0 --images 200
+
+Another backbone: the one with ImageNet weights is tuned in the same way; one of the Applications, for which there are
+none without the network, is trained from random weights as a whole, two epochs and one in 8 bits. That says whether the
+export computes what was trained, and nothing about accuracy.
+
+Answer (seed 0): float16 has 0.50 of the bytes, dynamic range 0.27, int8 0.28; accuracy 0.8598 in float32, and +0.002,
+-0.005 and -0.009, all within chance on 656 images; int8 decides differently for 10.7 % of them. On two cores shared
+with other programs int8 took 0.35 of float32's time on batches of 32.
 
 Answer (96 px, `--short`, seeds 0, 1 and 2): accuracy on 656 images in float32 0.843, 0.846 and 0.860; int8 after
 training 0.826, 0.837 and 0.837, the last drop by more than chance; int8 after training for it 0.849, 0.846 and 0.861:
@@ -21,6 +27,11 @@ training 0.826, 0.837 and 0.837, the last drop by more than chance; int8 after t
 `change` is against its own model in float. int8 has 0.277 of the bytes, and all outputs are within a step of the
 trained. For one image it took 0.15, 0.31 and 0.20 of float32's time, for 32 images 0.63, 0.40 and 0.80, on two cores at
 loads of 8 to 15, so these times are rough.
+
+Answer (EfficientNet-Lite1 at 96 px, `--short`, seed 0): 0.840 in float32, 0.832 in int8 after training, 0.825 after
+training for it: more than the 0.3 points that were asked for, and within chance on 656 images.
+
+Answer (EfficientNetV2B0 and ResNet50 at 64 px from random weights, seed 0): all outputs of 200 images within a step.
 """
 
 import argparse
@@ -29,16 +40,35 @@ import tempfile
 from pathlib import Path
 
 import cells
+import keras
 import record
+import suite_backbones
 
 import kertl
+from kertl._keras import layers_inside
 
 FORMATS = ("litert", "litert:float16", "litert:dynamic", "litert:int8")
 
 
+def random_model(name, classes, seed, size):
+    """An Application with random weights, whose BatchNorm follows what a short training does to it."""
+    keras.utils.set_random_seed(seed)
+    backbone = kertl.load_backbone(name, weights=None, input_shape=(size, size, 3))
+    model = kertl.build(backbone, class_names=classes)
+    for layer in layers_inside(backbone):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9
+    return model
+
+
 def trained(seed, data, folder, arguments):
     """The directory of a run."""
-    model = cells.model(data.class_names, seed, arguments.size)
+    if arguments.backbone not in suite_backbones.NAMES:
+        model = random_model(arguments.backbone, data.class_names, seed, arguments.size)
+        whole = kertl.Stage("full", epochs=2, learning_rate=1e-3, augment="none")
+        return kertl.fine_tune(model, data, recipe=whole, run_dir=folder, report=False, verbose=0).run_dir
+    backbone = suite_backbones.backbone(arguments.backbone, arguments.size)
+    model = cells.model(data.class_names, seed, arguments.size, backbone)
     recipe = dataclasses.replace(kertl.recipe.named_recipe("mid"), seed=seed)
     if arguments.short:
         deep, mid = recipe.stages
@@ -47,9 +77,11 @@ def trained(seed, data, folder, arguments):
     return kertl.fine_tune(model, data, recipe=recipe, run_dir=folder, report=False, verbose=0).run_dir
 
 
-def trained_on(run_dir, data, folder, at):
+def trained_on(run_dir, data, folder, arguments):
     """The directory of a run that goes on from another in 8 bits."""
-    stage = kertl.Stage(at, epochs=3, learning_rate=1e-5, augment="none", quantize="int8")
+    pretrained = arguments.backbone in suite_backbones.NAMES
+    at, epochs = (arguments.at, 3) if pretrained else ("full", 1)
+    stage = kertl.Stage(at, epochs=epochs, learning_rate=1e-5, augment="none", quantize="int8")
     return kertl.fine_tune(kertl.load(run_dir), data, recipe=stage, run_dir=folder, report=False, verbose=0).run_dir
 
 
@@ -58,6 +90,9 @@ def measured(run_dir, data, images, after=None):
     with tempfile.TemporaryDirectory() as out:
         found = kertl.benchmark(run_dir, formats=FORMATS if after is None else after, data=data, out=out, images=images)
     print(found, flush=True)
+    if data is not None:
+        said = kertl.predict(kertl.load(run_dir), data.test)[:, 0]
+        print(f"the model's own: {said.min():.3f} to {said.max():.3f}, standard deviation {said.std():.3f}", flush=True)
     note = "" if after is None else " after training for it"
     return [row(one, run_dir, note) for one in found.rows if after is None or one.quantize]
 
@@ -88,20 +123,23 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--train", action="store_true", help="train given runs for 8 bits too; they are of the seeds")
     parser.add_argument("--size", type=int, default=160, help="side of the images, where runs are trained")
+    parser.add_argument("--backbone", default="MobileNetV2", help="or EfficientNet-Lite1, or one of the Applications")
     parser.add_argument("--short", action="store_true", help="8 and 6 epochs instead of 15 and 15")
     parser.add_argument("--at", default="mid", help="the boundary of the stage in 8 bits")
     parser.add_argument("--images", type=int, default=1000, help="test images at most")
     arguments = parser.parse_args()
     rows = []
     given = arguments.run or [None] * len(arguments.seeds)
+    named = "" if arguments.backbone == "MobileNetV2" else f"{arguments.backbone}, {arguments.size} px, "
     with tempfile.TemporaryDirectory() as folder:
         for number, ready in enumerate(given):
             seed = arguments.seeds[number] if arguments.train or ready is None else None
             data = None if seed is None else cells.data(seed, arguments.size, cache="memory")
-            run = ready or trained(seed, data, Path(folder) / f"seed {seed}", arguments)
-            rows += measured(run, data, arguments.images)
+            run = ready or trained(seed, data, Path(folder) / f"{named}seed {seed}", arguments)
+            if ready or arguments.backbone in suite_backbones.NAMES:
+                rows += measured(run, data, arguments.images)
             if data is not None:
-                after = trained_on(run, data, Path(folder) / f"{run.name}, 8 bits", arguments.at)
+                after = trained_on(run, data, Path(folder) / f"{run.name}, 8 bits", arguments)
                 rows += measured(after, data, arguments.images, after=("litert", "litert:int8"))
     record.keep("quantisation", rows, packages=("keras", "tensorflow", "ai-edge-litert"))
 

@@ -23,6 +23,8 @@ FAMILIES = {
     "VGG16": 64,
     "Xception": 96,
 }
+# Those of the Applications that need another side than 64, which all others do.
+SIDES = {name: side for name, side in FAMILIES.items() if side != 64}
 
 # Two families stand for all of them in `make test`, and six in `make promises`; `make test-all` has them all.
 _PROMISED = ("MobileNetV2", "VGG16", "ResNet50", "ConvNeXtTiny", "EfficientNetB0", "NASNetMobile")

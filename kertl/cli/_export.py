@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("keras", "saved_model", "litert", "onnx", "openvino", "tfjs")
 QUANTIZATIONS = ("float16", "dynamic", "int8")
-_VARIANTS = (*FORMATS, *(f"{name}:{kind}" for name in FORMATS for kind in QUANTIZATIONS))
+_VARIANTS = (*FORMATS, *(f"litert:{kind}" for kind in QUANTIZATIONS), "openvino:int8")
 
 Data = Annotated[
     Path | None,
@@ -64,8 +64,7 @@ def export(
     from kertl.exporting import file_name
 
     path = out or (model / "export" if model.is_dir() else model.parent) / file_name(format, quantize)
-    asked = told.load(model) if told.says_anything() else model
-    with working("Exporting, and checking what was exported"):
+    with told.asked(model) as asked, working("Exporting, and checking what was exported"):
         found = kertl.export(
             asked,
             path,
@@ -79,18 +78,21 @@ def export(
     _print(found, as_json)
 
 
-def sensitivity(model: ModelPath, data: Data = None, as_json: AsJson = False) -> None:
+@taking(foreign.Told, without=("image_size", "channels"))
+def sensitivity(model: ModelPath, told: foreign.Told, data: Data = None, as_json: AsJson = False) -> None:
     """Find the layer groups that 8 bits hurt, each rounded alone, on training images."""
     start_keras()
     import kertl
 
-    with working("Rounding one layer group after the other"):
-        found = kertl.exporting.sensitivity(model, data=data)
+    with told.asked(model) as asked, working("Rounding one layer group after the other"):
+        found = kertl.exporting.sensitivity(asked, data=data)
     _print(found, as_json)
 
 
+@taking(foreign.Told, without=("image_size", "channels"))
 def benchmark(
     model: ModelPath,
+    told: foreign.Told,
     format: Annotated[  # noqa: A002
         list[str] | None,
         typer.Option(
@@ -107,8 +109,8 @@ def benchmark(
     start_keras()
     import kertl
 
-    with working("Exporting in every format, and measuring"):
-        found = kertl.benchmark(model, formats=format, data=data, out=out, images=images)
+    with told.asked(model) as asked, working("Exporting in every format, and measuring"):
+        found = kertl.benchmark(asked, formats=format, data=data, out=out, images=images)
     _print(found, as_json)
 
 

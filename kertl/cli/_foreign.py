@@ -1,9 +1,10 @@
 """Options that say what a model from elsewhere does not know about itself."""
 
+import contextlib
 import dataclasses
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,9 +84,16 @@ class Told:
         given = any(value is not None for value in known.values())
         return kertl.model.describe(model, **known) if given else model
 
-    def says_anything(self) -> bool:
-        """Whether anything was said that `load` needs."""
-        return bool(self.custom) or any(value is not None for value in self._known.values())
+    @contextlib.contextmanager
+    def asked(self, path: Path) -> "Iterator[Path | keras.Model]":
+        """What `kertl.export` and its like take: the path, whose run they know, or the model if more was said of it."""
+        import keras
+
+        if any(value is not None for value in self._known.values()):
+            yield self.load(path)
+            return
+        with keras.saving.custom_object_scope(_custom_objects(self.custom or ())):
+            yield path
 
     @property
     def _known(self) -> dict[str, Any]:

@@ -20,6 +20,6 @@ def variants() -> list[tuple[str, str | None]]:
 
 
 def file_name(name: str, quantize: str | None) -> str:
-    """What an export is called where nobody chose a name, such as `model-int8.tflite` or `saved_model`."""
+    """What an export is called where nobody chose a name, such as `model-int8.tflite` or `openvino-int8`."""
     suffix = FORMATS[name].suffix
-    return f"model{'' if quantize is None else f'-{quantize}'}{suffix}" if suffix else name
+    return f"{'model' if suffix else name}{'' if quantize is None else f'-{quantize}'}{suffix}"

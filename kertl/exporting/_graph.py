@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def traced(function: Callable[[Any], Any], contract: dict[str, Any]) -> Any:
     import tensorflow as tf
 
     signature = tf.TensorSpec(contract["input"]["shape"], tf.float32, name=contract["input"]["name"])
-    with _rolled_by_slices():
+    with rolled_by_slices():
         return tf.function(function, input_signature=[signature], autograph=False).get_concrete_function()
 
 
@@ -44,7 +45,7 @@ def frozen(model: keras.Model, contract: dict[str, Any], *, inlined: bool = Fals
 
     function = pictures_function(model, contract)
     if not inlined:
-        with _rolled_by_slices():
+        with rolled_by_slices():
             return with_constants(function.get_concrete_function())
 
     def eagerly(images: Any) -> Any:
@@ -59,10 +60,10 @@ def frozen(model: keras.Model, contract: dict[str, Any], *, inlined: bool = Fals
 
 
 @contextlib.contextmanager
-def _rolled_by_slices() -> Iterator[None]:
+def rolled_by_slices() -> Iterator[None]:
     """While a model is traced, `tf.roll`, by which Swin shifts its windows, is two slices joined.
 
-    Neither LiteRT nor OpenVINO has an operation for it.
+    Neither LiteRT nor OpenVINO nor TensorFlow.js has an operation for it.
     """
     import tensorflow as tf
 
@@ -80,6 +81,23 @@ def _rolled_by_slices() -> Iterator[None]:
         yield
     finally:
         tf.roll = original
+
+
+@contextlib.contextmanager
+def gelu_by_erf() -> Iterator[None]:
+    """While a model is traced, exact GELU is computed by `erf`; TensorFlow takes `erfc`, which TensorFlow.js lacks."""
+    import tensorflow as tf
+
+    def gelu(features: Any, approximate: bool = False, name: str | None = None) -> Any:
+        if approximate:
+            return original(features, approximate, name)
+        return 0.5 * features * (1.0 + tf.math.erf(features * math.sqrt(0.5)))
+
+    original, tf.nn.gelu = tf.nn.gelu, gelu
+    try:
+        yield
+    finally:
+        tf.nn.gelu = original
 
 
 def holder(model: keras.Model) -> Any:

@@ -20,10 +20,11 @@ from kertl._runtimes import Runtime
 from kertl.errors import ExportError
 from kertl.exporting._contract import NOTE
 from kertl.exporting._format import Format
-from kertl.exporting._graph import holder, pictures_function, write_saved_model
+from kertl.exporting._graph import gelu_by_erf, holder, pictures_function, rolled_by_slices, write_saved_model
 
 _CONVERTER = "KERTL_TFJS_CONVERTER"
 _LONGEST_SECONDS = 600
+_UNKNOWN = "Unsupported Ops"  # in the converter's error; the line after it names them
 _HOW = (
     "python -m venv tfjs && tfjs/bin/pip install tensorflowjs 'ydf<0.12', then set "
     f"{_CONVERTER}=tfjs/bin/tensorflowjs_converter"
@@ -73,13 +74,12 @@ class TensorFlowJs(Format):
         module = holder(model)
         module.function = pictures_function(model, contract)
         with tempfile.TemporaryDirectory() as folder:
-            write_saved_model(module, Path(folder) / "saved", {"serving_default": module.function})
+            with gelu_by_erf(), rolled_by_slices():  # it is traced while it is saved
+                write_saved_model(module, Path(folder) / "saved", {"serving_default": module.function})
             forms = ["--input_format=tf_saved_model", "--output_format=tfjs_graph_model"]
             done = _run([str(_converter()), *forms, str(Path(folder) / "saved"), str(path)])
         if done.returncode or not (path / "model.json").is_file():
-            raise ExportError(
-                f"tensorflowjs_converter failed: {_last_words(done)}. It may need another version: {_HOW}."
-            )
+            raise ExportError(_failure(done))
         (path / NOTE).write_text(json.dumps(contract, indent=2), encoding="utf-8")
 
     def open(self, path: Path) -> Runtime:
@@ -103,12 +103,22 @@ def _converter() -> str | None:
 
 
 def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    # With oneDNN TensorFlow fuses convolutions with hard swish, which no backend of TensorFlow.js computes.
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
     try:
         return subprocess.run(  # noqa: S603, the programs that the user has named or installed
-            command, capture_output=True, text=True, check=False, timeout=_LONGEST_SECONDS
+            command, capture_output=True, text=True, check=False, timeout=_LONGEST_SECONDS, env=environment
         )
     except subprocess.TimeoutExpired as error:
         raise ExportError(f"{command[0]!r} took longer than {_LONGEST_SECONDS} s and was stopped.") from error
+
+
+def _failure(done: "subprocess.CompletedProcess[str]") -> str:
+    """What is said where the converter failed: the operations that it does not know, or its last words."""
+    said = _last_words(done)
+    if _UNKNOWN in done.stderr:
+        return f"TensorFlow.js has no {said}: operations of this model, which cannot be exported to it."
+    return f"tensorflowjs_converter failed: {said}. It may need another version: {_HOW}."
 
 
 def _last_words(done: "subprocess.CompletedProcess[str]") -> str:

@@ -20,7 +20,7 @@ from kertl._terminal import printable
 from kertl.errors import WeightsError
 from kertl.inspection._trust import DAMAGED, NOTE, refuse_bomb
 from kertl.results import Result, table_text
-from kertl.run_files import MODEL_FILE, read_text, sha256_of
+from kertl.run_files import MODEL_FILE, model_of_run, read_text, sha256_of
 
 _WEIGHTS = "model.weights.h5"
 _LARGEST_NOTE = 2**20
@@ -100,8 +100,8 @@ def inspect(path: str | Path) -> Inspection:
             export that kertl wrote.
 
     Raises:
-        WeightsError: If there is no such file, it is damaged or of another kind, or it would become huge when it is
-            read.
+        WeightsError: If there is no such file, it is damaged or of another kind, it would become huge when it is
+            read, or a run has not finished.
 
     Example:
         >>> import keras, kertl, tempfile
@@ -115,8 +115,8 @@ def inspect(path: str | Path) -> Inspection:
         (((8, 8, 3),), 1, 386, ['cat', 'dog'])
     """
     path = Path(path)
-    if path.is_dir() and (path / MODEL_FILE).is_file():
-        path = path / MODEL_FILE
+    if any((path / name).is_file() for name in (MODEL_FILE, "recipe.json")):
+        path = model_of_run(path)
     if not path.exists():
         raise WeightsError(f"There is no model file {str(path)!r}.", code="file-missing")
     try:

@@ -4,10 +4,7 @@ import pytest
 
 import kertl
 from kertl.backbones import APPLICATIONS, KINDS, recognise
-from tests.families import EACH_FAMILY, FAMILIES, application, lively
-
-# Sides at which the members of these families leave a feature map of a few pixels; 64 for all others.
-SIDES = {"InceptionV3": 107, "InceptionResNetV2": 107, "Xception": 96}
+from tests.families import EACH_FAMILY, FAMILIES, SIDES, application, lively
 
 
 def constructors():

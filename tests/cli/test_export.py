@@ -1,5 +1,7 @@
+import importlib
 import json
 
+import keras
 import pytest
 
 import kertl
@@ -33,6 +35,25 @@ def test_a_wrong_format_is_told_before_the_model_is_loaded(saved, capsys, monkey
 def test_formats_are_compared(saved, tmp_path, capsys):
     assert run(["benchmark", str(saved), "--format", "keras", "--out", str(tmp_path)]) == 0
     assert_names(capsys.readouterr().out, "keras", "noise")
+
+
+def test_a_layer_of_ones_own_is_named_with_the_way_out_and_that_way_goes(tmp_path, capsys, monkeypatch):
+    (tmp_path / "mine_of_test_export.py").write_text(
+        "import keras\n\n\nclass Mine(keras.layers.Layer):\n    def call(self, x):\n        return x * 2\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = importlib.import_module("mine_of_test_export").Mine()
+    layers = [keras.Input((8, 8, 3)), mine, keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")]
+    keras.Sequential(layers).save("m.keras")
+    for command in ("export", "benchmark", "sensitivity"):
+        assert run([command, "m.keras"]) == 1
+        assert_names(unwrapped(capsys.readouterr().err), "'Mine'", "`--custom mine_of_test_export:Mine`")
+    told = ["m.keras", "--format", "keras", "--custom", "mine_of_test_export:Mine"]
+    assert run(["export", *told, "--out", "a.keras"]) == run(["benchmark", *told, "--out", "b"]) == 0
+    assert_names(capsys.readouterr().out, "noise")
+    assert run(["sensitivity", "m.keras", "--custom", "mine_of_test_export:Mine"]) == 1
+    assert_names(unwrapped(capsys.readouterr().err), "no training images")
 
 
 def test_verify_ends_with_1_if_a_file_is_not_as_it_was(saved, tmp_path, capsys):

@@ -1,7 +1,8 @@
 import pytest
 
 import kertl
-from kertl.exporting import Benchmark
+from kertl.exporting import Benchmark, file_name
+from kertl.exporting._formats import variants
 from tests.messages import assert_names
 
 
@@ -31,6 +32,14 @@ def test_the_formats_of_a_run_go_into_its_directory_by_default(finished, monkeyp
     assert {one.name for one in (finished.run_dir / "export").iterdir()} == {"model.keras", "model_card.md"}
     assert kertl.fine_tune  # the directory still is a finished run
     assert not kertl.verify(finished.run_dir).problems
+
+
+def test_every_form_has_a_place_of_its_own():
+    forms = [("openvino", None), ("openvino", "int8"), ("litert", None), ("litert", "int8"), ("saved_model", None)]
+    names = ["openvino", "openvino-int8", "model.tflite", "model-int8.tflite", "saved_model"]
+    assert [file_name(*form) for form in forms] == names
+    every = [file_name(*form) for form in variants()]
+    assert len(set(every)) == len(every) == 10
 
 
 def test_an_unknown_format_is_named(finished):

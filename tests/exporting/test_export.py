@@ -2,6 +2,7 @@ import json
 import logging
 import shutil
 import zipfile
+from subprocess import CompletedProcess
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ import kertl
 from kertl.errors import DataError, ExportError, RunError, WeightsError
 from kertl.exporting._formats import FORMATS
 from kertl.exporting._subject import stratified
+from kertl.exporting._tfjs import _failure
 from tests.exporting.colours import photo_files, solved
 from tests.families import lively, tiny_backbone
 from tests.marks import PROMISED, some_of
@@ -308,18 +310,40 @@ def test_constants_of_efficientnet_are_no_inputs_and_fusions_no_outputs(tmp_path
     np.testing.assert_allclose(asked(format_, tmp_path / name, x)[0], model.predict(x, verbose=0), atol=1e-4)
 
 
-@pytest.mark.parametrize("format_", ["onnx", "openvino", pytest.param("litert", marks=pytest.mark.slow)])
-def test_exact_gelu_convolutions_in_groups_and_shifts_are_exported(tmp_path, format_):
+def gelu_groups_and_shifts(groups=4):
+    """What some converters have no operation for, with BatchNorm adapted to pictures, and these as data."""
     inputs = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(8, 3, strides=2, activation=keras.activations.gelu)(inputs / 127.5 - 1.0)
+    x = keras.ops.gelu(x, approximate=False)
     x = keras.ops.roll(x, shift=(-2, 3), axis=(1, 2))  # as Swin shifts its windows, seen at the ends of the convolution
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, groups=4)(x)))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, groups=groups)(x))
+    x = keras.layers.Activation("hard_silu")(x)  # which TensorFlow may fuse with the convolution
     outputs = keras.layers.Dense(3, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))
     pictures = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype="uint8")
     pictures[::2] //= 3
     model = lively(keras.Model(inputs, outputs), pictures.astype("float32"))
     model = kertl.model.describe(model, class_names=NAMES, preprocessing="none")
-    data = kertl.data.from_arrays(pictures, [*NAMES * 5, NAMES[0]], validation=0, test=0)
+    return model, kertl.data.from_arrays(pictures, [*NAMES * 5, NAMES[0]], validation=0, test=0), pictures
+
+
+@pytest.mark.parametrize("format_", ["onnx", "openvino", pytest.param("litert", marks=pytest.mark.slow)])
+def test_exact_gelu_convolutions_in_groups_and_shifts_are_exported(tmp_path, format_):
+    model, data, pictures = gelu_groups_and_shifts()
     path = tmp_path / NAME[format_]
     assert kertl.export(model, path, format=format_, data=data).difference < 1e-5
     np.testing.assert_allclose(asked(format_, path, pictures)[0], model.predict(pictures, verbose=0), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_tensorflow_js_takes_exact_gelu_hard_swish_and_shifts(tmp_path):
+    if obstacle := FORMATS["tfjs"].obstacle():
+        pytest.skip(obstacle)
+    model, data, _ = gelu_groups_and_shifts(groups=1)
+    assert kertl.export(model, tmp_path / "tfjs", format="tfjs", data=data).difference < 1e-5
+
+
+def test_operations_that_tensorflow_js_lacks_are_named_and_no_other_version_is_advised():
+    told = "ValueError: Unsupported Ops in the model before optimization\nRoll, XlaDynamicUpdateSlice\n"
+    assert_names(_failure(CompletedProcess([], 1, "", told)), "TensorFlow.js", "Roll, XlaDynamicUpdateSlice")
+    assert "version" not in _failure(CompletedProcess([], 1, "", told))
+    assert_names(_failure(CompletedProcess([], 1, "", "ImportError: no numpy")), "ImportError: no numpy", "version")

@@ -67,6 +67,14 @@ def test_exports_and_runs_are_inspected_too(finished, tmp_path):
         assert found.size_bytes == sum(one.stat().st_size for one in [path, *path.rglob("*")] if one.is_file())
 
 
+def test_a_run_that_was_interrupted_is_told_from_a_folder_that_is_none(tmp_path):
+    with pytest.raises(WeightsError, match="no run and no export"):
+        kertl.inspect(tmp_path)
+    (tmp_path / "recipe.json").write_text("{}")
+    with pytest.raises(WeightsError, match="resumes it"):
+        kertl.inspect(tmp_path)
+
+
 def test_what_is_no_model_is_refused(tmp_path):
     (tmp_path / "m.keras").write_bytes(b"no archive")
     (tmp_path / "m.h5").write_bytes(b"no HDF5")
