@@ -81,23 +81,23 @@ class TensorFlowEngine(_Plain):
 
 
 class _Jax(_Plain):
-    """One compiled function of the batch and the weights, which are arguments and stay on the device."""
+    """One compiled function of the batch and the weights, which are arguments and stay on the device.
+
+    The arrays are asked for anew each time: a training in between gives up those that the variables had.
+    """
 
     def __init__(self, prefix: keras.Model, shape: tuple[int, ...], dtype: Any) -> None:
         super().__init__(prefix)
         import jax
 
-        self._weights = tuple(
-            [variable.value for variable in variables]
-            for variables in (prefix.trainable_variables, prefix.non_trainable_variables)
-        )
+        self._variables = (prefix.trainable_variables, prefix.non_trainable_variables)
 
         def forward(weights: Any, images: Any) -> Any:
             images = keras.ops.cast(images, prefix.inputs[0].dtype)
             return prefix.stateless_call(*weights, images, training=False)[0]
 
         # Compiled now, in the precision that the layers have now.
-        self._compiled = jax.jit(forward).lower(self._weights, jax.ShapeDtypeStruct(shape, dtype)).compile()
+        self._compiled = jax.jit(forward).lower(self._weights(), jax.ShapeDtypeStruct(shape, dtype)).compile()
 
     def send(self, batch: np.ndarray) -> Any:
         import jax
@@ -105,4 +105,7 @@ class _Jax(_Plain):
         return jax.device_put(batch)
 
     def run(self, batch: Any) -> Any:
-        return self._compiled(self._weights, batch)
+        return self._compiled(self._weights(), batch)
+
+    def _weights(self) -> tuple[list[Any], ...]:
+        return tuple([variable.value for variable in variables] for variables in self._variables)

@@ -1,6 +1,6 @@
 """Several devices of one process, on TensorFlow."""
 
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 from kertl._checks import complain
@@ -13,13 +13,23 @@ class Mirrored(StrategyScope):
     Several CPU devices are virtual ones that share the cores: for trying out what several GPUs would do.
     """
 
-    @cached_property
+    @property
     def _strategy(self) -> Any:
-        import tensorflow as tf
-
         if self.choice.accelerator == "cpu":
             _make_virtual(max(int(name.split(":")[1]) for name in self.choice.devices) + 1)
-        return tf.distribute.MirroredStrategy(list(self.choice.devices))
+        return _strategy_of(self.choice.devices)
+
+
+@cache
+def _strategy_of(devices: tuple[str, ...]) -> Any:
+    """The one strategy of this process for some devices.
+
+    A second one counts its sums from the beginning again, and TensorFlow takes them for those of the first, which had
+    other shapes.
+    """
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def _make_virtual(count: int) -> None:
