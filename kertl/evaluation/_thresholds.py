@@ -8,7 +8,6 @@ import numpy as np
 
 import kertl
 from kertl._checks import complain
-from kertl.data import check_image_data
 from kertl.evaluation._form import check_asked
 from kertl.evaluation._labels import checked_predictions, matched
 from kertl.evaluation._predict import predict
@@ -53,6 +52,8 @@ def tune_thresholds(
         https://arxiv.org/abs/1402.1892
     """
     check_asked(model)
+    from kertl.data import check_image_data
+
     check_image_data(data)
     task = task_named(task_of(model, data.task))
     if not task.has_thresholds:
