@@ -98,7 +98,8 @@ def validation_too_small(case: Case) -> Found | None:
     if case.margin is not None and case.accuracies is not None:
         accuracy = end(case.accuracies[1])
         evidence |= {"accuracy": accuracy, "interval": case.margin}
-        interval = f": an accuracy of {accuracy:.2f} is known to within ±{case.margin:.2f}{_against_guessing(case)}"
+        interval = f": its accuracy at the end, {accuracy:.2f}, is known to within ±{case.margin:.2f}"
+        interval += _against_guessing(case)
     sentence = f"The validation set, of {images} images, is too small to tell{interval}."
     if math.isfinite(case.skill):
         evidence |= {"training_loss": case.train_end, "skill": case.skill}
