@@ -92,10 +92,13 @@ def several(argument: str, value: Any, accepted: str) -> Any:
 
 
 def names(argument: str, value: Any) -> Any:
-    """`value`, if it is a list of texts, or None; a single text is left to whoever reads it."""
-    if value is not None and not all(isinstance(name, str) for name in several(argument, value, "a list of names")):
+    """`value` as a list, if it has texts alone; None and a single text are left to whoever reads them."""
+    if value is None or isinstance(value, str):
+        return value
+    found = list(several(argument, value, "a list of names"))
+    if not all(isinstance(name, str) for name in found):
         raise complain(argument, "a list of names", value)
-    return value
+    return found
 
 
 def one_of(argument: str, value: Any, accepted: Iterable[Any]) -> Any:

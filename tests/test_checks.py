@@ -139,3 +139,11 @@ def test_a_model_whose_name_keras_made_up_is_called_as_its_file(name):
     assert _checks.named(SimpleNamespace(name=name)) == repr(name)
     assert _checks.named(SimpleNamespace(name=name, file_name="photos/theirs.h5")) == "'photos/theirs.h5'"
     assert _checks.named(SimpleNamespace(name="cells", file_name="photos/theirs.h5")) == "'cells'"
+
+
+def test_names_are_kept_however_they_come():
+    assert _checks.names("classes", (name for name in "ab")) == ["a", "b"]
+    assert _checks.names("classes", None) is None
+    assert _checks.names("classes", "ab") == "ab"
+    with pytest.raises(ValueError, match="`classes` must be a list of names"):
+        _checks.names("classes", [1])

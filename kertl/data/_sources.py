@@ -105,7 +105,7 @@ def from_directory(
     if task_named(task).name not in ("single_label", "binary"):
         advice = "Use `from_csv` or `from_arrays` for the other tasks."
         raise complain("task", "'single_label' or 'binary' for a folder per class", task, advice)
-    _checks.names("class_names", class_names)
+    class_names = _checks.names("class_names", class_names)
     root = Copy(str(directory), "directory").folder() if is_address(directory) else _checks.path("directory", directory)
     if not root.is_dir():
         raise DataError(

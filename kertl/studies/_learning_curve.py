@@ -117,10 +117,11 @@ def _sizes(sizes: Sequence[int] | None, count: int, classes: int) -> list[int]:
             )
         return enough[::-1]
     accepted = f"at least three different whole numbers from {classes} to {count}"
-    whole = all(isinstance(size, int) and classes <= size <= count for size in several("sizes", sizes, accepted))
-    if not whole or len(set(sizes)) < 3:
+    given = list(several("sizes", sizes, accepted))
+    whole = all(isinstance(size, (int, np.integer)) and classes <= size <= count for size in given)
+    if not whole or len(set(given)) < 3:
         raise complain("sizes", accepted, sizes)
-    return sorted(set(sizes))
+    return sorted({int(size) for size in given})
 
 
 def _drawn(labels: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:

@@ -83,7 +83,7 @@ def test_images_go_through_the_backbone_once_and_the_test_part_never(backbone, d
     asked, before = [], weights(backbone)
     extract = _depths.extract
     monkeypatch.setattr(_depths, "extract", lambda *a, **k: asked.append(a[1]) or extract(*a, **k))
-    kertl.learning_curve(backbone, data, sizes=[20, 40, 60, 80])
+    kertl.learning_curve(backbone, data, sizes=np.array([20, 40, 60, 80]))
     assert asked == [data.train, data.validation]
     assert all(same(before, weights(backbone)).values())
 
