@@ -212,7 +212,7 @@ def test_doctor_says_what_is_missing_and_what_it_is_for(capsys, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "ray" else here(name, *a))
     assert run(["doctor"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "ray" in line and "kertl[" in line]
-    assert re.split(r" {2,}", line) == ["pip install 'kertl[ray]'", "`kertl predict --ray`, on a cluster"]
+    assert re.split(r" {2,}", line.strip()) == ["pip install 'kertl[ray]'", "`kertl predict --ray`, on a cluster"]
 
 
 def test_doctor_knows_the_extras_of_the_package():
