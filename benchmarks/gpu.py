@@ -14,6 +14,7 @@ rows in `benchmarks/results/gpu.csv`.
 """
 
 import argparse
+import dataclasses
 import os
 import statistics
 import time
@@ -92,10 +93,8 @@ def by_kertl(name, stage, images, labels, batch, rounds):
         on_epoch_begin=lambda epoch, logs: ends.append(time.perf_counter()),
         on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()),
     )
-    stage = kertl.Stage(stage.at, augment="none", cache=stage.cache, epochs=rounds + 1)
-    kertl.fine_tune(
-        built(name, images.shape[1]), data, recipe=kertl.Recipe(stages=[stage]), callbacks=[watch], verbose=0
-    )
+    recipe = kertl.Recipe(stages=[dataclasses.replace(stage, epochs=rounds + 1)])
+    kertl.fine_tune(built(name, images.shape[1]), data, recipe=recipe, callbacks=[watch], verbose=0)
     seconds = [end - begin for begin, end in zip(ends[2::2], ends[3::2], strict=True)]
     return len(images) / statistics.median(seconds)
 

@@ -5,7 +5,7 @@ a share of it that is too small for a whole batch. Prints how many images were c
 
     KERAS_BACKEND=jax python benchmarks/out_of_memory.py [--model ResNet50] [--batch 512] [--share 0.03]
 
-The rows are in `benchmarks/results/out_of_memory.csv`.
+The rows go to `benchmarks/results/out_of_memory.csv`.
 """
 
 import argparse

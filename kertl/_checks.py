@@ -91,6 +91,15 @@ def several(argument: str, value: Any, accepted: str) -> Any:
     return value
 
 
+def each(argument: str, value: Any, kind: type, accepted: str) -> list[Any]:
+    """`value` as a list, if all in it are of a kind."""
+    found = list(several(argument, value, accepted))
+    for one in found:
+        if not isinstance(one, kind):
+            raise complain(argument, accepted, one)
+    return found
+
+
 def names(argument: str, value: Any) -> Any:
     """`value` as a list, if it has texts alone; None and a single text are left to whoever reads them."""
     if value is None or isinstance(value, str):

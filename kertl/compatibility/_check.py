@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import complain, several
+from kertl._checks import complain, each
 from kertl._deprecation import REMOVALS, warn
 from kertl.compatibility._case import Case
 from kertl.compatibility._requirements import REQUIREMENTS
@@ -102,9 +102,7 @@ def check(
         recipe, model, data = given
     check_image_data(data)
     functional_of(model, pictures=True)
-    for callback in several("callbacks", callbacks, "a list of Keras callbacks"):
-        if not isinstance(callback, keras.callbacks.Callback):
-            raise complain("callbacks", "a list of Keras callbacks", callback)
+    callbacks = each("callbacks", callbacks, keras.callbacks.Callback, "a list of Keras callbacks")
     if range_test is not None and not hasattr(range_test, "suggestion"):
         raise complain("range_test", "what `kertl.lr_range_test` returned", range_test)
     recipe = recipe_of(recipe)

@@ -229,10 +229,8 @@ def from_csv(
     table = Copy(str(path), "path").file() if is_address(path) else _checks.path("path", path)
     if root is None:
         root = str(path).rpartition("/")[0] if is_address(path) else table.parent
-    if is_address(root):
-        places = Places(Copy(str(root), "root").folder(files_named(table, image_column)))
-    else:
-        places = Places(_checks.path("root", root))
+    copied = Copy(str(root), "root").folder(files_named(table, image_column)) if is_address(root) else None
+    places = Places(copied or _checks.path("root", root))
     entries = read_table(table, *columns, places, issues)
     if not entries:
         raise DataError(

@@ -51,9 +51,9 @@ def tune_thresholds(
         Lipton, Elkan & Naryanaswamy, "Optimal Thresholding of Classifiers to Maximize F1 Measure", 2014.
         https://arxiv.org/abs/1402.1892
     """
-    check_asked(model)
     from kertl.data import check_image_data
 
+    check_asked(model)
     check_image_data(data)
     task = task_named(task_of(model, data.task))
     if not task.has_thresholds:

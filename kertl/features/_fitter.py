@@ -92,7 +92,7 @@ class _Loop(Protocol):
         """Whether these features can be looped over."""
 
     def train_function(self, batches: FeatureBatches, held: tuple[Any, ...]) -> Any:
-        """What `fit` calls with an epoch's plan in the place of a step with a batch."""
+        """What `fit` calls once an epoch, with its plan, instead of a step for each batch."""
 
     def orders(self, batches: FeatureBatches) -> Any:
         """The plan of one epoch, as the only element; each iteration asks for that of `batches.epoch` then."""

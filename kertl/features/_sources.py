@@ -86,9 +86,8 @@ class _Arrays:
 
     def batches(self, rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for chosen in _chunks(rows, size):
-            begin, end = chosen[0], chosen[-1] + 1
-            in_a_row = end - begin == len(chosen) and np.all(np.diff(chosen) == 1)
-            yield chosen, self._images[begin:end] if in_a_row else self._images[chosen]
+            in_a_row = np.all(np.diff(chosen) == 1)  # then a view does, without a copy
+            yield chosen, self._images[slice(chosen[0], chosen[-1] + 1) if in_a_row else chosen]
 
 
 class _Dataset:

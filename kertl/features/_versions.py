@@ -76,11 +76,14 @@ def image_batches(data: ImageData, stage: Stage) -> tuple[FeatureBatches, Featur
     """
     if keras.backend.backend() != "jax" or not on_accelerator() or stage.mixup or stage.cutmix:
         return None
-    held = data.train.reader.held(np.arange(0))
+    none = np.arange(0)  # so that nothing is read yet
+    held = data.train.reader.held(none)
     if held is None or not fits_on_device(held[0].nbytes):
         return None
-    images, rows = _all(data.train)
+    if data.validation is not None and data.validation.reader.held(none) is None:
+        return None
     labels = np.asarray(data.train.labels)
+    images, rows = _all(data.train)
     train = _batches(images, data.train, labels, class_weights(data, stage, labels), 0, 0.0, rows)
     train = train if data.train.balance is None else train.oversampled(data.train.balance)
     if data.validation is None:
@@ -90,7 +93,7 @@ def image_batches(data: ImageData, stage: Stage) -> tuple[FeatureBatches, Featur
 
 
 def _all(part: ImageDataset) -> tuple[np.ndarray, np.ndarray]:
-    """The array that holds the images of a data set, and where in it they are."""
+    """The array that holds the images of a data set in memory, and where in it they are."""
     held = part.reader.held(np.arange(part.num_examples))
     assert held is not None
     return held

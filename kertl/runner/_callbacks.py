@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import keras
 
-from kertl._checks import complain, several
+from kertl._checks import each
 from kertl.callbacks import forgets
 from kertl.errors import RunError
 from kertl.runner._journal import Snapshot
@@ -13,20 +13,20 @@ from kertl.runner._journal import Snapshot
 _logger = logging.getLogger(__name__)
 
 
-def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    """Reject what is not a callback, and name those whose state an interrupted run would lose.
+def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
+    """The callbacks as a list; those whose state an interrupted run would lose are named.
 
     Raises:
         ValueError: If something is not a callback.
     """
-    for callback in several("callbacks", callbacks, "a list of Keras callbacks"):
-        if not isinstance(callback, keras.callbacks.Callback):
-            raise complain("callbacks", "a list of Keras callbacks", callback)
+    found = each("callbacks", callbacks, keras.callbacks.Callback, "a list of Keras callbacks")
+    for callback in found:
         if forgets(callback):
             _logger.warning(
                 "The state of %s is lost if the run is interrupted: it has no get_state() and set_state(state).",
                 type(callback).__name__,
             )
+    return found
 
 
 def check_same_callbacks(callbacks: Sequence[keras.callbacks.Callback], snapshot: Snapshot, own: int) -> None:

@@ -181,7 +181,7 @@ def fine_tune(
         recipe = wanted or _chosen_recipe(model, data, directory, str(preset), minutes)
         usual = precision_in_scope() if recipe.precision == "float32" else None
         recipe = dataclasses.replace(recipe, precision=precision or usual or recipe.precision)
-        check_callbacks(callbacks)
+        callbacks = check_callbacks(callbacks)
         directory.check_alike(recipe, data, model)
         if directory.finished:
             agreed(team, lambda: directory.refuse_other(recipe, data, model))
