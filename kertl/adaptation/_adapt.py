@@ -23,6 +23,7 @@ from kertl.data import ImageDataset, from_directory
 from kertl.errors import DataError
 from kertl.evaluation import resize_of, run_images
 from kertl.model import model_info, picture_shape, task_of
+from kertl.run_files import local_run
 from kertl.runner import RECIPE, check_finished
 from kertl.studies import above_chance, domain_images, estimated_shares
 from kertl.training import Learner, train_on_entropy
@@ -166,7 +167,7 @@ def source_features(classifier: Classifier, source: Any, cache_dir: str | Path |
     if source is None:
         return None
     if isinstance(source, str | Path):
-        source = of_folder(classifier, Path(source))
+        source = of_folder(classifier, local_run(source, "source"))
     if not isinstance(source, SourceFeatures):
         return SourceFeatures.of(classifier.model, source, cache_dir=cache_dir)
     source.check(classifier)
@@ -318,7 +319,7 @@ def _with_batch_norm(
 def _pictures(classifier: Classifier, source: Any) -> ImageDataset | None:
     """The images of the source; None if there are none, but features at most."""
     if isinstance(source, str | Path):
-        source = of_folder(classifier, Path(source))
+        source = of_folder(classifier, local_run(source, "source"))
     if source is None or isinstance(source, SourceFeatures):
         return None
     return domain_images("source", classifier.model, source, part="train")

@@ -35,7 +35,8 @@ def shift(
     b: Annotated[Path, typer.Argument(metavar="B", exists=True, help=_FOLDER)],
     source: options.BackboneOptions,
     model: Annotated[
-        Path | None, typer.Option(metavar="RUN_OR_MODEL", exists=True, help="The model; without, a backbone.")
+        Path | None,
+        typer.Option(metavar="RUN_OR_MODEL", parser=options.place_of_run, help="The model; without, a backbone."),
     ] = None,
     boundary: Annotated[
         list[str] | None, typer.Option(help="Measure after this layer group; repeatable; the main ones by default.")
@@ -65,7 +66,7 @@ def adapt(
         Path | None,
         typer.Option(
             metavar="RUN_OR_FOLDER",
-            exists=True,
+            parser=options.place_of_run,
             help="What the model was trained on: a run, or a folder with one folder of images per class; by default "
             "the run that is adapted.",
         ),

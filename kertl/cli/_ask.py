@@ -33,8 +33,8 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="RUN_OR_MODEL",
-        exists=True,
-        help="Run directory, or a .keras or .h5 file.",
+        parser=options.place_of_run,
+        help="Run directory or its address, or a .keras or .h5 file.",
         callback=options.checked(_check_run),
     ),
 ]
@@ -136,8 +136,7 @@ def predict(
         Path | None,
         typer.Option(
             metavar="RUN",
-            exists=True,
-            file_okay=False,
+            parser=options.place_of_run,
             help="Say if the images differ from those that this run was validated and tested on.",
         ),
     ] = None,

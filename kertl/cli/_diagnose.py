@@ -6,11 +6,14 @@ from typing import Annotated
 import typer
 
 from kertl._terminal import printable
+from kertl.cli._options import place_of_run
 
 Source = Annotated[
     Path,
     typer.Argument(
-        metavar="RUN_OR_LOG", exists=True, help="Run directory, CSV log of epochs, or folder of TensorBoard events."
+        metavar="RUN_OR_LOG",
+        parser=place_of_run,
+        help="Run directory or its address, CSV log of epochs, or folder of TensorBoard events.",
     ),
 ]
 

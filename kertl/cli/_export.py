@@ -10,7 +10,7 @@ from kertl._terminal import json_text, working
 from kertl.cli import _foreign as foreign
 from kertl.cli._ask import ModelPath
 from kertl.cli._fields import taking
-from kertl.cli._options import among, checked
+from kertl.cli._options import among, checked, place_of_run
 from kertl.cli._quiet import start_keras
 
 if TYPE_CHECKING:
@@ -116,7 +116,10 @@ def benchmark(
 
 def inspect(
     file: Annotated[
-        Path, typer.Argument(exists=True, help="A .keras, .h5 or .tflite file, a run, an export's folder.")
+        Path,
+        typer.Argument(
+            parser=place_of_run, help="A .keras, .h5 or .tflite file, a run or its address, an export's folder."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
@@ -127,7 +130,8 @@ def inspect(
 
 
 def verify(
-    run: Annotated[Path, typer.Argument(metavar="RUN", exists=True, help="Run directory.")], as_json: AsJson = False
+    run: Annotated[Path, typer.Argument(metavar="RUN", parser=place_of_run, help="Run directory or its address.")],
+    as_json: AsJson = False,
 ) -> int:
     """Check all checksums of a run: results, model, checkpoints, cached features and images; 1 if one is wrong."""
     import kertl

@@ -13,7 +13,9 @@ from kertl._places import is_address
 from kertl._terminal import working
 from kertl._transformations import STRENGTHS, checked_augment
 from kertl.cli._fields import showing
+from kertl.errors import ArgumentError
 from kertl.recipe import NAMED, Stage
+from kertl.run_files import local_run
 
 if TYPE_CHECKING:
     import keras
@@ -73,6 +75,19 @@ def there(name: str) -> Callable[[Any], Any]:
             raise complain(name, "a path that is there, or an address such as gs://bucket/photos", path)
 
     return checked(check)
+
+
+def place_of_run(given: str) -> Path:
+    """A path that is there; of a run at an address, that of its copy on this machine, which is fetched."""
+    if is_address(given):
+        try:
+            with working(f"Fetching {given}"):
+                return local_run(given, "RUN")
+        except ArgumentError as error:
+            raise typer.BadParameter(str(error)) from error  # typer shows no other `ValueError`
+    if not Path(given).exists():
+        raise typer.BadParameter(f"Path {given!r} does not exist.")
+    return Path(given)
 
 
 DataPath = Annotated[

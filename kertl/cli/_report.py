@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kertl._terminal import working
+from kertl.cli._options import place_of_run
 from kertl.cli._quiet import start_keras
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def report(
         list[Path],
         typer.Argument(
             metavar="RUN...",
-            exists=True,
-            help="Run directories; or one folder of a search, or of what --out of a study names.",
+            parser=place_of_run,
+            help="Run directories or their addresses; or one folder of a search, or of what --out of a study names.",
         ),
     ],
     out: Annotated[

@@ -12,7 +12,7 @@ from kertl.diagnosis._curves import Curves, Known
 from kertl.diagnosis._events import event_files, read_events
 from kertl.errors import RunError
 from kertl.recipe import Recipe
-from kertl.run_files import read_json, read_text
+from kertl.run_files import local_run, read_json, read_text
 
 _PATHS = "a run directory, a CSV log, or a folder of TensorBoard events"
 _ACCEPTED = f"a kertl.Run, what `fit` returns, a dictionary of columns, or the path of {_PATHS}"
@@ -28,7 +28,7 @@ def read(source: Any) -> tuple[Curves, Known]:
         RunError: If the file of a run cannot be read.
     """
     if isinstance(source, (str, os.PathLike)):
-        return _of_path(Path(source))
+        return _of_path(local_run(source, "source"))
     if hasattr(source, "rows") and hasattr(source, "recipe"):
         return Curves.of_rows(source.rows, "source"), known_of(source.metrics, source.recipe)
     history = getattr(source, "history", source)

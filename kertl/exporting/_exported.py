@@ -10,7 +10,7 @@ from kertl._runtimes import OPENERS, PACKAGES
 from kertl.errors import ExportError
 from kertl.inspection import FOLDER, NotedExport, noted_exports, why_stale
 from kertl.model import ModelInfo
-from kertl.run_files import MODEL_FILE
+from kertl.run_files import MODEL_FILE, local_run
 from kertl.tasks import task_named
 
 ENGINES = ("keras", *OPENERS, "auto")
@@ -93,8 +93,8 @@ def exported(run_dir: str | Path, engine: str = "auto") -> tuple[Exported | None
         >>> kertl.exporting.exported("runs/1")
         (None, 'runs/1 has no model.keras')
     """
-    folder = Path(run_dir)
     one_of("engine", engine, ENGINES)
+    folder = local_run(run_dir, "run_dir")
     if engine == "keras":
         return None, "it was asked for"
     if not (folder / MODEL_FILE).is_file():

@@ -19,7 +19,7 @@ from kertl.exporting._contract import contract_of
 from kertl.groups import functional_of
 from kertl.model import load, model_info, picture_shape, with_preprocessing
 from kertl.quantization import noted_network
-from kertl.run_files import MODEL_FILE
+from kertl.run_files import MODEL_FILE, local_run
 from kertl.tasks import Task, task_named
 
 _logger = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ def _model_of(given: Any) -> tuple[keras.Model, Path | None, bool]:
     if isinstance(given, keras.Model):
         return given, None, False
     if isinstance(given, str | Path):
-        path = Path(given)
+        path = local_run(given, "model_or_run")
         if path.is_dir() and not (path / MODEL_FILE).is_file():
             raise RunError(
                 f"`model_or_run` must be the directory of a finished run, a model file, a run or a Keras model. "

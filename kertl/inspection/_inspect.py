@@ -20,7 +20,7 @@ from kertl._terminal import printable
 from kertl.errors import WeightsError
 from kertl.inspection._trust import DAMAGED, NOTE, refuse_bomb
 from kertl.results import Result, table_text
-from kertl.run_files import MODEL_FILE, model_of_run, read_text, sha256_of
+from kertl.run_files import MODEL_FILE, local_run, model_of_run, read_text, sha256_of
 
 _WEIGHTS = "model.weights.h5"
 _LARGEST_NOTE = 2**20
@@ -114,7 +114,7 @@ def inspect(path: str | Path) -> Inspection:
         >>> found.input_shapes, found.layers["Dense"], found.parameters, found.noted["class_names"]
         (((8, 8, 3),), 1, 386, ['cat', 'dog'])
     """
-    path = Path(path)
+    path = local_run(path, "path")
     if any((path / name).is_file() for name in (MODEL_FILE, "recipe.json")):
         path = model_of_run(path)
     if not path.exists():

@@ -15,7 +15,7 @@ from kertl._terminal import printable
 from kertl.errors import RunError
 from kertl.inspection._exports import files_of, noted_exports
 from kertl.results import Result, table_text
-from kertl.run_files import MODEL_FILE, SUMS, read_json, read_text, sha256_of
+from kertl.run_files import MODEL_FILE, SUMS, local_run, read_json, read_text, sha256_of
 
 _LARGEST_TABLE = 2**30
 _CHECKPOINT = re.compile(r"checkpoint-\d{6,}-([0-9a-f]{16})\.npz")
@@ -83,7 +83,7 @@ def verify(run_dir: str | Path) -> Verification:
         Traceback (most recent call last):
         kertl.errors.RunError: `run_dir` must be the directory of a finished run, which has a SHA256SUMS. ...
     """
-    folder = Path(run_dir)
+    folder = local_run(run_dir, "run_dir")
     if not (folder / SUMS).is_file():
         raise RunError(
             f"`run_dir` must be the directory of a finished run, which has a {SUMS}. Received: "

@@ -17,7 +17,7 @@ from kertl.inspection import DAMAGED, NOTE
 from kertl.model._info import ModelInfo, model_info, set_model_info
 from kertl.model._outputs import graph_ends
 from kertl.model._trained_on import trained_in
-from kertl.run_files import MODEL_FILE, SUMS, model_of_run, read_text, replace_file, sha256_of
+from kertl.run_files import MODEL_FILE, SUMS, local_run, model_of_run, read_text, replace_file, sha256_of
 from kertl.tasks import task_named
 
 
@@ -79,10 +79,10 @@ def load(path: str | Path) -> keras.Model:
         ...     kertl.model.model_info(kertl.load(Path(folder) / "m.keras")).class_names
         ('cat', 'dog')
     """
-    if _checks.path("path", path).is_dir():
-        path = model_of_run(Path(path))
+    path = local_run(path, "path")
+    if path.is_dir():
+        path = model_of_run(path)
         _check_sum(path)
-    path = Path(path)
     model = load_model_file(path)
     refuse_nan(model)
     noted = _noted(path) if getattr(model, "made_by_kertl", False) else None

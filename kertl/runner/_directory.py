@@ -24,6 +24,8 @@ from kertl.recipe import Recipe
 from kertl.run_files import (
     MODEL_FILE,
     SUMS,
+    RemoteCopy,
+    locked,
     read_arrays,
     read_json,
     read_text,
@@ -36,8 +38,6 @@ from kertl.runner._agreement import agreed
 from kertl.runner._checkpoint_files import CheckpointFiles
 from kertl.runner._description import batches_text, description, refuse_another_run
 from kertl.runner._environment import note_environment
-from kertl.runner._lock import locked
-from kertl.runner._remote import RemoteCopy
 
 _logger = logging.getLogger(__name__)
 

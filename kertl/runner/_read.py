@@ -9,7 +9,7 @@ from kertl.errors import RunError
 from kertl.evaluation import run_images
 from kertl.model import load, model_info
 from kertl.recipe import Recipe
-from kertl.run_files import SUMS, read_json, read_text
+from kertl.run_files import SUMS, local_run, read_json, read_text
 from kertl.runner._description import BATCHES, DATA, RECIPE
 from kertl.runner._directory import RESULTS, RunDirectory
 from kertl.runner._run import Run, StageValue
@@ -24,16 +24,17 @@ def read_run(path: str | Path) -> Run:
     Raises:
         RunError: If it holds no finished run, or a file is damaged.
     """
+    path = local_run(path, "path")
     directory = check_finished(path)
-    model = load(Path(path))
+    model = load(path)
     with directory.readable(RECIPE, "a recipe, as JSON"):
-        recipe = Recipe.from_json(read_text(Path(path) / RECIPE))
+        recipe = Recipe.from_json(read_text(path / RECIPE))
     metrics = directory.read_metrics(model.output_shape[-1])
     parts: dict[str, Any] = {name: metrics[name] for name in ("validation", "test") if name in metrics}
     rows = directory.read_history(recipe)
     ends = tuple(StageValue(**one) for one in metrics.get("stages", ()))
     told = {name: metrics.get(name) for name in ("refit", "average")}
-    return Run(model, recipe, rows, parts, Path(path), metrics.get("best_stage") or 0, ends, **told)
+    return Run(model, recipe, rows, parts, path, metrics.get("best_stage") or 0, ends, **told)
 
 
 def check_finished(path: str | Path) -> RunDirectory:
@@ -45,10 +46,11 @@ def check_finished(path: str | Path) -> RunDirectory:
     Raises:
         RunError: If it holds no finished run, or a file is damaged.
     """
+    path = local_run(path, "path")
     directory = RunDirectory(path)
     if not directory.finished:
-        if (Path(path) / SUMS).is_file():  # it ended, and a file of it is gone
-            missing = [name for name in RESULTS if not (Path(path) / name).is_file()]
+        if (path / SUMS).is_file():  # it ended, and a file of it is gone
+            missing = [name for name in RESULTS if not (path / name).is_file()]
             raise RunError(
                 f"`path` must be the directory of a run with all that it gave. Received: path={str(path)!r}, without "
                 f"its {' and '.join(missing)}. Restore what is missing; if checkpoints/ is still there, the call that "

@@ -13,7 +13,7 @@ from typing import Any
 
 from kertl.errors import ArgumentError, KertlError, MissingPackageError
 from kertl.recipe import Recipe
-from kertl.run_files import read_json, read_text
+from kertl.run_files import local_run, read_json, read_text
 from kertl.tpu._result import Compilation
 
 _ENVIRONMENT = {
@@ -102,7 +102,7 @@ def _asked(run: str | Path | Recipe, build: Mapping[str, Any] | None) -> dict[st
         if build is None:
             raise ArgumentError("`build` must be the arguments of kertl.build with a recipe. Received: build=None.")
         return {"recipe": run.to_json(), "build": dict(build), "batch_size": 128}
-    folder = Path(run)
+    folder = local_run(run, "run")
     recipe, model, batches = folder / "recipe.json", folder / "model.keras", folder / "data.json"
     if gone := [path.name for path in (recipe, model, batches) if not path.is_file()]:
         raise ArgumentError(

@@ -108,3 +108,15 @@ def test_one_form_of_output_can_be_asked_for(padded, capsys):
     said = capsys.readouterr()
     assert_names(said.err, "`--json`", "`--csv`")
     assert not said.out
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "export", "report", "inspect", "verify", "diagnose"])
+def test_an_address_without_a_run_is_refused_in_words(bucket, padded, capsys, command):
+    images = [str(padded[1])] if command in ("predict", "evaluate") else []
+    assert run([command, "memory://bucket/nothing", *images]) != 0
+    assert_names(capsys.readouterr().err, "memory://bucket/nothing", "no .kertl-files.json", "run-directory")
+
+
+def test_an_address_of_no_known_kind_is_refused_in_words(capsys):
+    assert run(["verify", "nowhere://bucket/run"]) == 2
+    assert_names(capsys.readouterr().err, "nowhere://bucket/run", "not known")

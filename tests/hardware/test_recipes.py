@@ -30,6 +30,13 @@ def test_every_recipe_that_has_a_name_is_among_them():
 @pytest.mark.slow
 @pytest.mark.promise
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_two_devices_train_stage_after_stage_as_one_does(backend):
+    told = found(backend, ["gradual"])
+    assert told["gradual"] < CLOSE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_two_devices_train_every_named_recipe_as_one_does(backend):
     told = found(backend, recipes.NAMED)
     assert {name: value for name, value in told.items() if not value < CLOSE} == {}

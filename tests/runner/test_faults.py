@@ -137,7 +137,7 @@ def test_a_directory_that_cannot_be_made_is_found_before_training(tmp_path):
 @pytest.mark.usefixtures("untrained")
 def test_a_second_process_in_the_same_directory_is_refused_and_a_dead_one_is_not(tmp_path):
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom kertl.runner._lock import locked\n"
+        "import sys, time\nfrom pathlib import Path\nfrom kertl.run_files import locked\n"
         "with locked(Path(sys.argv[1])):\n    print('locked', flush=True)\n    time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, tmp_path], cwd=REPOSITORY, stdout=subprocess.PIPE) as other:

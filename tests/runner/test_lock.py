@@ -7,7 +7,7 @@ import pytest
 from filelock import FileLock
 
 from kertl.errors import RunError
-from kertl.runner._lock import locked
+from kertl.run_files import locked
 from tests.messages import assert_names
 
 

@@ -8,7 +8,8 @@ import keras
 import pytest
 
 import kertl
-from kertl.runner._remote import LIST, RemoteCopy
+from kertl.run_files import RemoteCopy, locked
+from kertl.run_files._remote import LIST
 from tests.messages import assert_names
 from tests.runs import digest, quick, recipe, squares, tiny
 
@@ -78,6 +79,39 @@ def test_what_is_there_in_the_end_is_the_run_and_another_machine_reads_it(bucket
     again = go(callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: pytest.fail("trained again"))])
     assert digest(again.model) == undisturbed
     assert "nothing is trained" in caplog.text or again.metrics == run.metrics
+
+
+def test_a_finished_run_is_read_from_its_address_on_another_machine(bucket, tmp_path, undisturbed):
+    run = go()
+    another_machine(tmp_path)
+    address = "memory://bucket/run"
+    assert digest(kertl.load(address)) == undisturbed
+    again = kertl.runner.read_run(address)
+    assert again.metrics == run.metrics and again.run_dir.is_relative_to(tmp_path / "cache")
+    assert kertl.verify(address).problems == []
+    assert kertl.inspect(address).noted["class_names"] == list(squares().class_names)
+    assert kertl.diagnose(address).verdict == kertl.diagnose(run).verdict
+    page = again.report()
+    exported = kertl.export(address, again.run_dir / "export" / "model.keras")
+    assert exported.difference == 0
+    kertl.load(address)
+    assert page.is_file() and exported.path.exists(), "what was made of the copy stays"
+    assert not bucket.exists("bucket/run/export"), "and is not uploaded"
+
+
+@pytest.mark.parametrize("read", [kertl.load, kertl.verify, kertl.inspect, kertl.diagnose, kertl.runner.read_run])
+def test_an_address_without_a_run_is_refused_and_nothing_is_left_behind(bucket, tmp_path, read):
+    with pytest.raises(kertl.errors.RunError) as caught:
+        read("memory://bucket/nothing")
+    assert_names(caught.value, "memory://bucket/nothing", LIST)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_run_that_is_being_written_here_is_not_read_through_its_address(bucket):
+    go()
+    with locked(RemoteCopy("memory://bucket/run").local), pytest.raises(kertl.errors.RunError) as caught:
+        kertl.load("memory://bucket/run")
+    assert_names(caught.value, "one process at a time")
 
 
 @pytest.mark.slow

@@ -7,15 +7,17 @@ killed, every file is one of the two, and the checkpoint before is there until t
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kertl._checks import parse_json
-from kertl._places import cache_folder, file_system
+from kertl import _checks
+from kertl._places import cache_folder, file_system, is_address
 from kertl.errors import RunError
-from kertl.run_files import SUMS, replace_file, sha256_of
+from kertl.run_files._files import SUMS, replace_file, sha256_of
+from kertl.run_files._lock import locked
 
 LIST = ".kertl-files.json"
 """The file at the address that lists the others."""
@@ -27,6 +29,30 @@ _LATE = ("tensorboard",)
 _CHECKPOINTS = "checkpoints"
 
 
+def local_run(path: str | os.PathLike[str], argument: str) -> Path:
+    """Where a run is on this machine; one at an address is fetched first, to be read.
+
+    What was made from the copy, such as a report or an export, stays in it and is not uploaded.
+
+    Args:
+        path: A path on this machine, which is returned as it is; or an address such as gs://bucket/run.
+        argument: Where it was given, for errors.
+
+    Raises:
+        RunError: If there is no run of kertl at the address, it cannot be read, or a file there is damaged; or if a
+            process on this machine is writing to the copy.
+        MissingPackageError: If fsspec, or the package for addresses of this kind, is not installed.
+        ValueError: If it is no path, or there is no such kind of address.
+    """
+    if not is_address(path):
+        return _checks.path(argument, path)
+    copy = RemoteCopy(str(path), argument)
+    copy.check_there()
+    with locked(copy.local):
+        copy.fetch(strip=False)
+    return copy.local
+
+
 class RemoteCopy:
     """The copy on this machine of a run directory that is elsewhere.
 
@@ -35,23 +61,27 @@ class RemoteCopy:
 
     Args:
         address: As fsspec has them.
+        argument: Where it was given, for errors.
 
     Raises:
         MissingPackageError: If fsspec, or the package for addresses of this kind, is not installed.
         ValueError: If there is no such kind of address.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, argument: str = "run_dir") -> None:
         self.address = address.rstrip("/")
         digest = hashlib.sha256(self.address.encode()).hexdigest()[:16]
         self.local = cache_folder() / "runs" / digest
-        self._files, self._root = file_system(self.address, "run_dir")
+        self._files, self._root = file_system(self.address, argument)
         self._known: dict[str, list[str | None]] = {}
         """What is there: the checksum of each file; where an upload was broken off, those that it may have."""
         self._seen: dict[str, tuple[int, int, str]] = {}
 
-    def fetch(self) -> None:
+    def fetch(self, *, strip: bool = True) -> None:
         """Make the copy what is at the address; only files that differ are downloaded, and each is checked.
+
+        Args:
+            strip: Whether files of the copy that are not at the address are removed.
 
         Raises:
             RunError: If the address cannot be read, has other files than a run of kertl, or one that is damaged.
@@ -63,10 +93,25 @@ class RemoteCopy:
                 if PurePosixPath(name).name.startswith(_COMING):
                     self._files.rm_file(f"{self._root}/{name}")
             self.local.mkdir(parents=True, exist_ok=True)
-            for name in self._mine(late=True) - self._known.keys():
+            for name in self._mine(late=True) - self._known.keys() if strip else ():
                 (self.local / name).unlink()
             for name, accepted in self._known.items():
                 self._fetch(name, accepted, exists=name in there)
+
+    def check_there(self) -> None:
+        """Raise if there is no run at the address.
+
+        Raises:
+            RunError: If there is none, or the address cannot be read.
+        """
+        with self._reached("read"):
+            if self._files.exists(f"{self._root}/{LIST}"):
+                return
+        raise RunError(
+            f"An address must be that of a run, as `kertl train --out` and `fine_tune(run_dir=...)` write it. "
+            f"Received: {self.address!r}, where there is no {LIST}.",
+            code="run-directory",
+        )
 
     def push(self, *, everything: bool) -> None:
         """Upload what has changed since the last time.
@@ -130,7 +175,7 @@ class RemoteCopy:
                 )
             return {}
         try:
-            listed = parse_json(self._files.cat_file(f"{self._root}/{LIST}").decode())
+            listed = _checks.parse_json(self._files.cat_file(f"{self._root}/{LIST}").decode())
             if not isinstance(listed, dict) or not all(_sound(name, one) for name, one in listed.items()):
                 raise ValueError("JSON of another form")
             return listed

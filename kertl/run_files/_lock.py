@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from kertl.errors import RunError
-from kertl.run_files import remove_partial
+from kertl.run_files._files import remove_partial
 
 _LOCK = ".lock"
 # Apart from the lock, which other processes cannot read on Windows while it is held.

@@ -1,4 +1,4 @@
-"""The files of runs and searches.
+"""The files of a run.
 
 They are written so that a reader finds the old file or the new one, never half of one, whatever happens; and read so
 that a damaged one, or one that somebody made to become huge when it is read, is a `ValueError` that says so.
@@ -21,21 +21,6 @@ import numpy as np
 
 from kertl._checks import parse_json
 from kertl.errors import RunError, WeightsError
-
-__all__ = [
-    "MODEL_FILE",
-    "SUMS",
-    "model_of_run",
-    "read_arrays",
-    "read_json",
-    "read_text",
-    "remove_partial",
-    "replace_file",
-    "save_figure",
-    "sha256_of",
-    "write_json",
-    "write_text",
-]
 
 _logger = logging.getLogger(__name__)
 
