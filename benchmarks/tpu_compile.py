@@ -1,10 +1,10 @@
 """Does what the recipes train compile for a TPU, and what does the compiler say of it?
 
-Each recipe on MobileNetV2 and ResNet50 at 224 px, batches of 128 images, for topologies of two generations. Nothing is
-run, and no TPU is needed: the compiler is libtpu, from the extra `tpu-compile`. A row for each stage.
+Each recipe on MobileNetV2 and ResNet50, batches of 128 images, for topologies of two generations. Nothing is run, and no
+TPU is needed: the compiler is libtpu, from the extra `tpu-compile`. A row for each stage.
 
     python benchmarks/tpu_compile.py [--backbones MobileNetV2 ResNet50] [--recipes deep mid full]
-        [--topologies v5e:2x2 v6e:2x2]
+        [--topologies v5e:2x2 v6e:2x2] [--size 224]
 """
 
 import argparse
@@ -14,29 +14,31 @@ import record
 from kertl.recipe import recipe_of
 from kertl.tpu import compile_for_tpu
 
-SIDE = 224
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbones", nargs="+", default=["MobileNetV2", "ResNet50"])
     parser.add_argument("--recipes", nargs="+", default=["deep", "mid", "full"])
     parser.add_argument("--topologies", nargs="+", default=["v5e:2x2", "v6e:2x2"])
+    parser.add_argument("--size", type=int, default=224, help="Pixels along one side.")
     arguments = parser.parse_args()
     for backbone in arguments.backbones:
         for name in arguments.recipes:
             for topology in arguments.topologies:
-                build = {"backbone": backbone, "num_classes": 2, "input_shape": (SIDE, SIDE, 3)}
+                build = {"backbone": backbone, "num_classes": 2, "input_shape": (arguments.size, arguments.size, 3)}
                 found = compile_for_tpu(recipe_of(name), topology, build=build)
                 print(found.table(), flush=True)
                 record.keep(
-                    "tpu_compile", [row(found, backbone, name, stage) for stage in found.stages], ("keras", "jax")
+                    "tpu_compile",
+                    [row(found, backbone, arguments.size, name, stage) for stage in found.stages],
+                    ("keras", "jax"),
                 )
 
 
-def row(found, backbone, recipe, stage):
+def row(found, backbone, size, recipe, stage):
     return {
         "backbone": backbone,
+        "image_size": size,
         "recipe": recipe,
         "stage": stage.stage + 1,
         "at": stage.at,
