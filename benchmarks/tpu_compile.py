@@ -1,7 +1,7 @@
 """Does what the recipes train compile for a TPU, and what does the compiler say of it?
 
-Each recipe on MobileNetV2 and ResNet50, batches of 128 images, for topologies of two generations. Nothing is run, and no
-TPU is needed: the compiler is libtpu, from the extra `tpu-compile`. A row for each stage.
+Each recipe on MobileNetV2 and ResNet50, batches of 128 images, for topologies of two generations. Nothing is run, and
+no TPU is needed: the compiler is libtpu, from the extra `tpu-compile`. A row for each stage.
 
     python benchmarks/tpu_compile.py [--backbones MobileNetV2 ResNet50] [--recipes deep mid full]
         [--topologies v5e:2x2 v6e:2x2] [--size 224]

@@ -12,6 +12,7 @@ def promised(*values):
     return pytest.param(*values, marks=PROMISED)
 
 
-def some_of(values: Iterable, *quick):
-    """The cases of a test, of which `make test` takes the quick ones alone."""
-    return [value if value in quick else promised(value) for value in values]
+def some_of(values: Iterable, *quick, late=()):
+    """The cases of a test: `make test` takes the quick ones alone, and `make test-all` alone those that are late."""
+    marks = {value: [pytest.mark.slow] if value in late else PROMISED for value in values}
+    return [value if value in quick else pytest.param(value, marks=marks[value]) for value in values]

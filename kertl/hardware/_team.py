@@ -4,6 +4,7 @@ All of them must ask `Team` for the same things in the same order; one that does
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -76,6 +77,18 @@ class Team:
             for value, begin, end in zip(values, sizes, sizes[1:], strict=False)
         ]
 
+    def rows_of_all(self, rows: np.ndarray) -> np.ndarray:
+        """The rows of every process, those of the chief first; apart from their number they are of one shape."""
+        if self._strategy is None:
+            return rows
+        sent = np.ascontiguousarray(rows).tobytes()
+        counts = np.zeros(self.size, np.int32)
+        counts[self.index] = len(rows)
+        counts = self._sum(counts)
+        of_row = rows.itemsize * math.prod(rows.shape[1:])
+        found = b"".join(self._spread(sent, int(count) * of_row, sender) for sender, count in enumerate(counts))
+        return np.frombuffer(found, rows.dtype).reshape(-1, *rows.shape[1:])
+
     def check_alike(self, what: str, text: bytes) -> None:
         """Raise unless every process has the same as the chief.
 
@@ -129,9 +142,9 @@ class Team:
 
         return np.asarray(strategy.reduce("SUM", first(given), axis=None))
 
-    def _spread(self, sent: bytes, length: int) -> bytes:
+    def _spread(self, sent: bytes, length: int, sender: int = 0) -> bytes:
         whole = np.zeros(-(-length // 4), np.int32)
-        if self.chief:
+        if self.index == sender:
             whole = np.frombuffer(sent.ljust(4 * len(whole), b"\0"), np.int32)
         parts = [self._sum(whole[at : at + _AT_ONCE]) for at in range(0, len(whole), _AT_ONCE)]
         return b"".join(part.tobytes() for part in parts)[:length]

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import keras
 import numpy as np
 
 from kertl.data import ImageDataset
 from kertl.features import Features, all_versions, extract
+from kertl.hardware import team_of
 from kertl.recipe import Stage
 from kertl.training._learner import Learner
 
@@ -63,9 +65,12 @@ class FeaturePool:
         key = (first, part.image_size, repr(augment), views, tuple(part.files))
         if key not in self._values:
             boundary = (first, part.image_size)
+            team = team_of(self.learner.model)
+            # Versions are drawn for batches of all images, so that each process makes all of them.
+            share = team.size > 1 and not views and part.num_examples >= team.size
             found = extract(
                 self.learner.at_size(part.image_size).model,
-                part,
+                part.subset(np.array_split(np.arange(part.num_examples), team.size)[team.index]) if share else part,
                 at=stage.at,
                 augment=augment,
                 views=views,
@@ -77,7 +82,8 @@ class FeaturePool:
             self._engines[boundary] = found.engine
             if self._note is not None:
                 self._note(found)
-            self._values[key] = all_versions(found, in_memory)
+            values = all_versions(found, in_memory or share)
+            self._values[key] = keras.tree.map_structure(team.rows_of_all, values) if share else values
         return self._values[key]
 
     def columns(self, values: np.ndarray, columns: slice) -> np.ndarray:

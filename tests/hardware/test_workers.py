@@ -1,7 +1,9 @@
 """Two processes on this machine train one model, as one process does."""
 
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -120,6 +122,34 @@ def test_another_process_gets_what_the_chief_sent_or_its_error():
     sent = b"".join(value.tobytes() for value in given)
     found = Elsewhere(sent).values_from_chief([np.zeros_like(value) for value in given])
     assert [value.tolist() for value in found] == [[[1.0, 2.0]], [3.0]]
+
+
+class One(Team):
+    """A process of several on threads of this one, which add up what each of them gives."""
+
+    def __init__(self, index, together, sums):
+        self._strategy, self.size, self.index = object(), together.parties, index
+        self._together, self._sums = together, sums
+
+    def _sum(self, numbers):
+        self._sums[self.index] = numbers
+        self._together.wait()
+        found = np.sum(self._sums, axis=0, dtype=np.int32)
+        self._together.wait()
+        return found
+
+
+@pytest.mark.parametrize("counts", [(3, 2), (1, 0, 4)])
+def test_the_rows_of_all_processes_are_in_the_order_of_the_processes(counts):
+    whole = np.random.default_rng(0).normal(size=(sum(counts), 3, 5)).astype("float16")
+    parts = np.split(whole, np.cumsum(counts)[:-1])
+    together, sums = threading.Barrier(len(counts), timeout=30), [None] * len(counts)
+    with ThreadPoolExecutor(len(counts)) as pool:
+        found = list(pool.map(lambda at: One(at, together, sums).rows_of_all(parts[at]), range(len(counts))))
+    for rows in found:
+        assert rows.dtype == whole.dtype
+        np.testing.assert_array_equal(rows, whole)
+    assert Team().rows_of_all(whole) is whole
 
 
 def test_a_process_that_has_gone_is_named_with_what_to_do():

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 import kertl
-from tests.families import FAMILIES, application, lively, small_backbone, small_classifier
+from tests.families import FAMILIES, PROMISED, application, lively, small_backbone, small_classifier
+from tests.marks import some_of
 
 
 def images(side, count=4):
@@ -18,9 +19,7 @@ def moved(before, after):
     return [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
 
 
-@pytest.mark.promise
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "InceptionResNetV2"])  # the slowest
+@pytest.mark.parametrize("name", some_of(FAMILIES, late=FAMILIES.keys() - PROMISED))
 def test_a_stage_moves_the_announced_variables_and_no_statistics_of_any_family(name):
     backbone, x = application(name, FAMILIES[name]), images(FAMILIES[name])
     lively(backbone, x)

@@ -87,7 +87,8 @@ def test_a_finished_run_is_read_from_its_address_on_another_machine(bucket, tmp_
     address = "memory://bucket/run"
     assert digest(kertl.load(address)) == undisturbed
     again = kertl.runner.read_run(address)
-    assert again.metrics == run.metrics and again.run_dir.is_relative_to(tmp_path / "cache")
+    assert again.metrics == run.metrics
+    assert again.run_dir.is_relative_to(tmp_path / "cache")
     assert kertl.verify(address).problems == []
     assert kertl.inspect(address).noted["class_names"] == list(squares().class_names)
     assert kertl.diagnose(address).verdict == kertl.diagnose(run).verdict
@@ -95,7 +96,8 @@ def test_a_finished_run_is_read_from_its_address_on_another_machine(bucket, tmp_
     exported = kertl.export(address, again.run_dir / "export" / "model.keras")
     assert exported.difference == 0
     kertl.load(address)
-    assert page.is_file() and exported.path.exists(), "what was made of the copy stays"
+    assert page.is_file()
+    assert exported.path.exists(), "what was made of the copy stays"
     assert not bucket.exists("bucket/run/export"), "and is not uploaded"
 
 
