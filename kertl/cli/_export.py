@@ -118,7 +118,7 @@ def inspect(
     file: Annotated[
         Path,
         typer.Argument(
-            parser=place_of_run, help="A .keras, .h5 or .tflite file, a run or its address, an export's folder."
+            parser=place_of_run, help="A .keras, .h5, .tflite or .onnx file, a run or its address, an export's folder."
         ),
     ],
     as_json: AsJson = False,

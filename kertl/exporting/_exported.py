@@ -100,7 +100,8 @@ def exported(run_dir: str | Path, engine: str = "auto") -> tuple[Exported | None
     if not (folder / MODEL_FILE).is_file():
         reasons = [f"{folder} has no {MODEL_FILE}"]
     else:
-        known, reasons = noted_exports(folder), []
+        known = {one.format: one for one in noted_exports(folder) if one.answers}
+        reasons = []
         for name in OPENERS if engine == "auto" else (engine,):
             if name not in known:
                 continue

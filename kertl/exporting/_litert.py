@@ -71,6 +71,7 @@ class LiteRT(Format):
             content = compacted(converter.convert())
         if network is not None and not self._float_groups:
             _refuse_floats(content, model.name)
+        (contract["output"]["name"],) = _interpreter(content).get_signature_list()["serving_default"]["outputs"]
         path.write_bytes(content)
         with zipfile.ZipFile(path, "a") as attached:
             attached.writestr(LABELS, "".join(f"{name}\n" for name in contract["output"]["labels"]))
@@ -81,15 +82,19 @@ class LiteRT(Format):
         return open_litert(path)
 
 
+def _interpreter(content: bytes) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    return Interpreter(model_content=content)
+
+
 def _refuse_floats(content: bytes, name: str) -> None:
     """Raise unless everything between the pixels and the predictions is in whole numbers.
 
     Raises:
         ExportError: If not.
     """
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=content)
+    interpreter = _interpreter(content)
     ends = {one["index"] for one in (*interpreter.get_input_details(), *interpreter.get_output_details())}
     tensors = [one for one in interpreter.get_tensor_details() if one["index"] not in ends]
     found = sorted({np.dtype(one["dtype"]).name for one in tensors} - {"int8", "int32"})

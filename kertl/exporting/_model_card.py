@@ -1,5 +1,6 @@
 """The model card: what a model is, was trained on, does and does not do, for whoever gets an export of it."""
 
+import contextlib
 import csv
 import io
 from collections import Counter
@@ -17,10 +18,10 @@ from kertl._terminal import printable
 from kertl.backbones import APPLICATIONS
 from kertl.exporting._result import Export
 from kertl.exporting._subject import Subject
+from kertl.inspection import CARD, is_home, noted_exports, why_stale
 from kertl.run_files import read_json, read_text, write_text
 from kertl.tasks import mean_interval
 
-CARD = "model_card.md"
 _MARK = "<!-- written by kertl.export; an export into this folder writes it anew -->"
 _LARGEST_TABLE = 2**30
 _WORST = 3  # classes named among the limits
@@ -56,7 +57,7 @@ def write_card(folder: Path, subject: Subject, exports: Sequence[Export], second
         "How to ask it": _input(subject),
         "Data": _data(subject, known),
         "Metrics": _metrics(known, exports),
-        "Exports": _exports(folder, exports),
+        "Exports": _exports(folder, [*_others(folder, subject, exports), *exports]),
         "Recipe": _recipe(known),
         "Limits": _limits(subject, known),
         "Licences": _licences(subject),
@@ -139,6 +140,18 @@ def _metrics(known: Mapping[str, Any], exports: Sequence[Export]) -> Iterator[st
             yield f"- on export, {one.where}: {one.metric} {one.model_score:.4f}"
         elif not known["metrics"]:
             yield "Not known: no labelled images were given."
+
+
+def _others(folder: Path, subject: Subject, exports: Sequence[Export]) -> list[Export]:
+    """The other exports in the folder of a run that are as they were when they were held against its model."""
+    if not is_home(folder, subject.run_dir):
+        return []
+    run_dir, new, found = Path(str(subject.run_dir)), {one.path.name for one in exports}, []
+    for one in noted_exports(run_dir):
+        if one.path not in new and not why_stale(run_dir, one):
+            with contextlib.suppress(ValueError, TypeError):  # whatever a stranger, or another version, wrote
+                found.append(Export.from_dict({**one.told, "path": str(folder / one.path)}))
+    return found
 
 
 def _exports(folder: Path, exports: Sequence[Export]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from kertl.exporting._format import Format
 from kertl.exporting._formats import FORMATS
 from kertl.exporting._result import Export
 from kertl.exporting._subject import Subject
-from kertl.inspection import FOLDER, note_export
+from kertl.inspection import is_home, note_export
 
 _logger = logging.getLogger(__name__)
 
@@ -93,19 +93,19 @@ def written(subject: Subject, export: Format, path: Path, quantize: str | None) 
         within_one_step=found.within_one_step,
         **found.scores,
     )
-    if _answers_for_run(subject, told):
-        note_export(Path(str(subject.run_dir)), export.name, path, subject.contract, found.deviation)
+    if is_home(path.parent, subject.run_dir) and subject.is_of_run:
+        known = {"format": export.name, "contract": subject.contract, "deviation": found.deviation}
+        note_export(Path(str(subject.run_dir)), path, told.to_dict(), answers=_may_answer(subject, told), **known)
     if told.worse:
         _logger.warning("%s is worse than the model by more than chance: %s", path, told.change_told())
     return told
 
 
-def _answers_for_run(subject: Subject, export: Export) -> bool:
-    """Whether an export may answer in place of the model of a run: where exports go, in float32, for any batch."""
-    if subject.run_dir is None or export.format not in OPENERS or export.quantize is not None:
-        return False
-    at_home = export.path.parent.resolve() == (subject.run_dir / FOLDER).resolve()
-    return at_home and subject.images is not None and not subject.fixed_batch and subject.is_of_run
+def _may_answer(subject: Subject, export: Export) -> bool:
+    """Whether an export may answer in place of its model: in float32, for any batch, compared on real images."""
+    return (
+        export.format in OPENERS and export.quantize is None and subject.images is not None and not subject.fixed_batch
+    )
 
 
 def size_of(path: Path) -> int:

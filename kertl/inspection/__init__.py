@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from kertl._lazy import lazily
 
 if TYPE_CHECKING:
-    from kertl.inspection._exports import FOLDER, NotedExport, note_export, noted_exports, why_stale
+    from kertl.inspection._exports import CARD, FOLDER, NotedExport, is_home, note_export, noted_exports, why_stale
     from kertl.inspection._inspect import Inspection, inspect
     from kertl.inspection._trust import DAMAGED, NOTE, refuse_bomb, refuse_endless
     from kertl.inspection._verify import Checked, Verification, verify
 
 __all__ = [
+    "CARD",
     "DAMAGED",
     "FOLDER",
     "NOTE",
@@ -23,6 +24,7 @@ __all__ = [
     "NotedExport",
     "Verification",
     "inspect",
+    "is_home",
     "note_export",
     "noted_exports",
     "refuse_bomb",
@@ -33,7 +35,7 @@ __all__ = [
 
 # The names that each module defines.
 _HOMES = {
-    "._exports": ("FOLDER", "NotedExport", "note_export", "noted_exports", "why_stale"),
+    "._exports": ("CARD", "FOLDER", "NotedExport", "is_home", "note_export", "noted_exports", "why_stale"),
     "._inspect": ("Inspection", "inspect"),
     "._trust": ("DAMAGED", "NOTE", "refuse_bomb", "refuse_endless"),
     "._verify": ("Checked", "Verification", "verify"),

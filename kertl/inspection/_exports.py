@@ -1,4 +1,4 @@
-"""The exports of a run that answer in its place: what they were checked on, and with which files that holds."""
+"""The exports in a run directory: what they are, with which files that holds, and which answer in the model's place."""
 
 import dataclasses
 from pathlib import Path
@@ -9,14 +9,18 @@ from kertl.run_files import MODEL_FILE, read_json, sha256_of, write_json
 
 FOLDER = "export"
 """The folder in a run directory where exports go."""
+CARD = "model_card.md"
+"""The file beside exports that says what the model is."""
 _NOTES = "exports.json"
-_FIELDS = {"path": str, "deviation": float, "model": str, "files": dict, "contract": dict}
+_FIELDS = {"format": str, "path": str, "deviation": float, "model": str, "files": dict, "contract": dict}
 
 
 @dataclasses.dataclass(frozen=True)
 class NotedExport:
     """An export that was held against the model of its run."""
 
+    format: str
+    """Its format."""
     path: str
     """File or folder, in the folder of exports."""
     deviation: float
@@ -27,35 +31,43 @@ class NotedExport:
     """SHA-256 of each of its files, by name."""
     contract: dict[str, Any]
     """What goes in and what comes out, as `kertl.export` writes it into every export."""
+    answers: bool = True
+    """Whether it may answer in place of the model."""
+    told: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What `kertl.export` said of it."""
 
 
-def note_export(run_dir: Path, name: str, path: Path, contract: dict[str, Any], deviation: float) -> None:
-    """Note that an export in a run's folder of exports agrees with the model of the run as it is now.
+def is_home(folder: Path, run_dir: Path | None) -> bool:
+    """Whether a folder is where the exports of a run go."""
+    return run_dir is not None and folder.resolve() == (run_dir / FOLDER).resolve()
+
+
+def note_export(run_dir: Path, path: Path, told: dict[str, Any], **known: Any) -> None:
+    """Note an export in a run's folder of exports, and that it agrees with the model of the run as it is now.
 
     Args:
         run_dir: The run directory.
-        name: The format.
         path: The export.
-        contract: What goes in and what comes out.
-        deviation: The largest difference, in probability, or in standard deviations of a target.
+        told: What `kertl.export` said of it.
+        known: The other fields of a `NotedExport`.
     """
-    model = sha256_of(run_dir / MODEL_FILE)
-    noted = NotedExport(path.name, deviation, model, _sums(path), contract)
-    known = {name: dataclasses.asdict(one) for name, one in noted_exports(run_dir).items()}
-    write_json(run_dir / FOLDER / _NOTES, {**known, name: dataclasses.asdict(noted)})
+    noted = NotedExport(path=path.name, model=sha256_of(run_dir / MODEL_FILE), files=_sums(path), told=told, **known)
+    others = [one for one in noted_exports(run_dir) if one.path != noted.path]
+    write_json(run_dir / FOLDER / _NOTES, {one.path: dataclasses.asdict(one) for one in (*others, noted)})
 
 
-def noted_exports(run_dir: Path) -> dict[str, NotedExport]:
-    """The exports of a run that were noted, by format.
+def noted_exports(run_dir: Path) -> list[NotedExport]:
+    """The exports of a run that were noted.
 
     Raises:
         RunError: If what was noted cannot be read.
     """
     notes = run_dir / FOLDER / _NOTES
     if not notes.is_file():
-        return {}
+        return []
     try:
-        return {str(name): _read(one) for name, one in dict(read_json(notes)).items()}
+        # Notes of kertl 0.1 are by format, and only of exports that answer.
+        return [_read({"format": name, **dict(one)}) for name, one in dict(read_json(notes)).items()]
     except (OSError, ValueError, TypeError) as error:
         raise RunError(
             f"{str(notes)!r} must say which exports agree with the model. Received: {error}. Remove it, and run "
@@ -81,6 +93,14 @@ def files_of(run_dir: Path, noted: NotedExport) -> list[tuple[Path, str]]:
     return [(path / name if name else path, digest) for name, digest in noted.files.items()]
 
 
+def without_note(run_dir: Path) -> list[str]:
+    """Names of what else is in a run's folder of exports, of which no checksum was noted."""
+    known = {_NOTES, CARD, *(one.path for one in noted_exports(run_dir))}
+    folder = run_dir / FOLDER
+    there = (one.name for one in folder.iterdir()) if folder.is_dir() else ()
+    return sorted(name for name in there if name not in known and not name.startswith("."))
+
+
 def _sums(path: Path) -> dict[str, str]:
     """The SHA-256 of each file by its name in the folder; of a file alone the name is empty."""
     if path.is_file():
@@ -95,4 +115,5 @@ def _read(value: Any) -> NotedExport:
     own = [Path(name).parts for name in value["files"]]
     if Path(value["path"]).name != value["path"] or any(".." in parts or Path(*parts).is_absolute() for parts in own):
         raise ValueError("an export that is not in the folder")  # whatever a stranger wrote
-    return NotedExport(**{name: value[name] for name in _FIELDS})
+    names = [field.name for field in dataclasses.fields(NotedExport) if field.name in value]
+    return NotedExport(**{name: value[name] for name in names})

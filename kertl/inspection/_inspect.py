@@ -17,7 +17,7 @@ from rich.table import Table
 from kertl._checks import parse_json
 from kertl._memory import megabytes
 from kertl._terminal import printable
-from kertl.errors import WeightsError
+from kertl.errors import MissingPackageError, WeightsError
 from kertl.inspection._trust import DAMAGED, NOTE, refuse_bomb
 from kertl.results import Result, table_text
 from kertl.run_files import MODEL_FILE, local_run, model_of_run, read_text, sha256_of
@@ -25,6 +25,7 @@ from kertl.run_files import MODEL_FILE, local_run, model_of_run, read_text, sha2
 _WEIGHTS = "model.weights.h5"
 _LARGEST_NOTE = 2**20
 _OF_KERAS = ("keras", "builtins")
+_OF_ONNX = ("", "ai.onnx", "ai.onnx.ml")
 _CODE = ("Lambda", "TFSMLayer", "__lambda__")  # what carries code of its own; Keras' safe mode refuses them
 _SHOWN = 12
 
@@ -35,13 +36,13 @@ class Inspection(Result):
 
     Attributes:
         path: The file.
-        kind: "keras", "hdf5" or "litert", or for the folder of an export its kind.
+        kind: "keras", "hdf5", "litert" or "onnx"; "folder" for that of an export.
         size_bytes: Its size.
         sha256: Its checksum; empty for a folder.
         keras: The version of Keras that wrote it; empty if it does not say so.
         name: The name of the model.
         input_shapes: The shapes of its inputs, without the batch; None for an open side.
-        layers: How many layers there are of each class.
+        layers: How many layers there are of each class; of an ONNX file, how many nodes of each operator.
         weights: How many arrays of weights.
         parameters: How many numbers are in them.
         custom: Classes and functions that are not Keras' own, with their modules; loading needs them.
@@ -96,12 +97,13 @@ def inspect(path: str | Path) -> Inspection:
     """Show what is in a model file or run directory, without building the model or running anything in it.
 
     Args:
-        path: A `.keras`, `.h5` or `.tflite` file; a run directory, whose model.keras is inspected; or the folder of an
-            export that kertl wrote.
+        path: A `.keras`, `.h5`, `.tflite` or `.onnx` file; a run directory, whose model.keras is inspected; or the
+            folder of an export that kertl wrote.
 
     Raises:
         WeightsError: If there is no such file, it is damaged or of another kind, it would become huge when it is
             read, or a run has not finished.
+        MissingPackageError: If it is an ONNX file, and onnx is not installed.
 
     Example:
         >>> import keras, kertl, tempfile
@@ -122,22 +124,14 @@ def inspect(path: str | Path) -> Inspection:
     try:
         if path.is_dir():
             return _of_folder(path)
-        if path.suffix in (".keras", ".tflite") and not zipfile.is_zipfile(path):
-            raise ValueError("it has no archive in it")
-        if path.suffix == ".keras":
-            refuse_bomb(path)
-            return _of_archive(path)
-        if path.suffix == ".tflite":
-            return _found(path, "litert", noted=_attached(path))
-        if path.suffix in (".h5", ".hdf5"):
-            refuse_bomb(path)
-            return _of_hdf5(path)
+        if path.suffix in _READERS:
+            return _READERS[path.suffix](path)
     except DAMAGED as error:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(f"{str(path)!r} cannot be inspected: {error}", code="model-file") from error
     raise WeightsError(
-        f"`path` must be a .keras, .h5 or .tflite file, a run directory, or the folder of an export. "
+        f"`path` must be a .keras, .h5, .tflite or .onnx file, a run directory, or the folder of an export. "
         f"Received: {str(path)!r}.",
         code="model-file",
     )
@@ -161,6 +155,8 @@ def _found(path: Path, kind: str, **known: Any) -> Inspection:
 
 
 def _of_archive(path: Path) -> Inspection:
+    _refuse_no_archive(path)
+    refuse_bomb(path)
     with zipfile.ZipFile(path) as archive:
         members = {one.filename: one.file_size for one in archive.infolist()}
         config = parse_json(archive.read("config.json").decode())
@@ -173,11 +169,41 @@ def _of_archive(path: Path) -> Inspection:
 
 
 def _of_hdf5(path: Path) -> Inspection:
+    refuse_bomb(path)
     with h5py.File(path) as file:
         weights, parameters = _sizes(file)
         config = parse_json(file.attrs["model_config"]) if "model_config" in file.attrs else {}
         version = str(file.attrs.get("keras_version", ""))
     return _found(path, "hdf5", **_described(config), weights=weights, parameters=parameters, keras=version)
+
+
+def _of_onnx(path: Path) -> Inspection:
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingPackageError(
+            f"onnx must be installed to inspect {str(path)!r}. Run `pip install 'kertl[onnx]'`."
+        ) from error
+    from google.protobuf.message import DecodeError
+
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except DecodeError as error:
+        raise ValueError(f"it is no ONNX file: {error}") from error
+    graph, noted = proto.graph, {one.key: one.value for one in proto.metadata_props}
+    weights = {one.name: math.prod(one.dims) for one in graph.initializer}
+    taken = [one.type.tensor_type.shape.dim for one in graph.input if one.name not in weights]
+    return _found(
+        path,
+        "onnx",
+        name=graph.name,
+        input_shapes=tuple(tuple(side.dim_value or None for side in sides[1:]) for sides in taken),
+        layers=dict(Counter(node.op_type for node in graph.node)),
+        weights=len(weights),
+        parameters=sum(weights.values()),
+        custom=tuple(sorted({f"{node.domain}:{node.op_type}" for node in graph.node if node.domain not in _OF_ONNX})),
+        noted=dict(parse_json(noted["kertl"])) if "kertl" in noted else dict(noted),
+    )
 
 
 def _of_folder(path: Path) -> Inspection:
@@ -189,12 +215,27 @@ def _of_folder(path: Path) -> Inspection:
     return _found(path, "folder", size_bytes=sum(members.values()), noted=noted, members=members)
 
 
-def _attached(path: Path) -> dict[str, Any]:
-    """The contract that is attached to a LiteRT file."""
+def _of_litert(path: Path) -> Inspection:
+    """What the contract that is attached to a LiteRT file says."""
+    _refuse_no_archive(path)
     with zipfile.ZipFile(path) as archive:
         if archive.getinfo(NOTE).file_size > _LARGEST_NOTE:
             raise ValueError(f"its {NOTE} has more than {_LARGEST_NOTE:,} bytes")
-        return dict(parse_json(archive.read(NOTE).decode()))
+        return _found(path, "litert", noted=dict(parse_json(archive.read(NOTE).decode())))
+
+
+def _refuse_no_archive(path: Path) -> None:
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it has no archive in it")
+
+
+_READERS = {
+    ".keras": _of_archive,
+    ".h5": _of_hdf5,
+    ".hdf5": _of_hdf5,
+    ".tflite": _of_litert,
+    ".onnx": _of_onnx,
+}
 
 
 def _sizes(file: Any) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from kertl._terminal import printable
 from kertl.errors import RunError
-from kertl.inspection._exports import files_of, noted_exports
+from kertl.inspection._exports import files_of, noted_exports, without_note
 from kertl.results import Result, table_text
 from kertl.run_files import MODEL_FILE, SUMS, local_run, read_json, read_text, sha256_of
 
@@ -138,10 +138,12 @@ def _features(folder: Path) -> Checked:
 
 def _exports(folder: Path) -> Checked:
     try:
-        pairs = [pair for noted in noted_exports(folder).values() for pair in files_of(folder, noted)]
+        pairs = [pair for noted in noted_exports(folder) for pair in files_of(folder, noted)]
+        others = without_note(folder)
     except RunError as error:
         return Checked("exports", 0, (error.message,))
-    return Checked("exports", len(pairs), tuple(_differing(pairs)))
+    note = f"not checked, since no checksum was noted: {', '.join(others)}" if others else ""
+    return Checked("exports", len(pairs), tuple(_differing(pairs)), note)
 
 
 def _images(folder: Path) -> Checked:

@@ -110,10 +110,12 @@ class StageRunner:
         self._learner, self._data, self._recipe, self._start = learner, data, recipe, start
         self._journal, self._keepers, self._board = journal, keepers, board
         self._callbacks, self._verbose = callbacks, verbose
+        one_class, validation = task_named(data.task).one_class, data.validation
         known = dataclasses.replace(
             known_of({}, recipe, data.task),
-            classes=len(data.class_names) if task_named(data.task).one_class else None,
-            validation_images=None if data.validation is None else data.validation.num_examples,
+            classes=len(data.class_names) if one_class else None,
+            validation_images=None if validation is None else validation.num_examples,
+            majority=None if validation is None or not one_class else _largest_share(np.asarray(validation.labels)),
         )
         self._watch = Watch(known)
         # In this order they are in the checkpoints, without the factors that a stage may add for a while.
@@ -361,3 +363,8 @@ def _fit_from(checkpoints: Checkpoints, fit: Callable[..., None], first: int, en
     # If no epoch is left, `fit` still has its callbacks do what comes at the end.
     begin = first if at is None else at.epoch
     fit(begin, begin if at is not None and at.stopped else end)
+
+
+def _largest_share(labels: np.ndarray) -> float:
+    """Share of the images that the largest class has."""
+    return float(np.unique(labels, return_counts=True)[1].max() / len(labels))

@@ -29,7 +29,11 @@ def test_formats_stand_side_by_side_and_those_that_are_not_there_say_why(finishe
 def test_the_formats_of_a_run_go_into_its_directory_by_default(finished, monkeypatch):
     monkeypatch.setattr("kertl.exporting._benchmark._SECONDS", 0.05)
     kertl.benchmark(finished.run_dir, formats=["keras"])
-    assert {one.name for one in (finished.run_dir / "export").iterdir()} == {"model.keras", "model_card.md"}
+    assert {one.name for one in (finished.run_dir / "export").iterdir()} == {
+        "exports.json",
+        "model.keras",
+        "model_card.md",
+    }
     assert kertl.fine_tune  # the directory still is a finished run
     assert not kertl.verify(finished.run_dir).problems
 

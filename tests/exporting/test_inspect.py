@@ -67,6 +67,26 @@ def test_exports_and_runs_are_inspected_too(finished, tmp_path):
         assert found.size_bytes == sum(one.stat().st_size for one in [path, *path.rglob("*")] if one.is_file())
 
 
+def test_an_onnx_file_tells_its_operators_weights_and_contract(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model, data = solved()
+    kertl.export(model, tmp_path / "m.onnx", format="onnx", data=data)
+    found = kertl.inspect(tmp_path / "m.onnx")
+    assert found.noted["output"] == {"name": "probabilities", "labels": NAMES}
+    assert found.input_shapes == (model.input_shape[1:],)
+    assert found.layers["Conv"] >= 1
+    assert model.count_params() * 0.8 < found.parameters < model.count_params() * 1.2
+    assert found.custom == ()
+    assert Inspection.from_json(found.to_json()) == found
+    node = onnx.helper.make_node("Odd", ["x"], ["y"], domain="elsewhere")
+    ends = [onnx.helper.make_tensor_value_info(name, 1, [None, 3]) for name in "xy"]
+    onnx.save(
+        onnx.helper.make_model(onnx.helper.make_graph([node], "strange", ends[:1], ends[1:])), tmp_path / "o.onnx"
+    )
+    found = kertl.inspect(tmp_path / "o.onnx")
+    assert (found.custom, found.noted, found.input_shapes) == (("elsewhere:Odd",), {}, ((3,),))
+
+
 def test_a_run_that_was_interrupted_is_told_from_a_folder_that_is_none(tmp_path):
     with pytest.raises(WeightsError, match="no run and no export"):
         kertl.inspect(tmp_path)
@@ -79,8 +99,9 @@ def test_what_is_no_model_is_refused(tmp_path):
     (tmp_path / "m.keras").write_bytes(b"no archive")
     (tmp_path / "m.h5").write_bytes(b"no HDF5")
     (tmp_path / "m.txt").write_bytes(b"text")
+    (tmp_path / "m.onnx").write_bytes(b"no ONNX")
     with zipfile.ZipFile(tmp_path / "empty.keras", "w") as archive:
         archive.writestr("metadata.json", "{}")
-    for name in ("m.keras", "m.h5", "m.txt", "empty.keras", "none.keras", "."):
+    for name in ("m.keras", "m.h5", "m.onnx", "m.txt", "empty.keras", "none.keras", "."):
         with pytest.raises(WeightsError, match=r"inspected|must be|There is no"):
             kertl.inspect(tmp_path / name)

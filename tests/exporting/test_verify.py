@@ -51,17 +51,44 @@ def test_a_changed_file_is_named(finished, photos, tmp_path, file):
     assert changed.name in kertl.verify(folder).table().replace("\n", "")
 
 
-def test_an_export_that_has_changed_is_named(finished, tmp_path):
-    folder = tmp_path / "run"
+FORMS = {"model.tflite": ("litert", None), "small.tflite": ("litert", "dynamic"), "again.keras": ("keras", None)}
+
+
+@pytest.fixture(scope="module")
+def with_exports(finished, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exports") / "run"
     shutil.copytree(finished.run_dir, folder)
-    kertl.export(folder, folder / "export" / "model.tflite", format="litert")
+    for name, (form, quantize) in FORMS.items():
+        kertl.export(folder, folder / "export" / name, format=form, quantize=quantize)
+    return folder
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_an_export_that_has_changed_is_named_whatever_its_format(with_exports, tmp_path, name):
+    folder = tmp_path / "run"
+    shutil.copytree(with_exports, folder)
     found = kertl.verify(folder)
     assert found.problems == []
-    assert {row.what: row.files for row in found.rows}["exports"] == 1
-    with (folder / "export" / "model.tflite").open("ab") as file:
-        file.write(b"more")
+    assert {row.what: (row.files, row.note) for row in found.rows}["exports"] == (len(FORMS), "")
+    content = bytearray((folder / "export" / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "export" / name).write_bytes(content)
     (problem,) = kertl.verify(folder).problems
-    assert "model.tflite has the SHA-256" in problem
+    assert name in problem
+    (folder / "export" / "another.bin").write_bytes(b"1")
+    assert "another.bin" in {row.what: row.note for row in kertl.verify(folder).rows}["exports"]
+
+
+def test_the_model_card_lists_the_exports_that_are_as_they_were_checked(with_exports, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(with_exports, folder)
+    card = folder / "export" / "model_card.md"
+    assert all(f"| {name} |" in card.read_text() for name in FORMS)
+    (folder / "export" / "small.tflite").write_bytes(b"1")
+    kertl.export(folder, folder / "export" / "model.tflite", format="litert")
+    assert card.read_text().count("| model.tflite |") == 1
+    assert "again.keras" in card.read_text()
+    assert "small.tflite" not in card.read_text()
 
 
 def test_a_directory_without_a_finished_run_is_refused(tmp_path):

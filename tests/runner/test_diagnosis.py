@@ -1,8 +1,11 @@
+import dataclasses
 import logging
 
+import numpy as np
 import pytest
 
 import kertl
+from kertl.diagnosis import Known, Watch
 from kertl.runner import Run
 from tests.runs import quick, recipe, squares, tiny
 
@@ -53,3 +56,23 @@ def test_fine_tune_says_what_is_worth_stopping_for_while_epochs_are_left(slow_ru
 def test_the_directory_of_a_run_has_the_diagnosis_of_the_run(slow_run):
     run, _ = slow_run
     assert kertl.diagnose(run.run_dir).to_dict() == run.diagnosis.to_dict()
+
+
+def test_while_it_trains_the_shares_of_the_classes_are_known(monkeypatch):
+    known = []
+    monkeypatch.setattr("kertl.runner._stage.Watch", lambda told: known.append(told) or Watch(told))
+    data = squares()
+    kertl.fine_tune(tiny(), data, recipe=recipe(quick()), verbose=0)
+    (told,) = known
+    shares = np.bincount(data.validation.labels) / data.validation.num_examples
+    assert (told.classes, told.majority) == (3, pytest.approx(shares.max()))
+
+
+def test_an_accuracy_that_stands_still_far_above_the_largest_class_is_no_single_class():
+    rows = {"accuracy": [0.9] * 6, "val_accuracy": [0.9412] * 6, "loss": [0.5] * 6, "val_loss": [0.4] * 6}
+    rows = [{"stage": 0, "epoch": epoch, **{name: of[epoch] for name, of in rows.items()}} for epoch in range(6)]
+    told = Known(task="single_label", classes=3, validation_images=136)
+    for majority, verdict in ((0.9412, True), (0.35, False)):
+        watch = Watch(dataclasses.replace(told, majority=majority))
+        watch.look(rows, 3)
+        assert (watch.diagnosis.verdict == "class_collapse") == verdict
