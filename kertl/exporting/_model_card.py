@@ -27,6 +27,7 @@ _LARGEST_TABLE = 2**30
 _WORST = 3  # classes named among the limits
 # What a recipe says, where it is not as usual, is left to recipe.json.
 _OF_A_STAGE = ("at", "solver", "epochs", "learning_rate", "schedule", "optimizer", "augment", "loss")
+_OF_A_SOLVED_STAGE = ("at", "solver")  # nothing else has an effect there
 # What `split` means in a table.
 _PARTS = ("train", "validation", "test")
 
@@ -173,7 +174,8 @@ def _recipe(known: Mapping[str, Any]) -> Iterator[str]:
         yield "Not known." if not known["recipe"] else f"{known['recipe']}"
         return
     for number, stage in enumerate(stages, start=1):
-        shown = (f"{name}={stage[name]!r}" for name in _OF_A_STAGE if stage.get(name) is not None)
+        fields = _OF_A_SOLVED_STAGE if stage.get("solver") == "exact" else _OF_A_STAGE
+        shown = (f"{name}={stage[name]!r}" for name in fields if stage.get(name) is not None)
         yield f"{number}. {', '.join(shown)}"
     yield ""
     yield f"Seed {known['recipe'].get('seed')}, precision {known['recipe'].get('precision')}; whole in recipe.json."

@@ -216,8 +216,8 @@ class RemoteCopy:
 
     def _damaged(self, name: str, found: str) -> RunError:
         return RunError(
-            f"{self.address}/{name} must be what was uploaded. Received: {found}. Restore it, or remove "
-            f"{self.address!r} to begin again.",
+            f"{self.address}/{name} must be what was uploaded. Received: {found}. Restore it (the machine that uploaded it "
+            f"has a copy in its cache folder, here {str(self.local)!r}), or remove {self.address!r} to begin again.",
             code="damaged",
         )
 
