@@ -84,7 +84,7 @@ def test_it_says_how_good_the_model_is_and_where_it_fails(trained):
     page = Page(text)
     accuracy = run.metrics["test"]["accuracy"]
     assert f"{accuracy:.3f}" in page.text
-    for heading in ("How well it does", "How it was trained", "Where it is wrong", "The images it is most wrong about"):
+    for heading in ("How well it does", "How it was trained", "Where it is wrong", "The images with the largest loss"):
         assert heading in page.text
     confusion = np.array(run.metrics["test"]["confusion"])
     (matrix,) = re.findall(r'aria-label="Confusion matrix">.*?</table>', text, flags=re.DOTALL)
