@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from kertl._places import as_given
 from kertl.errors import RunError
 from kertl.run_files._files import remove_partial
 
@@ -31,7 +32,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout as error:
         raise RunError(
-            f"`run_dir` must be used by one process at a time. Received: run_dir={str(folder)!r}, in use by "
+            f"`run_dir` must be used by one process at a time. Received: run_dir={as_given(folder)!r}, in use by "
             f"{_named_in(holder)}. Wait for it, stop it, or choose another directory.",
             code="run-in-use",
         ) from error

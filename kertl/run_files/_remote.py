@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kertl import _checks
-from kertl._places import cache_folder, file_system, is_address
+from kertl._places import cache_folder, file_system, is_address, note_copy
 from kertl.errors import RunError
 from kertl.run_files._files import SUMS, replace_file, sha256_of
 from kertl.run_files._lock import locked
@@ -73,6 +73,7 @@ class RemoteCopy:
         digest = hashlib.sha256(self.address.encode()).hexdigest()[:16]
         self.local = cache_folder() / "runs" / digest
         self._files, self._root = file_system(self.address, argument)
+        note_copy(self.local, self.address)
         self._known: dict[str, list[str | None]] = {}
         """What is there: the checksum of each file; where an upload was broken off, those that it may have."""
         self._seen: dict[str, tuple[int, int, str]] = {}
