@@ -14,6 +14,7 @@ import platformdirs
 from kertl.errors import ArgumentError, DataError, MissingPackageError
 
 _SHOWN = 3  # files of an error
+_COPIES: dict[Path, str] = {}  # folders of this machine, and the addresses that they are copies of
 _SEARCHED = 100  # folders in which a file is looked for that is not where it should be
 
 
@@ -25,6 +26,20 @@ def cache_folder() -> Path:
 def is_address(path: Any) -> bool:
     """Whether a path is an address such as gs://bucket/folder, and not one on this machine."""
     return isinstance(path, str) and "://" in path
+
+
+def note_copy(folder: Path, address: str) -> None:
+    """Remember that a folder is the copy of what is at an address."""
+    _COPIES[folder] = address
+
+
+def as_given(path: str | Path) -> str:
+    """What a message calls a path: in the copy of what is at an address, as the user knows it, the address."""
+    path = Path(path)
+    for folder, address in _COPIES.items():
+        if path.is_relative_to(folder):
+            return "/".join((address, *path.relative_to(folder).parts))
+    return str(path)
 
 
 def file_system(address: str, argument: str) -> tuple[Any, str]:
@@ -53,6 +68,11 @@ def file_system(address: str, argument: str) -> tuple[Any, str]:
     except ValueError as error:
         raise ArgumentError(
             f"`{argument}` must be a path, or an address that fsspec knows. Received: {argument}={address!r}: {error}."
+        ) from error
+    except Exception as error:  # whatever the package for the address raises
+        raise ArgumentError(
+            f"`{argument}` must be an address that can be reached. Received: {argument}={address!r}: "
+            f"{type(error).__name__}: {error}."
         ) from error
     return files, root.rstrip("/")
 

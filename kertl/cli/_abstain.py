@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kertl._places import as_given
 from kertl._terminal import CONSOLE
 from kertl.errors import ArgumentError
 
@@ -10,6 +11,20 @@ if TYPE_CHECKING:
     import keras
 
     from kertl.evaluation import Caution
+
+
+def read_abstain(text: str) -> tuple[str, float]:
+    """`risk` or nothing, and the number of `--abstain`."""
+    kind, _, value = text.rpartition(":")
+    try:
+        amount = float(value)
+    except ValueError:
+        amount = float("nan")
+    if kind not in ("", "risk") or not 0 < amount < 1:
+        raise ArgumentError(
+            f"`--abstain` must be a probability, or risk: and a share, each > 0 and < 1. Received: --abstain {text}."
+        )
+    return kind, amount
 
 
 def caution_of(path: Path, model: "keras.Model", abstain: str | None, coverage: float | None) -> "Caution | None":
@@ -26,20 +41,16 @@ def caution_of(path: Path, model: "keras.Model", abstain: str | None, coverage: 
     from kertl.evaluation import cautious
     from kertl.model import model_info
 
-    kind, _, value = (abstain or "").rpartition(":")
-    try:
-        amount = None if abstain is None else float(value)
-    except ValueError:
-        amount = float("nan")
-    if kind not in ("", "risk") or not (amount is None or 0 < amount < 1):
-        raise ArgumentError(f"`--abstain` must be a probability, or risk: and a share. Received: --abstain {abstain}.")
+    kind, amount = ("", None) if abstain is None else read_abstain(abstain)
     risk, least = (amount, None) if kind else (None, amount)
     if risk is None and coverage is None:
         return cautious(model, least=least)
     from kertl.evaluation import run_images
 
     info = model_info(model)
-    found, why = run_images(path, info) if path.is_dir() and info is not None else ({}, f"{path} is not a run")
+    found, why = (
+        run_images(path, info) if path.is_dir() and info is not None else ({}, f"{as_given(path)} is not a run")
+    )
     if "validation" not in found:
         why = why or "the run has none"
         raise ArgumentError(

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from kertl._checks import complain
+from kertl._places import as_given
 from kertl._terminal import CONSOLE, printable, working
 from kertl.cli import _foreign as foreign
 from kertl.cli import _options as options
@@ -168,7 +169,8 @@ def show_alarm(model: "keras.Model", run: Path, images: list[Path]) -> None:
     if not parts or size is None:
         raise ArgumentError(
             "`--reference` must be a run whose validation or test images are there. "
-            f"Received: --reference {run}; {why or 'it has none'}. Give the directory that `kertl train --out` wrote.",
+            f"Received: --reference {as_given(run)}; {why or 'it has none'}. Give the directory that `kertl train "
+            "--out` wrote.",
             code="run-directory",
         )
     new = data.images(images, image_size=size, channels=channels or 3, resize=resize_of(model))

@@ -33,9 +33,20 @@ from kertl.cli import (
     _studies,
     _train,
 )
+from kertl.cli._local import LocalPaths
 from kertl.errors import ArgumentError, KertlError
 
 _COMMON = ("--debug", "--quiet", "--verbose")
+# What functions call that which is given beside the options, by its name in the help.
+_CALLED = {
+    "DIR_OR_CSV": ("directory", "path"),
+    "FILE": ("path",),
+    "IMAGES": ("paths",),
+    "RUN": ("run_dir", "path"),
+    "RUN_OR_LOG": ("run_dir", "path"),
+    "RUN_OR_MODEL": ("run_dir", "model_or_run"),
+}
+_CALLED_OUT = {"export": "path", "train": "run_dir"}  # what they call --out
 
 app = typer.Typer(
     name="kertl",
@@ -69,6 +80,8 @@ app.command("doctor")(_look.doctor)
 app.command("compile")(_compile.compile_run)
 app.command("demo")(_demo.demo)
 app.command("explain")(_explain.explain)
+for _command_info in app.registered_commands:
+    _command_info.cls = LocalPaths
 
 
 def _tell_version(asked: bool) -> None:
@@ -161,8 +174,12 @@ def _in_options(message: str, arguments: Sequence[str]) -> str:
         name, equals, _ = text.partition("=")
         if option in ("--stage", "--head") and equals:
             message = _renamed(message, name, f"{option} {name}")
-    for name, metavar in _positional(_command(arguments)).items():
-        message = _renamed(message, name, metavar)
+    command = _command(arguments)
+    if command in _CALLED_OUT:
+        message = _renamed(message, _CALLED_OUT[command], "--out")
+    for name, metavar in _positional(command).items():
+        for called in (name, *_CALLED.get(metavar, ())):
+            message = _renamed(message, called, metavar)
     return message
 
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from kertl._checks import number
 from kertl._places import Places, none_usable
 from kertl._terminal import CONSOLE, json_text, printable, working
 from kertl.cli import _foreign as foreign
 from kertl.cli import _into_file as into_file
 from kertl.cli import _options as options
+from kertl.cli._abstain import caution_of, read_abstain
 from kertl.cli._engine import Engine, export_for
 from kertl.cli._fields import taking
 from kertl.cli._images import TableOptions
@@ -126,11 +128,16 @@ def predict(
         typer.Option(
             metavar="P|risk:R",
             help="Mark answers whose probability is below P; risk:0.05 chooses P on the run's validation images.",
+            callback=options.checked(read_abstain),
         ),
     ] = None,
     coverage: Annotated[
         float | None,
-        typer.Option(help="Name for each image a set of classes that has the right one for this share of images."),
+        typer.Option(
+            help="Name for each image a set of classes that has the right one for this share of images; in an empty "
+            "one no class is likely enough.",
+            callback=options.checked(lambda share: number("--coverage", share, above=0, below=1)),
+        ),
     ] = None,
     reference: Annotated[
         Path | None,
@@ -155,7 +162,6 @@ def predict(
     import kertl
 
     with working("Starting"):
-        from kertl.cli._abstain import caution_of
         from kertl.cli._answers import print_csv, print_json, print_table
         from kertl.evaluation import images_for
         from kertl.model import task_of

@@ -24,8 +24,13 @@ def augment_preview(
     augment: options.Augment = None,
     image_size: Annotated[int, typer.Option(help="Side in pixels.", callback=options.check_side)] = 224,
     channels: options.Channels = None,
-    images: Annotated[int, typer.Option(help="How many images at most; one of each class first.")] = 6,
-    versions: Annotated[int, typer.Option(help="How many versions of each.")] = 6,
+    images: Annotated[
+        int,
+        typer.Option(help="How many images at most; one of each class first.", callback=options.whole("--images", 1)),
+    ] = 6,
+    versions: Annotated[
+        int, typer.Option(help="How many versions of each.", callback=options.whole("--versions", 1))
+    ] = 6,
     seed: Seed = 0,
 ) -> None:
     """Draw what an augmentation does to some images, next to the unchanged images; `light` by default."""

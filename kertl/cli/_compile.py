@@ -16,12 +16,23 @@ def compile_run(
     run: Annotated[str, typer.Argument(metavar="RUN_OR_RECIPE", help="A run directory, a recipe.json or its name.")],
     topology: Annotated[str, typer.Option(help="The TPU, as libtpu names it: v5e:2x2, v5e:4x4, v6e:2x2.")] = "v5e:2x2",
     backbone: Annotated[str, typer.Option(help="For a recipe: the Application.")] = "MobileNetV2",
-    image_size: Annotated[int, typer.Option(help="For a recipe: side of the images in pixels.")] = 224,
+    image_size: Annotated[
+        int, typer.Option(help="For a recipe: side of the images in pixels.", callback=options.check_side)
+    ] = 224,
     classes: Annotated[int, typer.Option(help="For a recipe: how many classes.")] = 2,
     batch_size: Annotated[
-        int | None, typer.Option(help="Images per step, of all chips together; by default the run's, or 128.")
+        int | None,
+        typer.Option(
+            help="Images per step, of all chips together; by default the run's, or 128.",
+            callback=options.whole("--batch-size", 1),
+        ),
     ] = None,
-    precision: Annotated[str, typer.Option(help="float32 or mixed_bfloat16.")] = "mixed_bfloat16",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="float32 or mixed_bfloat16.", callback=options.among("--precision", ("float32", "mixed_bfloat16"))
+        ),
+    ] = "mixed_bfloat16",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compile what a run or a recipe trains for a TPU that need not be there. Nothing is run: it says nothing of speed.

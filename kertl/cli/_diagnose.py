@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kertl._terminal import printable
-from kertl.cli._options import place_of_run
+from kertl.cli._options import TASKS, among, place_of_run, whole
 
 Source = Annotated[
     Path,
@@ -21,10 +21,18 @@ Source = Annotated[
 def diagnose(
     source: Source,
     task: Annotated[
-        str | None, typer.Option(help="single_label, binary, multi_label or regression; a run knows it.")
+        str | None,
+        typer.Option(
+            help="single_label, binary, multi_label or regression; a run knows it.", callback=among("--task", TASKS)
+        ),
     ] = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes; a run knows it.")] = None,
-    validation_images: Annotated[int | None, typer.Option(help="Number of validation images; a run knows it.")] = None,
+    classes: Annotated[
+        int | None, typer.Option(help="Number of classes; a run knows it.", callback=whole("--classes", 2))
+    ] = None,
+    validation_images: Annotated[
+        int | None,
+        typer.Option(help="Number of validation images; a run knows it.", callback=whole("--validation-images", 1)),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a training shows, by what evidence, and what to try next."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kertl._places import as_given
 from kertl._terminal import CONSOLE, working
 from kertl.cli._options import among
 from kertl.errors import ArgumentError
@@ -41,7 +42,7 @@ def export_for(path: Path, engine: str, needs_keras: str = "") -> "Exported | No
         return None
     why = f"{needs_keras} needs it" if needs_keras else ""
     if not why and not path.is_dir():
-        why = f"{path} is not a run, whose exports are checked"
+        why = f"{as_given(path)} is not a run, whose exports are checked"
     if why and engine != "auto":
         raise ArgumentError(f"`--engine` must be 'keras' or 'auto' here: {why}. Received: --engine {engine}.")
     if not why:
@@ -50,7 +51,7 @@ def export_for(path: Path, engine: str, needs_keras: str = "") -> "Exported | No
 
             found, why = exported(path, engine)
         if found is not None:
-            _say(found.engine, f"the export {found.path}")
+            _say(found.engine, f"the export {as_given(found.path)}")
             return found
     _say("keras", why)
     return None

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kertl._checks import one_of
+from kertl._checks import complain, one_of
 from kertl._terminal import json_text, working
 from kertl.cli import _foreign as foreign
 from kertl.cli._ask import ModelPath
 from kertl.cli._fields import taking
-from kertl.cli._options import among, checked, place_of_run
+from kertl.cli._options import among, checked, place_afresh, place_of_run
 from kertl.cli._quiet import start_keras
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("keras", "saved_model", "litert", "onnx", "openvino", "tfjs")
 QUANTIZATIONS = ("float16", "dynamic", "int8")
+QUANTIZED = {"litert": QUANTIZATIONS, "openvino": ("int8",)}
 _VARIANTS = (*FORMATS, *(f"litert:{kind}" for kind in QUANTIZATIONS), "openvino:int8")
 
 Data = Annotated[
@@ -59,6 +60,11 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Export a trained model, load it again in its own runtime, and check that it agrees, on real images."""
+    if quantize is not None and quantize not in QUANTIZED.get(format, ()):
+        ways = "; ".join(f"{name}: {', '.join(kinds)}" for name, kinds in QUANTIZED.items())
+        raise complain("--quantize", f"one that --format {format} has ({ways})", quantize)
+    if float_group and (format, quantize) != ("litert", "int8"):
+        raise complain("--float-group", "left out without --format litert and --quantize int8", float_group)
     start_keras()
     import kertl
     from kertl.exporting import file_name
@@ -118,7 +124,9 @@ def inspect(
     file: Annotated[
         Path,
         typer.Argument(
-            parser=place_of_run, help="A .keras, .h5, .tflite or .onnx file, a run or its address, an export's folder."
+            metavar="FILE",
+            parser=place_of_run,
+            help="A .keras, .h5, .tflite or .onnx file, a run or its address, an export's folder.",
         ),
     ],
     as_json: AsJson = False,
@@ -130,7 +138,7 @@ def inspect(
 
 
 def verify(
-    run: Annotated[Path, typer.Argument(metavar="RUN", parser=place_of_run, help="Run directory or its address.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", parser=place_afresh, help="Run directory or its address.")],
     as_json: AsJson = False,
 ) -> int:
     """Check all checksums of a run: results, model, checkpoints, cached features and images; 1 if one is wrong."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "adaptation": (("ot",), "optimal transport in `kertl adapt`"),
     "jax": (("jax",), "training on JAX (KERAS_BACKEND=jax), and so on TPUs"),
-    "labels": (("cleanlab",), "wrong labels in `kertl interpret` and the report"),
+    "labels": (("cleanlab",), "wrong labels in `kertl.interpret` and the report"),
     "litert": (("ai_edge_litert",), "export to phones (LiteRT), checked against the model"),
     "nncf": (("nncf", "openvino"), "8-bit export to OpenVINO"),
     "onnx": (("onnx", "onnxruntime", "tf2onnx"), "export to ONNX"),

@@ -46,6 +46,11 @@ def among(option: str, accepted: Iterable[str]) -> Callable[[Any], Any]:
     return checked(lambda value: one_of(option, value, accepted))
 
 
+def whole(option: str, least: int) -> Callable[[Any], Any]:
+    """A check that an option is a whole number from `least` on."""
+    return checked(lambda value: integer(option, value, at_least=least))
+
+
 def share(option: str) -> Callable[[Any], Any]:
     """A check that an option is a share of the images."""
     return checked(lambda value: number(option, value, at_least=0, below=1))
@@ -77,17 +82,22 @@ def there(name: str) -> Callable[[Any], Any]:
     return checked(check)
 
 
-def place_of_run(given: str) -> Path:
+def place_of_run(given: str, *, afresh: bool = False) -> Path:
     """A path that is there; of a run at an address, that of its copy on this machine, which is fetched."""
     if is_address(given):
         try:
             with working(f"Fetching {given}"):
-                return local_run(given, "RUN")
+                return local_run(given, "RUN", afresh=afresh)
         except ArgumentError as error:
             raise typer.BadParameter(str(error)) from error  # typer shows no other `ValueError`
     if not Path(given).exists():
         raise typer.BadParameter(f"Path {given!r} does not exist.")
     return Path(given)
+
+
+def place_afresh(given: str) -> Path:
+    """The same, with all files downloaded again."""
+    return place_of_run(given, afresh=True)
 
 
 DataPath = Annotated[
@@ -125,12 +135,22 @@ BatchSize = Annotated[
     int,
     typer.Option(
         help="Images per batch, of all devices together.",
-        callback=checked(lambda size: integer("--batch-size", size, at_least=1)),
+        callback=whole("--batch-size", 1),
     ),
 ]
-Accelerator = Annotated[str, typer.Option(help="cpu, gpu, tpu, or auto: the best there is.")]
+Accelerator = Annotated[
+    str,
+    typer.Option(
+        help="cpu, gpu, tpu, or auto: the best there is.",
+        callback=among("--accelerator", ("auto", "cpu", "gpu", "tpu")),
+    ),
+]
 Devices = Annotated[
-    int | None, typer.Option(help="How many devices; all by default. Several of a CPU are virtual ones, to try out.")
+    int | None,
+    typer.Option(
+        help="How many devices; all by default. Several of a CPU are virtual ones, to try out.",
+        callback=whole("--devices", 1),
+    ),
 ]
 Backbone = Annotated[
     str,
@@ -170,7 +190,10 @@ Channels = Annotated[
 ]
 Views = Annotated[
     int,
-    typer.Option(help="Average with predictions for this many augmented versions of each image (see --augment)."),
+    typer.Option(
+        help="Average with predictions for this many augmented versions of each image (see --augment).",
+        callback=whole("--views", 0),
+    ),
 ]
 Augment = Annotated[
     list[str] | None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kertl._checks import integer
+from kertl._checks import integer, number
 from kertl._terminal import working
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields, taking
@@ -24,11 +24,7 @@ def lr_find(
     at: Annotated[str, typer.Option(help="Boundary: deep, mid, full, or the name of a layer group.")] = "deep",
     stage: options.StageFields = None,
     repeats: Annotated[
-        int,
-        typer.Option(
-            help="How often the test is run.",
-            callback=options.checked(lambda times: integer("--repeats", times, at_least=1)),
-        ),
+        int, typer.Option(help="How often the test is run.", callback=options.whole("--repeats", 1))
     ] = 3,
     start: Annotated[float, typer.Option(help="Lowest learning rate.")] = 1e-7,
     end: Annotated[float, typer.Option(help="Highest learning rate.")] = 10.0,
@@ -43,6 +39,8 @@ def lr_find(
     The test uses what `kertl train` would train there: the stage of the named recipes at that depth, with the fields
     that `--stage` changes.
     """
+    number("--end", end, above=number("--start", start, above=0))
+    integer("--steps", steps, at_least=20)
     fields = read_fields("stage", stage, Stage)
     for name, value in fields.items():  # each by itself, since what they are set in depends on the model
         Stage(**{"at": at, name: value})
@@ -52,7 +50,6 @@ def lr_find(
     from kertl.range_test import stage_range_test
     from kertl.training import usual_stage
 
-    kertl.LRRangeTest(start, end, steps=steps)  # refuses what is out of range before anything is loaded
     loaded = source.read(seed)
     images = given.to_train(data, loaded.input_shape[1:], seed)
     with working("Testing learning rates"):

@@ -36,8 +36,16 @@ def search(
     data: What,
     given: DataOptions,
     directory: Directory = None,
-    strategy: Annotated[str, typer.Option(help="random, grid, bayesian or hyperband.")] = "random",
-    trials: Annotated[int, typer.Option(help="The largest number of trials.")] = 30,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="random, grid, bayesian or hyperband.",
+            callback=options.among("--strategy", ("random", "grid", "bayesian", "hyperband")),
+        ),
+    ] = "random",
+    trials: Annotated[
+        int, typer.Option(help="The largest number of trials.", callback=options.whole("--trials", 1))
+    ] = 30,
     backbone: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,10 +57,21 @@ def search(
     preprocessing: options.Preprocessing = None,
     image_size: Annotated[int, typer.Option(help="Side in pixels.", callback=options.check_side)] = 224,
     channels: options.Channels = None,
-    epochs: Annotated[int, typer.Option(help="Epochs of each trial's last stage.")] = 10,
+    epochs: Annotated[
+        int, typer.Option(help="Epochs of each trial's last stage.", callback=options.whole("--epochs", 1))
+    ] = 10,
     objective: Annotated[str | None, typer.Option(help="A metric such as val_loss; accuracy by default.")] = None,
-    folds: Annotated[int | None, typer.Option(help="Use the mean over this many folds as objective.")] = None,
-    confirm: Annotated[int, typer.Option(help="Train this many of the best three more times, and rank by that.")] = 3,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Use the mean over this many folds as objective.", callback=options.whole("--folds", 2)),
+    ] = None,
+    confirm: Annotated[
+        int,
+        typer.Option(
+            help="Train this many of the best three more times, and rank by that.",
+            callback=options.whole("--confirm", 0),
+        ),
+    ] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the split, the trials and all draws.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the search; the same command again resumes it.")] = Path(
         "searches/1"

@@ -49,7 +49,7 @@ def cross_validate(
     data: options.DataPath,
     source: options.BackboneOptions,
     given: DataOptions,
-    folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
+    folds: Annotated[int, typer.Option(help="Number of folds.", callback=options.whole("--folds", 2))] = 5,
     at: Annotated[
         str | None, typer.Option(help="Boundary: deep (by default), mid, or the name of a layer group.")
     ] = None,
@@ -98,7 +98,9 @@ def learning_curve(
     source: options.BackboneOptions,
     given: DataOptions,
     size: Annotated[list[int] | None, typer.Option(help="Number of training images; repeatable.")] = None,
-    repeats: Annotated[int, typer.Option(help="How often each number of images is drawn.")] = 3,
+    repeats: Annotated[
+        int, typer.Option(help="How often each number of images is drawn.", callback=options.whole("--repeats", 1))
+    ] = 3,
     seed: Seed = 0,
     cache_dir: CacheDir = None,
     out: Out = None,

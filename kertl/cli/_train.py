@@ -1,12 +1,13 @@
 """`kertl train`: images to a fine-tuned, evaluated, saved classifier."""
 
 import dataclasses
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from kertl._checks import integer, one_of
+from kertl._checks import one_of
+from kertl._places import as_given
 from kertl._terminal import CONSOLE, working
 from kertl.cli import _options as options
 from kertl.cli._fields import read_fields, taking
@@ -15,6 +16,9 @@ from kertl.cli._quiet import hardware_entered
 from kertl.errors import ArgumentError
 from kertl.heads import Head
 from kertl.recipe import NAMED, PRECISIONS, PRESETS, Stage, check_minutes
+
+if TYPE_CHECKING:
+    from kertl.diagnosis import Diagnosis
 
 
 @taking(options.BackboneOptions)
@@ -69,7 +73,7 @@ def train(
         int | None,
         typer.Option(
             help="Images per batch of one device, instead of --batch-size.",
-            callback=options.checked(lambda size: integer("--batch-per-replica", size, at_least=1)),
+            callback=options.whole("--batch-per-replica", 1),
         ),
     ] = None,
     scale_rate: Annotated[
@@ -141,10 +145,17 @@ def train(
                 )
         folder = run.run_dir
         if folder is not None:
-            typer.echo(f"{run.diagnosis.summary} `kertl diagnose {folder}` says what to try.")
+            named = as_given(folder)
+            typer.echo(f"{run.diagnosis.summary}{_what_next(run.diagnosis, named)}")
             if (folder / REPORT).exists():
                 typer.echo(f"How good it is, where it fails and how it was made: open {folder / REPORT} in a browser.")
-            typer.echo(f"The model is {folder / 'model.keras'}; try `kertl predict {folder} IMAGES...`.")
+            typer.echo(f"The model is {named}/model.keras; try `kertl predict {named} IMAGES...`.")
+
+
+def _what_next(diagnosis: "Diagnosis", run: str) -> str:
+    """Where advice is, if the curves ask for any."""
+    fine = [one.verdict for one in diagnosis.findings] == ["good_fit"]
+    return "" if fine else f" `kertl diagnose {run}` says what to try."
 
 
 def _head(recipe: str, dropout: float | None, fields: dict[str, Any]) -> Head:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from kertl._checks import complain, one_of
+from kertl._places import as_given
 from kertl._runtimes import OPENERS, PACKAGES
 from kertl.errors import ExportError
 from kertl.inspection import FOLDER, NotedExport, noted_exports, why_stale
@@ -61,7 +62,7 @@ class Exported:
         except Exception as error:  # each runtime raises its own
             raise ExportError(
                 f"The export {str(self.path)!r} cannot be loaded: {type(error).__name__}: {error} "
-                f"Answer with `--engine keras`, or write it again: kertl export {run_dir} --format {engine}."
+                f"Answer with `--engine keras`, or write it again: kertl export {as_given(run_dir)} --format {engine}."
             ) from error
         info = self._kertl_info
         self.input_shape = (None, *size, info.channels)
@@ -98,7 +99,7 @@ def exported(run_dir: str | Path, engine: str = "auto") -> tuple[Exported | None
     if engine == "keras":
         return None, "it was asked for"
     if not (folder / MODEL_FILE).is_file():
-        reasons = [f"{folder} has no {MODEL_FILE}"]
+        reasons = [f"{as_given(folder)} has no {MODEL_FILE}"]
     else:
         known = {one.format: one for one in noted_exports(folder) if one.answers}
         reasons = []
@@ -111,7 +112,8 @@ def exported(run_dir: str | Path, engine: str = "auto") -> tuple[Exported | None
             reasons.append(reason)
     wanted = "openvino" if engine == "auto" else engine
     if not reasons:
-        reasons = [f"{folder / FOLDER} has no export that was checked; kertl export {folder} --format {wanted}"]
+        here = as_given(folder)
+        reasons = [f"{here}/{FOLDER} has no export that was checked; kertl export {here} --format {wanted}"]
     if engine != "auto":
         raise complain("engine", "one whose export may answer", engine, f"{'; '.join(reasons)}.", code="export")
     return None, "; ".join(reasons)

@@ -29,6 +29,9 @@ BOUNDS = {"float32": 1e-5, "mixed_bfloat16": 0.1}
 _LAST: weakref.WeakKeyDictionary[keras.Model, tuple[Any, "Engines"]] = weakref.WeakKeyDictionary()
 """The engines of the last extraction from each model that is in use."""
 
+_TOLD: set[tuple[str, int, str, str]] = set()
+"""The choices that were logged."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
@@ -71,13 +74,20 @@ class Engines:
         why_not = obstacle(self.precision)
         choice = Choice("keras", why_not) if why_not else _recorded(record) or self._by_agreement(record)
         if wanted == "auto":
-            _logger.info("Features are extracted by %s: %s.", choice.name, choice.reason)
+            self._tell(choice)
         elif choice.name != wanted:
             raise ArgumentError(
                 f"`engine` must be one that can run the model here. Received: engine='openvino', but {choice.reason}. "
                 "Pass engine='auto' or 'keras'."
             )
         return choice
+
+    def _tell(self, choice: Choice) -> None:
+        """Log a choice, once for each boundary and precision."""
+        told = (self._prefix.name, len(self._prefix.weights), self.precision, choice.name)
+        if told not in _TOLD:
+            _TOLD.add(told)
+            _logger.info("Features are extracted by %s: %s.", choice.name, choice.reason)
 
     def engine(self, name: str) -> Engine:
         """The engine of a name."""

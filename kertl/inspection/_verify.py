@@ -72,7 +72,7 @@ def verify(run_dir: str | Path) -> Verification:
     Nothing is changed, and no model is built.
 
     Args:
-        run_dir: The directory of a finished run.
+        run_dir: The directory of a finished run; of one at an address every file is downloaded again.
 
     Raises:
         RunError: If it is not the directory of a finished run.
@@ -83,7 +83,7 @@ def verify(run_dir: str | Path) -> Verification:
         Traceback (most recent call last):
         kertl.errors.RunError: `run_dir` must be the directory of a finished run, which has a SHA256SUMS. ...
     """
-    folder = local_run(run_dir, "run_dir")
+    folder = local_run(run_dir, "run_dir", afresh=True)
     if not (folder / SUMS).is_file():
         raise RunError(
             f"`run_dir` must be the directory of a finished run, which has a {SUMS}. Received: "

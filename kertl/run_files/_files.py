@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from kertl._checks import parse_json
+from kertl._places import as_given
 from kertl.errors import RunError, WeightsError
 
 _logger = logging.getLogger(__name__)
@@ -151,23 +152,25 @@ def model_of_run(folder: Path) -> Path:
     again = "The same `kertl train` command, or the same call of `kertl.fine_tune`, resumes it."
     if not path.exists() and is_run and (folder / SUMS).exists():
         raise WeightsError(
-            f"A finished run must have its {MODEL_FILE}. Received: {str(folder)!r}, which has a {SUMS} and no "
+            f"A finished run must have its {MODEL_FILE}. Received: {as_given(folder)!r}, which has a {SUMS} and no "
             f"{MODEL_FILE}. Restore it. {again.replace('resumes it', 'makes it again if checkpoints/ is still there')}",
             code="run-unfinished",
         )
     if not path.exists() and is_run:
         raise WeightsError(
-            f"The run must have finished. Received: {str(folder)!r}, without a {MODEL_FILE} yet. {again}",
+            f"The run must have finished. Received: {as_given(folder)!r}, without a {MODEL_FILE} yet. {again}",
             code="run-unfinished",
         )
     if not path.exists():
         raise WeightsError(
-            f"A folder must be a run directory, as `kertl train --out` writes it. Received: {str(folder)!r}, without a "
-            f"{MODEL_FILE}. Pass such a directory, or a .keras or .h5 file.",
+            f"A folder must be a run directory, as `kertl train --out` writes it. Received: {as_given(folder)!r}, "
+            f"without a {MODEL_FILE}. Pass such a directory, or a .keras or .h5 file.",
             code="run-unfinished",
         )
     if is_run and not (folder / SUMS).exists():
-        _logger.warning("The run in %r has not finished: its model has the best weights so far. %s", str(folder), again)
+        _logger.warning(
+            "The run in %r has not finished: its model has the best weights so far. %s", as_given(folder), again
+        )
     return path
 
 

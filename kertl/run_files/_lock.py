@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from kertl._places import as_given
 from kertl.errors import RunError
 from kertl.run_files._files import remove_partial
 
@@ -31,7 +32,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout as error:
         raise RunError(
-            f"`run_dir` must be used by one process at a time. Received: run_dir={str(folder)!r}, in use by "
+            f"`run_dir` must be used by one process at a time. Received: run_dir={as_given(folder)!r}, in use by "
             f"{_named_in(holder)}. Wait for it, stop it, or choose another directory.",
             code="run-in-use",
         ) from error
@@ -49,6 +50,17 @@ def locked(folder: Path) -> Iterator[None]:
             holder.unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process has locked the folder."""
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def _not_writable(folder: Path, error: OSError) -> RunError:

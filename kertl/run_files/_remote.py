@@ -13,34 +13,40 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from filelock import FileLock
+
 from kertl import _checks
-from kertl._places import cache_folder, file_system, is_address
+from kertl._places import cache_folder, file_system, is_address, note_copy
 from kertl.errors import RunError
 from kertl.run_files._files import SUMS, replace_file, sha256_of
-from kertl.run_files._lock import locked
+from kertl.run_files._lock import in_use
 
 LIST = ".kertl-files.json"
 """The file at the address that lists the others."""
 _COMING = ".uploading-"
-_STAYS = ("features",)
-"""Folders that are not uploaded: what they hold is made again."""
+_STAYS = ("features", "export")
+"""Folders of the copy alone: what they hold is made again, or was made here."""
+_REPORT = ("report.html",)
+"""Files that may have been made here, and are not removed if they are not at the address."""
 _LATE = ("tensorboard",)
 """Folders that are only uploaded when a run ends or stops."""
 _CHECKPOINTS = "checkpoints"
+_FETCHING = ".fetching"  # the lock of whoever fetches
+_TRIES = 3
 
 
-def local_run(path: str | os.PathLike[str], argument: str) -> Path:
-    """Where a run is on this machine; one at an address is fetched first, to be read.
+def local_run(path: str | os.PathLike[str], argument: str, *, afresh: bool = False) -> Path:
+    """Where a run is on this machine; one at an address is fetched first, to be read, and nothing is changed there.
 
-    What was made from the copy, such as a report or an export, stays in it and is not uploaded.
+    Exports that were made in the copy stay there. While a process of this machine writes to it, it is taken as it is.
 
     Args:
         path: A path on this machine, which is returned as it is; or an address such as gs://bucket/run.
         argument: Where it was given, for errors.
+        afresh: Whether files are downloaded that the copy has already.
 
     Raises:
-        RunError: If there is no run of kertl at the address, it cannot be read, or a file there is damaged; or if a
-            process on this machine is writing to the copy.
+        RunError: If there is no run of kertl at the address, it cannot be read, or a file there is damaged.
         MissingPackageError: If fsspec, or the package for addresses of this kind, is not installed.
         ValueError: If it is no path, or there is no such kind of address.
     """
@@ -48,8 +54,7 @@ def local_run(path: str | os.PathLike[str], argument: str) -> Path:
         return _checks.path(argument, path)
     copy = RemoteCopy(str(path), argument)
     copy.check_there()
-    with locked(copy.local):
-        copy.fetch(strip=False)
+    copy.fetch(writing=False, afresh=afresh)
     return copy.local
 
 
@@ -73,30 +78,45 @@ class RemoteCopy:
         digest = hashlib.sha256(self.address.encode()).hexdigest()[:16]
         self.local = cache_folder() / "runs" / digest
         self._files, self._root = file_system(self.address, argument)
+        note_copy(self.local, self.address)
         self._known: dict[str, list[str | None]] = {}
         """What is there: the checksum of each file; where an upload was broken off, those that it may have."""
         self._seen: dict[str, tuple[int, int, str]] = {}
 
-    def fetch(self, *, strip: bool = True) -> None:
+    def fetch(self, *, writing: bool = True, afresh: bool = False) -> None:
         """Make the copy what is at the address; only files that differ are downloaded, and each is checked.
 
         Args:
-            strip: Whether files of the copy that are not at the address are removed.
+            writing: Whether this process writes the run, and removes what a killed upload left at the address. If not,
+                nothing is done while another process of this machine writes it, whose copy is ahead of the address.
+            afresh: Whether files are downloaded that the copy has already.
 
         Raises:
             RunError: If the address cannot be read, has other files than a run of kertl, or one that is damaged.
         """
         with self._reached("read"):
+            self.local.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.local / _FETCHING):
+                if writing or not in_use(self.local):
+                    self._fetch_all(writing, afresh)
+
+    def _fetch_all(self, writing: bool, afresh: bool) -> None:
+        """Fetch what is listed, and once more if the list has changed meanwhile, as that of a running training does."""
+        for left in reversed(range(_TRIES)):
             there = self._there()
             self._known = self._read_list(there)
-            for name in there - self._known.keys():
-                if PurePosixPath(name).name.startswith(_COMING):
-                    self._files.rm_file(f"{self._root}/{name}")
-            self.local.mkdir(parents=True, exist_ok=True)
-            for name in self._mine(late=True) - self._known.keys() if strip else ():
-                (self.local / name).unlink()
-            for name, accepted in self._known.items():
-                self._fetch(name, accepted, exists=name in there)
+            try:
+                for name in there - self._known.keys() if writing else ():
+                    if PurePosixPath(name).name.startswith(_COMING):
+                        self._files.rm_file(f"{self._root}/{name}")
+                for name in self._mine(late=True) - self._known.keys() - {*_REPORT}:
+                    (self.local / name).unlink()
+                for name, accepted in self._known.items():
+                    self._fetch(name, accepted, exists=name in there, afresh=afresh)
+                return
+            except RunError:
+                if not left or self._read_list(self._there()) == self._known:
+                    raise
 
     def check_there(self) -> None:
         """Raise if there is no run at the address.
@@ -186,18 +206,19 @@ class RemoteCopy:
         self._put(lambda path: self._files.pipe_file(path, json.dumps(listed, indent=1).encode()), LIST)
         self._known = listed
 
-    def _fetch(self, name: str, accepted: list[str | None], *, exists: bool) -> None:
+    def _fetch(self, name: str, accepted: list[str | None], *, exists: bool, afresh: bool) -> None:
         path = self.local / name
         if not exists:
             if None not in accepted:
                 raise self._damaged(name, "no such file")
             path.unlink(missing_ok=True)
             return
-        if path.is_file() and accepted == [self._digest(name)]:
+        if not afresh and path.is_file() and accepted == [self._digest(name)]:
             return
 
         def download(beside: Path) -> None:
-            self._files.get_file(f"{self._root}/{name}", str(beside))
+            with self._reached("read"):  # what cannot be read is not the disk of this machine
+                self._files.get_file(f"{self._root}/{name}", str(beside))
             if (found := sha256_of(beside)) not in accepted:
                 raise self._damaged(name, f"a file with the SHA-256 {found}, which is not the one in {LIST}")
 
@@ -216,8 +237,9 @@ class RemoteCopy:
 
     def _damaged(self, name: str, found: str) -> RunError:
         return RunError(
-            f"{self.address}/{name} must be what was uploaded. Received: {found}. Restore it (the machine that uploaded it "
-            f"has a copy in its cache folder, here {str(self.local)!r}), or remove {self.address!r} to begin again.",
+            f"{self.address}/{name} must be what was uploaded. Received: {found}. Restore it, as from the copy in the "
+            f"cache folder of the machine that uploaded it (here {str(self.local)!r}), or train again at "
+            "another address.",
             code="damaged",
         )
 
@@ -235,7 +257,7 @@ class RemoteCopy:
         except Exception as error:
             raise RunError(
                 f"{self.address!r} cannot be {what}: {type(error).__name__}: {error}. Its copy on this machine is "
-                f"{str(self.local)!r}.",
+                f"{str(self.local)!r}, in the cache folder (KERTL_CACHE).",
                 code="disk",
             ) from error
 
@@ -251,5 +273,6 @@ def _within(name: str, folders: tuple[str, ...]) -> bool:
 
 def _sound(name: str, accepted: Any) -> bool:
     """Whether an entry of the list names a file inside the folder, and checksums."""
-    inside = ".." not in PurePosixPath(name).parts and not PurePosixPath(name).is_absolute() and "\\" not in name
+    own = PurePosixPath(name)
+    inside = ".." not in own.parts and not own.is_absolute() and "\\" not in name and not own.name.startswith(".")
     return inside and isinstance(accepted, list) and all(one is None or isinstance(one, str) for one in accepted)

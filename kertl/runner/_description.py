@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 
+from kertl._places import as_given
 from kertl.data import ImageData
 from kertl.errors import RunError
 from kertl.groups import find_chain
@@ -49,7 +50,7 @@ def refuse_another_run(folder: Path, now: Mapping[str, str], begun: bool, advice
         elif begun:
             raise RunError(
                 f"`run_dir` must be a new directory, or one that says what was run. Received: "
-                f"run_dir={str(folder)!r}, without its {name}. {advice}",
+                f"run_dir={as_given(folder)!r}, without its {name}. {advice}",
                 code="run-directory",
             )
 
@@ -82,7 +83,7 @@ def _refuse_other(file: Path, now: str, differences: Callable[[str, str], list[s
     shown = "\n  ".join(lines[:20])
     raise RunError(
         f"`run_dir` must be a new directory, or one of the same {_CALLED[file.name]}. Received: "
-        f"run_dir={str(file.parent)!r}, whose {file.name} differs:\n  {shown}{more}\n"
+        f"run_dir={as_given(file.parent)!r}, whose {file.name} differs:\n  {shown}{more}\n"
         "Choose another directory, or remove this one.",
         code="run-differs",
     )

@@ -15,7 +15,7 @@ import numpy as np
 
 from kertl import _checks
 from kertl._domains import SOURCE_FILE, SourceFeatures
-from kertl._places import is_address
+from kertl._places import as_given, is_address
 from kertl.data import ImageData
 from kertl.errors import RunError
 from kertl.hardware import Team
@@ -180,7 +180,7 @@ class RunDirectory:
         if last is None and there:
             raise RunError(
                 f"`run_dir` must be a new directory, or have a checkpoint to resume from. Received: "
-                f"run_dir={str(self.path)!r}, with a {there[0]} and no checkpoint. Restore its checkpoints/, or "
+                f"run_dir={as_given(self.path)!r}, with a {there[0]} and no checkpoint. Restore its checkpoints/, or "
                 f"remove the directory to begin again.",
                 code="run-directory",
             )

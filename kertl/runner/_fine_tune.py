@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from kertl._checks import number, one_of
+from kertl._places import as_given
 from kertl._terminal import told, working
 from kertl.compatibility import Findings, check, require
 from kertl.data import ImageData, check_image_data
@@ -319,4 +320,6 @@ def _reported(run: Run) -> None:
     try:
         _logger.info("The report is %s.", run.report())
     except Exception as error:  # whatever it is, the run is whole, and its result must not be lost for a page
-        _logger.warning("No report was written: %s `kertl report %s` tries again.", error, run.run_dir, exc_info=True)
+        _logger.warning(
+            "No report was written: %s `kertl report %s` tries again.", error, as_given(run.run_dir), exc_info=True
+        )

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from kertl._places import as_given
 from kertl.data import ImageData, Record
 from kertl.errors import RunError
 from kertl.evaluation import run_images
@@ -52,13 +53,13 @@ def check_finished(path: str | Path) -> RunDirectory:
         if (path / SUMS).is_file():  # it ended, and a file of it is gone
             missing = [name for name in RESULTS if not (path / name).is_file()]
             raise RunError(
-                f"`path` must be the directory of a run with all that it gave. Received: path={str(path)!r}, without "
-                f"its {' and '.join(missing)}. Restore what is missing; if checkpoints/ is still there, the call that "
-                "began it makes it again.",
+                f"`path` must be the directory of a run with all that it gave. Received: path={as_given(path)!r}, "
+                f"without its {' and '.join(missing)}. Restore what is missing; if checkpoints/ is still there, the "
+                "call that began it makes it again.",
                 code="damaged",
             )
         raise RunError(
-            f"`path` must be the directory of a finished run. Received: path={str(path)!r}. "
+            f"`path` must be the directory of a finished run. Received: path={as_given(path)!r}. "
             "The call that began it resumes it from its last checkpoint.",
             code="run-unfinished",
         )

@@ -1,5 +1,6 @@
 """A run directory that is elsewhere: fetched, uploaded, and whole after a kill in the middle of any upload."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -109,11 +110,82 @@ def test_an_address_without_a_run_is_refused_and_nothing_is_left_behind(bucket, 
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_run_that_is_being_written_here_is_not_read_through_its_address(bucket):
-    go()
-    with locked(RemoteCopy("memory://bucket/run").local), pytest.raises(kertl.errors.RunError) as caught:
+def test_of_a_run_that_is_being_written_here_the_copy_is_read_as_it_is(bucket, undisturbed):
+    run = go()
+    bucket.rm_file("bucket/run/metrics.json")
+    with locked(run.run_dir):
+        assert digest(kertl.load("memory://bucket/run")) == undisturbed
+    with pytest.raises(kertl.errors.RunError) as caught:
         kertl.load("memory://bucket/run")
-    assert_names(caught.value, "one process at a time")
+    assert_names(caught.value, "memory://bucket/run/metrics.json", "no such file")
+
+
+def test_who_reads_leaves_an_upload_alone_and_who_writes_clears_what_a_killed_one_left(bucket):
+    go()
+    bucket.pipe_file("bucket/run/.uploading-model.keras", b"half")
+    kertl.load("memory://bucket/run")
+    assert bucket.exists("bucket/run/.uploading-model.keras")
+    go()
+    assert not bucket.exists("bucket/run/.uploading-model.keras")
+
+
+def test_what_was_exported_from_the_copy_stays_when_the_run_is_begun_again(bucket):
+    run = go()
+    kertl.export("memory://bucket/run", run.run_dir / "export" / "m.keras")
+    go()
+    assert (run.run_dir / "export" / "m.keras").is_file()
+    assert not bucket.exists("bucket/run/export")
+
+
+def test_of_another_run_at_the_same_address_nothing_of_the_first_is_left_in_the_copy(bucket, tmp_path):
+    address, elsewhere = "memory://bucket/run", tmp_path / "elsewhere"
+    go()
+    kertl.load(address)
+    shutil.move(tmp_path / "cache", elsewhere)
+    bucket.rm("bucket/run", recursive=True)
+    again = go(recipe=recipe(quick("deep", epochs=1)))
+    fresh = {path.relative_to(again.run_dir) for path in again.run_dir.rglob("*") if path.is_file()}
+    shutil.rmtree(tmp_path / "cache")
+    shutil.move(elsewhere, tmp_path / "cache")
+    assert digest(kertl.load(address)) == digest(again.model)
+    assert kertl.verify(address).problems == []
+    assert kertl.diagnose(address).to_dict() == kertl.diagnose(again).to_dict()
+    left = {path.relative_to(again.run_dir) for path in again.run_dir.rglob("*") if path.is_file()}
+    assert {path for path in left - fresh if not path.name.startswith(".")} == set()
+
+
+def test_verify_looks_at_the_files_at_the_address(bucket):
+    go()
+    bucket.pipe_file("bucket/run/model.keras", b"garbage")
+    kertl.load("memory://bucket/run")  # the copy is sound
+    with pytest.raises(kertl.errors.RunError) as caught:
+        kertl.verify("memory://bucket/run")
+    assert_names(caught.value, "memory://bucket/run/model.keras", "SHA-256")
+
+
+def test_a_list_that_changes_while_it_is_fetched_is_read_again(bucket, tmp_path, monkeypatch, undisturbed):
+    go()
+    another_machine(tmp_path)
+    original, changed = type(bucket).get_file, []
+
+    def get_file(self, first, *arguments, **options):
+        if not changed and first.endswith("history.csv"):  # a training replaces the file and its checksum
+            changed.append(first)
+            self.pipe_file(first, b"epoch\n")
+            listed = json.loads(self.cat_file(f"bucket/run/{LIST}"))
+            listed["history.csv"] = [hashlib.sha256(b"epoch\n").hexdigest()]
+            self.pipe_file(f"bucket/run/{LIST}", json.dumps(listed).encode())
+        return original(self, first, *arguments, **options)
+
+    monkeypatch.setattr(type(bucket), "get_file", get_file)
+    RemoteCopy("memory://bucket/run").fetch(writing=False)
+    assert changed
+
+
+def test_a_file_system_that_cannot_be_reached_is_said_to_be():
+    with pytest.raises(kertl.errors.ArgumentError) as caught:
+        kertl.load("zip://x::file:///nothing.zip")
+    assert_names(caught.value, "`path`", "zip://x::file:///nothing.zip", "FileNotFoundError")
 
 
 @pytest.mark.slow
@@ -144,7 +216,7 @@ def test_an_address_with_other_files_is_refused(bucket):
     assert_names(caught.value, "`run_dir`", "'memory://bucket/run'", "'photo.png'", LIST)
 
 
-@pytest.mark.parametrize("name", ["../escape", "/etc/passwd", "a\\..\\b"])
+@pytest.mark.parametrize("name", ["../escape", "/etc/passwd", "a\\..\\b", ".lock"])
 def test_a_list_that_leads_out_of_the_folder_is_refused(bucket, name):
     bucket.pipe_file(f"bucket/run/{LIST}", json.dumps({name: ["0"]}).encode())
     with pytest.raises(kertl.errors.RunError, match=r"must be what was uploaded.*another form"):
