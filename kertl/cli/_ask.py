@@ -134,8 +134,8 @@ def predict(
     coverage: Annotated[
         float | None,
         typer.Option(
-            help="Name for each image a set of classes that has the right one for this share of images; in an empty one "
-            "no class is likely enough.",
+            help="Name for each image a set of classes that has the right one for this share of images; in an empty "
+            "one no class is likely enough.",
             callback=options.checked(lambda share: number("--coverage", share, above=0, below=1)),
         ),
     ] = None,
@@ -181,15 +181,16 @@ def predict(
         start_keras()
         loaded = told.load(model)
     task = task_of(loaded)
+    asked: dict[str, Any] = {"top": top, "views": views, "augment": options.read_augment(augment) or "light"}
+    if out is not None and out.exists() and ray is None:
+        into_file.refuse_other(loaded, images, out, share, asked, cautious=bool(abstain or coverage))
     caution = caution_of(model, loaded, abstain, coverage)
     if reference is not None:
         from kertl.cli._adapt import show_alarm
 
         show_alarm(loaded, reference, images)
     if out is not None:
-        how = options.read_augment(augment) or "light"
-        given: dict[str, Any] = {"top": top, "batch_size": batch_size, "views": views, "augment": how}
-        given["caution"] = caution
+        given = {**asked, "batch_size": batch_size, "caution": caution}
         count = into_file.write(loaded, told, model, images, out, share, ray, given)
         typer.echo(f"{out} has {count:,} rows.")
         return

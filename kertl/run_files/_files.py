@@ -163,8 +163,8 @@ def model_of_run(folder: Path) -> Path:
         )
     if not path.exists():
         raise WeightsError(
-            f"A folder must be a run directory, as `kertl train --out` writes it. Received: {as_given(folder)!r}, without "
-            f"a {MODEL_FILE}. Pass such a directory, or a .keras or .h5 file.",
+            f"A folder must be a run directory, as `kertl train --out` writes it. Received: {as_given(folder)!r}, "
+            f"without a {MODEL_FILE}. Pass such a directory, or a .keras or .h5 file.",
             code="run-unfinished",
         )
     if is_run and not (folder / SUMS).exists():

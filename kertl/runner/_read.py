@@ -54,8 +54,8 @@ def check_finished(path: str | Path) -> RunDirectory:
             missing = [name for name in RESULTS if not (path / name).is_file()]
             raise RunError(
                 f"`path` must be the directory of a run with all that it gave. Received: path={as_given(path)!r}, "
-                f"without its {' and '.join(missing)}. Restore what is missing; if checkpoints/ is still there, the call that "
-                "began it makes it again.",
+                f"without its {' and '.join(missing)}. Restore what is missing; if checkpoints/ is still there, the "
+                "call that began it makes it again.",
                 code="damaged",
             )
         raise RunError(

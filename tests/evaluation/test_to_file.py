@@ -11,7 +11,7 @@ import kertl
 from kertl.cli import run
 from kertl.errors import DataError, RunError
 from kertl.evaluation import _to_file, join_predictions, predict_to_file
-from kertl.evaluation._join import note_of
+from kertl.evaluation._made import note_of
 from tests.families import tiny_backbone
 from tests.runs import NAMES
 
@@ -133,7 +133,7 @@ def test_a_file_is_written_by_one_process_at_a_time(folder, model, tmp_path, mon
 
     monkeypatch.setattr(_to_file, "_join", meanwhile)
     assert predict_to_file(model, [folder], tmp_path / "p.csv") == COUNT
-    assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.csv", "p.csv.made.json"]
 
 
 @pytest.mark.parametrize("out", ["gs://bucket/p.csv", Path("file:///p.csv")])
