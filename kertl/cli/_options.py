@@ -15,7 +15,6 @@ from kertl._transformations import STRENGTHS, checked_augment
 from kertl.cli._fields import showing
 from kertl.errors import ArgumentError
 from kertl.recipe import NAMED, Stage
-from kertl.run_files import local_run
 
 if TYPE_CHECKING:
     import keras
@@ -85,6 +84,8 @@ def there(name: str) -> Callable[[Any], Any]:
 def place_of_run(given: str) -> Path:
     """A path that is there; of a run at an address, that of its copy on this machine, which is fetched."""
     if is_address(given):
+        from kertl.run_files import local_run
+
         try:
             with working(f"Fetching {given}"):
                 return local_run(given, "RUN")

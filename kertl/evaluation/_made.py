@@ -55,7 +55,7 @@ def rows_there(out: Path, plan: Mapping[str, Any]) -> int | None:
         raise _refuse(out, f"without the note that says what made it, {note_of(out).name}")
     if differ := differing(note, plan):
         raise _refuse(out, f"which differs in {', '.join(differ)}")
-    if note["bytes"] != out.stat().st_size:
+    if note.get("bytes") != out.stat().st_size:
         raise _refuse(out, "which has changed since it was written")
     _logger.info("%s is finished: the same call wrote its %d rows.", out, note["rows"])
     return int(note["rows"])

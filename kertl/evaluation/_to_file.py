@@ -104,8 +104,6 @@ def predict_to_file(
     refuse_broken(ready)
     options = {"views": views, "augment": augment, "seed": seed}
     plan = plan_of(model, files, top=top, shard=shard, preprocessing=preprocessing, caution=caution, **options)
-    if rows_there(out, plan) is not None and not parts.exists():
-        return len(files)
     note: dict[str, Any] = {**plan, "rows": len(files)}
     if shard is not None:
         note |= {"of": len(every), "names": digest_of(sorted(Path(file).name for file in every))}
@@ -113,18 +111,24 @@ def predict_to_file(
     def rows_of(images: "FileBatches", chunk: Sequence[str]) -> list[dict[str, str]]:
         return _rows(model, images, chunk, top, lambda images: asked(ready, images, **options)[0], caution)
 
-    with _alone(parts):
-        if rows_there(out, plan) is None:  # else what a kill left of the parts is all that there is to do
-            check_plan(parts, plan)
-            chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
-            _write_parts(model, chunks, parts, batch_size, rows_of)
-            _join([_part(parts, number) for number in range(len(chunks))], out, task_named(task_of(model)), note)
-    # Away first, so that no half of it is ever taken for the parts of another call.
+    if rows_there(out, plan) is None:
+        with _alone(parts):
+            if rows_there(out, plan) is None:  # nobody has finished it in the meantime
+                check_plan(parts, plan)
+                chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+                _write_parts(model, chunks, parts, batch_size, rows_of)
+                _join([_part(parts, number) for number in range(len(chunks))], out, task_named(task_of(model)), note)
+    _discard(parts)
+    return len(files)
+
+
+def _discard(parts: Path) -> None:
+    """Remove the parts; away first, so that no half of them is ever taken for those of another call."""
     done_with = parts.with_name(f"{parts.name}.done")
     shutil.rmtree(done_with, ignore_errors=True)
-    parts.rename(done_with)
-    shutil.rmtree(done_with)
-    return len(files)
+    with contextlib.suppress(FileNotFoundError):
+        parts.rename(done_with)
+    shutil.rmtree(done_with, ignore_errors=True)
 
 
 def _write_parts(
