@@ -156,8 +156,8 @@ def has_classes(path: Path, model: "keras.Model") -> bool:
     return path.is_dir() and info is not None and any((path / name).is_dir() for name in info.class_names)
 
 
-def show_alarm(model: "keras.Model", run: Path, images: list[Path]) -> None:
-    """Say on stderr whether images differ from those that a run was validated and tested on."""
+def show_alarm(model: "keras.Model", run: Path, images: list[Path]) -> dict[str, Any]:
+    """Say on stderr whether images differ from those that a run was validated and tested on; the same for JSON."""
     from kertl import data, studies
     from kertl.evaluation import resize_of, run_images
     from kertl.model import model_info, picture_shape
@@ -175,8 +175,10 @@ def show_alarm(model: "keras.Model", run: Path, images: list[Path]) -> None:
         )
     new = data.images(images, image_size=size, channels=channels or 3, resize=resize_of(model))
     if new.num_examples < studies.FEWEST:
-        CONSOLE.print(f"Too few images to compare with the reference: at least {studies.FEWEST} are needed.")
-        return
+        why = f"Too few images to compare with the reference: at least {studies.FEWEST} are needed."
+        CONSOLE.print(why)
+        return {"raised": None, "error": why}
     verdict = studies.alarm(model, data.joined(parts), new)
     style = "bold red" if verdict.raised else ""
     Console(stderr=True).print(Text(printable(verdict.table(), lines=True), style=style), soft_wrap=True)
+    return verdict.to_dict()

@@ -1,9 +1,10 @@
 """How predictions are printed: as JSON, as CSV, or as a table, in the words of each task."""
 
 import csv
+import dataclasses
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -12,51 +13,77 @@ from rich.table import Table
 from kertl._terminal import json_text, printable
 from kertl.tasks import Answer, task_named
 
-# What `kertl.evaluation.Caution.doubts` gives for each image; None if nobody asked.
-Doubts = Sequence[dict[str, Any]] | None
+if TYPE_CHECKING:
+    from kertl.data._streamed import FileBatches
 
 
-def print_json(files: Sequence[str], answers: Sequence[Answer], doubts: Doubts = None) -> None:
-    """A list of objects: `file`, what `kertl.answers` gives, and doubts."""
-    told = zip(files, answers, doubts or [{}] * len(files), strict=True)
-    rows = [{"file": file, **answer, **doubt} for file, answer, doubt in told]
-    typer.echo(json_text(rows))
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """What is printed of a file: an answer, or why there is none."""
+
+    file: str
+    answer: Answer | None = None
+    """What `kertl.answers` gives."""
+    doubt: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What `kertl.evaluation.Caution.doubts` gives; empty if nobody asked."""
+    error: str = ""
 
 
-def print_csv(task: str, files: Sequence[str], answers: Sequence[Answer], doubts: Doubts = None) -> None:
-    """A row per image, with the columns of the task: `kertl.tasks.Task.cells`; on a terminal, names are escaped."""
-    rows = _with_doubts([task_named(task).cells(answer) for answer in answers], doubts)
+def told_of(
+    images: "FileBatches", answers: Sequence[Answer], doubts: Sequence[Mapping[str, Any]] | None = None
+) -> list[Told]:
+    """What is printed of each file, in the order of the files, once they have been read."""
+    errors = {issue.path: Told(issue.path, error=issue.reason) for issue in images.issues}
+    known = map(Told, images.files, answers, doubts or [{}] * len(images.files))
+    return [errors[path] if path in errors else next(known) for path in images.paths]
+
+
+def print_json(rows: Sequence[Told], reference: Mapping[str, Any] | None = None) -> None:
+    """A list of objects: `file`, and the answer with its doubts, or `error`.
+
+    Where the images were compared with those of a run, it is `images` of an object, beside `reference`.
+    """
+    listed = [{"file": one.file, **(one.answer or {"error": one.error}), **one.doubt} for one in rows]
+    typer.echo(json_text(listed if reference is None else {"images": listed, "reference": reference}))
+
+
+def print_csv(task: str, rows: Sequence[Told]) -> None:
+    """A row per file: `file`, the columns of the task (`kertl.tasks.Task.cells`), `error`; escaped on a terminal."""
+    cells = _cells(rows, task_named(task).cells)
     shown = printable if sys.stdout.isatty() else str
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["file", *rows[0]])
-    for file, row in zip(files, rows, strict=True):
-        writer.writerow([shown(str(cell)) for cell in (file, *row.values())])
+    columns = list(next(filter(None, cells)))
+    writer.writerow(["file", *columns, "error"])
+    for one, row in zip(rows, cells, strict=True):
+        writer.writerow(map(shown, (one.file, *(row.get(column, "") for column in columns), one.error)))
 
 
-def print_table(task: str, files: Sequence[str], answers: Sequence[Answer], doubts: Doubts = None) -> None:
-    """A row per image, for people: `kertl.tasks.Task.words`."""
+def print_table(task: str, rows: Sequence[Told]) -> None:
+    """A row per image that could be read, for people: `kertl.tasks.Task.words`."""
     from rich.text import Text
 
-    rows = _with_doubts([task_named(task).words(answer) for answer in answers], doubts)
+    read = [one for one in rows if one.answer is not None]
+    cells = _cells(read, task_named(task).words)
     table = Table()
     table.add_column("file")
-    for heading in rows[0]:
-        numbers = all(_is_number(row[heading]) for row in rows)
+    for heading in cells[0]:
+        numbers = all(_is_number(row[heading]) for row in cells)
         table.add_column(heading, justify="right" if numbers else "left")
-    for file, row in zip(files, rows, strict=True):
-        table.add_row(*(Text(printable(cell)) for cell in (file, *row.values())))
+    for one, row in zip(read, cells, strict=True):
+        table.add_row(*(Text(printable(cell)) for cell in (one.file, *row.values())))
     console = Console()
     # A name that is broken in two cannot be copied, and names that are cut may look alike: it is as wide as it needs.
     whole = console.measure(table, options=console.options.update(width=10_000)).maximum
     Console(width=max(console.width, whole)).print(table, crop=False, no_wrap=True)
+    if any(one.doubt.get("set") == [] for one in read):
+        console.print("Where a set is empty, no class is likely enough for the coverage asked for.")
 
 
-def _with_doubts(rows: Sequence[dict[str, str]], doubts: Doubts) -> list[dict[str, str]]:
-    if doubts is None:
-        return list(rows)
+def _cells(rows: Sequence[Told], cells: Callable[[Answer], dict[str, str]]) -> list[dict[str, str]]:
+    """The columns of each row between the file and the error; none where there is no answer."""
     from kertl.evaluation import Caution
 
-    return [{**row, **Caution.cells(doubt)} for row, doubt in zip(rows, doubts, strict=True)]
+    return [{} if one.answer is None else {**cells(one.answer), **Caution.cells(dict(one.doubt))} for one in rows]
 
 
 def _is_number(text: str) -> bool:

@@ -110,11 +110,18 @@ def predict(
     ],
     told: foreign.Told,
     top: Annotated[int, typer.Option(min=1, help="Single label: how many classes to name for each image.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON; of a file that cannot be read, `file` and `error`.")
+    ] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV; of a file that cannot be read, the column error says why.")
+    ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write a .csv or .parquet file instead, part by part; the same command again goes on."),
+        typer.Option(
+            help="Write a .csv or .parquet file instead, part by part; the same command again goes on, and leaves a "
+            "finished file as it is."
+        ),
     ] = None,
     shard: Annotated[
         str | None, typer.Option(metavar="K/N", help="With --out: only share K of N, by the names of the files.")
@@ -144,7 +151,8 @@ def predict(
         typer.Option(
             metavar="RUN",
             parser=options.place_of_run,
-            help="Say if the images differ from those that this run was validated and tested on.",
+            help="Say if the images differ from those that this run was validated and tested on; with --json as "
+            "`reference` of an object, beside the list `images`.",
         ),
     ] = None,
     engine: Engine = "auto",
@@ -162,7 +170,7 @@ def predict(
     import kertl
 
     with working("Starting"):
-        from kertl.cli._answers import print_csv, print_json, print_table
+        from kertl.cli._answers import print_csv, print_json, print_table, told_of
         from kertl.evaluation import images_for
         from kertl.model import task_of
 
@@ -181,32 +189,34 @@ def predict(
         start_keras()
         loaded = told.load(model)
     task = task_of(loaded)
+    asked: dict[str, Any] = {"top": top, "views": views, "augment": options.read_augment(augment) or "light"}
+    if out is not None and out.exists() and ray is None:
+        into_file.refuse_other(loaded, images, out, share, asked, cautious=bool(abstain or coverage))
     caution = caution_of(model, loaded, abstain, coverage)
+    compared: dict[str, Any] | None = None
     if reference is not None:
         from kertl.cli._adapt import show_alarm
 
-        show_alarm(loaded, reference, images)
+        compared = show_alarm(loaded, reference, images)
     if out is not None:
-        how = options.read_augment(augment) or "light"
-        given: dict[str, Any] = {"top": top, "batch_size": batch_size, "views": views, "augment": how}
-        given["caution"] = caution
+        given = {**asked, "batch_size": batch_size, "caution": caution}
         count = into_file.write(loaded, told, model, images, out, share, ray, given)
         typer.echo(f"{out} has {count:,} rows.")
         return
     size, depth = told.form(loaded)
     dataset = images_for(loaded, images, image_size=size, channels=depth, batch_size=batch_size, strict=False)
     with working("Predicting"):
-        predictions = kertl.predict(loaded, dataset, views=views, augment=options.read_augment(augment) or "light")
+        predictions = kertl.predict(loaded, dataset, views=views, augment=asked["augment"])
     for issue in dataset.issues:
         CONSOLE.print(f"left out: {issue}", markup=False, highlight=False)
     answers = kertl.answers(loaded, predictions, top=top)
-    doubts = None if caution is None else caution.doubts(predictions)
+    rows = told_of(dataset, answers, None if caution is None else caution.doubts(predictions))
     if as_json:
-        print_json(dataset.files, answers, doubts)
+        print_json(rows, compared)
     elif as_csv:
-        print_csv(task, dataset.files, answers, doubts)
+        print_csv(task, rows)
     else:
-        print_table(task, dataset.files, answers, doubts)
+        print_table(task, rows)
 
 
 def read_model(path: Path, told: foreign.Told) -> tuple["keras.Model", str, list[str]]:

@@ -33,6 +33,26 @@ def checked(out: Path | None, shard: str | None, ray: str | None, *, join: bool)
     return share
 
 
+def refuse_other(
+    model: Any,
+    images: Sequence[Path],
+    out: Path,
+    share: tuple[int, int] | None,
+    given: dict[str, Any],
+    *,
+    cautious: bool,
+) -> None:
+    """Raise if another command made the file, before the caution is chosen; that is compared when it is."""
+    from kertl.data._listing import files_in
+    from kertl.evaluation._made import read_note, rows_there
+    from kertl.evaluation._to_file import of_shard, plan_of
+
+    plan = plan_of(model, of_shard(files_in(images, []), share), shard=share, **given)
+    if cautious and "caution" in (noted := read_note(out).get("options", {})):
+        plan["options"]["caution"] = noted["caution"]
+    rows_there(out, plan)
+
+
 def write(
     model: Any,
     told: Told,

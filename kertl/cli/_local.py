@@ -12,9 +12,7 @@ from typer.models import ParameterInfo
 from kertl._checks import complain
 from kertl._places import is_address
 
-_ADVICE = (
-    "Copy what is read from there first, what is written afterwards: `gcloud storage cp -r` or `aws s3 sync` do it."
-)
+_ADVICE = "Copy what is read from there first, and what is written afterwards: `gcloud storage cp -r`, `aws s3 sync`."
 
 
 class LocalPaths(TyperCommand):

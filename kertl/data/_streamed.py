@@ -28,7 +28,8 @@ class FileBatches:
 
     Attributes:
         shape: `(height, width, channels)` of every image.
-        files: The files that were read so far, in order.
+        paths: All files, in order.
+        files: Those that were read so far, in order.
         issues: Those that could not be, and what was passed over.
         failure: The error of the last pass, or None; see `data_errors`.
     """
@@ -48,7 +49,7 @@ class FileBatches:
     ) -> None:
         self._given = [Path(path) for path in paths]
         self._passed_over: list[Issue] = []
-        self._paths = files_in(self._given, self._passed_over)
+        self.paths = files_in(self._given, self._passed_over)
         named = [path for path in self._given if not path.is_dir()] if strict else []
         self._named = set(files_in(named, []))
         self.shape = (*image_size, channels)
@@ -56,7 +57,7 @@ class FileBatches:
         self.files: list[str] = []
         self.issues = self._passed_over.copy()
         self.failure: DataError | None = None
-        self._portions = [self._paths[at : at + batch_size] for at in range(0, len(self._paths), batch_size)]
+        self._portions = [self.paths[at : at + batch_size] for at in range(0, len(self.paths), batch_size)]
         self._begun: deque[Iterator[np.ndarray | DataError]] = deque()
 
     def start(self) -> None:
@@ -65,7 +66,7 @@ class FileBatches:
 
     def __len__(self) -> int:
         """The number of batches if every file can be read."""
-        return math.ceil(len(self._paths) / self._batch_size)
+        return math.ceil(len(self.paths) / self._batch_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """The images, of shape `(batch, height, width, channels)` and type `uint8`.
@@ -100,7 +101,7 @@ class FileBatches:
 
     def _refuse_absent(self) -> None:
         """Raise for what is not there before anything is decoded."""
-        absent = [path for path in self._paths if path in self._named and not Path(path).exists()]
+        absent = [path for path in self.paths if path in self._named and not Path(path).exists()]
         issues = [Issue(path, str(self._pixels(path))) for path in absent[:3]]
         if absent:
             raise _unreadable(issues)

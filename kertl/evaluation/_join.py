@@ -7,40 +7,60 @@ from typing import Any
 
 from kertl._checks import complain
 from kertl.errors import RunError
-from kertl.run_files import read_json, replace_file, write_json
+from kertl.evaluation._made import note_of, read_note, rows_there, write_noted
 
-_SAME = ("of", "names", "model", "top", "options")  # what all shares of one job have in common
-
-
-def note_of(share: Path) -> Path:
-    """Where it is noted what a file is a share of."""
-    return share.with_name(f"{share.name}.share.json")
-
-
-def write_note(share: Path, note: dict[str, Any]) -> None:
-    """Note what a file is a share of: `shard`, its `rows`, and what `_SAME` lists."""
-    write_json(note_of(share), note)
+_SAME = ("of", "names", "model", "description", "top", "options")
+"""What the notes of all shares of one job have in common; `shard` and `rows` are a share's own."""
 
 
 def join_predictions(shares: Sequence[str | Path], out: str | Path) -> int:
     """Join the files that `predict_to_file` wrote for the shares of one job; memory holds the names of the files only.
 
     Args:
-        shares: The files, in the order in which their rows shall come. Beside each must be its note, NAME.share.json.
-        out: The file to write, with the ending that the shares have; what is there is replaced as a whole.
+        shares: The files, in the order in which their rows shall come. Beside each must be its note, NAME.made.json.
+        out: The file to write, with the ending that the shares have. If it was joined from these shares before, it is
+            left as it is.
 
     Returns:
         How many rows it has: one for each image of the job.
 
     Raises:
         RunError: If the shares are of different jobs, one is missing or given twice, or a file does not hold the rows
-            that its note says, each image once. Nothing is written then.
+            that its note says, each image once; if another call made `out`. Nothing is written then.
         ValueError: If there is no share, or endings differ.
     """
-    out, files = Path(out), [Path(share) for share in shares]
+    return joined([Path(share) for share in shares], Path(out))
+
+
+def joined(files: Sequence[Path], out: Path, plan: dict[str, Any] | None = None) -> int:
+    """See `join_predictions`; the plan is what is noted to have made the file, by default its shares."""
     if not files or {file.suffix for file in files} - {out.suffix} or out.suffix not in (".csv", ".parquet"):
-        raise complain("shares", f"files that all end in .csv or .parquet, as `out` {out.name!r} does", list(shares))
+        raise complain(
+            "shares", f"files that all end in .csv or .parquet, as `out` {out.name!r} does", list(map(str, files))
+        )
     notes = [_note(file) for file in files]
+    rows = _rows_of_one_job(files, notes)
+    if plan is None:
+        shared = {name: notes[0][name] for name in _SAME}
+        plan = {**shared, "files": [note["files"] for note in notes], "joined": [note["shard"] for note in notes]}
+    if rows_there(out, plan) is not None:
+        return rows
+    seen: set[str] = set()
+    for file, note in zip(files, notes, strict=True):
+        before = len(seen)
+        for name in _names(file):
+            if name in seen:
+                raise _refuse(f"have each image once. Received: {name!r} a second time in {file}")
+            seen.add(name)
+        if len(seen) - before != note["rows"]:
+            raise _refuse(f"have the rows noted. Received: {len(seen) - before} of {note['rows']} in {file}")
+    join = _join_csv if out.suffix == ".csv" else _join_parquet
+    write_noted(out, lambda beside: join(files, beside), {**plan, "rows": rows})
+    return rows
+
+
+def _rows_of_one_job(files: Sequence[Path], notes: Sequence[dict[str, Any]]) -> int:
+    """How many rows shares have together, if they are all those of one job."""
     for name in _SAME:
         other = next((at for at, note in enumerate(notes) if note[name] != notes[0][name]), None)
         if other is not None:
@@ -54,17 +74,7 @@ def join_predictions(shares: Sequence[str | Path], out: str | Path) -> int:
         raise _refuse(
             f"have all {expected:,} images of the job. Received: {rows:,} of them; not given: {_listed(absent)}"
         )
-    seen: set[str] = set()
-    for file, note in zip(files, notes, strict=True):
-        before = len(seen)
-        for name in _names(file):
-            if name in seen:
-                raise _refuse(f"have each image once. Received: {name!r} a second time in {file}")
-            seen.add(name)
-        if len(seen) - before != note["rows"]:
-            raise _refuse(f"have the rows noted. Received: {len(seen) - before} of {note['rows']} in {file}")
-    replace_file(out, lambda beside: (_join_csv if out.suffix == ".csv" else _join_parquet)(files, beside))
-    return rows
+    return int(rows)
 
 
 def _note(share: Path) -> dict[str, Any]:
@@ -72,8 +82,8 @@ def _note(share: Path) -> dict[str, Any]:
     if not share.is_file() or not place.is_file():
         missing = share if not share.is_file() else place
         raise _refuse(f"be there with their notes. Received: no {str(missing)!r}")
-    note: Any = read_json(place)
-    if not isinstance(note, dict) or not {"shard", "rows", *_SAME} <= note.keys():
+    note = read_note(share)
+    if not {"shard", "rows", "files", *_SAME} <= note.keys():
         raise _refuse(f"have the notes that `kertl predict --shard` writes. Received: another {str(place)!r}")
     return note
 

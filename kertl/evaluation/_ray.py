@@ -12,8 +12,17 @@ from kertl._checks import complain, integer
 from kertl._terminal import tracked
 from kertl.errors import DataError, MissingPackageError, RunError
 from kertl.evaluation._form import check_asked
-from kertl.evaluation._join import join_predictions, note_of
-from kertl.evaluation._to_file import check_out, check_plan, digest_of, files_by_share, predict_to_file, weights_of
+from kertl.evaluation._join import joined
+from kertl.evaluation._made import rows_there
+from kertl.evaluation._to_file import (
+    check_out,
+    check_plan,
+    digest_of,
+    files_by_share,
+    identity_of,
+    predict_to_file,
+    state_of,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -69,17 +78,22 @@ def predict_on_ray(
     check_asked(model)
     folder = out.absolute().with_name(f"{out.name}.shares")
     said = {name: repr(value) for name, value in sorted(options.items())}
-    check_plan(folder, {"model": weights_of(model), "options": said, "files": digest_of(every), "shares": shares})
+    images = digest_of(map(state_of, every))
+    plan = {**identity_of(model), "options": said, "files": images, "shares": shares}
+    if rows_there(out, plan) is not None:
+        shutil.rmtree(folder, ignore_errors=True)  # what a kill left of it
+        return len(every)
+    check_plan(folder, plan)
     done = [folder / f"{number}{out.suffix}" for number in files]
     jobs = {
         number: (given, place, {**options, "shard": (number, shares)})
         for number, place in zip(files, done, strict=True)
-        if not note_of(place).exists()
+        if not place.exists()
     }
     _logger.info("%d of %d shares are there already.", len(done) - len(jobs), len(done))
     if jobs:
         _run(load, jobs, address)
-    rows = join_predictions(done, out)
+    rows = joined(done, out, plan)
     shutil.rmtree(folder)
     return rows
 

@@ -24,11 +24,11 @@ from kertl.data._scan import bombs_refused
 from kertl.errors import DataError, RunError
 from kertl.evaluation._answers import answers
 from kertl.evaluation._caution import Caution
-from kertl.evaluation._form import check_asked, images_for
-from kertl.evaluation._join import note_of, write_note
+from kertl.evaluation._form import check_asked, images_for, is_keras
+from kertl.evaluation._made import differing, rows_there, write_noted
 from kertl.evaluation._predict import asked, preprocessed, refuse_broken
-from kertl.model import task_of
-from kertl.run_files import read_json, read_text, replace_file, write_json, write_text
+from kertl.model import architecture, model_info, task_of
+from kertl.run_files import read_json, read_text, write_json, write_text
 from kertl.tasks import Task, task_named
 
 if TYPE_CHECKING:
@@ -61,8 +61,9 @@ def predict_to_file(
     """Predict on image files, or all those in folders, and write a row for each into a file.
 
     Rows are written part by part beside the file, each as a whole; the same call again goes on after the last part, and
-    the file is there when all of them are. A file that cannot be read has a row with the reason in the column `error`.
-    Memory does not grow with the number of images.
+    the file is there when all of them are. Beside it NAME.made.json says what made it: the same call then does nothing,
+    and another one is refused. A file that cannot be read has a row with the reason in the column `error`. Memory does
+    not grow with the number of images.
 
     Args:
         model: A model that takes pictures of one size.
@@ -71,8 +72,7 @@ def predict_to_file(
             `kertl.tasks.Task.cells`) and `error`.
         top: How many classes to name for a single label; >= 1.
         shard: `(k, n)`: only the files of share k of n, 1 <= k <= n. A file's share follows from its name alone, so
-            that n machines do all files once. Beside `out`, NAME.share.json says what it is a share of, for
-            `join_predictions`.
+            that n machines do all files once. NAME.made.json says what it is a share of, for `join_predictions`.
         batch_size: Images per batch; >= 1.
         views: As in `kertl.predict`, like the other three.
         augment: How these versions vary.
@@ -85,7 +85,8 @@ def predict_to_file(
 
     Raises:
         DataError: If there is no file to predict on.
-        RunError: If a file cannot be written, or the parts that are there are of another model or other images.
+        RunError: If a file cannot be written, or the file or the parts that are there are of another model, other
+            images or options.
         WeightsError: If a weight of the model is NaN or infinite.
         ValueError: If an argument is not as described.
     """
@@ -93,7 +94,7 @@ def predict_to_file(
     out = check_out(out)
     integer("top", top, at_least=1)
     every = files_in([Path(path) for path in paths], [])
-    files = _of_shard(every, shard)
+    files = of_shard(every, shard)
     if not files:
         raise DataError(
             f"There must be a file to predict on. Received: none in {[str(path) for path in paths]}.", code="no-images"
@@ -102,45 +103,79 @@ def predict_to_file(
     ready = preprocessed(model, preprocessing, list(paths), None, views)
     refuse_broken(ready)
     options = {"views": views, "augment": augment, "seed": seed}
-    said = {name: repr(value) for name, value in {**options, "preprocessing": preprocessing}.items()}
+    plan = plan_of(model, files, top=top, shard=shard, preprocessing=preprocessing, caution=caution, **options)
+    note: dict[str, Any] = {**plan, "rows": len(files)}
+    if shard is not None:
+        note |= {"of": len(every), "names": digest_of(sorted(Path(file).name for file in every))}
+
+    def rows_of(images: "FileBatches", chunk: Sequence[str]) -> list[dict[str, str]]:
+        return _rows(model, images, chunk, top, lambda images: asked(ready, images, **options)[0], caution)
+
+    if rows_there(out, plan) is None:
+        with _alone(parts):
+            if rows_there(out, plan) is None:  # nobody has finished it in the meantime
+                check_plan(parts, plan)
+                chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+                _write_parts(model, chunks, parts, batch_size, rows_of)
+                _join([_part(parts, number) for number in range(len(chunks))], out, task_named(task_of(model)), note)
+    _discard(parts)
+    return len(files)
+
+
+def _discard(parts: Path) -> None:
+    """Remove the parts; away first, so that no half of them is ever taken for those of another call."""
+    done_with = parts.with_name(f"{parts.name}.done")
+    shutil.rmtree(done_with, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        parts.rename(done_with)
+    shutil.rmtree(done_with, ignore_errors=True)
+
+
+def _write_parts(
+    model: "keras.Model",
+    chunks: Sequence[Sequence[str]],
+    parts: Path,
+    batch_size: int,
+    rows_of: Callable[["FileBatches", Sequence[str]], list[dict[str, str]]],
+) -> None:
+    """Write the parts that are not there yet."""
+    count = sum(map(len, chunks))
+    _logger.info("Predicting on %d images; what is done is in %s, %d at a time.", count, parts, _CHUNK)
+    todo = [number for number in range(len(chunks)) if not _part(parts, number).exists()]
+    done = len(chunks) - len(todo)
+    if done:
+        _logger.info("%d of %d parts are there already.", done, len(chunks))
+    many = _ahead(images_for(model, chunks[number], batch_size=batch_size, strict=False) for number in todo)
+    try:
+        with bombs_refused():
+            for number in tracked(todo, f"Predicting on {count:,} images", len(todo), "part"):
+                write_text(_part(parts, number), _as_csv(rows_of(next(many), chunks[number])))
+                done += 1
+    except KeyboardInterrupt:
+        _logger.warning("%d of %d parts are in %s; the same call goes on after them.", done, len(chunks), parts)
+        raise
+
+
+def plan_of(
+    model: "keras.Model",
+    files: Sequence[str],
+    *,
+    top: int,
+    shard: tuple[int, int] | None,
+    views: int,
+    augment: Any,
+    seed: int = 0,
+    preprocessing: "str | keras.layers.Layer | None" = None,
+    caution: Caution | None = None,
+) -> dict[str, Any]:
+    """What decides about each row: the model, the files, and how it is asked, as `predict_to_file` says."""
+    options = {"views": views, "augment": augment, "seed": seed, "preprocessing": preprocessing}
+    said = {name: repr(value) for name, value in options.items()}
     if caution is not None:
         said["caution"] = repr(caution)
-    how = {"model": weights_of(model), "top": top, "options": said}
-    with _alone(parts):
-        check_plan(parts, {**how, "files": digest_of(map(_state, files)), "count": len(files)})
-        chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
-        _logger.info("Predicting on %d images; what is done is in %s, %d at a time.", len(files), parts, _CHUNK)
-        todo = [number for number in range(len(chunks)) if not _part(parts, number).exists()]
-        if len(todo) < len(chunks):
-            _logger.info("%d of %d parts are there already.", len(chunks) - len(todo), len(chunks))
-        done = len(chunks) - len(todo)
-
-        def ask(images: "FileBatches") -> np.ndarray:
-            return asked(ready, images, **options)[0]
-
-        many = _ahead(images_for(model, chunks[number], batch_size=batch_size, strict=False) for number in todo)
-        try:
-            with bombs_refused():
-                for number in tracked(todo, f"Predicting on {len(files):,} images", len(todo), "part"):
-                    rows = _rows(model, next(many), chunks[number], top, ask, caution)
-                    write_text(_part(parts, number), _as_csv(rows))
-                    done += 1
-        except KeyboardInterrupt:
-            _logger.warning("%d of %d parts are in %s; the same call goes on after them.", done, len(chunks), parts)
-            raise
-        _join([_part(parts, number) for number in range(len(chunks))], out, task_named(task_of(model)))
-        if shard is None:
-            note_of(out).unlink(missing_ok=True)  # of a share that was there before
-        else:
-            names = digest_of(sorted(Path(file).name for file in every))
-            write_note(out, {**how, "shard": list(shard), "rows": len(files), "of": len(every), "names": names})
-    done_with = parts.with_name(
-        f"{parts.name}.done"
-    )  # so that no half of it is ever taken for the parts of another call
-    shutil.rmtree(done_with, ignore_errors=True)
-    parts.rename(done_with)
-    shutil.rmtree(done_with)
-    return len(files)
+    share = {} if shard is None else {"shard": list(shard)}
+    of_files = {"files": digest_of(map(state_of, files)), "count": len(files)}
+    return {**identity_of(model), "top": top, "options": said, **of_files, **share}
 
 
 def check_out(out: str | Path) -> Path:
@@ -167,7 +202,7 @@ def files_by_share(paths: Sequence[Path], count: int) -> dict[int, list[str]]:
     return dict(sorted(found.items()))
 
 
-def _of_shard(files: Sequence[str], shard: tuple[int, int] | None) -> list[str]:
+def of_shard(files: Sequence[str], shard: tuple[int, int] | None) -> list[str]:
     """The files whose names fall into a share."""
     if shard is None:
         return list(files)
@@ -194,10 +229,18 @@ def _ahead(many: "Iterator[FileBatches]") -> "Iterator[FileBatches]":
             yield images
 
 
-def weights_of(model: "keras.Model") -> str:
-    """A checksum of a model's weights; what only behaves like a model may have one of its own."""
-    if own := getattr(model, "digest", None):
-        return str(own)
+def identity_of(model: "keras.Model") -> dict[str, str]:
+    """What decides about the answers of a model: checksums of its weights, and of its layers and what is said about it.
+
+    What only behaves like a model may have a checksum of its own.
+    """
+    said = repr(model_info(model))
+    if is_keras(model):
+        said += architecture(model)
+    return {"model": getattr(model, "digest", None) or _digest_of_weights(model), "description": digest_of([said])}
+
+
+def _digest_of_weights(model: "keras.Model") -> str:
     weights = hashlib.sha256()
     for value in model.get_weights():
         weights.update(value.tobytes())
@@ -223,7 +266,7 @@ def _alone(parts: Path) -> Iterator[None]:
         ) from error
 
 
-def _state(file: str) -> str:
+def state_of(file: str) -> str:
     """What changes when a file does."""
     try:
         found = Path(file).stat()
@@ -244,7 +287,7 @@ def check_plan(parts: Path, plan: dict[str, Any]) -> None:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         write_json(noted, plan)
     elif (found := read_json(noted)) != plan:
-        differ = sorted(name for name in {*plan, *found} if plan.get(name) != found.get(name))
+        differ = differing(found, plan)
         raise RunError(
             f"{str(parts)!r} must have parts of the same model, files and options. Received: parts that differ in "
             f"{', '.join(differ)}. Remove it to begin again, or choose another file.",
@@ -292,8 +335,8 @@ def _part(parts: Path, number: int) -> Path:
     return parts / f"{number:06}.csv"
 
 
-def _join(parts: Sequence[Path], out: Path, task: Task) -> None:
-    """The parts in one file, which replaces what was there as a whole."""
+def _join(parts: Sequence[Path], out: Path, task: Task, note: dict[str, Any]) -> None:
+    """The parts in one file, which is there as a whole, and the note about it."""
 
     def as_csv(beside: Path) -> None:
         with beside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -316,7 +359,7 @@ def _join(parts: Sequence[Path], out: Path, task: Task) -> None:
         assert writer is not None
         writer.close()
 
-    replace_file(out, as_parquet if out.suffix == ".parquet" else as_csv)
+    write_noted(out, as_parquet if out.suffix == ".parquet" else as_csv, note)
 
 
 def _lines(part: Path) -> Iterator[str]:

@@ -81,6 +81,20 @@ def test_predict_says_where_images_differ_from_the_reference(places, capsys):
     assert "No shift is seen" in unwrapped(capsys.readouterr().err)
 
 
+def test_the_verdict_on_images_is_in_the_json(places, capsys):
+    run_dir = str(places / "run")
+    assert run(["predict", run_dir, str(places / "plain"), "--json", "--reference", run_dir]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["reference"]["raised"] is True
+    assert found["reference"]["farthest"][0]["file"] in {one["file"] for one in found["images"]}
+    few = [str(path) for path in sorted((places / "plain").iterdir())[:2]]
+    assert run(["predict", run_dir, *few, "--json", "--reference", run_dir]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["reference"]["raised"] is None
+    assert "at least 10" in found["reference"]["error"]
+    assert len(found["images"]) == 2
+
+
 def test_wrong_options_are_refused_with_what_is_accepted(places, tmp_path, capsys):
     assert run(["adapt", str(places / "run"), str(places / "plain"), "--method", "corall"]) == 2
     assert_names(unwrapped(capsys.readouterr().err), "--method", "'coral'")

@@ -3,6 +3,7 @@ import importlib.util
 import io
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,10 @@ import pytest
 from PIL import Image
 
 import kertl
-from kertl.cli import run
+from kertl.cli import _train, run
+from kertl.cli._app import app
 from kertl.cli._extras import EXTRAS
+from kertl.run_files import RemoteCopy, local_run
 from tests.families import small_classifier, tiny_backbone
 from tests.messages import assert_names
 from tests.runs import digest, unwrapped
@@ -96,11 +99,52 @@ def test_predict_prints_json_csv_and_a_table_that_agree(trained, squares, capsys
 
 
 def test_predict_names_what_it_leaves_out(trained, squares, tmp_path, capsys):
-    (tmp_path / "notes.jpg").write_text("not an image")
-    assert run(["predict", str(trained), str(squares / "red" / "0.png"), str(tmp_path / "notes.jpg"), "--json"]) == 0
+    notes, gone = tmp_path / "notes.jpg", tmp_path / "gone.png"
+    notes.write_text("not an image")
+    asked = ["predict", str(trained), *map(str, (notes, squares / "red" / "0.png", gone))]
+    assert run([*asked, "--json"]) == 0
     printed = capsys.readouterr()
     assert_names(unwrapped(printed.err), "not a JPEG")
-    assert len(json.loads(printed.out)) == 1
+    first, read, last = json.loads(printed.out)
+    assert "not a JPEG" in first["error"]
+    assert (first["file"], last["file"]) == (str(notes), str(gone))
+    assert "error" not in read
+    assert run([*asked, "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert list(rows[0])[-1] == "error"
+    assert [row["error"] for row in rows] == [first["error"], "", last["error"]]
+    assert rows[0]["class_1"] == ""
+    assert rows[1]["class_1"] == "red"
+    assert run(asked) == 0
+    assert "notes.jpg" not in capsys.readouterr().out
+
+
+@pytest.fixture
+def at_address(trained, bucket):
+    """The run, finished at an address in memory."""
+    copy = RemoteCopy("memory://bucket/run")
+    shutil.copytree(trained, copy.local)
+    copy.push(everything=True)
+    return copy.address
+
+
+def test_messages_about_a_run_at_an_address_name_the_address(at_address, arguments, squares, capsys):
+    assert run([*arguments, "--out", at_address]) == 0
+    said = "".join(capsys.readouterr())
+    assert_names(unwrapped(said), f"The model is {at_address}/model.keras; try `kertl predict {at_address} IMAGES...`.")
+    assert run(["predict", at_address, str(squares / "red")]) == 0
+    said = "".join(capsys.readouterr())
+    assert_names(unwrapped(said), f"kertl export {at_address} --format openvino")
+    assert str(local_run(at_address, "run")) not in said
+
+
+def test_advice_is_promised_only_where_there_is_some():
+    def of(*verdicts):
+        return kertl.diagnosis.Diagnosis(tuple(kertl.diagnosis.Finding(one, "", {}, "") for one in verdicts), epochs=3)
+
+    assert _train._what_next(of("good_fit"), "runs/1") == ""
+    for verdicts in (("overfitting",), ("good_fit", "leak"), ("still_improving",)):
+        assert_names(_train._what_next(of(*verdicts), "runs/1"), "`kertl diagnose runs/1` says what to try")
 
 
 def test_the_same_train_command_again_trains_nothing(trained, arguments, capsys):
@@ -218,6 +262,15 @@ def test_doctor_says_what_is_missing_and_what_it_is_for(capsys, monkeypatch):
 def test_doctor_knows_the_extras_of_the_package():
     declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert EXTRAS.keys() == declared["optional-dependencies"].keys() - {"dev", "docs", "release"}
+    page = (Path(__file__).parents[2] / "docs" / "index.md").read_text()
+    assert set(re.findall(r"`kertl\[([\w-]+)\]`", page)) == EXTRAS.keys()
+
+
+def test_doctor_names_commands_and_functions_that_exist():
+    commands = {one.name for one in app.registered_commands}
+    for _, purpose in EXTRAS.values():
+        assert set(re.findall(r"`kertl ([\w-]+)", purpose)) <= commands
+        assert all(hasattr(kertl, name) for name in re.findall(r"`kertl\.(\w+)`", purpose))
 
 
 def test_wrong_usage_is_answered_with_status_2(capsys):

@@ -1,4 +1,5 @@
 import logging
+import re
 
 import pytest
 from PIL import Image
@@ -6,20 +7,25 @@ from PIL import Image
 import kertl
 from kertl._terminal import CONSOLE
 from kertl.backbones import KINDS
-from kertl.cli import _ask, _augment, _options, _rates, _search, _studies, _train, run
-from kertl.cli._app import _in_options
+from kertl.cli import _ask, _augment, _compile, _export, _look, _options, _rates, _search, _studies, _train, run
+from kertl.cli._app import _in_options, app
 from kertl.cli._images import TableOptions
+from kertl.cli._local import LocalPaths
 from kertl.data import RESIZE
+from kertl.exporting._formats import FORMATS
 from tests.messages import assert_names
 from tests.runs import unwrapped
 
 TRAIN = ("train", "FOLDER", "--out", "unused")
+PREDICT = ("predict", "FOLDER/broken.json", "FOLDER")
+EXPORT = ("export", "FOLDER/broken.json", "--format")
 
 
 def test_the_words_that_options_take_are_those_of_the_library():
     assert tuple(kertl.tasks.TASKS) == _options.TASKS
     assert tuple(RESIZE) == _options.RESIZE
     assert set(KINDS) == set(_options.PREPROCESSING)
+    assert {name: one.quantizations for name, one in FORMATS.items() if one.quantizations} == _export.QUANTIZED
 
 
 @pytest.mark.parametrize(
@@ -52,6 +58,20 @@ def test_the_words_that_options_take_are_those_of_the_library():
         (("evaluate", "FOLDER/run", "FOLDER"), ("must have finished", "kertl train")),
         (("baselines", "FOLDER", "--resize", "strech"), ("`--resize`", "'stretch'")),
         (("search", "FOLDER", "--test", "-1"), ("`--test`", "-1.0")),
+        (("search", "FOLDER", "--strategy", "randm"), ("`--strategy`", "'random'")),
+        (("search", "FOLDER", "--folds", "1"), ("`--folds`", "--folds=1")),
+        (("cross-validate", "FOLDER", "--folds", "1"), ("`--folds`", "--folds=1")),
+        (("lr-find", "FOLDER", "--start", "1", "--end", "0.1"), ("`--end`", "--end=0.1")),
+        (("lr-find", "FOLDER", "--steps", "3"), ("`--steps`", "--steps=3")),
+        ((*PREDICT, "--coverage", "90"), ("`--coverage`", "--coverage=90.0")),
+        ((*PREDICT, "--abstain", "2"), ("`--abstain`", "2")),
+        ((*PREDICT, "--abstain", "rsk:0.1"), ("`--abstain`", "rsk:0.1")),
+        ((*PREDICT, "--views", "-1"), ("`--views`", "--views=-1")),
+        ((*EXPORT, "onnx", "--quantize", "int8"), ("`--quantize`", "--quantize='int8'", "openvino: int8")),
+        ((*EXPORT, "openvino", "--quantize", "float16"), ("`--quantize`", "--quantize='float16'")),
+        ((*EXPORT, "litert", "--float-group", "stem"), ("`--float-group`", "['stem']")),
+        (("doctor", "--accelerator", "gqu"), ("`--accelerator`", "'gpu'")),
+        (("compile", "full", "--precision", "float17"), ("`--precision`", "'float32'")),
     ],
     ids=" ".join,
 )
@@ -59,7 +79,7 @@ def test_a_wrong_option_is_refused_before_anything_slow_is_imported(arguments, n
     def too_late(*_):
         raise AssertionError("TensorFlow is imported")
 
-    for module in (_ask, _augment, _rates, _search, _studies):
+    for module in (_ask, _augment, _compile, _export, _look, _rates, _search, _studies):
         monkeypatch.setattr(module, "start_keras", too_late)
     monkeypatch.setattr(_train, "hardware_entered", too_late)
     monkeypatch.chdir(tmp_path)
@@ -80,6 +100,47 @@ def test_a_message_about_an_argument_names_the_option_that_was_given():
     names = "`class_names` must be two. Received: class_names=['a']."
     said = "`--class-name` must be two. Received: --class-name=['a']."
     assert _in_options(names, ["predict", "--class-name", "a"]) == said
+
+
+@pytest.mark.parametrize(
+    ("command", "called", "shown"),
+    [
+        ("verify", "run_dir", "RUN"),
+        ("report", "path", "RUN"),
+        ("diagnose", "source", "RUN_OR_LOG"),
+        ("sensitivity", "model_or_run", "RUN_OR_MODEL"),
+        ("export", "path", "--out"),
+        ("train", "run_dir", "--out"),
+        ("train", "path", "DIR_OR_CSV"),
+        ("evaluate", "path", "DIR_OR_CSV"),
+        ("inspect", "path", "FILE"),
+        ("predict", "paths", "IMAGES"),
+    ],
+)
+def test_a_message_about_an_argument_names_what_stands_beside_the_options(command, called, shown):
+    said = _in_options(f"`{called}` must be there. Received: {called}='x'.", [command, "x"])
+    assert said == f"`{shown}` must be there. Received: {shown}='x'."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("predict", "FOLDER", "s3://bucket/photos"), "IMAGES"),
+        (("predict", "FOLDER", "FOLDER", "--out=gs://bucket/p.csv"), "--out"),
+        (("shift", "s3://bucket/a", "FOLDER"), "A"),
+        (("adapt", "FOLDER", "s3://bucket/a"), "TARGET"),
+        (("export", "FOLDER", "--data", "s3://bucket/a"), "--data"),
+        (("report", "FOLDER", "--root", "s3://bucket/a"), "--root"),
+        (("cross-validate", "FOLDER", "--cache-dir", "s3://bucket/a"), "--cache-dir"),
+    ],
+    ids=" ".join,
+)
+def test_an_address_is_refused_where_a_path_must_be_on_this_machine(arguments, name, tmp_path, capsys):
+    assert run([one.replace("FOLDER", str(tmp_path)) for one in arguments]) == 2
+    said = unwrapped(capsys.readouterr().err)
+    assert_names(said, f"`{name}` must be a path on this machine, not an address", "gcloud storage cp -r")
+    assert re.search(rf"Received: {name}='(s3|gs)://bucket/", said), "as it was given"
+    assert all(one.cls is LocalPaths for one in app.registered_commands)
 
 
 def test_every_issue_of_the_images_is_in_the_detailed_messages(tmp_path, caplog):

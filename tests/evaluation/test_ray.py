@@ -60,7 +60,9 @@ def test_a_share_whose_process_is_killed_goes_on_and_no_row_is_lost_or_doubled(f
     assert marker.exists()
     predict_to_file(Brightness(), [folder], tmp_path / "alone.csv")
     assert rows(out) == rows(tmp_path / "alone.csv")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.csv", "died", "images", "p.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["died", "images", *(f"{name}.csv{end}" for name in ("alone", "p") for end in ("", ".made.json"))]
+    )
 
 
 def test_shares_of_another_job_and_what_cannot_be_done_are_refused_before_a_cluster_is_asked(
@@ -69,7 +71,7 @@ def test_shares_of_another_job_and_what_cannot_be_done_are_refused_before_a_clus
     pytest.importorskip("ray")
     out = tmp_path / "p.csv"
     _to_file.check_plan(tmp_path / "p.csv.shares", {"model": "another"})
-    with pytest.raises(RunError, match="differ in files, model, options, shares"):
+    with pytest.raises(RunError, match="differ in description, files, model, options, shares"):
         predict_on_ray(Brightness, [folder], out, address="local")
     with pytest.raises(DataError, match="There must be a file"):
         predict_on_ray(Brightness, [], out, address="local")

@@ -8,12 +8,13 @@ import pytest
 from PIL import Image
 
 import kertl
-from kertl.cli import run
+from kertl.cli import _ask, run
 from kertl.errors import DataError, RunError
-from kertl.evaluation import _to_file, join_predictions, predict_to_file
-from kertl.evaluation._join import note_of
+from kertl.evaluation import Caution, _made, _to_file, join_predictions, predict_to_file
+from kertl.evaluation._made import note_of
 from tests.families import tiny_backbone
-from tests.runs import NAMES
+from tests.messages import assert_names
+from tests.runs import NAMES, unwrapped
 
 COUNT, BROKEN = 23, ("04.png", "11.png")
 
@@ -123,6 +124,94 @@ def _killed(*_):
     raise KeyboardInterrupt
 
 
+class Killed(BaseException):
+    """Ends a call as a kill does: nothing catches it."""
+
+
+@pytest.mark.parametrize("suffix", _to_file.SUFFIXES)
+@pytest.mark.parametrize(
+    ("place", "name"), [(_made, "write_json"), (Path, "replace"), (Path, "rename"), (_to_file.shutil, "rmtree")]
+)
+@pytest.mark.parametrize("done", [False, True])
+def test_a_kill_around_the_last_rename_loses_nothing(folder, model, tmp_path, monkeypatch, place, name, done, suffix):
+    out = tmp_path / f"p{suffix}"
+
+    def dying(*arguments, **options):
+        if name == "replace" and Path(arguments[1]) != out:
+            return original(*arguments)
+        if done:
+            original(*arguments, **options)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        original = getattr(place, name)
+        patched.setattr(place, name, dying)
+        with pytest.raises(Killed):
+            predict_to_file(model, [folder], out)
+    monkeypatch.setattr(_to_file, "images_for", lambda *_, **__: pytest.fail("predicts again"))
+    if out.exists() or (tmp_path / f"{out.name}.parts").exists():
+        with pytest.raises(RunError, match="in top"):
+            predict_to_file(model, [folder], out, top=1)
+    assert predict_to_file(model, [folder], out) == COUNT
+    assert {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")} == {
+        out.name,
+        f"{out.name}.made.json",
+    }
+
+
+@pytest.mark.parametrize("suffix", _to_file.SUFFIXES)
+def test_a_finished_file_is_left_as_it_is_and_no_other_call_writes_over_it(
+    folder, model, tmp_path, monkeypatch, suffix
+):
+    out = tmp_path / f"p{suffix}"
+    predict_to_file(model, [folder], out)
+    before = out.read_bytes(), out.stat().st_mtime_ns
+    monkeypatch.setattr(_to_file, "asked", lambda *_, **__: pytest.fail("predicts"))
+    assert predict_to_file(model, [folder], out, batch_size=4) == COUNT
+    keras.utils.set_random_seed(7)
+    other = kertl.build(tiny_backbone(), class_names=NAMES)
+    described = kertl.build(tiny_backbone(), class_names=["x", *NAMES[1:]])
+    described.set_weights(model.get_weights())
+    one = sorted(folder.iterdir())[:1]
+    for call, differs in (
+        ((model, [folder], {"top": 1}), "top"),
+        ((model, [folder], {"views": 2, "seed": 1}), "seed, views"),
+        ((model, one, {}), "count, files"),
+        ((model, [folder], {"shard": (1, 2)}), "count, files, shard"),
+        ((model, [folder], {"caution": Caution(tuple(NAMES), least=0.5)}), "caution"),
+        ((other, [folder], {}), "model"),
+        ((described, [folder], {}), "description"),
+    ):
+        with pytest.raises(
+            RunError, match=rf"Received: out=.*, which differs in {differs}\. Remove it, or choose another"
+        ):
+            predict_to_file(call[0], call[1], out, **call[2])
+    assert (out.read_bytes(), out.stat().st_mtime_ns) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [out.name, f"{out.name}.made.json"]
+    with out.open("ab") as file:
+        file.write(b"\n")
+    with pytest.raises(RunError, match="which has changed since"):
+        predict_to_file(model, [folder], out)
+    note_of(out).unlink()
+    with pytest.raises(RunError, match="without the note that says what made it"):
+        predict_to_file(model, [folder], out)
+
+
+def test_the_command_says_that_a_file_is_finished_or_what_differs(folder, model, tmp_path, capsys, monkeypatch):
+    kertl.save(model, tmp_path / "m.keras")
+    command = ["predict", str(tmp_path / "m.keras"), str(folder), "--out", str(tmp_path / "p.csv")]
+    assert run(command) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(_to_file, "asked", lambda *_, **__: pytest.fail("predicts"))
+    assert run(command) == 0
+    said = capsys.readouterr()
+    assert "is finished" in unwrapped(said.err)
+    assert f"p.csv has {COUNT} rows." in said.out
+    monkeypatch.setattr(_ask, "caution_of", lambda *_: pytest.fail("predicts on the validation images"))
+    assert run([*command, "--top", "1", "--coverage", "0.9"]) == 1
+    assert_names(unwrapped(capsys.readouterr().err), "`--out`", "differs in top", "choose another file")
+
+
 def test_a_file_is_written_by_one_process_at_a_time(folder, model, tmp_path, monkeypatch):
     join = _to_file._join
 
@@ -133,7 +222,7 @@ def test_a_file_is_written_by_one_process_at_a_time(folder, model, tmp_path, mon
 
     monkeypatch.setattr(_to_file, "_join", meanwhile)
     assert predict_to_file(model, [folder], tmp_path / "p.csv") == COUNT
-    assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.csv", "p.csv.made.json"]
 
 
 @pytest.mark.parametrize("out", ["gs://bucket/p.csv", Path("file:///p.csv")])
@@ -157,6 +246,10 @@ def test_shares_are_all_files_once_and_join(folder, model, tmp_path, capsys):
     assert f"{COUNT} rows" in capsys.readouterr().out
     predict_to_file(model, [folder], tmp_path / "whole.csv")
     joined, whole = ({row["file"]: row for row in rows(tmp_path / name)} for name in ("all.csv", "whole.csv"))
+    assert run(["predict", "--join", *shares, "--out", str(tmp_path / "all.csv")]) == 0
+    assert "is finished" in unwrapped(capsys.readouterr().err)
+    assert run(["predict", "--join", *shares[::-1], "--out", str(tmp_path / "all.csv")]) == 1
+    assert_names(unwrapped(capsys.readouterr().err), "`--out`", "differs in files, joined")
     assert joined.keys() == whole.keys()
     assert all(joined[file]["error"] == row["error"] for file, row in whole.items())
     for file, row in whole.items():  # other batches, so other rounding

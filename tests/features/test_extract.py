@@ -416,3 +416,14 @@ def test_importing_the_features_imports_neither_openvino_nor_tensorflow():
         KERAS_BACKEND="jax",
     )
     assert said == "[]\n"
+
+
+def test_the_engine_is_told_once_for_each_boundary_and_precision(caplog, monkeypatch):
+    monkeypatch.setattr(_choice, "_TOLD", set())
+    caplog.set_level("INFO", "kertl")
+    model, images = small_classifier(), pictures(4)
+    told = []
+    for boundary in ("deep", "mid", "deep", "mid"):
+        kertl.extract(model, images, at=boundary)
+        told.append(sum("Features are extracted by" in message for message in caplog.messages))
+    assert told == [1, 2, 2, 2]
