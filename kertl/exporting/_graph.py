@@ -1,6 +1,7 @@
 """A model as a graph of TensorFlow, from which the formats are converted."""
 
 import contextlib
+import functools
 import logging
 import math
 from collections.abc import Callable, Iterator
@@ -10,7 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._keras import with_constants
+from kertl._keras import layers_inside, with_constants
+from kertl.errors import ExportError
 
 
 def pictures_function(model: keras.Model, contract: dict[str, Any]) -> Any:
@@ -98,6 +100,43 @@ def gelu_by_erf() -> Iterator[None]:
         yield
     finally:
         tf.nn.gelu = original
+
+
+@contextlib.contextmanager
+def groups_as_depthwise(model: keras.Model) -> Iterator[None]:
+    """While a model is traced, a convolution with a group for each channel is a depthwise one.
+
+    Keras has XLA compile convolutions in groups, and TensorFlow.js knows neither XLA nor groups.
+
+    Raises:
+        ExportError: If a convolution has groups of several channels.
+    """
+    layers = [one for one in layers_inside(model) if isinstance(one, keras.layers.Conv2D) and one.groups > 1]
+    if several := [one.name for one in layers if one.kernel.shape[2] > 1]:
+        raise ExportError(
+            f"TensorFlow.js has no convolutions in groups of several channels: {', '.join(several[:5])} of this model, "
+            "which cannot be exported to it."
+        )
+    for layer in layers:
+        layer.convolution_op = functools.partial(_depthwise, layer)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.convolution_op
+
+
+def _depthwise(layer: keras.layers.Conv2D, inputs: Any, kernel: Any) -> Any:
+    height, width, _, filters = kernel.shape
+    per_channel = keras.ops.reshape(kernel, (height, width, layer.groups, filters // layer.groups))
+    return keras.ops.depthwise_conv(
+        inputs,
+        per_channel,
+        strides=layer.strides,
+        padding=layer.padding,
+        data_format=layer.data_format,
+        dilation_rate=layer.dilation_rate,
+    )
 
 
 def holder(model: keras.Model) -> Any:

@@ -1,6 +1,9 @@
 """ONNX, for ONNX Runtime and what reads its files."""
 
+import contextlib
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +14,9 @@ from kertl._runtimes import Runtime, open_onnx
 from kertl.exporting._format import Format
 from kertl.exporting._graph import frozen, silent
 
+_CATCH_ERRORS = "TF2ONNX_CATCH_ERRORS"
 _OPSET = 18
+_FIRST = b"\x08"  # the tag of the version, with which every file of ONNX begins
 _EXTRA = "'kertl[onnx]'"
 
 
@@ -31,7 +36,7 @@ class Onnx(Format):
 
         function = frozen(model, contract, inlined=True)
         given, gives = function.inputs[0].name, function.outputs[0].name
-        with silent():
+        with silent(), _without_copies():
             proto, _ = tf2onnx.convert.from_graph_def(
                 function.graph.as_graph_def(),
                 input_names=[given],
@@ -48,9 +53,30 @@ class Onnx(Format):
         onnx.checker.check_model(proto)
         onnx.save(proto, path)
 
+    def is_there(self, path: Path) -> bool:
+        """See `Format`."""
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(1) == _FIRST
+
     def open(self, path: Path) -> Runtime:
         """See `Format`."""
         return open_onnx(path)
+
+
+@contextlib.contextmanager
+def _without_copies() -> Iterator[None]:
+    """While a model is converted, tf2onnx's optimizers work on the graph itself, not on copies with all its weights."""
+    before = os.environ.get(_CATCH_ERRORS)
+    os.environ[_CATCH_ERRORS] = "FALSE"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_CATCH_ERRORS]
+        else:
+            os.environ[_CATCH_ERRORS] = before
 
 
 def _erfc(context: Any, node: Any, name: str, arguments: list[Any]) -> None:
