@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import shutil
 import zipfile
 from subprocess import CompletedProcess
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf2onnx
 
 import kertl
 from kertl.errors import DataError, ExportError, RunError, WeightsError
@@ -316,6 +318,28 @@ def test_constants_of_efficientnet_are_no_inputs_and_fusions_no_outputs(tmp_path
     data = kertl.data.from_arrays(x, [*NAMES * 5, NAMES[0]], validation=0, test=0)
     assert kertl.export(model, tmp_path / name, format=format_, data=data).difference < 1e-4
     np.testing.assert_allclose(asked(format_, tmp_path / name, x)[0], model.predict(x, verbose=0), atol=1e-4)
+
+
+def test_an_optimizer_of_tf2onnx_that_fails_is_passed_over(tmp_path, monkeypatch):
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3)(inputs / 255.0)
+    x = keras.layers.Conv2D(4, 3)(keras.ops.relu6(x + 3.0))  # a number alone, on which one fails
+    outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(x))
+    model = kertl.model.describe(keras.Model(inputs, outputs), class_names=["a", "b"], preprocessing="none")
+    convert, failed = tf2onnx.convert.from_graph_def, []
+
+    def watched(*arguments, **options):
+        try:
+            return convert(*arguments, **options)
+        except ValueError as error:
+            failed.append(str(error))
+            raise
+
+    monkeypatch.setattr(tf2onnx.convert, "from_graph_def", watched)
+    monkeypatch.setenv("TF2ONNX_CATCH_ERRORS", "as before")
+    assert kertl.export(model, tmp_path / "m.onnx", format="onnx").difference < 1e-5
+    assert failed == ["max() arg is an empty sequence"]
+    assert os.environ["TF2ONNX_CATCH_ERRORS"] == "as before"
 
 
 def gelu_groups_and_shifts(groups=4):
