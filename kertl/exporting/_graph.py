@@ -65,7 +65,8 @@ def frozen(model: keras.Model, contract: dict[str, Any], *, inlined: bool = Fals
 def rolled_by_slices() -> Iterator[None]:
     """While a model is traced, `tf.roll`, by which Swin shifts its windows, is two slices joined.
 
-    Neither LiteRT nor OpenVINO nor TensorFlow.js has an operation for it.
+    Neither LiteRT nor OpenVINO nor TensorFlow.js has an operation for it. Nor have the last two one for
+    `keras.ops.slice_update`, by which Swin makes its masks: that becomes a choice between two tensors.
     """
     import tensorflow as tf
 
@@ -78,11 +79,21 @@ def rolled_by_slices() -> Iterator[None]:
             input = tf.concat([back, front], axis=int(along))  # noqa: A001
         return input
 
+    def update(inputs: Any, start_indices: Any, updates: Any) -> Any:
+        inputs, updates = tf.convert_to_tensor(inputs), tf.convert_to_tensor(updates)
+        starts = tf.get_static_value(tf.convert_to_tensor(start_indices))
+        if starts is None or not (inputs.shape.is_fully_defined() and updates.shape.is_fully_defined()):
+            return original_update(inputs, start_indices, updates)
+        sizes = zip(starts, inputs.shape, updates.shape, strict=True)
+        around = [(int(start), whole - int(start) - part) for start, whole, part in sizes]
+        return tf.where(np.pad(np.ones(updates.shape, bool), around), tf.pad(updates, around), inputs)
+
     original, tf.roll = tf.roll, roll
+    original_update, keras.ops.slice_update = keras.ops.slice_update, update
     try:
         yield
     finally:
-        tf.roll = original
+        tf.roll, keras.ops.slice_update = original, original_update
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import tf2onnx
 import kertl
 from kertl.errors import DataError, ExportError, RunError, WeightsError
 from kertl.exporting._formats import FORMATS
-from kertl.exporting._graph import groups_as_depthwise
+from kertl.exporting._graph import groups_as_depthwise, rolled_by_slices
 from kertl.exporting._subject import stratified
 from kertl.exporting._tfjs import _failure
 from tests.exporting.colours import photo_files, solved
@@ -386,6 +386,18 @@ def test_a_convolution_with_a_group_per_channel_is_a_depthwise_one_while_it_is_t
     assert "DepthwiseConv2dNative" in {operation.type for operation in graph.get_operations()}
     np.testing.assert_array_equal(model(x), before)
     assert "convolution_op" not in vars(layer)
+
+
+def test_a_slice_that_is_updated_is_a_choice_while_it_is_traced():
+    def masked(x):
+        return x * keras.ops.slice_update(keras.ops.zeros((2, 3)), [1, 0], keras.ops.ones((1, 2)))
+
+    before = keras.ops.slice_update
+    with rolled_by_slices():
+        found = tf.function(masked, autograph=False).get_concrete_function(tf.TensorSpec((2, 3)))
+    assert keras.ops.slice_update is before
+    assert not [one.type for one in found.graph.get_operations() if "Xla" in one.type]
+    np.testing.assert_array_equal(found(tf.fill((2, 3), 7.0)), [[0, 0, 0], [7, 7, 0]])
 
 
 def test_groups_of_several_channels_are_refused_by_name():
