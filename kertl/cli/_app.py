@@ -36,7 +36,6 @@ from kertl.cli import (
 from kertl.errors import ArgumentError, KertlError
 
 _COMMON = ("--debug", "--quiet", "--verbose")
-_OTHER_NAMES = {("export", "--out"): "path"}  # of the argument that an option of a command fills
 
 app = typer.Typer(
     name="kertl",
@@ -156,8 +155,7 @@ def _in_options(message: str, arguments: Sequence[str]) -> str:
     """A message in which arguments of functions are called what they are called among the options that were given."""
     for option in {one.partition("=")[0] for one in arguments if one.startswith("--")}:
         word = option.removeprefix("--").replace("-", "_")
-        other = _OTHER_NAMES.get((_command(arguments), option), word)
-        for name in (word, f"{word}s", other):  # an option is repeated where an argument is a list
+        for name in (word, f"{word}s"):  # an option is repeated where an argument is a list
             message = _renamed(message, name, option)
     for option, text in pairwise(arguments):  # the field of --stage FIELD=VALUE
         name, equals, _ = text.partition("=")
