@@ -11,6 +11,7 @@ import numpy as np
 
 from kertl._checks import complain
 from kertl._runtimes import Runtime
+from kertl.exporting._contract import NOTE
 
 
 class Format(abc.ABC):
@@ -72,6 +73,10 @@ class Format(abc.ABC):
             quantize: One of `quantizations`, or None.
             samples: Training images, `uint8`, where the quantisation measures activations on them.
         """
+
+    def is_there(self, path: Path) -> bool:
+        """Whether such a file or folder is at a path, which an export may replace."""
+        return (path / NOTE).is_file()
 
     @abc.abstractmethod
     def open(self, path: Path) -> Runtime:

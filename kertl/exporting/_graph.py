@@ -1,6 +1,7 @@
 """A model as a graph of TensorFlow, from which the formats are converted."""
 
 import contextlib
+import functools
 import logging
 import math
 from collections.abc import Callable, Iterator
@@ -10,7 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._keras import with_constants
+from kertl._keras import layers_inside, with_constants
+from kertl.errors import ExportError
 
 
 def pictures_function(model: keras.Model, contract: dict[str, Any]) -> Any:
@@ -63,7 +65,8 @@ def frozen(model: keras.Model, contract: dict[str, Any], *, inlined: bool = Fals
 def rolled_by_slices() -> Iterator[None]:
     """While a model is traced, `tf.roll`, by which Swin shifts its windows, is two slices joined.
 
-    Neither LiteRT nor OpenVINO nor TensorFlow.js has an operation for it.
+    Neither LiteRT nor OpenVINO nor TensorFlow.js has an operation for it. Nor have the last two one for
+    `keras.ops.slice_update`, by which Swin makes its masks: that becomes a choice between two tensors.
     """
     import tensorflow as tf
 
@@ -76,11 +79,21 @@ def rolled_by_slices() -> Iterator[None]:
             input = tf.concat([back, front], axis=int(along))  # noqa: A001
         return input
 
+    def update(inputs: Any, start_indices: Any, updates: Any) -> Any:
+        inputs, updates = tf.convert_to_tensor(inputs), tf.convert_to_tensor(updates)
+        starts = tf.get_static_value(tf.convert_to_tensor(start_indices))
+        if starts is None or not (inputs.shape.is_fully_defined() and updates.shape.is_fully_defined()):
+            return original_update(inputs, start_indices, updates)
+        sizes = zip(starts, inputs.shape, updates.shape, strict=True)
+        around = [(int(start), whole - int(start) - part) for start, whole, part in sizes]
+        return tf.where(np.pad(np.ones(updates.shape, bool), around), tf.pad(updates, around), inputs)
+
     original, tf.roll = tf.roll, roll
+    original_update, keras.ops.slice_update = keras.ops.slice_update, update
     try:
         yield
     finally:
-        tf.roll = original
+        tf.roll, keras.ops.slice_update = original, original_update
 
 
 @contextlib.contextmanager
@@ -98,6 +111,43 @@ def gelu_by_erf() -> Iterator[None]:
         yield
     finally:
         tf.nn.gelu = original
+
+
+@contextlib.contextmanager
+def groups_as_depthwise(model: keras.Model) -> Iterator[None]:
+    """While a model is traced, a convolution with a group for each channel is a depthwise one.
+
+    Keras has XLA compile convolutions in groups, and TensorFlow.js knows neither XLA nor groups.
+
+    Raises:
+        ExportError: If a convolution has groups of several channels.
+    """
+    layers = [one for one in layers_inside(model) if isinstance(one, keras.layers.Conv2D) and one.groups > 1]
+    if several := [one.name for one in layers if one.kernel.shape[2] > 1]:
+        raise ExportError(
+            f"TensorFlow.js has no convolutions in groups of several channels: {', '.join(several[:5])} of this model, "
+            "which cannot be exported to it."
+        )
+    for layer in layers:
+        layer.convolution_op = functools.partial(_depthwise, layer)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.convolution_op
+
+
+def _depthwise(layer: keras.layers.Conv2D, inputs: Any, kernel: Any) -> Any:
+    height, width, _, filters = kernel.shape
+    per_channel = keras.ops.reshape(kernel, (height, width, layer.groups, filters // layer.groups))
+    return keras.ops.depthwise_conv(
+        inputs,
+        per_channel,
+        strides=layer.strides,
+        padding=layer.padding,
+        data_format=layer.data_format,
+        dilation_rate=layer.dilation_rate,
+    )
 
 
 def holder(model: keras.Model) -> Any:

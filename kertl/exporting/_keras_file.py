@@ -1,5 +1,6 @@
 """A `.keras` file, which plain Keras loads."""
 
+import zipfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +25,10 @@ class KerasFile(Format):
     ) -> None:
         """See `Format`."""
         save(model, path)
+
+    def is_there(self, path: Path) -> bool:
+        """See `Format`."""
+        return zipfile.is_zipfile(path)
 
     def open(self, path: Path) -> Runtime:
         """See `Format`."""

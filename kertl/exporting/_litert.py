@@ -14,7 +14,7 @@ from kertl.errors import ExportError
 from kertl.exporting._compact import compacted
 from kertl.exporting._contract import LABELS, NOTE
 from kertl.exporting._format import Format
-from kertl.exporting._graph import frozen, holder, silent, traced
+from kertl.exporting._graph import frozen, silent, traced
 from kertl.quantization import baked, mixed_network, noted_network
 
 
@@ -56,7 +56,7 @@ class LiteRT(Format):
         elif quantize == "int8":
             network = noted_network(model)
         graph = frozen(model, contract) if network is None else traced(baked(network), contract)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([graph], holder(model))
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([graph], tf.Module())
         if quantize is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantize == "float16":
@@ -76,6 +76,10 @@ class LiteRT(Format):
         with zipfile.ZipFile(path, "a") as attached:
             attached.writestr(LABELS, "".join(f"{name}\n" for name in contract["output"]["labels"]))
             attached.writestr(NOTE, json.dumps(contract, indent=2))
+
+    def is_there(self, path: Path) -> bool:
+        """See `Format`."""
+        return zipfile.is_zipfile(path)
 
     def open(self, path: Path) -> Runtime:
         """See `Format`."""

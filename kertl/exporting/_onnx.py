@@ -1,6 +1,9 @@
 """ONNX, for ONNX Runtime and what reads its files."""
 
+import contextlib
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +14,9 @@ from kertl._runtimes import Runtime, open_onnx
 from kertl.exporting._format import Format
 from kertl.exporting._graph import frozen, silent
 
+_CATCH_ERRORS = "TF2ONNX_CATCH_ERRORS"
 _OPSET = 18
+_FIRST = b"\x08"  # the tag of the version, with which every file of ONNX begins
 _EXTRA = "'kertl[onnx]'"
 
 
@@ -27,18 +32,11 @@ class Onnx(Format):
     ) -> None:
         """See `Format`."""
         import onnx
-        import tf2onnx
 
         function = frozen(model, contract, inlined=True)
         given, gives = function.inputs[0].name, function.outputs[0].name
-        with silent():
-            proto, _ = tf2onnx.convert.from_graph_def(
-                function.graph.as_graph_def(),
-                input_names=[given],
-                output_names=[gives],
-                opset=_OPSET,
-                custom_op_handlers={"Erfc": (_erfc, [])},
-            )
+        with silent(), _constants_written_once():
+            proto = _converted(function.graph.as_graph_def(), given, gives)
         _rename(
             proto.graph,
             {given: contract["input"]["name"], gives: contract["output"]["name"]},
@@ -48,9 +46,64 @@ class Onnx(Format):
         onnx.checker.check_model(proto)
         onnx.save(proto, path)
 
+    def is_there(self, path: Path) -> bool:
+        """See `Format`."""
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(1) == _FIRST
+
     def open(self, path: Path) -> Runtime:
         """See `Format`."""
         return open_onnx(path)
+
+
+def _converted(graph: Any, given: str, gives: str) -> Any:
+    """The model of ONNX that a graph becomes.
+
+    tf2onnx passes over an optimizer that fails, for which it copies the graph with all weights before each of a dozen,
+    some rounds long; so it does that only where one has failed.
+    """
+    import tf2onnx
+
+    def convert() -> Any:
+        handlers: dict[str, Any] = {"Erfc": (_erfc, [])}
+        return tf2onnx.convert.from_graph_def(
+            graph, input_names=[given], output_names=[gives], opset=_OPSET, custom_op_handlers=handlers
+        )[0]
+
+    before = os.environ.pop(_CATCH_ERRORS, None)
+    try:
+        os.environ[_CATCH_ERRORS] = "FALSE"
+        try:
+            return convert()
+        except Exception:  # of whatever kind an optimizer raises
+            del os.environ[_CATCH_ERRORS]  # its mere presence is read as "FALSE"
+            return convert()
+    finally:
+        os.environ.pop(_CATCH_ERRORS, None)
+        if before is not None:
+            os.environ[_CATCH_ERRORS] = before
+
+
+@contextlib.contextmanager
+def _constants_written_once() -> Iterator[None]:
+    """While a model is converted, constants that have not changed are not written into the graph again.
+
+    tf2onnx does so after each optimizer, and protobuf frees none of those before.
+    """
+    from tf2onnx.graph import Node
+
+    def update(node: Any, *storage: Any, **named: Any) -> None:
+        written = {one.name: one for one in node.op.attribute}
+        if not node.is_const() or written != node.attr:
+            original(node, *storage, **named)
+
+    original, Node.update_proto = Node.update_proto, update
+    try:
+        yield
+    finally:
+        Node.update_proto = original
 
 
 def _erfc(context: Any, node: Any, name: str, arguments: list[Any]) -> None:

@@ -20,7 +20,14 @@ from kertl._runtimes import Runtime
 from kertl.errors import ExportError
 from kertl.exporting._contract import NOTE
 from kertl.exporting._format import Format
-from kertl.exporting._graph import gelu_by_erf, holder, pictures_function, rolled_by_slices, write_saved_model
+from kertl.exporting._graph import (
+    gelu_by_erf,
+    groups_as_depthwise,
+    holder,
+    pictures_function,
+    rolled_by_slices,
+    write_saved_model,
+)
 
 _CONVERTER = "KERTL_TFJS_CONVERTER"
 _LONGEST_SECONDS = 600
@@ -74,7 +81,7 @@ class TensorFlowJs(Format):
         module = holder(model)
         module.function = pictures_function(model, contract)
         with tempfile.TemporaryDirectory() as folder:
-            with gelu_by_erf(), rolled_by_slices():  # it is traced while it is saved
+            with groups_as_depthwise(model), gelu_by_erf(), rolled_by_slices():  # it is traced while it is saved
                 write_saved_model(module, Path(folder) / "saved", {"serving_default": module.function})
             forms = ["--input_format=tf_saved_model", "--output_format=tfjs_graph_model"]
             done = _run([str(_converter()), *forms, str(Path(folder) / "saved"), str(path)])

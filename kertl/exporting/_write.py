@@ -11,7 +11,6 @@ from kertl._checks import complain, one_of
 from kertl._runtimes import OPENERS
 from kertl.errors import ExportError, KertlError
 from kertl.exporting._compare import compare
-from kertl.exporting._contract import NOTE
 from kertl.exporting._format import Format
 from kertl.exporting._formats import FORMATS
 from kertl.exporting._result import Export
@@ -49,8 +48,7 @@ def check_place(path: Path, export: Format) -> None:
         raise complain("path", f"a file name that ends in {export.suffix!r} for {export.name!r}", str(path))
     if not export.suffix and path.suffix in {one.suffix for one in FORMATS.values()} - {""}:
         raise complain("path", f"a folder for {export.name!r}, whose name does not end as a file's", str(path))
-    is_ours = path.is_file() if export.suffix else (path / NOTE).is_file()
-    if path.exists() and not is_ours:
+    if path.exists() and not export.is_there(path):
         raise complain("path", "new, or an export of the same kind, which is replaced", str(path))
 
 

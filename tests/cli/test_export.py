@@ -32,6 +32,12 @@ def test_a_wrong_format_is_told_before_the_model_is_loaded(saved, capsys, monkey
     assert_names(unwrapped(capsys.readouterr().err), "`--format`", "'litert'", "'tflite'")
 
 
+def test_a_place_that_has_something_else_is_told_as_the_option(saved, tmp_path, capsys):
+    (tmp_path / "m.onnx").write_text("keep")
+    assert run(["export", str(saved), "--format", "onnx", "--out", str(tmp_path / "m.onnx")]) == 2
+    assert_names(unwrapped(capsys.readouterr().err), "`--out` must be new", "m.onnx", "`kertl export --help`")
+
+
 def test_formats_are_compared(saved, tmp_path, capsys):
     assert run(["benchmark", str(saved), "--format", "keras", "--out", str(tmp_path)]) == 0
     assert_names(capsys.readouterr().out, "keras", "noise")

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import shutil
 import zipfile
 from subprocess import CompletedProcess
@@ -8,10 +9,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf2onnx
 
 import kertl
 from kertl.errors import DataError, ExportError, RunError, WeightsError
 from kertl.exporting._formats import FORMATS
+from kertl.exporting._graph import groups_as_depthwise, rolled_by_slices
 from kertl.exporting._subject import stratified
 from kertl.exporting._tfjs import _failure
 from tests.exporting.colours import photo_files, solved
@@ -180,13 +183,13 @@ def test_a_wrong_export_is_an_error_and_leaves_nothing(told, tmp_path, monkeypat
 
     monkeypatch.setattr(type(onnx), "write", wrong)
     kept = tmp_path / "kept.onnx"
-    kept.write_bytes(b"from before")
+    kept.write_bytes(b"\x08 from before")
     with pytest.raises(ExportError) as caught:
         kertl.export(model, kept, format="onnx", data=data)
     assert_names(caught.value, *{"disagrees": ["difference", "12"], "is not written": ["no such layer"]}.get(way, []))
     assert "othing was written" in str(caught.value)
     assert [one.name for one in tmp_path.iterdir()] == ["kept.onnx"]
-    assert kept.read_bytes() == b"from before"
+    assert kept.read_bytes() == b"\x08 from before"
 
 
 def test_what_cannot_be_exported_is_refused_before_anything_is_built(told, tmp_path, monkeypatch):
@@ -194,6 +197,9 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_built(told, tmp_p
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     (tmp_path / "half").mkdir()
+    others = [tmp_path / f"notes.{ending}" for ending in ("keras", "tflite", "onnx")]
+    for one in others:
+        one.write_text("keep")
     open_size = keras.Sequential([keras.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D()])
     open_size.add(keras.layers.Dense(2, activation="softmax"))
     for given, path, options, error, parts in (
@@ -201,6 +207,9 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_built(told, tmp_p
         (model, "m.pb", {"format": "onnx"}, ValueError, ["path", "'.onnx'"]),
         (model, "m.onnx", {"format": "openvino"}, ValueError, ["path", "folder"]),
         (model, "mine", {"format": "openvino"}, ValueError, ["path", "new"]),
+        (model, "notes.keras", {}, ValueError, ["path", "new"]),
+        (model, "notes.tflite", {"format": "litert"}, ValueError, ["path", "new"]),
+        (model, "notes.onnx", {"format": "onnx"}, ValueError, ["path", "new"]),
         (model, "m.onnx", {"format": "onnx", "quantize": "int8"}, ValueError, ["quantize", "'int8'", "'litert'"]),
         (model, "m.tflite", {"format": "litert", "quantize": "int8"}, ValueError, ["quantize", "`data=`"]),
         (model, "m.keras", {"images": 0}, ValueError, ["images"]),
@@ -217,7 +226,8 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_built(told, tmp_p
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None)
     with pytest.raises(ExportError, match=r"onnx and tf2onnx and onnxruntime: pip install 'kertl\[onnx\]'"):
         kertl.export(model, tmp_path / "m.onnx", format="onnx")
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["half", "mine"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["half", "mine", *(sorted(one.name for one in others))]
+    assert {one.read_text() for one in others} == {"keep"}
 
 
 def test_tensorflow_js_says_where_its_converter_comes_from(told, tmp_path, monkeypatch):
@@ -311,6 +321,28 @@ def test_constants_of_efficientnet_are_no_inputs_and_fusions_no_outputs(tmp_path
     np.testing.assert_allclose(asked(format_, tmp_path / name, x)[0], model.predict(x, verbose=0), atol=1e-4)
 
 
+def test_an_optimizer_of_tf2onnx_that_fails_is_passed_over(tmp_path, monkeypatch):
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3)(inputs / 255.0)
+    x = keras.layers.Conv2D(4, 3)(keras.ops.relu6(x + 3.0))  # a number alone, on which one fails
+    outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(x))
+    model = kertl.model.describe(keras.Model(inputs, outputs), class_names=["a", "b"], preprocessing="none")
+    convert, failed = tf2onnx.convert.from_graph_def, []
+
+    def watched(*arguments, **options):
+        try:
+            return convert(*arguments, **options)
+        except ValueError as error:
+            failed.append(str(error))
+            raise
+
+    monkeypatch.setattr(tf2onnx.convert, "from_graph_def", watched)
+    monkeypatch.setenv("TF2ONNX_CATCH_ERRORS", "as before")
+    assert kertl.export(model, tmp_path / "m.onnx", format="onnx").difference < 1e-5
+    assert failed == ["max() arg is an empty sequence"]
+    assert os.environ["TF2ONNX_CATCH_ERRORS"] == "as before"
+
+
 def gelu_groups_and_shifts(groups=4):
     """What some converters have no operation for, with BatchNorm adapted to pictures, and these as data."""
     inputs = keras.Input((32, 32, 3))
@@ -336,11 +368,44 @@ def test_exact_gelu_convolutions_in_groups_and_shifts_are_exported(tmp_path, for
 
 
 @pytest.mark.slow
-def test_tensorflow_js_takes_exact_gelu_hard_swish_and_shifts(tmp_path):
+def test_tensorflow_js_takes_exact_gelu_hard_swish_shifts_and_a_group_per_channel(tmp_path):
     if obstacle := FORMATS["tfjs"].obstacle():
         pytest.skip(obstacle)
-    model, data, _ = gelu_groups_and_shifts(groups=1)
+    model, data, _ = gelu_groups_and_shifts(groups=8)
     assert kertl.export(model, tmp_path / "tfjs", format="tfjs", data=data).difference < 1e-5
+
+
+@pytest.mark.parametrize("options", [{}, {"strides": 2, "padding": "same"}, {"dilation_rate": 2, "use_bias": False}])
+def test_a_convolution_with_a_group_per_channel_is_a_depthwise_one_while_it_is_traced(options):
+    layer = keras.layers.Conv2D(8, 3, groups=4, **options)
+    model = keras.Sequential([keras.Input((9, 9, 4)), layer])
+    x = np.random.default_rng(0).normal(size=(2, 9, 9, 4)).astype("float32")
+    before = model(x)
+    with groups_as_depthwise(model):
+        graph = tf.function(model, autograph=False).get_concrete_function(x).graph
+        np.testing.assert_allclose(model(x), before, atol=1e-5)
+    assert "DepthwiseConv2dNative" in {operation.type for operation in graph.get_operations()}
+    np.testing.assert_array_equal(model(x), before)
+    assert "convolution_op" not in vars(layer)
+
+
+def test_a_slice_that_is_updated_is_a_choice_while_it_is_traced():
+    def masked(x):
+        return x * keras.ops.slice_update(keras.ops.zeros((2, 3)), [1, 0], keras.ops.ones((1, 2)))
+
+    before = keras.ops.slice_update
+    with rolled_by_slices():
+        found = tf.function(masked, autograph=False).get_concrete_function(tf.TensorSpec((2, 3)))
+    assert keras.ops.slice_update is before
+    assert not [one.type for one in found.graph.get_operations() if "Xla" in one.type]
+    np.testing.assert_array_equal(found(tf.fill((2, 3), 7.0)), [[0, 0, 0], [7, 7, 0]])
+
+
+def test_groups_of_several_channels_are_refused_by_name():
+    layers = [keras.Input((9, 9, 4)), keras.layers.Conv2D(8, 3, groups=2, name="wide"), keras.layers.Flatten()]
+    told = pytest.raises(ExportError, match=r"no convolutions in groups of several channels: wide of this model")
+    with told, groups_as_depthwise(keras.Sequential(layers)):
+        pytest.fail("traced")
 
 
 def test_operations_that_tensorflow_js_lacks_are_named_and_no_other_version_is_advised():
