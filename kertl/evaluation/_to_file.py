@@ -27,7 +27,7 @@ from kertl.evaluation._caution import Caution
 from kertl.evaluation._form import check_asked, images_for, is_keras
 from kertl.evaluation._made import differing, rows_there, write_noted
 from kertl.evaluation._predict import asked, preprocessed, refuse_broken
-from kertl.model import architecture, model_info, task_of
+from kertl.model import model_info, task_of
 from kertl.run_files import read_json, read_text, write_json, write_text
 from kertl.tasks import Task, task_named
 
@@ -236,6 +236,8 @@ def identity_of(model: "keras.Model") -> dict[str, str]:
     """
     said = repr(model_info(model))
     if is_keras(model):
+        from kertl.model import architecture
+
         said += architecture(model)
     return {"model": getattr(model, "digest", None) or _digest_of_weights(model), "description": digest_of([said])}
 

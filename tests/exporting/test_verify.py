@@ -57,7 +57,7 @@ FORMS = {"model.tflite": ("litert", None), "small.tflite": ("litert", "dynamic")
 @pytest.fixture(scope="module")
 def with_exports(finished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exports") / "run"
-    shutil.copytree(finished.run_dir, folder)
+    shutil.copytree(finished.run_dir, folder, ignore=shutil.ignore_patterns("export"))
     for name, (form, quantize) in FORMS.items():
         kertl.export(folder, folder / "export" / name, format=form, quantize=quantize)
     return folder
