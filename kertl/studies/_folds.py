@@ -50,11 +50,11 @@ def folds_of(data: ImageData, folds: int, seed: int) -> tuple[np.ndarray, np.nda
 def absent_classes(members: np.ndarray, fold_of: np.ndarray, names: Sequence[str]) -> str | None:
     """Which folds have no image of which classes, and what that means; None if every class is in every fold."""
     lacking = _counts(members, fold_of, fold_of.max() + 1) == 0
-    told = [
-        f"fold {number + 1} has no image of {', '.join(repr(name) for name, absent in zip(names, row, strict=True) if absent)}"
-        for number, row in enumerate(lacking)
-        if row.any()
-    ]
+    told = []
+    for number, row in enumerate(lacking, start=1):
+        classes = ", ".join(repr(name) for name, absent in zip(names, row, strict=True) if absent)
+        if classes:
+            told.append(f"fold {number} has no image of {classes}")
     if not told:
         return None
     return (
