@@ -102,8 +102,8 @@ def stratified(
     The label with the fewest images left is assigned first: each bundle that has it, the largest first, goes to the
     place that needs most images of that label, among equals to the one that needs most images. Values of strata count
     as labels, except for those with fewer images than there are places. Unlike in the paper, each place needs at least
-    one image of a label (not of a stratum), as long as the place that needs most can spare it; and at the end bundles
-    move from places with too many images to those with too few, where bundles are small enough for that.
+    one image, and one of each label (not of a stratum), as long as the place that needs most can spare it; and at the
+    end bundles move from places with too many images to those with too few, where bundles are small enough for that.
 
     Args:
         labels: Labels of each image, none or several.
@@ -126,7 +126,7 @@ def stratified(
     for key in [key for key, size in remaining.items() if key[0] and size < len(shares)]:
         del remaining[key]
     lacking = {key: _wanted(size, shares, fewest=0 if key[0] else 1) for key, size in remaining.items()}
-    room = [share * sum(map(len, bundles)) for share in shares]
+    room = _wanted(sum(map(len, bundles)), shares, fewest=1)
     holders = defaultdict(list)
     for number, counts in enumerate(held):
         for key in counts.keys() & remaining.keys():
@@ -171,39 +171,36 @@ def _level(
         places: The place of each bundle, which is changed.
         sizes: Number of images of each bundle.
         held: How many images with each label a bundle has.
-        lacking: How many images of each label each place lacks, below zero where it has too many; changed.
+        lacking: How many images of each label each place lacks, below zero where it has too many.
         room: The same for images; changed.
     """
-    counted = Counter((key, place) for counts, place in zip(held, places, strict=True) for key in counts.elements())
+    columns = {key: column for column, key in enumerate(lacking)}
+    # Which bundle holds which label how often; a table of all labels would be large.
+    entries = [(k, columns[key], n) for k, counts in enumerate(held) for key, n in counts.items() if key in columns]
+    bundles, labels, counts = np.array(entries, np.int64).reshape(-1, 3).T
+    needed = np.array([not key[0] for key in columns], bool)[labels]
+    short = np.array(list(lacking.values())).reshape(-1, len(room))
+    where, size = np.array(places), np.array(sizes)
+    present = np.zeros(short.shape, np.int64)
+    np.add.at(present, (labels, where[bundles]), counts)
     while True:
         source, target = (choose(range(len(room)), key=lambda k: round(room[k], 6)) for choose in (min, max))
-        most = room[target] - room[source] - 1e-6
-        fits = [k for k, place in enumerate(places) if place == source and sizes[k] < most]
-        costs = [(round(_cost(held[k], source, target, counted, lacking), 6), k) for k in fits]
-        cheapest, chosen = min(costs, default=(math.inf, -1))
-        if max(-room[source], room[target]) < 1 - 1e-6 or cheapest == math.inf:
+        if max(-room[source], room[target]) < 1 - 1e-6:
             return
-        places[chosen] = target
+        # How much further, squared, a move takes both places from what they want; infinite for the last of a label.
+        further = 2 * counts * (short[labels, source] - short[labels, target] + counts)
+        further[needed & (counts == present[labels, source])] = math.inf
+        costs = np.bincount(bundles, further, len(size)).astype(float).round(6)  # without any label: whole numbers
+        costs[(where != source) | (size >= room[target] - room[source] - 1e-6)] = math.inf
+        chosen = int(costs.argmin())
+        if costs[chosen] == math.inf:
+            return
+        places[chosen] = where[chosen] = target
+        moved = bundles == chosen
         for place, sign in ((source, 1), (target, -1)):
             room[place] += sign * sizes[chosen]
-            for key, count in held[chosen].items():
-                counted[key, place] -= sign * count
-                if key in lacking:
-                    lacking[key][place] += sign * count
-
-
-def _cost(
-    counts: Mapping[Any, int],
-    source: int,
-    target: int,
-    counted: Mapping[Any, int],
-    lacking: Mapping[Any, list[float]],
-) -> float:
-    """How much further, squared, a move takes both places from what they want; infinite for the last of a label."""
-    known = [(key, count) for key, count in counts.items() if key in lacking]
-    if any(not key[0] and counted[key, source] == count for key, count in known):
-        return math.inf
-    return sum(2 * count * (lacking[key][source] - lacking[key][target] + count) for key, count in known)
+            present[labels[moved], place] -= sign * counts[moved]
+            short[labels[moved], place] += sign * counts[moved]
 
 
 def _free(bundles: Sequence[int], parts: list[str]) -> list[list[int]]:

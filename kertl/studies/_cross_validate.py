@@ -44,8 +44,9 @@ def cross_validate(
     held-out fold does not choose what it evaluates. The frozen prefix runs once over the training and the validation
     set, for all folds; the test set is not used. Folds are stratified by class; equal images and those of one group
     (`group_column` of `kertl.data.from_csv`) are in one fold. Several labels are divided evenly one by one, targets by
-    their size. Each training begins at the pretrained weights and with a
-    newly drawn head. Training k (from 0) draws its head, order and dropout from `seed + k`.
+    their size. Where groups leave a fold without a class, the result says so (`absent`). Each training begins at the
+    pretrained weights and with a newly drawn head. Training k (from 0) draws its head, order and dropout from
+    `seed + k`.
 
     Args:
         model: A backbone or a classifier; it is not changed.
@@ -61,7 +62,7 @@ def cross_validate(
     Raises:
         ValueError: If an argument is outside its range, there is no such boundary, or a stage has a field that folds
             do not support.
-        DataError: If a class has fewer images than there are folds.
+        DataError: If a class has fewer images than there are folds, or groups leave a training without one.
         DivergedError: If a loss became NaN or infinite.
 
     Example:

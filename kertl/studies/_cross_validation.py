@@ -11,6 +11,7 @@ from rich.table import Table
 
 from kertl._checks import complain
 from kertl.results import Result, plain, table_text
+from kertl.studies._folds import absent_classes
 from kertl.studies._picture import draw_folds
 from kertl.tasks import task_named
 
@@ -67,7 +68,7 @@ class CrossValidation(Result):
         task: What the model predicts, such as "single_label".
     """
 
-    DERIVED: ClassVar[tuple[str, ...]] = ("mean", "standard_deviation", "majority", "unfinished")
+    DERIVED: ClassVar[tuple[str, ...]] = ("mean", "standard_deviation", "majority", "unfinished", "absent")
 
     folds: tuple[Fold, ...]
     files: tuple[str, ...]
@@ -110,6 +111,12 @@ class CrossValidation(Result):
         )
 
     @property
+    def absent(self) -> str | None:
+        """Which folds have no image of which classes, so that they tell nothing about them; None if all have all."""
+        members = task_named(self.task).members(self.labels, len(self.class_names))
+        return None if members is None else absent_classes(members, self.fold_of, self.class_names)
+
+    @property
     def standard_deviation(self) -> float:
         """Standard deviation of the folds' scores, with one degree of freedom less than there are folds.
 
@@ -142,7 +149,7 @@ class CrossValidation(Result):
             f"{score[0].upper()}{score[1:]} {_cell(self.mean)}, standard deviation {_cell(self.standard_deviation)}; "
             f"{task.constant} alone gives {_cell(self.majority)}.\n"
             f"Extraction {self.extraction_seconds:.1f} s, {len(self.folds)} trainings {self.training_seconds:.1f} s."
-            + (f"\n{self.unfinished}" if self.unfinished else "")
+            + "".join(f"\n{one}" for one in (self.unfinished, self.absent) if one)
         )
 
     def plot(self, path: str | Path | None = None) -> Any:

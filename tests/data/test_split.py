@@ -199,6 +199,10 @@ def test_too_few_images_for_the_parts_are_an_error():
     assert_names(raised.value, "`validation`", "`test`")
 
 
+def test_three_images_without_labels_are_one_in_each_part():
+    assert Counter(deal_many([()] * 3)) == {"train": 1, "validation": 1, "test": 1}
+
+
 @pytest.mark.parametrize(
     ("train", "test", "named"),
     [

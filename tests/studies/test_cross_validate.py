@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import random
 from collections import Counter
@@ -303,6 +304,15 @@ def test_folds_that_ended_too_early_are_told_with_what_to_pass():
     assert json.loads(found.to_json())["unfinished"] == found.unfinished
     for folds in ((early, done, worse), ([], [], [])):
         assert cross_validation(*folds).unfinished is None
+
+
+def test_folds_without_a_class_are_told():
+    found = cross_validation([1.0], [1.0], [1.0])
+    assert "fold 1 has no image of 'b', 'c'; fold 2 has no image of 'a', 'c'" in found.absent
+    assert found.absent in found.table()
+    assert json.loads(found.to_json())["absent"] == found.absent
+    all_have_all = dataclasses.replace(found, labels=np.zeros(3, int), class_names=("a",))
+    assert all_have_all.absent is None
 
 
 def test_mean_and_spread_are_those_of_the_folds_and_json_and_table_tell_them(found):
