@@ -67,7 +67,7 @@ class TensorFlowJs(Format):
         if found := super().obstacle(quantize):
             return found
         if _converter() is None:
-            return f"its converter is not there: {_HOW}"
+            return f"its converter is not there: {_HOW}. Node is needed too: {_NODE_HOW}"
         if shutil.which("node") is None:
             return "Node, in which the export is checked, is not on the PATH"
         if _run(["node", "-e", "require.resolve('@tensorflow/tfjs')"]).returncode:
