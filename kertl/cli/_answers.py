@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
+class Row:
     """What is printed of a file: an answer, or why there is none."""
 
     file: str
@@ -29,16 +29,16 @@ class Told:
     error: str = ""
 
 
-def told_of(
+def rows_of(
     images: "FileBatches", answers: Sequence[Answer], doubts: Sequence[Mapping[str, Any]] | None = None
-) -> list[Told]:
+) -> list[Row]:
     """What is printed of each file, in the order of the files, once they have been read."""
-    errors = {issue.path: Told(issue.path, error=issue.reason) for issue in images.issues}
-    known = map(Told, images.files, answers, doubts or [{}] * len(images.files))
+    errors = {issue.path: Row(issue.path, error=issue.reason) for issue in images.issues}
+    known = map(Row, images.files, answers, doubts or [{}] * len(images.files))
     return [errors[path] if path in errors else next(known) for path in images.paths]
 
 
-def print_json(rows: Sequence[Told], reference: Mapping[str, Any] | None = None) -> None:
+def print_json(rows: Sequence[Row], reference: Mapping[str, Any] | None = None) -> None:
     """A list of objects: `file`, and the answer with its doubts, or `error`.
 
     Where the images were compared with those of a run, it is `images` of an object, beside `reference`.
@@ -47,7 +47,7 @@ def print_json(rows: Sequence[Told], reference: Mapping[str, Any] | None = None)
     typer.echo(json_text(listed if reference is None else {"images": listed, "reference": reference}))
 
 
-def print_csv(task: str, rows: Sequence[Told]) -> None:
+def print_csv(task: str, rows: Sequence[Row]) -> None:
     """A row per file: `file`, the columns of the task (`kertl.tasks.Task.cells`), `error`; escaped on a terminal."""
     cells = _cells(rows, task_named(task).cells)
     shown = printable if sys.stdout.isatty() else str
@@ -58,7 +58,7 @@ def print_csv(task: str, rows: Sequence[Told]) -> None:
         writer.writerow(map(shown, (one.file, *(row.get(column, "") for column in columns), one.error)))
 
 
-def print_table(task: str, rows: Sequence[Told]) -> None:
+def print_table(task: str, rows: Sequence[Row]) -> None:
     """A row per image that could be read, for people: `kertl.tasks.Task.words`."""
     from rich.text import Text
 
@@ -79,7 +79,7 @@ def print_table(task: str, rows: Sequence[Told]) -> None:
         console.print("Where a set is empty, no class is likely enough for the coverage asked for.")
 
 
-def _cells(rows: Sequence[Told], cells: Callable[[Answer], dict[str, str]]) -> list[dict[str, str]]:
+def _cells(rows: Sequence[Row], cells: Callable[[Answer], dict[str, str]]) -> list[dict[str, str]]:
     """The columns of each row between the file and the error; none where there is no answer."""
     from kertl.evaluation import Caution
 

@@ -170,7 +170,7 @@ def predict(
     import kertl
 
     with working("Starting"):
-        from kertl.cli._answers import print_csv, print_json, print_table, told_of
+        from kertl.cli._answers import print_csv, print_json, print_table, rows_of
         from kertl.evaluation import images_for
         from kertl.model import task_of
 
@@ -190,11 +190,13 @@ def predict(
         loaded = told.load(model)
     task = task_of(loaded)
     asked: dict[str, Any] = {"top": top, "views": views, "augment": options.read_augment(augment) or "light"}
+    finished = False
     if out is not None and out.exists() and ray is None:
-        into_file.refuse_other(loaded, images, out, share, asked, cautious=bool(abstain or coverage))
+        cautions = [name for name, value in (("abstain", abstain), ("coverage", coverage)) if value is not None]
+        finished = into_file.is_finished(loaded, images, out, share, asked, cautions=cautions)
     caution = caution_of(model, loaded, abstain, coverage)
     compared: dict[str, Any] | None = None
-    if reference is not None:
+    if reference is not None and not finished:
         from kertl.cli._adapt import show_alarm
 
         compared = show_alarm(loaded, reference, images)
@@ -210,7 +212,7 @@ def predict(
     for issue in dataset.issues:
         CONSOLE.print(f"left out: {issue}", markup=False, highlight=False)
     answers = kertl.answers(loaded, predictions, top=top)
-    rows = told_of(dataset, answers, None if caution is None else caution.doubts(predictions))
+    rows = rows_of(dataset, answers, None if caution is None else caution.doubts(predictions))
     if as_json:
         print_json(rows, compared)
     elif as_csv:

@@ -1,7 +1,7 @@
 """`kertl predict --out`: predictions in a file, as a share of them, or by a Ray cluster."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +33,28 @@ def checked(out: Path | None, shard: str | None, ray: str | None, *, join: bool)
     return share
 
 
-def refuse_other(
+def is_finished(
     model: Any,
     images: Sequence[Path],
     out: Path,
     share: tuple[int, int] | None,
     given: dict[str, Any],
     *,
-    cautious: bool,
-) -> None:
-    """Raise if another command made the file, before the caution is chosen; that is compared when it is."""
+    cautions: Iterable[str],
+) -> bool:
+    """Whether the same command has finished the file; `abstain` and `coverage` are only compared once they are chosen.
+
+    Raises:
+        RunError: If another command made the file.
+    """
     from kertl.data._listing import files_in
-    from kertl.evaluation._made import read_note, rows_there
+    from kertl.evaluation import _made
     from kertl.evaluation._to_file import of_shard, plan_of
 
     plan = plan_of(model, of_shard(files_in(images, []), share), shard=share, **given)
-    if cautious and "caution" in (noted := read_note(out).get("options", {})):
-        plan["options"]["caution"] = noted["caution"]
-    rows_there(out, plan)
+    noted = _made.read_note(out).get("options", {})
+    plan["options"].update({name: noted.get(name, "asked for") for name in cautions})
+    return _made.is_finished(out, plan)
 
 
 def write(

@@ -27,6 +27,7 @@ _FIELDS = f"They are {', '.join(field.name for field in dataclasses.fields(Stage
 TASKS = ("single_label", "binary", "multi_label", "regression")
 RESIZE = ("stretch", "pad", "crop")
 PREPROCESSING = ("none", "unit", "tf", "torch", "caffe")
+ACCELERATORS = ("auto", "cpu", "gpu", "tpu")
 
 
 def checked(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -143,7 +144,7 @@ Accelerator = Annotated[
     str,
     typer.Option(
         help="cpu, gpu, tpu, or auto: the best there is.",
-        callback=among("--accelerator", ("auto", "cpu", "gpu", "tpu")),
+        callback=among("--accelerator", ACCELERATORS),
     ),
 ]
 Devices = Annotated[

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kertl.search import SearchResult
 
 REPORT = "report"
+STRATEGIES = ("random", "grid", "bayesian", "hyperband")
 
 What = Annotated[
     str,
@@ -40,7 +41,7 @@ def search(
         str,
         typer.Option(
             help="random, grid, bayesian or hyperband.",
-            callback=options.among("--strategy", ("random", "grid", "bayesian", "hyperband")),
+            callback=options.among("--strategy", STRATEGIES),
         ),
     ] = "random",
     trials: Annotated[

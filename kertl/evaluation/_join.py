@@ -7,7 +7,7 @@ from typing import Any
 
 from kertl._checks import complain
 from kertl.errors import RunError
-from kertl.evaluation._made import note_of, read_note, rows_there, write_noted
+from kertl.evaluation._made import is_finished, note_of, read_note, say_finished, write_noted
 
 _SAME = ("of", "names", "model", "description", "top", "options")
 """What the notes of all shares of one job have in common; `shard` and `rows` are a share's own."""
@@ -43,7 +43,8 @@ def joined(files: Sequence[Path], out: Path, plan: dict[str, Any] | None = None)
     if plan is None:
         shared = {name: notes[0][name] for name in _SAME}
         plan = {**shared, "files": [note["files"] for note in notes], "joined": [note["shard"] for note in notes]}
-    if rows_there(out, plan) is not None:
+    if is_finished(out, plan):
+        say_finished(out, rows)
         return rows
     seen: set[str] = set()
     for file, note in zip(files, notes, strict=True):

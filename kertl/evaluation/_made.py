@@ -42,14 +42,14 @@ def write_noted(out: Path, write: Callable[[Path], None], note: Mapping[str, Any
     replace_file(out, both)
 
 
-def rows_there(out: Path, plan: Mapping[str, Any]) -> int | None:
-    """How many rows a file has that the same call has finished, which is logged; None if there is no file.
+def is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
+    """Whether there is a file, which the same call has finished.
 
     Raises:
         RunError: If another call made it, or it has changed since.
     """
     if not out.exists():
-        return None
+        return False
     note = read_note(out)
     if not note:
         raise _refuse(out, f"without the note that says what made it, {note_of(out).name}")
@@ -57,8 +57,12 @@ def rows_there(out: Path, plan: Mapping[str, Any]) -> int | None:
         raise _refuse(out, f"which differs in {', '.join(differ)}")
     if note.get("bytes") != out.stat().st_size:
         raise _refuse(out, "which has changed since it was written")
-    _logger.info("%s is finished: the same call wrote its %d rows.", out, note["rows"])
-    return int(note["rows"])
+    return True
+
+
+def say_finished(out: Path, rows: int) -> None:
+    """Log that nothing is done."""
+    _logger.info("%s is finished: the same call wrote its %d rows.", out, rows)
 
 
 def differing(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from kertl._terminal import tracked
 from kertl.errors import DataError, MissingPackageError, RunError
 from kertl.evaluation._form import check_asked
 from kertl.evaluation._join import joined
-from kertl.evaluation._made import rows_there
+from kertl.evaluation._made import is_finished, say_finished
 from kertl.evaluation._to_file import (
     check_out,
     check_plan,
@@ -21,6 +21,7 @@ from kertl.evaluation._to_file import (
     files_by_share,
     identity_of,
     predict_to_file,
+    said_of,
     state_of,
 )
 
@@ -77,10 +78,10 @@ def predict_on_ray(
     model = load()
     check_asked(model)
     folder = out.absolute().with_name(f"{out.name}.shares")
-    said = {name: repr(value) for name, value in sorted(options.items())}
     images = digest_of(map(state_of, every))
-    plan = {**identity_of(model), "options": said, "files": images, "shares": shares}
-    if rows_there(out, plan) is not None:
+    plan = {**identity_of(model), "options": said_of(options), "files": images, "shares": shares}
+    if is_finished(out, plan):
+        say_finished(out, len(every))
         shutil.rmtree(folder, ignore_errors=True)  # what a kill left of it
         return len(every)
     check_plan(folder, plan)

@@ -9,7 +9,7 @@ import itertools
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from kertl.errors import DataError, RunError
 from kertl.evaluation._answers import answers
 from kertl.evaluation._caution import Caution
 from kertl.evaluation._form import check_asked, images_for, is_keras
-from kertl.evaluation._made import differing, rows_there, write_noted
+from kertl.evaluation._made import differing, is_finished, say_finished, write_noted
 from kertl.evaluation._predict import asked, preprocessed, refuse_broken
 from kertl.model import model_info, task_of
 from kertl.run_files import read_json, read_text, write_json, write_text
@@ -111,9 +111,11 @@ def predict_to_file(
     def rows_of(images: "FileBatches", chunk: Sequence[str]) -> list[dict[str, str]]:
         return _rows(model, images, chunk, top, lambda images: asked(ready, images, **options)[0], caution)
 
-    if rows_there(out, plan) is None:
+    if is_finished(out, plan):
+        say_finished(out, len(files))
+    else:
         with _alone(parts):
-            if rows_there(out, plan) is None:  # nobody has finished it in the meantime
+            if not is_finished(out, plan):  # by another process in the meantime
                 check_plan(parts, plan)
                 chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
                 _write_parts(model, chunks, parts, batch_size, rows_of)
@@ -169,13 +171,21 @@ def plan_of(
     caution: Caution | None = None,
 ) -> dict[str, Any]:
     """What decides about each row: the model, the files, and how it is asked, as `predict_to_file` says."""
-    options = {"views": views, "augment": augment, "seed": seed, "preprocessing": preprocessing}
-    said = {name: repr(value) for name, value in options.items()}
-    if caution is not None:
-        said["caution"] = repr(caution)
+    options = {"views": views, "augment": augment, "seed": seed, "preprocessing": preprocessing, "caution": caution}
     share = {} if shard is None else {"shard": list(shard)}
     of_files = {"files": digest_of(map(state_of, files)), "count": len(files)}
-    return {**identity_of(model), "top": top, "options": said, **of_files, **share}
+    return {**identity_of(model), "top": top, "options": said_of(options), **of_files, **share}
+
+
+def said_of(options: Mapping[str, Any]) -> dict[str, str]:
+    """Options as a plan has them: of a caution what was asked for and what was chosen."""
+    said = {name: repr(value) for name, value in options.items() if name != "caution"}
+    caution = options.get("caution")
+    if caution is not None and caution.least is not None:
+        said["abstain"] = repr((caution.risk, caution.least))
+    if caution is not None and caution.set_level is not None:
+        said["coverage"] = repr((caution.coverage, caution.set_level))
+    return said
 
 
 def check_out(out: str | Path) -> Path:

@@ -69,6 +69,11 @@ class RunDirectory:
         self.checkpoints = None if self.path is None else CheckpointFiles(self.path / "checkpoints")
 
     @property
+    def named(self) -> str:
+        """What messages call it."""
+        return "The run directory" if self.path is None else as_given(self.path)
+
+    @property
     def tensorboard(self) -> Path | None:
         """Where TensorBoard's events go."""
         return None if self.path is None else self.path / "tensorboard"
@@ -180,7 +185,7 @@ class RunDirectory:
         if last is None and there:
             raise RunError(
                 f"`run_dir` must be a new directory, or have a checkpoint to resume from. Received: "
-                f"run_dir={as_given(self.path)!r}, with a {there[0]} and no checkpoint. Restore its checkpoints/, or "
+                f"run_dir={self.named!r}, with a {there[0]} and no checkpoint. Restore its checkpoints/, or "
                 f"remove the directory to begin again.",
                 code="run-directory",
             )

@@ -186,7 +186,7 @@ def fine_tune(
         directory.check_alike(recipe, data, model)
         if directory.finished:
             agreed(team, lambda: directory.refuse_other(recipe, data, model))
-            _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.path)
+            _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.named)
             run = _finished_run(model, recipe, data, directory)
             directory.keep_source(model, data, keep_features)
             return run
@@ -198,7 +198,7 @@ def fine_tune(
         snapshot = Snapshot.from_values(last) if last else None
         if snapshot is not None:
             check_same_callbacks(callbacks, snapshot, own=3 if recipe.average else 2)
-            _logger.warning("%s resumes from its last checkpoint: %s.", directory.path, snapshot.position)
+            _logger.warning("%s resumes from its last checkpoint: %s.", directory.named, snapshot.position)
         files = directory.checkpoints
         with (
             stopping(files.hint) if files else nullcontext(Stop()) as stop,

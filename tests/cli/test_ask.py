@@ -8,8 +8,10 @@ import pytest
 
 import kertl
 from kertl.cli import run
+from kertl.cli._answers import Row, print_table
 from tests.evaluation.pictures import by_padding, files
 from tests.messages import assert_names
+from tests.runs import unwrapped
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +122,10 @@ def test_an_address_without_a_run_is_refused_in_words(bucket, padded, capsys, co
 def test_an_address_of_no_known_kind_is_refused_in_words(capsys):
     assert run(["verify", "nowhere://bucket/run"]) == 2
     assert_names(capsys.readouterr().err, "nowhere://bucket/run", "not known")
+
+
+def test_an_empty_set_is_explained_beneath_the_table(capsys):
+    answer = {"classes": [{"class": "wide", "probability": 0.4}]}
+    for names, told in ((["wide"], False), ([], True)):
+        print_table("single_label", [Row("1.png", answer, {"set": names}), Row("2.png", error="is empty")])
+        assert ("no class is likely enough" in unwrapped(capsys.readouterr().out)) == told

@@ -131,6 +131,7 @@ def at_address(trained, bucket):
 def test_messages_about_a_run_at_an_address_name_the_address(at_address, arguments, squares, capsys):
     assert run([*arguments, "--out", at_address]) == 0
     said = "".join(capsys.readouterr())
+    assert_names(unwrapped(said), f"{at_address} holds the finished run")
     assert_names(unwrapped(said), f"The model is {at_address}/model.keras; try `kertl predict {at_address} IMAGES...`.")
     assert run(["predict", at_address, str(squares / "red")]) == 0
     said = "".join(capsys.readouterr())

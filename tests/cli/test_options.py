@@ -13,6 +13,8 @@ from kertl.cli._images import TableOptions
 from kertl.cli._local import LocalPaths
 from kertl.data import RESIZE
 from kertl.exporting._formats import FORMATS
+from kertl.hardware._choice import ACCELERATORS
+from kertl.search._oracles import STRATEGIES
 from tests.messages import assert_names
 from tests.runs import unwrapped
 
@@ -25,6 +27,8 @@ def test_the_words_that_options_take_are_those_of_the_library():
     assert tuple(kertl.tasks.TASKS) == _options.TASKS
     assert tuple(RESIZE) == _options.RESIZE
     assert set(KINDS) == set(_options.PREPROCESSING)
+    assert set(ACCELERATORS) == set(_options.ACCELERATORS)
+    assert set(STRATEGIES) == set(_search.STRATEGIES)
     assert {name: one.quantizations for name, one in FORMATS.items() if one.quantizations} == _export.QUANTIZED
 
 

@@ -178,7 +178,7 @@ def test_a_finished_file_is_left_as_it_is_and_no_other_call_writes_over_it(
         ((model, [folder], {"views": 2, "seed": 1}), "seed, views"),
         ((model, one, {}), "count, files"),
         ((model, [folder], {"shard": (1, 2)}), "count, files, shard"),
-        ((model, [folder], {"caution": Caution(tuple(NAMES), least=0.5)}), "caution"),
+        ((model, [folder], {"caution": Caution(tuple(NAMES), least=0.5)}), "abstain"),
         ((other, [folder], {}), "model"),
         ((described, [folder], {}), "description"),
     ):
@@ -209,7 +209,7 @@ def test_the_command_says_that_a_file_is_finished_or_what_differs(folder, model,
     assert f"p.csv has {COUNT} rows." in said.out
     monkeypatch.setattr(_ask, "caution_of", lambda *_: pytest.fail("predicts on the validation images"))
     assert run([*command, "--top", "1", "--coverage", "0.9"]) == 1
-    assert_names(unwrapped(capsys.readouterr().err), "`--out`", "differs in top", "choose another file")
+    assert_names(unwrapped(capsys.readouterr().err), "`--out`", "differs in coverage, top", "choose another file")
 
 
 def test_a_file_is_written_by_one_process_at_a_time(folder, model, tmp_path, monkeypatch):
