@@ -95,6 +95,23 @@ class Case:
         return end(self.losses)
 
     @cached_property
+    def validation_lost(self) -> int | None:
+        """The epoch from which on the validation loss is NaN or infinite, counted from 1 within the run; None if not.
+
+        NaN may also stand for epochs without a validation, so as many in a row as there were before mean nothing.
+        """
+        validated = np.flatnonzero(self.curves.validated)
+        if "val_loss" not in self.curves.columns or not len(validated):
+            return None
+        values = self.curves.columns["val_loss"][validated]
+        finite = np.flatnonzero(np.isfinite(values))
+        lost = int(finite[-1]) + 1 if len(finite) else 0
+        gap = int(np.diff(finite, prepend=-1).max(initial=1)) - 1
+        if lost == len(values) or (np.isnan(values[lost:]).all() and len(values) - lost <= gap):
+            return None
+        return self.first_epoch + int(validated[lost]) + 1
+
+    @cached_property
     def best(self) -> int:
         """The epoch with the lowest validation loss, counted from 0 within the stage."""
         return int(np.nanargmin(self.losses))
@@ -192,7 +209,7 @@ class Case:
     def improvement(values: np.ndarray) -> float:
         """How far a curve fell over its last third, as a share of what is left of it; medians of three epochs each."""
         middle = round(len(values) * 2 / 3) - 1
-        before, after = float(np.nanmedian(values[max(0, middle - 1) : middle + 2])), end(values)
+        before, after = end(values[: middle + 2]), end(values)
         return (before - after) / max(after, _TINY)
 
     @staticmethod
@@ -231,8 +248,11 @@ def _upwards(values: np.ndarray) -> float:
 
 
 def end(values: np.ndarray) -> float:
-    """The median of the last three values."""
-    return float(np.nanmedian(values[-_LAST:]))
+    """The median of the last three values; where none of these was measured, of the last three that were."""
+    measured = ~np.isnan(values)
+    last = values[-_LAST:][measured[-_LAST:]]
+    chosen = last if len(last) else values[measured][-_LAST:]
+    return float(np.median(chosen)) if len(chosen) else math.nan
 
 
 def entropy(share: float, classes: int) -> float:

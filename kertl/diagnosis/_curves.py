@@ -43,6 +43,8 @@ class Known:
     """The same on the test set."""
     recipe: Recipe | None = None
     """The recipe of the run."""
+    rows_left_out: int = 0
+    """Number of rows of a log that are not judged, since their epochs were trained again later."""
 
 
 class Curves:
@@ -51,12 +53,16 @@ class Curves:
     Args:
         columns: Numbers by column; `loss` is needed, the others may be missing. NaN stands for what was not measured.
         name: The argument that they come from, for errors.
+        validated: Whether each epoch ended with a validation, whose loss may be NaN; by default all did, if any has a
+            validation loss.
 
     Raises:
         ValueError: If there is no epoch, no `loss`, a column of another length, or one that does not hold numbers.
     """
 
-    def __init__(self, columns: Mapping[str, Sequence[Any]], name: str = "history") -> None:
+    def __init__(
+        self, columns: Mapping[str, Sequence[Any]], name: str = "history", validated: np.ndarray | None = None
+    ) -> None:
         for column, values in columns.items():
             if not isinstance(values, Sized):
                 raise complain(name, f"a history with a list of numbers in the column {str(column)!r}", values)
@@ -74,12 +80,16 @@ class Curves:
                 received = f"{len(values)} of {column!r} and {lengths['loss']} of 'loss'"
                 raise complain(name, "a history with as many values in each column", received)
             self.columns[str(column)] = _numbers(name, str(column), values)
+        if validated is None:
+            validated = np.full(lengths["loss"], any(value is not None for value in columns.get("val_loss", ())))
+        self.validated = validated
 
     @classmethod
     def of_rows(cls, rows: Sequence[Mapping[str, Any]], name: str = "rows") -> "Curves":
         """The same from one mapping per epoch, in which what another epoch has may be missing."""
         names = dict.fromkeys(column for row in rows for column in row)
-        return cls({column: [row.get(column) for row in rows] for column in names} or {"loss": []}, name)
+        validated = np.array([row.get("val_loss") not in (None, "") for row in rows], bool)
+        return cls({column: [row.get(column) for row in rows] for column in names} or {"loss": []}, name, validated)
 
     def __len__(self) -> int:
         return len(self.columns["loss"])
@@ -91,7 +101,24 @@ class Curves:
 
     def rows_of(self, chosen: np.ndarray) -> "Curves":
         """Some of the epochs."""
-        return Curves({name: values[chosen] for name, values in self.columns.items()})
+        columns = {name: values[chosen] for name, values in self.columns.items()}
+        return Curves(columns, validated=self.validated[chosen])
+
+    def last_training(self) -> "Curves":
+        """The epochs in their order, each as it was trained last; those of a run, which has stages, as they are.
+
+        A log to which a second training was appended has its epochs twice. Where they begin anew in the middle, as
+        after a resumption, the epochs before stay.
+        """
+        epochs = self.columns.get("epoch")
+        if epochs is None or "stage" in self.columns or not np.isfinite(epochs).all():
+            return self
+        kept: dict[float, int] = {}
+        for row, epoch in enumerate(epochs.tolist()):
+            if epoch in kept:
+                kept = {other: place for other, place in kept.items() if other < epoch}
+            kept[epoch] = row
+        return self.rows_of(np.array([kept[epoch] for epoch in sorted(kept)]))
 
     @property
     def stages(self) -> np.ndarray:

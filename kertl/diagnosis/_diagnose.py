@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kertl._checks import complain, integer, number, one_of
+from kertl._terminal import counted
 from kertl.diagnosis import _training_rules as training
 from kertl.diagnosis import _validation_rules as validation
 from kertl.diagnosis._advice import advice
@@ -58,7 +59,7 @@ def diagnose(
     Args:
         source: A `kertl.Run`; what Keras' `fit` returns, or its `history`, a mapping of columns with at least `loss`;
             or a path: a run directory, a log of `keras.callbacks.CSVLogger`, history.csv, or a folder or file of
-            TensorBoard events.
+            TensorBoard events. Of a log with several trainings the last one counts, which `unknown` says.
         task: "single_label", "binary", "multi_label" or "regression".
         classes: Number of classes, of which each image has one; >= 2.
         validation_images: Number of validation images; >= 1.
@@ -137,7 +138,10 @@ def _nothing_wrong(case: Case) -> Finding:
         told = "There is no validation loss, so nothing can be said about the fit.", {"training_loss": case.train_end}
         return _finding("no_validation", case, told)
     if case.epochs < _SHORT and not case.solved:
-        told = f"{case.epochs} epochs are too few to tell.", {"epochs": float(case.epochs)}
+        told = (
+            f"{counted(case.epochs, 'epoch')} {'is' if case.epochs == 1 else 'are'} too few to tell.",
+            {"epochs": float(case.epochs)},
+        )
         return _finding("too_short", case, told)
     return _finding("good_fit", case, validation.good_fit(case))
 
@@ -149,7 +153,7 @@ def _worse_stage(curves: Curves, known: Known) -> Case | None:
         return None
     *before, last = [Case(curves, known, int(stage)) for stage in stages]
     before = [case for case in before if case.validation is not None]
-    if not before or last.validation is None:
+    if not before or last.validation is None or last.validation_lost is not None:
         return None
     best = min(before, key=lambda case: case.lowest)
     return best if _of_model(last) > _of_model(best) * (1 + _WORSE) + best.noise else None
@@ -178,7 +182,13 @@ def _worse(best: Case) -> training.Found:
 def _unknown(case: Case) -> tuple[str, ...]:
     """What could not be judged, and what it would take."""
     found = []
+    if case.known.rows_left_out:
+        left_out = counted(case.known.rows_left_out, "row")
+        found.append(f"{left_out} whose epochs were trained again later (pass an earlier training as a log of its own)")
     if case.validation is not None:
+        measured = int(np.flatnonzero(~np.isnan(case.losses))[-1]) + 1
+        if measured <= case.epochs - _SHORT and case.validation_lost is None:
+            found.append(f"validation after epoch {case.first_epoch + measured}, the last that has a validation loss")
         if case.validation_images is None:
             found.append("the size of the validation set (pass `validation_images`)")
         if case.chance is None and case.known.task != "regression":

@@ -1,6 +1,7 @@
 """Reading what is diagnosed: a run, a history, a log, a run directory, or a folder of TensorBoard's."""
 
 import csv
+import dataclasses
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -21,12 +22,18 @@ _HISTORY, _RECIPE, _METRICS, _DATA = "history.csv", "recipe.json", "metrics.json
 
 
 def read(source: Any) -> tuple[Curves, Known]:
-    """The curves of a training, and what its source says besides.
+    """The curves of a training, the last one in its source, and what the source says besides.
 
     Raises:
         ValueError: If the source is none of those that are accepted, or there is no epoch in it.
         RunError: If the file of a run cannot be read.
     """
+    curves, known = _read(source)
+    last = curves.last_training()
+    return last, dataclasses.replace(known, rows_left_out=len(curves) - len(last))
+
+
+def _read(source: Any) -> tuple[Curves, Known]:
     if isinstance(source, (str, os.PathLike)):
         return _of_path(local_run(source, "source"))
     if hasattr(source, "rows") and hasattr(source, "recipe"):

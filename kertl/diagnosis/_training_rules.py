@@ -34,6 +34,9 @@ def diverged(case: Case) -> Found | None:
     if not finite.all():
         epoch = case.first_epoch + int(np.argmin(finite)) + 1
         return f"The training loss became NaN or infinite in epoch {epoch}.", {"epoch": epoch}
+    if (lost := case.validation_lost) is not None:
+        sentence = f"The validation loss became NaN or infinite in epoch {lost}, and stayed so."
+        return sentence, {"epoch": lost, "training_loss": case.train_end}
     least = case.start if case.chance is not None else float(train.min())
     if case.epochs < _FEW_EPOCHS:
         return None

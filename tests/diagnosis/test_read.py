@@ -83,6 +83,42 @@ def test_the_loss_of_a_fitted_model_tells_its_task(outputs, loss, task, classes)
     assert (known.task, known.classes) == (task, classes)
 
 
+@pytest.mark.parametrize(
+    ("epochs", "judged"),
+    [
+        ([0, 1, 2, 0, 1], [3, 4]),
+        ([0, 1, 2, 3, 2, 3, 4], [0, 1, 4, 5, 6]),
+        ([2, 0, 1], [1, 2, 0]),
+        ([0, 2, 1, 1, 0], [4]),
+        ([0, 1, 2], [0, 1, 2]),
+    ],
+    ids=["appended", "resumed", "out of order", "both", "plain"],
+)
+def test_of_a_log_with_several_trainings_the_last_is_judged_in_order(epochs, judged, tmp_path):
+    lines = [f"{epoch},{1 + row},{2 + row}" for row, epoch in enumerate(epochs)]
+    (tmp_path / "log.csv").write_text("\n".join(["epoch,loss,val_loss", *lines]))
+    curves, known = read(tmp_path / "log.csv")
+    assert curves.columns["loss"].tolist() == [1 + row for row in judged]
+    assert known.rows_left_out == len(epochs) - len(judged)
+    told = [one for one in kertl.diagnose(tmp_path / "log.csv").unknown if "trained again later" in one]
+    assert len(told) == bool(known.rows_left_out)
+
+
+def test_a_log_that_keras_appended_a_second_training_to_is_judged_by_the_second(written, tmp_path):
+    folder, _ = written
+    text = (folder / "log.csv").read_text()
+    lost = text.splitlines()[1:4]
+    (tmp_path / "log.csv").write_text("\n".join([*text.splitlines()[:1], *lost, *text.splitlines()[1:]]) + "\n")
+    assert kertl.diagnose(tmp_path / "log.csv").findings == kertl.diagnose(folder / "log.csv").findings
+    assert "3 rows whose epochs were trained again later" in kertl.diagnose(tmp_path / "log.csv").table()
+
+
+def test_the_epochs_of_a_run_begin_anew_with_each_stage(tmp_path):
+    lines = ["stage,at,epoch,loss", "0,deep,1,3", "0,deep,2,2", "1,mid,1,1"]
+    (tmp_path / "history.csv").write_text("\n".join(lines))
+    assert read(tmp_path)[0].columns["loss"].tolist() == [3, 2, 1]
+
+
 def test_one_event_file_is_enough_to_look_at_the_training_alone(written):
     folder, _ = written
     (file,) = (folder / "board" / "train").iterdir()

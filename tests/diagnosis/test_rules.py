@@ -48,6 +48,44 @@ def test_the_first_epoch_whose_loss_is_no_number_is_named():
     assert "epoch 7" in found.sentence
 
 
+@pytest.mark.parametrize(
+    ("validation", "epoch"),
+    [
+        ([1, 0.7, 0.5, math.nan, math.nan, math.nan], 4),
+        ([1, 0.7, 0.5, None, None, None], 4),
+        ([1, 0.7, 0.5, 0.45, 0.4, math.nan], 6),
+        ([1, 0.7, 0.5, 0.45, 0.4, math.inf], 6),
+        ([1, 0.7, 0.5, 0.45, math.inf, math.nan], 5),
+        ([math.nan] * 6, 1),
+        ([1, math.nan, 0.5, 0.45, math.nan, math.nan], 5),
+    ],
+)
+def test_a_validation_loss_that_becomes_no_number_has_diverged(validation, epoch):
+    found = judge(Curves({"loss": [1, 0.6, 0.4, 0.3, 0.2, 0.1], "val_loss": validation}), Known())
+    assert found.verdict == "diverged"
+    assert f"validation loss became NaN or infinite in epoch {epoch}," in found.sentence
+
+
+def test_epochs_without_a_validation_are_no_divergence():
+    gaps = [None, 1.1, None, 0.6, None, 0.45, None, 0.4, None]
+    training = [1.5, 0.8, 0.6, 0.5, 0.42, 0.38, 0.36, 0.35, 0.35]
+    for validation in (gaps, [math.nan if one is None else one for one in gaps]):
+        assert verdict({"loss": training, "val_loss": validation}) != "diverged"
+    rows = [{"loss": one} | ({"val_loss": 1 / (k + 1)} if k < 2 else {}) for k, one in enumerate(training)]
+    found = judge(Curves.of_rows(rows), KNOWN)
+    assert found.verdict != "diverged"
+    assert "validation after epoch 2, the last that has a validation loss" in found.unknown
+    assert "nan" not in found.table()
+    rows[-1]["val_loss"] = math.nan
+    assert "in epoch 9," in judge(Curves.of_rows(rows), KNOWN).sentence
+
+
+def test_a_last_stage_whose_validation_is_lost_has_diverged_and_one_epoch_is_too_few():
+    columns = {"loss": [0.5, 0.4, 0.3, 0.2], "val_loss": [0.5, 0.45, math.inf, math.inf], "stage": [0, 0, 1, 1]}
+    assert "in epoch 3," in judge(Curves(columns), Known()).sentence
+    assert judge(Curves({"loss": [1.0], "val_loss": [1.0]}), Known()).sentence == "1 epoch is too few to tell."
+
+
 def test_a_small_validation_set_comes_before_what_rests_on_it():
     assert verdict(SETTLED, Known(validation_images=12)) == "validation_too_small"
 
