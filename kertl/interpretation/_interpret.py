@@ -86,7 +86,7 @@ def interpret(
     integer("most", most, at_least=1)
     integer("most_searched", most_searched, at_least=0)
     images, _ = part_to_evaluate(data, part)
-    if not isinstance(predictions or {}, Mapping):
+    if predictions is not None and not isinstance(predictions, Mapping):
         raise complain("predictions", "a dictionary of predictions by the name of a part", predictions)
     said = dict(predictions or {})
     searched = _searched(model, data, most_searched)

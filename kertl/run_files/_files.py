@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from kertl import _checks
 from kertl._checks import parse_json
 from kertl.errors import RunError, WeightsError
 
@@ -68,7 +69,7 @@ def save_figure(figure: Any, path: str | Path | None, *, dpi: int = 150) -> Any:
         RunError: If the file cannot be written.
     """
     if path is not None:
-        replace_file(Path(path), lambda beside: figure.savefig(beside, dpi=dpi))
+        replace_file(_checks.path("path", path), lambda beside: figure.savefig(beside, dpi=dpi))
     return figure
 
 
