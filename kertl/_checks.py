@@ -107,8 +107,10 @@ def integer(argument: str, value: Any, *, at_least: int | None = None, at_most: 
 
 def path(argument: str, value: Any, accepted: str = "a path") -> Path:
     """`value` as a path, if it is a text or a path; an empty text would be the current directory."""
-    if not isinstance(value, (str, os.PathLike)) or value == "":
-        raise complain(argument, accepted, value, "Pass '.' for the current directory." if value == "" else "")
+    if not isinstance(value, (str, os.PathLike)):
+        raise complain(argument, accepted, value)
+    if value == "":
+        raise complain(argument, accepted, value, "Pass '.' for the current directory.")
     return Path(value)
 
 

@@ -149,10 +149,12 @@ def initializer_reason(activation: str) -> str:
     return f"{name}: {activation} {why}."
 
 
-def _known_initializer(name: str) -> None:
+def _known_initializer(name: Any) -> None:
     import keras
 
     try:
+        if not isinstance(name, str):  # Keras takes an array for the weights themselves
+            raise ValueError
         keras.initializers.get(name)
     except ValueError as error:
         raise complain("initializer", "'auto' or the name of a Keras initialiser", name) from error

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import among, complain, nearest
+from kertl._checks import complain, nearest
 from kertl.backbones._found import Found
 from kertl.backbones._saving import why_not_saved
 from kertl.errors import ArgumentError
@@ -25,7 +25,7 @@ def truncate(found: Found, last: str) -> Found:
     """
     chain = find_chain(found.model)
     names = [group.name for group in chain.groups]
-    if not among(last, names):
+    if last not in names:
         raise complain(
             "truncate_at",
             f"the name of a layer group of {found.name!r}",

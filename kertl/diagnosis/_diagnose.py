@@ -57,8 +57,8 @@ def diagnose(
 
     Args:
         source: A `kertl.Run`; what Keras' `fit` returns, or its `history`, a mapping or a data frame of columns with at
-            least `loss`; or a path: a run directory, a log of `keras.callbacks.CSVLogger`, history.csv, or a folder or file
-            of TensorBoard events.
+            least `loss`; or a path: a run directory, a log of `keras.callbacks.CSVLogger`, history.csv, or a folder or
+            file of TensorBoard events.
         task: "single_label", "binary", "multi_label" or "regression".
         classes: Number of classes, of which each image has one; >= 2.
         validation_images: Number of validation images; >= 1.

@@ -14,8 +14,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from kertl import hardware
-from kertl import _checks
+from kertl import _checks, hardware
 from kertl._checks import complain
 from kertl._memory import megabytes
 from kertl._runtimes import Runtime
