@@ -1,15 +1,18 @@
 """Checks of arguments, with errors in one wording.
 
-Each returns the value it was given, unchanged, or raises: nothing is repaired.
+Each returns the value it was given, in plain Python where an array or a path stands for it, or raises: nothing is
+repaired.
 """
 
 import difflib
+import enum
 import json
 import math
 import numbers
 import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ from kertl.errors import ArgumentError
 
 LARGEST_SIDE = 4096
 """Side in pixels of the largest square image that is made; a batch of 16,000 instead of 160 would fill a machine."""
+LARGEST_SEED = 4_000_000_000
+"""Largest seed where Keras and scikit-learn take it, which is below 2**32, with room for those counted on from it."""
+_LARGEST_INTEGER = 2**63 - 1
 _DEEPEST = 100
 _LONGEST = 400  # characters of a value in a message
 
@@ -29,7 +35,10 @@ def complain(argument: str, accepted: str, value: object, advice: str = "", *, c
 
 def _shown(value: object) -> str:
     """A value as `repr` shows it; of a long one, such as an array of images, the beginning and the end on one line."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        text = f"<{type(value).__name__} that cannot be shown>"
     if len(text) <= _LONGEST:
         return text
     text = " ".join(text.split())
@@ -46,6 +55,9 @@ def number(
     at_most: float | None = None,
 ) -> Any:
     """`value`, if it is a finite number inside the bounds given."""
+    real = not isinstance(value, bool) and isinstance(value, numbers.Real)
+    if real and too_large_for_a_float(value) and below is None and at_most is None:
+        at_most = sys.float_info.max
     bounds = [
         f"{sign} {bound}"
         for sign, bound in ((">", above), (">=", at_least), ("<", below), ("<=", at_most))
@@ -53,8 +65,8 @@ def number(
     ]
     accepted = "a number" + (" " + " and ".join(bounds) if bounds else "")
     inside = (
-        not isinstance(value, bool)
-        and isinstance(value, numbers.Real)
+        real
+        and not too_large_for_a_float(value)
         and math.isfinite(value)
         and (above is None or float(value) > above)
         and (at_least is None or float(value) >= at_least)
@@ -66,9 +78,25 @@ def number(
     return value
 
 
+def too_large_for_a_float(value: numbers.Real) -> bool:
+    """Whether a whole number or a fraction is beyond the floats; infinity is one of them."""
+    try:
+        float(value)
+    except OverflowError:
+        return True
+    return False
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number, Python's or NumPy's; True and False are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def integer(argument: str, value: Any, *, at_least: int | None = None, at_most: int | None = None) -> Any:
-    """`value`, if it is a whole number inside the bounds given."""
-    whole = not isinstance(value, bool) and isinstance(value, numbers.Integral)
+    """`value`, if it is a whole number inside the bounds given, and of at most 64 bits."""
+    whole = is_whole(value)
+    if whole and at_most is None and value > _LARGEST_INTEGER:
+        at_most = _LARGEST_INTEGER
     low, high = at_least is not None and whole and value < at_least, at_most is not None and whole and value > at_most
     if not whole or low or high:
         bounds = [f"{sign} {bound}" for sign, bound in ((">=", at_least), ("<=", at_most)) if bound is not None]
@@ -78,9 +106,11 @@ def integer(argument: str, value: Any, *, at_least: int | None = None, at_most: 
 
 
 def path(argument: str, value: Any, accepted: str = "a path") -> Path:
-    """`value` as a path, if it is a text or a path."""
+    """`value` as a path, if it is a text or a path; an empty text would be the current directory."""
     if not isinstance(value, (str, os.PathLike)):
         raise complain(argument, accepted, value)
+    if value == "":
+        raise complain(argument, accepted, value, "Pass '.' for the current directory.")
     return Path(value)
 
 
@@ -100,20 +130,48 @@ def each(argument: str, value: Any, kind: type, accepted: str) -> list[Any]:
     return found
 
 
-def names(argument: str, value: Any) -> Any:
-    """`value` as a list, if it has texts alone; None and a single text are left to whoever reads them."""
-    if value is None or isinstance(value, str):
-        return value
-    found = list(several(argument, value, "a list of names"))
+def names(argument: str, value: Any, accepted: str = "a list of names") -> list[str]:
+    """`value` as a list, if it has texts alone, in an order: a list, an array, a column, an index, a generator.
+
+    A set has another order in each process, and a single text is no list.
+    """
+    if isinstance(value, (str, bytes, Set)):
+        raise complain(argument, accepted, value)
+    try:
+        found = [plain(name) for name in several(argument, value, accepted)]
+    except TypeError as error:  # an array without dimensions says that it can be gone through
+        raise complain(argument, accepted, value) from error
     if not all(isinstance(name, str) for name in found):
-        raise complain(argument, "a list of names", value)
-    return found
+        raise complain(argument, accepted, found)
+    return [str(name) for name in found]
+
+
+def class_names(value: Any) -> list[str] | None:
+    """What is given as `class_names` as a list; None stays None."""
+    return None if value is None else names("class_names", value, "a list of names, in the order of the labels")
+
+
+def plain(label: Any) -> Any:
+    """The text or number of a member of a `str` or `int` enumeration, which NumPy reads wrongly; all else unchanged."""
+    return label.value if isinstance(label, enum.Enum) and isinstance(label, (str, int)) else label
+
+
+def among(value: Any, choices: Iterable[Any]) -> bool:
+    """Whether `value` is one of `choices`.
+
+    An array, which compares element by element, is none, nor is a missing value, which equals nothing.
+    """
+    try:
+        hash(value)  # an array of one element would equal what it holds
+        return value in list(choices)
+    except (TypeError, ValueError, RuntimeError):
+        return False
 
 
 def one_of(argument: str, value: Any, accepted: Iterable[Any]) -> Any:
     """`value`, if it is among `accepted`; the error names the nearest ones."""
     choices = list(accepted)
-    if value not in choices:
+    if not among(value, choices):
         listed = " or ".join(repr(choice) for choice in choices)
         raise complain(argument, listed, value, nearest(value, choices), code="choice")
     return value
@@ -133,14 +191,23 @@ def nearest(value: object, choices: Iterable[object]) -> str:
     return f"Did you mean {' or '.join(repr(by_lower_case[name]) for name in found)}?" if found else ""
 
 
+def whole_numbers(value: Any, count: int) -> tuple[int, ...] | None:
+    """`value` as a tuple, if it is a tuple, a list or an array of so many whole numbers; else None."""
+    given = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(given, (tuple, list)) or len(given) != count or not all(map(is_whole, given)):
+        return None
+    return tuple(map(int, given))
+
+
 def pair(argument: str, value: Any, *, at_least: int = 1) -> tuple[int, int]:
     """`value` as `(height, width)` of an image, if it is that, with at most `LARGEST_SIDE` squared pixels."""
-    whole = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(side) is int for side in value)
-    if not whole or min(value) < at_least:
+    sides = whole_numbers(value, 2)
+    if sides is None or min(sides) < at_least:
         raise complain(argument, f"(height, width), two whole numbers >= {at_least}", value)
-    if value[0] * value[1] > LARGEST_SIDE**2:
+    height, width = sides
+    if height * width > LARGEST_SIDE**2:
         raise complain(argument, f"(height, width) of at most {LARGEST_SIDE**2:,} pixels in all", value)
-    return int(value[0]), int(value[1])
+    return height, width
 
 
 def parse_json(text: str) -> Any:

@@ -6,7 +6,7 @@ Only a table, without Keras: `kertl.recipe` checks arguments with it, and `kertl
 import dataclasses
 from typing import Any
 
-from kertl._checks import complain, nearest, number, one_of
+from kertl._checks import among, complain, nearest, number, one_of
 
 Transformations = tuple[tuple[str, float | str], ...]
 """Names and amounts, in the order in which they are applied."""
@@ -73,7 +73,7 @@ def checked_augment(value: Any) -> str | Transformations:
         return value
     if not isinstance(value, (list, tuple)) or not value:
         listed = " or ".join(map(repr, STRENGTHS))
-        advice = f"Pass [{value!r}]." if value in list(TRANSFORMATIONS) else nearest(value, STRENGTHS)
+        advice = f"Pass [{value!r}]." if among(value, TRANSFORMATIONS) else nearest(value, STRENGTHS)
         raise complain("augment", f"{listed}, or a list of transformations", value, advice)
     pairs = tuple(map(_pair, value))
     if len(dict(pairs)) < len(pairs):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kertl._checks import complain, integer, number, one_of
+from kertl._checks import among, complain, integer, number, one_of
 
 __all__ = ["Head", "initializer_for", "initializer_reason"]
 
@@ -75,7 +75,7 @@ class Head:
             integer("hidden_units", units, at_least=1)
         one_of("batch_norm", self.batch_norm, (True, False))
         if self.dropout is None:
-            object.__setattr__(self, "dropout", 0.3 if self.depths == "last" or self.hidden_units else 0.0)
+            object.__setattr__(self, "dropout", 0.3 if among(self.depths, ("last",)) or self.hidden_units else 0.0)
         number("dropout", self.dropout, at_least=0, below=1)
         one_of("pooling", self.pooling, ("avg", "max", "both", "flatten", "token"))
         self._check_depths()
@@ -83,11 +83,11 @@ class Head:
         number("l2", self.l2, at_least=0)
         number("batch_norm_momentum", self.batch_norm_momentum, at_least=0, below=1)
         one_of("activation", self.activation, (*_RECTIFIERS, *_SATURATING, "selu"))
-        if self.initializer != "auto":
+        if not among(self.initializer, ("auto",)):
             _known_initializer(self.initializer)
 
     def _check_depths(self) -> None:
-        if self.depths not in ("last", "auto"):
+        if not among(self.depths, ("last", "auto")):
             accepted = "'last', 'auto', or a list of different names of layer groups"
             object.__setattr__(self, "depths", _different_names("depths", self.depths, accepted))
         accepted = f"a list of some of {', '.join(map(repr, STATISTICS))}"
@@ -149,10 +149,12 @@ def initializer_reason(activation: str) -> str:
     return f"{name}: {activation} {why}."
 
 
-def _known_initializer(name: str) -> None:
+def _known_initializer(name: Any) -> None:
     import keras
 
     try:
+        if not isinstance(name, str):  # Keras takes an array for the weights themselves
+            raise ValueError
         keras.initializers.get(name)
     except ValueError as error:
         raise complain("initializer", "'auto' or the name of a Keras initialiser", name) from error

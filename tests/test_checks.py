@@ -1,3 +1,5 @@
+import enum
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,6 +8,24 @@ import pytest
 from kertl import _checks
 
 NAN, INF = float("nan"), float("inf")
+
+
+class Kind(str, enum.Enum):  # noqa: UP042 (the text of a StrEnum is its value)
+    CAT = "cat"
+    AVG = "avg"
+
+
+class Uncertain:
+    """Compares as pandas' missing value does."""
+
+    def __eq__(self, other):
+        return self
+
+    def __hash__(self):
+        return 0
+
+    def __bool__(self):
+        raise TypeError("boolean value is ambiguous")
 
 
 @pytest.mark.parametrize(
@@ -91,9 +111,14 @@ def test_the_nearest_are_found_whatever_their_case_and_none_where_nothing_resemb
 def test_a_pair_comes_back_as_a_tuple_of_two_whole_numbers():
     assert _checks.pair("size", [3, 4]) == (3, 4)
     assert _checks.pair("size", (1, 1)) == (1, 1)
+    for sizes in ((np.int64(3), np.int32(4)), np.array([3, 4])):
+        found = _checks.pair("size", sizes)
+        assert (found, {type(side) for side in found}) == ((3, 4), {int})
 
 
-@pytest.mark.parametrize("value", [3, (3,), (3, 4, 5), (3.0, 4), (0, 4), (True, 4), "34", None, (None, None)])
+@pytest.mark.parametrize(
+    "value", [3, (3,), (3, 4, 5), (3.0, 4), (0, 4), (True, 4), "34", None, (None, None), np.array([3, 4.5])]
+)
 def test_what_is_no_pair_is_refused(value):
     with pytest.raises(ValueError, match="Received") as caught:
         _checks.pair("size", value)
@@ -143,7 +168,44 @@ def test_a_model_whose_name_keras_made_up_is_called_as_its_file(name):
 
 def test_names_are_kept_however_they_come():
     assert _checks.names("classes", (name for name in "ab")) == ["a", "b"]
-    assert _checks.names("classes", None) is None
-    assert _checks.names("classes", "ab") == "ab"
-    with pytest.raises(ValueError, match="`classes` must be a list of names"):
-        _checks.names("classes", [1])
+    assert _checks.names("classes", np.unique(["b", "a"])) == ["a", "b"]
+    assert {type(name) for name in _checks.names("classes", [np.str_("a"), Kind.CAT])} == {str}
+    assert _checks.names("classes", [Kind.CAT]) == ["cat"]
+    assert _checks.class_names(None) is None
+
+
+@pytest.mark.parametrize("value", [[1], "ab", b"ab", {"a", "b"}, frozenset("ab"), 5, np.array("ab"), np.array([["a"]])])
+def test_names_without_an_order_and_what_is_no_name_are_refused(value):
+    with pytest.raises(
+        ValueError, match=r"`class_names` must be a list of names, in the order of the labels\. Received"
+    ):
+        _checks.class_names(value)
+
+
+@pytest.mark.parametrize("value", [np.array(["avg"]), np.array([True]), np.array([1, 2]), [], {}, Uncertain()])
+def test_what_cannot_be_compared_is_none_of_the_choices(value):
+    for choices in (("avg", "max"), (True, False), (None, "avg")):
+        assert not _checks.among(value, choices)
+        with pytest.raises(ValueError, match=r"`mode` must be .*Received: mode="):
+            _checks.one_of("mode", value, choices)
+
+
+@pytest.mark.parametrize("value", ["avg", np.str_("avg"), Kind.AVG, None, np.bool_(True), 1])
+def test_a_choice_is_found_in_every_form_that_equals_it(value):
+    assert _checks.one_of("mode", value, ("avg", None, True)) is value
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_number_too_large_for_a_machine_is_refused_in_words(digits):
+    with pytest.raises(ValueError, match=r"`rate` must be a number > 0 and <= 1\.79\d+e\+308\. Received"):
+        _checks.number("rate", 10**digits, above=0)
+    with pytest.raises(ValueError, match=r"`rate` must be a number < 1\. Received"):
+        _checks.number("rate", 10**digits, below=1)
+    with pytest.raises(ValueError, match=r"`seed` must be a whole number >= 0 and <= 9223372036854775807\. Received"):
+        _checks.integer("seed", 10**digits, at_least=0)
+
+
+def test_an_empty_path_is_refused():
+    assert _checks.path("run_dir", ".") == Path()
+    with pytest.raises(ValueError, match=r"`run_dir` must be a path\. Received: run_dir=''\. Pass '\.' for"):
+        _checks.path("run_dir", "")

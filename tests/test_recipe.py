@@ -162,6 +162,7 @@ def test_a_named_recipe_with_cutmix_keeps_no_versions():
         ("precision", "float16", [*map(repr, PRECISIONS)]),
         ("seed", -1, [">= 0"]),
         ("seed", 1.0, [">= 0"]),
+        ("seed", 2**32, ["<= 4000000000"]),
     ],
 )
 def test_a_recipes_own_values_are_checked(field, value, accepted):

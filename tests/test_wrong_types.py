@@ -1,5 +1,6 @@
 """What is of a wrong type is refused in the wording of the house, by every argument of what is used most."""
 
+import importlib.util
 import inspect
 
 import numpy as np
@@ -50,8 +51,10 @@ CALLS = {
     "Head": (kertl.Head, {}),
     "Recipe": (kertl.Recipe, {"stages": [STAGE]}),
 }
-# Flags and switches of which anything is true or false.
-ANYTHING = {"verbose", "strict", "cache", "check_again", "keep_features", "profile", "notices", "report", "intervals"}
+# An array is compared element by element, and pandas' missing value with nothing.
+WRONG = [object(), np.array([1.5, 2.5, 3.5])]
+if importlib.util.find_spec("pandas"):
+    WRONG.append(importlib.import_module("pandas").NA)
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +84,9 @@ def test_an_argument_of_a_wrong_type_is_refused_in_the_wording_of_the_house(name
     named = [one for one in inspect.signature(function).parameters.values() if one.kind is not one.VAR_KEYWORD]
     assert right.keys() <= {one.name for one in named}
     for argument in named:
-        if argument.name in ANYTHING:
-            continue
-        said = refusal(function, {**right, argument.name: object()})
-        assert any(word in said for word in ("must be", "Received", "has no column")), (argument.name, said)
+        for wrong in WRONG:
+            said = refusal(function, {**right, argument.name: wrong})
+            assert any(word in said for word in ("must be", "Received", "has no column")), (argument.name, wrong, said)
 
 
 def refusal(function, arguments):

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import complain, integer, one_of
+from kertl._checks import LARGEST_SEED, complain, integer, one_of
 from kertl._domains import SOURCE_FILE, Classifier, SourceFeatures
 from kertl._terminal import told
 from kertl.adaptation._auto import choose
@@ -97,7 +97,7 @@ def adapt(
         shares: Shares of the classes in the target, by name, where they are known, such as the usual rate of defects
             there; each > 0, with sum 1. "restyle", "align" and "pseudo" then compare the target with a source of these
             shares. Without, they take the shares for those of the source, and harm where they are far from it.
-        seed: Seed of draws; >= 0.
+        seed: Seed of draws; 0 <= seed <= 4,000,000,000.
         cache_dir: Where features are cached, as in `kertl.extract`.
 
     Returns:
@@ -123,7 +123,7 @@ def adapt(
     """
     one_of("method", method, METHODS)
     one_of("head", head, HEADS)
-    integer("seed", seed, at_least=0)
+    integer("seed", seed, at_least=0, at_most=LARGEST_SEED)
     refuse_nan(model)
     classifier = Classifier(model)
     images = domain_images("target", model, target, part="train")

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import complain, pair
+from kertl._checks import complain, pair, whole_numbers
 
 InputShape = tuple[int, int, int]
 
@@ -33,10 +33,12 @@ def let_all_train(model: keras.Model) -> None:
     model.trainable = True
 
 
-def check_input_shape(shape: Any) -> None:
-    """Raise unless `shape` is None or that of pictures."""
-    whole = isinstance(shape, (tuple, list)) and len(shape) == 3 and all(type(side) is int for side in shape)
-    if shape is not None and not (whole and min(shape) >= 1):
+def check_input_shape(shape: Any) -> InputShape | None:
+    """`shape` as a tuple, if it is that of pictures, or None."""
+    if shape is None:
+        return None
+    sides = whole_numbers(shape, 3)
+    if sides is None or min(sides) < 1:
         raise complain("input_shape", "(height, width, channels), three whole numbers >= 1", shape)
-    if shape is not None:
-        pair("input_shape[:2]", tuple(shape[:2]))
+    height, width, channels = sides
+    return *pair("input_shape[:2]", (height, width)), channels

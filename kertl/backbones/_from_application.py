@@ -9,7 +9,6 @@ from pathlib import Path
 
 import keras
 
-from kertl import _checks
 from kertl._checks import complain
 from kertl.backbones._applications import Application
 from kertl.backbones._efficientnet import is_imagenet_graph, with_imagenet_graph
@@ -41,8 +40,7 @@ def from_application(
         with _clear_download_errors(application):
             model = constructor(weights="imagenet", **options)
     else:
-        accepted = "'imagenet', None, or the path of a file"
-        path = None if weights is None else _checks.path("weights", weights, accepted)
+        path = None if weights is None else Path(weights)
         if path is not None:
             check_weights_file(path)
         model = constructor(weights=None, **options)

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import complain, nearest
+from kertl._checks import complain, nearest, path
 from kertl.backbones._applications import APPLICATIONS
 from kertl.backbones._channels import to_three_channels
 from kertl.backbones._cv import CV, from_cv_object, from_cv_preset, is_from_cv
@@ -14,7 +14,7 @@ from kertl.backbones._found import Found, InputShape, check_input_shape
 from kertl.backbones._from_application import from_application
 from kertl.backbones._from_trained import from_trained
 from kertl.backbones._hub import HUB, from_hub_object, from_hub_preset, is_from_hub
-from kertl.backbones._preprocessing import preprocess
+from kertl.backbones._preprocessing import check_preprocessing, preprocess
 from kertl.backbones._truncate import truncate
 from kertl.backbones._trust import refuse_nan
 from kertl.groups import functional_of
@@ -73,7 +73,12 @@ def load_backbone(
         >>> backbone.output_shape
         (None, 3, 3, 1280)
     """
-    check_input_shape(input_shape)
+    input_shape = check_input_shape(input_shape)
+    check_preprocessing(preprocessing)
+    if truncate_at is not None and not isinstance(truncate_at, str):
+        raise complain("truncate_at", "the name of a layer group, or None", truncate_at)
+    if weights is not None:
+        path("weights", weights, "'imagenet', None, or the path of a file")
     found = _find(source, weights, input_shape, preprocessing)
     refuse_nan(found.model)
     if truncate_at is not None:

@@ -17,6 +17,12 @@ KINDS = {
 TAKEN_BY = "`kertl.load_backbone(..., preprocessing=)` takes it, and so does `--preprocessing` on the command line."
 
 
+def check_preprocessing(kind: Any) -> None:
+    """Raise unless `kind` is a key of `KINDS`, a layer, or None for what is known."""
+    if kind is not None and not isinstance(kind, keras.layers.Layer):
+        one_of("preprocessing", kind, KINDS)
+
+
 def preprocess(images: Any, kind: str | keras.layers.Layer) -> Any:
     """The symbolic `images`, 0..255, preprocessed for a backbone of the given kind.
 
@@ -24,9 +30,9 @@ def preprocess(images: Any, kind: str | keras.layers.Layer) -> Any:
         images: Keras tensor of shape `(batch, height, width, 3)`.
         kind: A key of `KINDS`, or a layer that does it.
     """
+    check_preprocessing(kind)
     if isinstance(kind, keras.layers.Layer):
         return kind(images)
-    one_of("preprocessing", kind, KINDS)
     if kind == "none":
         return images
     if kind == "unit":

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import complain
+from kertl._checks import complain, whole_numbers
 from kertl._events import EventFile
 from kertl.diagnosis import STEP, read_profile
 from kertl.errors import RunError
@@ -119,10 +119,10 @@ def check_profile_steps(argument: str, steps: Any) -> tuple[int, int]:
     Raises:
         ValueError: If they are not.
     """
-    whole = isinstance(steps, (tuple, list)) and len(steps) == 2 and all(type(one) is int for one in steps)
-    if not whole or not 2 <= steps[0] <= steps[1]:
+    window = whole_numbers(steps, 2)
+    if window is None or not 2 <= window[0] <= window[1]:
         raise complain(argument, "the first and the last step to record, with 2 <= first <= last", steps, code="range")
-    return steps[0], steps[1]
+    return window[0], window[1]
 
 
 def _marked(number: int) -> AbstractContextManager[Any]:

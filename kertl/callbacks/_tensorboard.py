@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kertl import _checks
 from kertl._checks import integer, number
 from kertl._events import EventFile, session_end, session_start
 from kertl.callbacks._by_group import (
@@ -107,7 +108,7 @@ class TensorBoard(keras.callbacks.Callback):
         self.first_step = integer("first_step", first_step, at_least=0)
         self.hparams = hparams
         self._spending = Spending(number("overhead", overhead, above=0, at_most=1))
-        self._given, self._class_names, self._given_groups = validation, class_names, groups
+        self._given, self._class_names, self._given_groups = validation, _checks.class_names(class_names) or (), groups
         self._training_pictures = training_pictures
         self._held: HeldExamples | None = None
         self._probe: Probe | None = None

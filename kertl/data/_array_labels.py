@@ -1,6 +1,8 @@
 """Labels given as an array next to the images."""
 
-from collections.abc import Sequence
+import enum
+import numbers
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -25,16 +27,53 @@ def read_labels(y: Any, size: int, task: str, class_names: Sequence[str] | None)
         DataError: If `y` does not fit the images, the task or the names.
     """
     try:
-        y = np.asarray(y)
+        y = label_array(y)
+    except DataError:
+        raise
     except ValueError as error:  # rows of different lengths
         advice = "a table of 0 and 1, with a column for each class" if task == "multi_label" else "one label per image"
         raise DataError(f"`y` must hold {advice}. Received: rows of different lengths.", code="labels") from error
+    class_names = _checks.class_names(class_names)
     if task == "multi_label":
         return _multi_label(y, size, class_names)
     if task == "regression":
         return _regression(y, size, class_names)
     texts, names = _single(y.astype(np.int64) if y.dtype == bool and task == "binary" else y, size, class_names)
     return texts, Labelling(task, tuple(names))
+
+
+def label_array(y: Any, argument: str = "y") -> np.ndarray:
+    """Labels as an array, however they come: an array, a column, a list, or what can only be gone through once.
+
+    Members of a `str` or `int` enumeration become their values; NumPy would cut `Kind.cat` to the length of "cat".
+    Numbers of dtype `object`, as columns of mixed tables have them, become numbers.
+
+    Args:
+        y: Labels.
+        argument: Where they were given, for errors.
+
+    Raises:
+        DataError: If there are members of another enumeration.
+        ValueError: If rows are of different lengths.
+    """
+    if not hasattr(y, "__array__") and isinstance(y, Iterable) and not isinstance(y, (str, bytes, Mapping, Set)):
+        y = [_checks.plain(label) for label in y]
+    found = np.asarray(y)
+    if found.dtype.kind != "O":
+        return found
+    found = np.asarray(np.frompyfunc(_checks.plain, 1, 1)(found))
+    labels = found.ravel().tolist()
+    member = next((label for label in labels if isinstance(label, enum.Enum)), None)
+    if member is not None:
+        raise DataError(
+            f"`{argument}` must hold class ids or class names. Received: {member!r}, a member of an enumeration. "
+            "Pass the `value` or the `name` of each.",
+            code="labels",
+        )
+    flags = [isinstance(label, (bool, np.bool_)) for label in labels]
+    if all(flags) or (not any(flags) and all(isinstance(label, numbers.Real) for label in labels)):
+        return np.array(labels).reshape(found.shape)
+    return found
 
 
 def _single(y: np.ndarray, size: int, class_names: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -47,7 +86,6 @@ def _single(y: np.ndarray, size: int, class_names: Sequence[str] | None) -> tupl
             f"`y` must hold one label per image, shape ({size},). Received: shape {y.shape}.{advice}", code="labels"
         )
     if y.dtype.kind in "iu":
-        _checks.several("class_names", () if class_names is None else class_names, "a list of names")
         names = [str(k) for k in range(int(y.max()) + 1)] if class_names is None else list(class_names)
         if not (y.min() >= 0 and y.max() < len(names)):
             raise DataError(
@@ -104,6 +142,6 @@ def _names(given: Sequence[str] | None, width: int) -> tuple[str, ...]:
     """The names given, or numbers."""
     if given is None:
         return tuple(str(k) for k in range(width))
-    if isinstance(given, str) or len(set(given)) < len(given) or len(given) != width:
+    if len(set(given)) < len(given) or len(given) != width:
         raise _checks.complain("class_names", f"{width} different names, one per column of `y`", given)
     return tuple(given)

@@ -49,7 +49,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.image_size is not None:
-            _checks.pair("image_size", self.image_size)
+            object.__setattr__(self, "image_size", _checks.pair("image_size", self.image_size))
         _checks.number("validation", self.validation, at_least=0, below=1)
         _checks.number("test", self.test, at_least=0, below=1)
         if not self.validation + self.test < 1:

@@ -70,7 +70,7 @@ class ImageDataset(Epochs):
         self.reader = reader
         self.labels = labels
         self.files = list(files)
-        self.class_names = list(class_names)
+        self.class_names = _checks.class_names(class_names) or []
         self.task = task
         self.issues = tuple(issues)
         self.digests = None if digests is None else list(digests)
@@ -125,7 +125,7 @@ class ImageDataset(Epochs):
             DataError: If a class of the dataset is not in the list, a target of the list is not in the dataset, or
                 the labels are of another task.
         """
-        task, names = task or self.task, list(class_names)
+        task, names = task or self.task, _checks.class_names(class_names) or []
         return self._unshuffled(renumbered(self.labels, self.task, self.class_names, task, names), names, task)
 
     def changed(

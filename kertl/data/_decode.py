@@ -94,7 +94,7 @@ def read_image(
         >>> kertl.data.read_image(path, (2, 4))[0, 0]
         array([255,   0,   0], dtype=uint8)
     """
-    _checks.pair("image_size", image_size)
+    image_size = _checks.pair("image_size", image_size)
     _checks.one_of("resize", resize, RESIZE)
     _checks.integer("channels", channels, at_least=1)
     given: object = source

@@ -219,7 +219,7 @@ class ImageData:
 
     def write_csv(self, path: str | Path) -> None:
         """Write that table to a file, from which `from_csv(split_column="split")` makes the same split again."""
-        write_text(Path(path), self.csv_text())
+        write_text(_checks.path("path", path), self.csv_text())
 
 
 def check_image_data(data: Any) -> None:

@@ -228,7 +228,7 @@ def class_order(found: Iterable[str], given: Sequence[str] | None) -> list[str]:
     if given is None:
         return names
     lacking = [name for name in names if name not in given]
-    if isinstance(given, str) or len(set(given)) < len(given) or lacking:
+    if len(set(given)) < len(given) or lacking:
         advice = f"The data also have {lacking[0]!r}. {near_twin(lacking[0], given)}" if lacking else ""
         raise DataError(
             str(_checks.complain("class_names", "all the classes, each once", given, advice.strip())), code="labels"

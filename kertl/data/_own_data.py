@@ -84,14 +84,14 @@ def from_dataset(
     task = task_named(task).name
     room = Room()
     given = {
-        part: read(part, data, room, image_size, resize, channels, value_range)
+        part: read(part, data, room, options.image_size, resize, channels, value_range)
         for part, data in (("train", train), ("validation", validation), ("test", test))
         if data is not None or part == "train"
     }
     _refuse_sizes(given)
     if batch_size is None:
         options = dataclasses.replace(options, batch_size=given["train"].batch_size or 32)
-    names = _names(given, class_names, task)
+    names = _names(given, _checks.class_names(class_names), task)
     labels = [_labels(part, one, task, names) for part, one in given.items()]
     if len({array.dtype.kind in "UO" for array in labels}) > 1:
         raise DataError(
@@ -119,13 +119,12 @@ def _refuse_sizes(given: Mapping[str, Given]) -> None:
         )
 
 
-def _names(given: Mapping[str, Given], class_names: Sequence[str] | None, task: str) -> list[str] | None:
+def _names(given: Mapping[str, Given], class_names: list[str] | None, task: str) -> list[str] | None:
     """All classes, where they have names: those given, or those of the first dataset that has some."""
     if class_names is not None:
-        texts = not isinstance(class_names, str) and all(isinstance(name, str) for name in class_names)
-        if not texts or len(set(class_names)) < len(class_names):
+        if len(set(class_names)) < len(class_names):
             raise _checks.complain("class_names", "a list of different names", class_names)
-        return list(class_names)
+        return class_names
     if task == "regression":  # the folders that a dataset was made from are not targets
         return None
     return next((list(one.class_names) for one in given.values() if one.class_names), None)

@@ -105,7 +105,7 @@ def from_directory(
     if task_named(task).name not in ("single_label", "binary"):
         advice = "Use `from_csv` or `from_arrays` for the other tasks."
         raise complain("task", "'single_label' or 'binary' for a folder per class", task, advice)
-    class_names = _checks.names("class_names", class_names)
+    class_names = _checks.class_names(class_names)
     root = Copy(str(directory), "directory").folder() if is_address(directory) else _checks.path("directory", directory)
     if not root.is_dir():
         raise DataError(
@@ -220,10 +220,10 @@ def from_csv(
         [('4.png', 'even'), ('5.png', 'odd')]
     """
     options = Options(image_size, validation, test, seed, batch_size, resize, cache, strict, channels, check_again)
-    several = (label_column,) if isinstance(label_column, str) else _checks.names("label_column", label_column) or ()
-    given = tuple(_checks.names("class_names", class_names) or ())
-    labels = LabelColumns(task_named(task).name, tuple(several), separator, given)
-    strata = tuple(_checks.names("stratify_columns", stratify_columns) or ())
+    several = (label_column,) if isinstance(label_column, str) else _checks.names("label_column", label_column)
+    class_names = _checks.class_names(class_names)
+    labels = LabelColumns(task_named(task).name, tuple(several), separator, tuple(class_names or ()))
+    strata = tuple(_checks.names("stratify_columns", () if stratify_columns is None else stratify_columns))
     columns = (image_column, labels, strata, group_column, split_column)
     issues: list[Issue] = []
     table = Copy(str(path), "path").file() if is_address(path) else _checks.path("path", path)
@@ -304,8 +304,8 @@ def from_arrays(
     labels, labelling = read_labels(y, len(images), task_named(task).name, class_names)
     digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     entries = [Entry(f"array:{k}", labels[k], digests[k]) for k in range(len(images))]
-    fitted = None if image_size is None else fit_by(images, image_size, resize)
-    images = resized(images, image_size, resize, channels)
+    fitted = None if options.image_size is None else fit_by(images, options.image_size, resize)
+    images = resized(images, options.image_size, resize, channels)
     return assemble(
         entries,
         [],

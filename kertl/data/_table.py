@@ -88,7 +88,7 @@ def read_table(
 
 def _refuse_missing(path: Path, columns: tuple[str | None, ...], present: list[str]) -> None:
     for column in columns:
-        if column is not None and column not in present:
+        if column is not None and not _checks.among(column, present):
             advice = _checks.nearest(column, present)
             raise DataError(
                 f"{str(path)!r} has no column {column!r}. Its columns are {present}. {advice}".rstrip(), code="table"

@@ -50,7 +50,7 @@ def images(
         >>> dataset.num_examples, dataset.issues[0].reason
         (1, 'is empty (0 bytes)')
     """
-    _checks.pair("image_size", image_size)
+    image_size = _checks.pair("image_size", image_size)
     _checks.one_of("resize", resize, RESIZE)
     _checks.integer("batch_size", batch_size, at_least=1)
     _checks.integer("channels", channels, at_least=1)

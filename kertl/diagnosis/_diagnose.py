@@ -57,9 +57,9 @@ def diagnose(
     what needs it is not judged, which the result says.
 
     Args:
-        source: A `kertl.Run`; what Keras' `fit` returns, or its `history`, a mapping of columns with at least `loss`;
-            or a path: a run directory, a log of `keras.callbacks.CSVLogger`, history.csv, or a folder or file of
-            TensorBoard events. Of a log with several trainings the last one counts, which `unknown` says.
+        source: A `kertl.Run`; what Keras' `fit` returns, or its `history`, a mapping or a data frame of columns with at
+            least `loss`; or a path: a run directory, a log of `keras.callbacks.CSVLogger`, history.csv, or a folder or
+            file of TensorBoard events. Of a log with several trainings the last one counts, which `unknown` says.
         task: "single_label", "binary", "multi_label" or "regression".
         classes: Number of classes, of which each image has one; >= 2.
         validation_images: Number of validation images; >= 1.

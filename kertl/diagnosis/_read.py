@@ -16,7 +16,7 @@ from kertl.recipe import Recipe
 from kertl.run_files import local_run, read_json, read_text
 
 _PATHS = "a run directory, a CSV log, or a folder of TensorBoard events"
-_ACCEPTED = f"a kertl.Run, what `fit` returns, a dictionary of columns, or the path of {_PATHS}"
+_ACCEPTED = f"a kertl.Run, what `fit` returns, a dictionary or a data frame of columns, or the path of {_PATHS}"
 _LARGEST_METRICS = 512 * 2**20
 _HISTORY, _RECIPE, _METRICS, _DATA = "history.csv", "recipe.json", "metrics.json", "data.json"
 
@@ -38,6 +38,8 @@ def _read(source: Any) -> tuple[Curves, Known]:
         return _of_path(local_run(source, "source"))
     if hasattr(source, "rows") and hasattr(source, "recipe"):
         return Curves.of_rows(source.rows, "source"), known_of(source.metrics, source.recipe)
+    if hasattr(source, "columns") and not isinstance(source, Mapping):  # a data frame
+        source = {str(name): source[name] for name in source.columns}
     history = getattr(source, "history", source)
     if isinstance(history, Mapping):
         return Curves(history, "source"), _known_of_model(getattr(source, "model", None))

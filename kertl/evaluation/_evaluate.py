@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import complain, named
+from kertl._checks import complain, named, one_of
 from kertl.backbones import refuse_nan
 from kertl.data import ImageDataset
 from kertl.evaluation._batches import ForeignBatches
@@ -94,6 +94,7 @@ def evaluate(
         >>> sorted(kertl.evaluate(model, data, part="train"))[:3]
         ['accuracy', 'balanced_accuracy', 'classes']
     """
+    one_of("intervals", intervals, (True, False))
     model = preprocessed(model, preprocessing, data, value_range, views)
     if predictions is None:
         refuse_nan(model)

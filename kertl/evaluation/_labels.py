@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kertl._checks import complain, named
-from kertl.data._array_labels import read_labels
+from kertl.data._array_labels import label_array, read_labels
 from kertl.data._labels import renumbered
 from kertl.errors import ArgumentError
 from kertl.model import model_info, task_of
@@ -84,7 +84,7 @@ def truth_of(task: Task, y: Any, names: Sequence[str], size: int, own: Sequence[
         DataError: If there are not as many labels as images, they are not the task's, or they have a class that the
             model does not know.
     """
-    y, told = np.asarray(y), list(own or names)
+    y, told = label_array(y), list(own or names)
     if task.one_class:
         if y.ndim == 2 and y.shape[1] == len(told) and (np.sort(y, axis=1) == [0] * (len(told) - 1) + [1]).all():
             y = y.argmax(axis=1)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from kertl import _checks
 from kertl._checks import complain, integer
 from kertl._places import is_address
 from kertl._terminal import tracked
@@ -196,7 +197,7 @@ def check_out(out: str | Path) -> Path:
     """
     if is_address(str(out)) or _COLLAPSED.match(str(out)):
         raise complain("out", "a file on this machine, to be copied from there", str(out))
-    out = Path(out)
+    out = _checks.path("out", out)
     if out.suffix not in SUFFIXES:
         raise complain("out", f"a file that ends in {' or '.join(SUFFIXES)}", str(out))
     if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:

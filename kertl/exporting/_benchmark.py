@@ -14,7 +14,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from kertl import hardware
+from kertl import _checks, hardware
 from kertl._checks import complain
 from kertl._memory import megabytes
 from kertl._runtimes import Runtime
@@ -126,7 +126,7 @@ def benchmark(
     """
     asked = variants() if formats is None else [_variant(one) for one in formats]
     if out is not None:
-        check_card(Path(out))
+        check_card(_checks.path("out", out))
     start = time.monotonic()
     subject = subject_of(model_or_run, data, images)
     with ExitStack() as stack:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kertl import _checks
 from kertl._checks import complain, integer
 from kertl.exporting._model_card import check_card, write_card
 from kertl.exporting._result import Export
@@ -78,7 +79,7 @@ def export(
         >>> found.format, found.where, found.difference
         ('keras', 'noise', 0.0)
     """
-    path = Path(path)
+    path = _checks.path("path", path)
     chosen = format_named(format, quantize)
     if float_groups:
         chosen = chosen.with_float_groups(float_groups, quantize)

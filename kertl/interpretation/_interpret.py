@@ -16,7 +16,7 @@ from kertl.evaluation import answers, evaluate, predict
 from kertl.evaluation._labels import matched
 from kertl.evaluation._pictures import part_to_evaluate
 from kertl.features import extract
-from kertl.groups import find_chain
+from kertl.groups import find_chain, functional_of
 from kertl.interpretation._calibration import Calibration, best_temperature, calibration_of
 from kertl.interpretation._interpretation import (
     AlikeImages,
@@ -83,10 +83,12 @@ def interpret(
     """
     check_image_data(data)
     one_of("part", part, ("train", "validation", "test"))
+    if other is not None:
+        functional_of(other, "other")
     integer("most", most, at_least=1)
     integer("most_searched", most_searched, at_least=0)
     images, _ = part_to_evaluate(data, part)
-    if not isinstance(predictions or {}, Mapping):
+    if predictions is not None and not isinstance(predictions, Mapping):
         raise complain("predictions", "a dictionary of predictions by the name of a part", predictions)
     said = dict(predictions or {})
     searched = _searched(model, data, most_searched)

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 
 import kertl
-from kertl._checks import complain, integer, number, one_of, several
+from kertl import _checks
+from kertl._checks import complain, integer, number, one_of
 from kertl.backbones import load_backbone, refuse_nan
 from kertl.data import RESIZE
 from kertl.errors import ArgumentError
@@ -71,11 +72,12 @@ def build(
     """
     chosen_task = task_named(task)
     one_of("resize", resize, (None, *RESIZE))
-    classes = _number_of_classes(num_classes, class_names, chosen_task)
+    names = _checks.class_names(class_names)
+    classes = _number_of_classes(num_classes, names, chosen_task)
     if target_scaling is not None:
         _check_scaling(target_scaling, classes, chosen_task)
     loaded = _loaded(backbone, weights, input_shape)
-    inputs, answers = _answers(head or Head(), loaded, chosen_task.outputs(classes), chosen_task)
+    inputs, answers = _answers(Head() if head is None else head, loaded, chosen_task.outputs(classes), chosen_task)
     if target_scaling is not None:
         means, spreads = ([float(value) for value in values] for values in target_scaling)
         answers = keras.layers.Rescaling(spreads, means, dtype="float32", name=UNITS_LAYER)(answers)
@@ -83,7 +85,7 @@ def build(
     if not isinstance(head, Head | None):
         _check_activation(model, chosen_task)
     refuse_nan(model)
-    info = ModelInfo(task, tuple(class_names or ()), loaded.backbone_name, kertl.__version__, resize=resize)
+    info = ModelInfo(task, tuple(names or ()), loaded.backbone_name, kertl.__version__, resize=resize)
     return set_model_info(model, info)
 
 
@@ -118,7 +120,7 @@ def _loaded(backbone: Any, weights: str | Path | None, input_shape: tuple[int, i
     return backbone
 
 
-def _number_of_classes(num_classes: int | None, class_names: Sequence[str] | None, task: Task) -> int:
+def _number_of_classes(num_classes: int | None, class_names: list[str] | None, task: Task) -> int:
     if (num_classes is None) == (class_names is None):
         raise ArgumentError(
             "Exactly one of `num_classes` and `class_names` must be given. "
@@ -131,8 +133,7 @@ def _number_of_classes(num_classes: int | None, class_names: Sequence[str] | Non
             advice = "Pass task='single_label' for more."
             raise complain("num_classes", f"{most} for task={task.name!r}", num_classes, advice)
         return int(num_classes or 0)
-    several("class_names", class_names, "a list of names")
-    wrong = isinstance(class_names, str) or len(set(class_names)) < len(class_names)
+    wrong = len(set(class_names)) < len(class_names)
     if most is not None and (wrong or len(class_names) != most):
         advice = "The second is the positive one. Pass task='single_label' for more."
         accepted = f"a list of exactly {most} different names for task={task.name!r}"

@@ -7,9 +7,10 @@ from dataclasses import replace
 import keras
 
 import kertl
+from kertl import _checks
 from kertl._checks import complain, named, one_of
 from kertl.backbones import told_preprocessing
-from kertl.backbones._preprocessing import preprocess
+from kertl.backbones._preprocessing import check_preprocessing, preprocess
 from kertl.data import RESIZE
 from kertl.groups import ends_in, functional_of
 from kertl.model._info import ModelInfo, model_info, set_model_info
@@ -63,7 +64,7 @@ def describe(
     known = model_info(model)
     found, activation = _task(model, task)
     info = known or ModelInfo(found, (), model.name, kertl.__version__)
-    names = _names(model, found, info.class_names, class_names)
+    names = _names(model, found, info.class_names, _checks.class_names(class_names))
     inputs, outputs = graph_ends(with_preprocessing(model, preprocessing))
     if activation is not None:
         _logger.info("%s gives logits; its predictions go through a %s.", named(model), activation)
@@ -83,6 +84,7 @@ def with_preprocessing(model: keras.Model, preprocessing: str | keras.layers.Lay
     Raises:
         ValueError: If preprocessing is given for a model that has it inside.
     """
+    check_preprocessing(preprocessing)
     if model_info(model) is not None:
         if preprocessing not in (None, "none"):
             raise complain("preprocessing", f"left out, since {named(model)} has it inside", preprocessing)
@@ -146,15 +148,14 @@ def _check_outputs(model: keras.Model, task: Task) -> None:
         raise complain("task", accepted, task.name, f"Its outputs have the shape {shape}.")
 
 
-def _names(model: keras.Model, task: str, known: tuple[str, ...], given: Sequence[str] | None) -> tuple[str, ...]:
+def _names(model: keras.Model, task: str, known: tuple[str, ...], given: list[str] | None) -> tuple[str, ...]:
     if given is None:
         return known
-    if known and list(given) != list(known):
-        raise complain("class_names", f"left out, since {named(model)} has {list(known)}", list(given))
+    if known and given != list(known):
+        raise complain("class_names", f"left out, since {named(model)} has {list(known)}", given)
     outputs, asked = model.output_shape[-1], task_named(task)
     count = asked.most or outputs
-    texts = isinstance(given, list | tuple) and all(isinstance(name, str) for name in given)
-    if not texts or len(set(given)) != len(given) or len(given) != count or asked.outputs(count) != outputs:
+    if len(set(given)) != len(given) or len(given) != count or asked.outputs(count) != outputs:
         accepted = f"a list of {count} different names, in the order of the outputs of {named(model)}"
         raise complain("class_names", accepted, given)
     return tuple(given)

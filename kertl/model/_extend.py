@@ -7,7 +7,8 @@ from typing import Any
 import keras
 
 import kertl
-from kertl._checks import complain, named, several
+from kertl import _checks
+from kertl._checks import complain, named
 from kertl.groups import find_chain, functional_of
 from kertl.hardware import scope_of
 from kertl.model._info import DEFAULT_THRESHOLD, ModelInfo, keep_info, model_info, set_model_info
@@ -58,18 +59,18 @@ def extend_classes(
         flat = find_chain(model).at_shape(model.input_shape[1:], name=model.name)
         model = keep_info(model, flat)
         last, task = _classifier(model)
-    old = _old_names(model, last.dense.units, class_names)
-    several("names", names, "a list of at least one name")
-    if isinstance(names, str) or not names or not all(isinstance(name, str) and name for name in names):
-        raise complain("names", "a list of at least one name", names)
-    if len({*old, *names}) < len(old) + len(names):
-        twice = next(name for place, name in enumerate([*old, *names]) if name in [*old, *names][:place])
-        raise complain("names", "new names, each once", list(names), f"{twice!r} is there already.")
+    old = _old_names(model, last.dense.units, _checks.class_names(class_names))
+    new = _checks.names("names", names, "a list of at least one name")
+    if not new or not all(new):
+        raise complain("names", "a list of at least one name", new)
+    if len({*old, *new}) < len(old) + len(new):
+        twice = next(name for place, name in enumerate([*old, *new]) if name in [*old, *new][:place])
+        raise complain("names", "new names, each once", new, f"{twice!r} is there already.")
     with scope_of(model):
-        extended = keras.Model(graph_ends(model)[0], _more_outputs(last, len(names)), name=model.name)
+        extended = keras.Model(graph_ends(model)[0], _more_outputs(last, len(new)), name=model.name)
     info = model_info(model) or ModelInfo(task, (), model.name, kertl.__version__)
-    thresholds = (*info.thresholds, *[DEFAULT_THRESHOLD] * len(names)) if info.thresholds else ()
-    return set_model_info(extended, replace(info, class_names=(*old, *names), thresholds=thresholds))
+    thresholds = (*info.thresholds, *[DEFAULT_THRESHOLD] * len(new)) if info.thresholds else ()
+    return set_model_info(extended, replace(info, class_names=(*old, *new), thresholds=thresholds))
 
 
 def _classifier(model: keras.Model) -> tuple[OutputLayer, str]:
@@ -92,14 +93,14 @@ def _classifier(model: keras.Model) -> tuple[OutputLayer, str]:
     return last, task.name
 
 
-def _old_names(model: keras.Model, outputs: int, given: Sequence[str] | None) -> tuple[str, ...]:
+def _old_names(model: keras.Model, outputs: int, given: list[str] | None) -> tuple[str, ...]:
     info = model_info(model)
     known = info.class_names if info is not None else ()
     if known:
         if given is not None:
             raise complain("class_names", f"left out, since the model has {list(known)}", given)
         return known
-    if given is None or isinstance(given, str) or len(given) != outputs or len(set(given)) < outputs:
+    if given is None or len(given) != outputs or len(set(given)) < outputs:
         accepted = f"{outputs} different names, since {named(model)} does not know the names of its classes"
         raise complain("class_names", accepted, given)
     return tuple(given)

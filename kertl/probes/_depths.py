@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import complain, several
+from kertl._checks import complain, names
 from kertl.data import ImageDataset
 from kertl.features import extract
 from kertl.groups import Chain, LayerGroup, find_chain
@@ -62,10 +62,10 @@ def _chosen(chain: Chain, boundaries: Sequence[str] | None) -> list[LayerGroup]:
     ends = {at: groups[number - 1] for at, number in begins.items() if number}
     ends |= {group.name: group for group in groups}
     accepted = f"a list of names among {', '.join(map(repr, ends))}"
-    several("boundaries", boundaries, accepted)
-    if isinstance(boundaries, str) or not boundaries or not set(boundaries) <= ends.keys():
+    given = names("boundaries", boundaries, accepted)
+    if not given or not set(given) <= ends.keys():
         raise complain("boundaries", accepted, boundaries)
-    wanted = [ends[name] for name in boundaries]
+    wanted = [ends[name] for name in given]
     return [group for group in groups if group in wanted]
 
 

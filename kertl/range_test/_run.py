@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import complain, integer
+from kertl._checks import LARGEST_SEED, complain, integer
 from kertl._keras import functional_inside
 from kertl.backbones import refuse_nan
 from kertl.callbacks import EpochSeeds
@@ -81,7 +81,7 @@ def lr_range_test(
     """
     data = data.train if isinstance(data, ImageData) else data
     integer("repeats", repeats, at_least=1)
-    integer("seed", seed, at_least=0)
+    integer("seed", seed, at_least=0, at_most=LARGEST_SEED)
     integer("batch_size", batch_size, at_least=1)
     steps = Ramp(**ramp).steps
     if not isinstance(class_weight, dict | None):

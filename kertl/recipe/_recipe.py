@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kertl._checks import complain, integer, nearest, number, one_of, parse_json
+from kertl._checks import LARGEST_SEED, complain, integer, nearest, number, one_of, parse_json
 from kertl.recipe._stage import Stage
 
 PRESETS = ("auto", "quick", "good", "best")
@@ -52,7 +52,7 @@ class Recipe:
             raise complain("stages", "a list of at least one kertl.Stage", self.stages, advice)
         object.__setattr__(self, "stages", stages)
         one_of("precision", self.precision, PRECISIONS)
-        integer("seed", self.seed, at_least=0)
+        integer("seed", self.seed, at_least=0, at_most=LARGEST_SEED)
         one_of("refit", self.refit, (True, False))
         rounded = [bool(stage.quantize) for stage in stages]
         if rounded != sorted(rounded):

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from kertl import _checks
 from kertl._checks import parse_json
 from kertl._places import as_given
 from kertl.errors import RunError, WeightsError
@@ -69,7 +70,7 @@ def save_figure(figure: Any, path: str | Path | None, *, dpi: int = 150) -> Any:
         RunError: If the file cannot be written.
     """
     if path is not None:
-        replace_file(Path(path), lambda beside: figure.savefig(beside, dpi=dpi))
+        replace_file(_checks.path("path", path), lambda beside: figure.savefig(beside, dpi=dpi))
     return figure
 
 

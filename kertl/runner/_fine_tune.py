@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import number, one_of
+from kertl._checks import among, number, one_of
 from kertl._places import as_given
 from kertl._terminal import told, working
 from kertl.compatibility import Findings, check, require
@@ -156,10 +156,12 @@ def fine_tune(
         recipe = "gradual" if minutes is None else "auto"
     if isinstance(recipe, str):
         one_of("recipe", recipe, (*PRESETS, "unfreezing", *NAMED))
-    wanted, preset = None, recipe if recipe in PRESETS else None
+    wanted, preset = None, recipe if among(recipe, PRESETS) else None
     check_minutes(minutes, recipe)
+    one_of("report", report, (True, False))
+    one_of("verbose", verbose, ("auto", 0, 1, 2))
     if preset is None:
-        wanted = gradual_unfreezing(model) if recipe == "unfreezing" else recipe_of(recipe)
+        wanted = gradual_unfreezing(model) if among(recipe, ("unfreezing",)) else recipe_of(recipe)
     refuse_processes("fine_tune")
     check_image_data(data)
     functional_of(model, pictures=True)

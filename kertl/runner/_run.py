@@ -11,6 +11,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
+from kertl import _checks
 from kertl._terminal import shortened
 from kertl.data import ImageData
 from kertl.diagnosis import Curves, Diagnosis, judge, known_of
@@ -167,6 +168,6 @@ class Run(Result):
             raise RunError(
                 "`path` must be given for a run without a directory. Received: path=None.", code="run-directory"
             )
-        file = Path(path) if path is not None else Path(str(self.run_dir)) / REPORT
+        file = _checks.path("path", path) if path is not None else Path(str(self.run_dir)) / REPORT
         features = None if self.run_dir is None else self.run_dir / "features"
         return write_report(story_of(self, features), file)

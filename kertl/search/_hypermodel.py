@@ -9,7 +9,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from kertl._checks import complain, integer
+from kertl._checks import LARGEST_SEED, complain, integer
 from kertl.data import ImageData, check_image_data, joined
 from kertl.groups import drawing_from
 from kertl.model import flags_kept
@@ -80,7 +80,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
             raise complain("folds", "a whole number >= 2 where the data have no validation set", folds)
         if folds is not None:
             integer("folds", folds, at_least=2)
-        integer("seed", seed, at_least=0)
+        integer("seed", seed, at_least=0, at_most=LARGEST_SEED)
         self.data, self.space, self.folds, self.seed = data, space, folds, seed
         self._shared = Shared(backbones, data, weights, cache_dir, seed)
 

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from kertl import _checks
 from kertl._checks import complain, integer, one_of
 from kertl._terminal import traced_quietly
 from kertl.callbacks import TensorBoard
@@ -133,7 +134,7 @@ def tune(
         integer(name, value, at_least=1)
     if folds is not None and strategy == "hyperband":
         raise complain("folds", "None with strategy='hyperband', whose rounds continue one training", folds)
-    folder = Path(out).absolute()
+    folder = _checks.path("out", out).absolute()
     kept = folder / "features" if cache_dir is None else cache_dir
     hypermodel = TransferHyperModel(
         backbones, data, space=space, weights=weights, folds=folds, seed=seed, cache_dir=kept

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import integer
+from kertl._checks import LARGEST_SEED, integer
 from kertl._terminal import told
 from kertl.data import ImageData, check_image_data, joined
 from kertl.groups import drawing_from
@@ -125,7 +125,7 @@ def cross_validate(
 
 def _check(data: ImageData, folds: int, recipe: Recipe, seed: int) -> None:
     integer("folds", folds, at_least=2)
-    integer("seed", seed, at_least=0)
+    integer("seed", seed, at_least=0, at_most=LARGEST_SEED)
     check_image_data(data)
     refuse_unsupported(recipe, "cross_validate")
 

@@ -82,7 +82,12 @@ def test_fewer_steps_than_asked_for_are_said(tmp_path, caplog):
     assert fitted(tmp_path, steps=(10, 60)).steps == 7
 
 
-@pytest.mark.parametrize("steps", [(1, 5), (5, 4), (2,), "10:20", (2.0, 3)])
+def test_a_window_may_hold_numbers_of_numpy(tmp_path):
+    assert Profiler(tmp_path, steps=np.array([2, 5])).steps == (2, 5)
+    assert Profiler(tmp_path, steps=(np.int64(2), 5)).steps == (2, 5)
+
+
+@pytest.mark.parametrize("steps", [(1, 5), (5, 4), (2,), "10:20", (2.0, 3), (True, 3)])
 def test_wrong_windows_are_refused(tmp_path, steps):
     with pytest.raises(ValueError, match="must be the first and the last step to record"):
         Profiler(tmp_path, steps=steps)

@@ -1,4 +1,5 @@
 import csv
+import enum
 
 import keras
 import numpy as np
@@ -338,3 +339,81 @@ def test_a_class_for_every_number_is_refused_with_a_word_on_regression(table):
     assert_names(found, "task='regression'", "--task regression")
     found = message(kertl.data.from_csv, table(age=[f"n{k}" for k in range(40)]), label_column="age", **TINY)
     assert "regression" not in found
+
+
+class Animal(str, enum.Enum):  # noqa: UP042 (the text of a StrEnum is its value)
+    CAT = "cat"
+    DOG = "dog"
+
+
+class Number(enum.IntEnum):
+    ZERO = 0
+    ONE = 1
+
+
+class Side(enum.Enum):
+    LEFT = "left"
+
+
+X = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), np.uint8)
+LABELS = ["cat", "dog"] * 10
+
+
+@pytest.mark.parametrize(
+    ("y", "names"),
+    [
+        ((label for label in LABELS), ["cat", "dog"]),
+        (map(str, LABELS), ["cat", "dog"]),
+        (dict(enumerate(LABELS)).values(), ["cat", "dog"]),
+        ([Animal(label) for label in LABELS], ["cat", "dog"]),
+        (np.array([Animal(label) for label in LABELS], dtype=object), ["cat", "dog"]),
+        ([Number.ZERO, Number.ONE] * 10, ["0", "1"]),
+        (np.array([0, 1] * 10, dtype=object), ["0", "1"]),
+    ],
+)
+def test_labels_are_taken_in_every_form_that_holds_them(y, names):
+    data = kertl.data.from_arrays(X, y, validation=0, test=0)
+    assert data.class_names == names
+    assert data.train.labels.tolist() == [0, 1] * 10
+
+
+def test_labels_of_a_dataset_of_ones_own_are_taken_in_the_same_forms():
+    data = kertl.data.from_dataset((X, [Animal(label) for label in LABELS]))
+    assert data.class_names == ["cat", "dog"]
+    assert data.train.labels.tolist() == [0, 1] * 10
+
+
+def test_numbers_of_dtype_object_are_targets_and_several_labels_too():
+    y = np.array([1, 2.5] * 10, dtype=object)
+    data = kertl.data.from_arrays(X, y, task="regression", validation=0, test=0)
+    assert data.train.labels.ravel().tolist() == [1, 2.5] * 10
+    rows = np.array([[1, 0], [0, 1]] * 10, dtype=object)
+    data = kertl.data.from_arrays(X, rows, task="multi_label", validation=0, test=0)
+    assert data.train.labels.tolist() == rows.tolist()
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        ([Side.LEFT] * 20, "a member of an enumeration. Pass the `value` or the `name`"),
+        (np.array([True, 2] * 10, dtype=object), "dtype object, such as True"),
+        (np.array([0, None] * 10, dtype=object), "dtype object, such as 0"),
+        (np.array([0, 10**400] * 10, dtype=object), "dtype object, such as 0"),
+        (set(LABELS), "shape ()"),
+    ],
+)
+def test_labels_that_could_be_taken_for_others_are_refused(y, said):
+    assert said in message(kertl.data.from_arrays, X, y, error=DataError)
+
+
+@pytest.mark.parametrize("task", ["single_label", "binary"])
+def test_names_without_an_order_are_refused_wherever_data_are_made(task, photos, table):
+    for names in ({"cat", "dog"}, "cat"):
+        for make, *given in (
+            (kertl.data.from_arrays, X, LABELS),
+            (kertl.data.from_dataset, (X, LABELS)),
+            (kertl.data.from_directory, photos),
+            (kertl.data.from_csv, table(label=LABELS * 2)),
+        ):
+            said = message(make, *given, task=task, class_names=names)
+            assert "`class_names` must be a list of names, in the order of the labels. Received" in said

@@ -213,6 +213,13 @@ def test_a_log_with_na_has_epochs_that_were_not_validated(tmp_path):
     assert kertl.diagnose(tmp_path / "log.csv").verdict == "no_validation"
 
 
+def test_a_data_frame_is_diagnosed_as_its_columns():
+    frame = pytest.importorskip("pandas").DataFrame(HISTORY)
+    assert kertl.diagnose(frame) == kertl.diagnose(HISTORY)
+    with pytest.raises(ValueError, match="a history with the column 'loss'"):
+        kertl.diagnose(frame[["val_loss"]])
+
+
 @pytest.mark.parametrize("source", [None, 3, ["loss"], "no/such/folder"])
 def test_what_is_no_training_is_refused(source):
     with pytest.raises(ValueError, match=r"`source` must be a .*folder of TensorBoard"):

@@ -23,6 +23,33 @@ def test_a_model_is_preprocessing_the_backbone_nested_whole_and_the_head():
     assert model.name == "MobileNetV3Small_single_label"
 
 
+def columns():
+    """The classes as pandas has them."""
+    pandas = pytest.importorskip("pandas")
+    labels = pandas.Series(["cat", "dog"])
+    return [labels, pandas.Index(labels), pandas.Categorical(labels).categories]
+
+
+def test_names_may_come_as_an_array_a_generator_or_a_column_and_are_then_plain_texts():
+    for names in (np.unique(["dog", "cat", "cat"]), (name for name in ("cat", "dog")), *columns()):
+        found = model_info(kertl.build(small_backbone(), class_names=names)).class_names
+        assert found == ("cat", "dog")
+        assert {type(name) for name in found} == {str}
+
+
+@pytest.mark.parametrize("names", [{"cat", "dog"}, "cat", np.array([0, 1])])
+def test_names_without_an_order_and_numbers_are_refused(names):
+    with pytest.raises(
+        ValueError, match=r"`class_names` must be a list of names, in the order of the labels\. Received"
+    ):
+        kertl.build(small_backbone(), class_names=names)
+
+
+def test_an_input_shape_may_hold_numbers_of_numpy():
+    for shape in (np.array([32, 48, 3]), (np.int64(32), 48, 3)):
+        assert kertl.build("MobileNetV2", num_classes=2, weights=None, input_shape=shape).input_shape[1:] == (32, 48, 3)
+
+
 def test_classes_may_be_given_by_name():
     model = kertl.build(small_backbone(), class_names=["cat", "dog", "eel"])
     assert model.output_shape == (None, 3)

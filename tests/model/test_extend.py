@@ -128,6 +128,12 @@ def test_thresholds_of_old_labels_are_kept():
     assert model_info(kertl.extend_classes(named("multi_label"), ["eel"])).thresholds == ()
 
 
+@pytest.mark.parametrize("names", [np.array(["eel", "fox"]), (name for name in ("eel", "fox"))])
+def test_new_names_may_come_as_an_array_or_a_generator(names):
+    extended = kertl.extend_classes(small_classifier(), names, class_names=np.array(["a", "b", "c"]))
+    assert model_info(extended).class_names == ("a", "b", "c", "eel", "fox")
+
+
 @pytest.mark.parametrize("names", [["dog"], ["eel", "eel"]])
 def test_a_name_that_is_there_already_is_refused(names):
     with pytest.raises(ValueError, match="Received") as caught:
@@ -135,7 +141,7 @@ def test_a_name_that_is_there_already_is_refused(names):
     assert_names(caught.value, "`names`", f"names={names!r}", f"{names[-1]!r} is there")
 
 
-@pytest.mark.parametrize("names", [[], "eel", [""], [3]])
+@pytest.mark.parametrize("names", [[], "eel", [""], [3], {"eel"}, np.array([3])])
 def test_names_that_are_none_are_refused(names):
     with pytest.raises(ValueError, match="`names` must be") as caught:
         kertl.extend_classes(named(), names)
