@@ -48,6 +48,13 @@ def test_names_without_an_order_and_numbers_are_refused(names):
 def test_an_input_shape_may_hold_numbers_of_numpy():
     for shape in (np.array([32, 48, 3]), (np.int64(32), 48, 3)):
         assert kertl.build("MobileNetV2", num_classes=2, weights=None, input_shape=shape).input_shape[1:] == (32, 48, 3)
+    backbone = kertl.load_backbone(small_backbone(), preprocessing="none")
+    assert kertl.build(backbone, num_classes=2, input_shape=np.array(backbone.input_shape[1:])).output_shape == (
+        None,
+        2,
+    )
+    with pytest.raises(ValueError, match=r"`input_shape` must be \(height, width, channels\)"):
+        kertl.build(backbone, num_classes=2, input_shape=32)
 
 
 def test_classes_may_be_given_by_name():
