@@ -12,7 +12,7 @@ import numbers
 import os
 import re
 import sys
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Set, Sized
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ def names(argument: str, value: Any, accepted: str = "a list of names") -> list[
     except TypeError as error:  # an array without dimensions says that it can be gone through
         raise complain(argument, accepted, value) from error
     if not all(isinstance(name, str) for name in found):
-        raise complain(argument, accepted, found)
+        raise complain(argument, accepted, value if isinstance(value, Sized) else found)
     return [str(name) for name in found]
 
 

@@ -96,3 +96,28 @@ def refusal(function, arguments):
     except KertlError as error:
         return str(error)
     return "nothing was refused"
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("fine_tune", "run_dir"),
+        ("fine_tune", "cache_dir"),
+        ("extract", "cache_dir"),
+        ("baselines", "cache_dir"),
+        ("save", "path"),
+        ("from_directory", "directory"),
+    ],
+)
+def test_an_empty_path_is_not_the_current_directory(name, argument, parts, monkeypatch, tmp_path):
+    _, made = parts
+    monkeypatch.chdir(tmp_path)
+    function, right = CALLS[name]
+    right = {key: made.get(value, value) if isinstance(value, str) else value for key, value in right.items()}
+    assert f"`{argument}` must be a path. Received: {argument}=''." in refusal(function, {**right, argument: ""})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_report_of_a_run_is_asked_for_before_anything_is_trained():
+    said = refusal(kertl.fine_tune, {"model": None, "data": None, "recipe": STAGE, "report": np.array([1, 2])})
+    assert said.startswith("`report` must be True or False. Received")

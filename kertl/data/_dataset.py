@@ -148,7 +148,7 @@ class ImageDataset(Epochs):
             DataError: If the images are arrays that have already been resized in another way, or have another number
                 of channels (one and three become each other).
         """
-        size = image_size or self.image_size
+        size = self.image_size if image_size is None else _checks.pair("image_size", image_size)
         same = size == self.image_size and resize in (None, self.reader.fitted) and channels in (None, self.channels)
         reader = self.reader if same else self.reader.at_size(size, resize, channels)
         other = self._with(reader=reader, batch_size=batch_size or self.batch_size)

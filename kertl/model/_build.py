@@ -10,6 +10,7 @@ import kertl
 from kertl import _checks
 from kertl._checks import complain, integer, number, one_of
 from kertl.backbones import load_backbone, refuse_nan
+from kertl.backbones._found import check_input_shape
 from kertl.data import RESIZE
 from kertl.errors import ArgumentError
 from kertl.heads import Head
@@ -115,7 +116,7 @@ def _loaded(backbone: Any, weights: str | Path | None, input_shape: tuple[int, i
     """The result of `load_backbone` for `backbone`, or `backbone` itself if it is that already."""
     if not hasattr(backbone, "backbone_name"):
         return load_backbone(backbone, weights=weights, input_shape=input_shape)
-    if input_shape is not None and tuple(input_shape) != tuple(backbone.input_shape[1:]):
+    if check_input_shape(input_shape) not in (None, tuple(backbone.input_shape[1:])):
         raise complain("input_shape", f"{tuple(backbone.input_shape[1:])}, as the backbone has it", input_shape)
     return backbone
 

@@ -62,7 +62,7 @@ def extend_classes(
     old = _old_names(model, last.dense.units, _checks.class_names(class_names))
     new = _checks.names("names", names, "a list of at least one name")
     if not new or not all(new):
-        raise complain("names", "a list of at least one name", new)
+        raise complain("names", "a list of at least one name", names)
     if len({*old, *new}) < len(old) + len(new):
         twice = next(name for place, name in enumerate([*old, *new]) if name in [*old, *new][:place])
         raise complain("names", "new names, each once", new, f"{twice!r} is there already.")

@@ -148,7 +148,7 @@ def baselines(
         data: Images with one class each, in a training and a validation set.
         boundaries: Names of layer groups at whose ends to look, see `kertl.layer_groups`, or "deep" and "mid" for the
             features that stages there begin with; by default the groups where a main boundary ends.
-        seed: Seed that chooses training images if there are more than 20,000; >= 0.
+        seed: Seed that chooses training images if there are more than 20,000; 0 <= seed <= 4,000,000,000.
         cache_dir: Where features are cached, as in `kertl.extract`.
 
     Raises:

@@ -50,7 +50,7 @@ def lr_range_test(
             has steps, it is used again.
         repeats: How often the test is run, each time with another order of the data (except for a `tf.data.Dataset`,
             which has its own) and other seeds of dropout; >= 1.
-        seed: Seed of both; >= 0. kertl's data has its own seed for the order.
+        seed: Seed of both; 0 <= seed <= 4,000,000,000. kertl's data has its own seed for the order.
         batch_size: Examples per batch of arrays; >= 1.
         class_weight: Weight of each class in the loss, as in `fit`.
         **ramp: `start`, `end`, `steps`, `ramp`, `smoothing` and `divergence` of `kertl.LRRangeTest`.

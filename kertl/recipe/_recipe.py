@@ -20,7 +20,7 @@ class Recipe:
     Attributes:
         stages: What is trained, in order; at least one `Stage`.
         precision: What the layers compute in while they train: "float32", "mixed_bfloat16" or "mixed_float16".
-        seed: Seed of augmentation and dropout; >= 0.
+        seed: Seed of augmentation and dropout; 0 <= seed <= 4,000,000,000.
         refit: Whether a head that was solved exactly, if its stage is the best in the end, is solved once more on the
             training and the validation images together, at the strength that was chosen. The metrics of the validation
             set are those from before.

@@ -44,7 +44,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
             as in `kertl.cross_validate`; `fit` then gives the mean of every metric at the end of the last epoch, and
             its standard deviation as `..._spread`. Callbacks watch the first of the trainings. None trains on the
             training set and evaluates on the validation set.
-        seed: Seed of heads, order, dropout, folds and augmented versions; >= 0.
+        seed: Seed of heads, order, dropout, folds and augmented versions; 0 <= seed <= 4,000,000,000.
         cache_dir: Where features are cached for other processes and later searches; None caches them in memory only.
 
     Raises:

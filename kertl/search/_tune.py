@@ -91,7 +91,7 @@ def tune(
         folds: As in `TransferHyperModel`; not with "hyperband".
         space: The search space.
         weights: Weights of the backbones given by name.
-        seed: Seed of trials, heads, order, dropout and folds; >= 0.
+        seed: Seed of trials, heads, order, dropout and folds; 0 <= seed <= 4,000,000,000.
         keep_checkpoints: How many of the best trials keep their weights; >= 1.
         confirm: How many of the best trials are trained three times more, from other seeds, and then ranked by the mean
             of these, because the winner of many trials is often just the luckiest. 0 for none. If several processes

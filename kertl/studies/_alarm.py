@@ -75,7 +75,7 @@ def alarm(
         reference: At least 10 images, as in `kertl.shift`.
         images: The new ones, at least 10. They are tested as one sample: a shift of a few among them goes unnoticed.
         level: Largest p-value at which the alarm is raised; >= 0.001 and <= 0.5.
-        seed: Seed of the permutations; >= 0.
+        seed: Seed of the permutations; 0 <= seed <= 4,000,000,000.
         cache_dir: Where features are cached, as in `kertl.extract`.
 
     Raises:

@@ -56,7 +56,7 @@ def cross_validate(
             "gradual"); by default the head alone, for 20 epochs; the result says if these were too few
             (`unfinished`), as often for "regression". Its seed does not matter.
         head: The head; by default a classifier's own, or `kertl.Head()` on a backbone.
-        seed: Seed of folds, heads, order, dropout and augmentation; >= 0.
+        seed: Seed of folds, heads, order, dropout and augmentation; 0 <= seed <= 4,000,000,000.
         cache_dir: Where features are cached, as in `kertl.extract`.
 
     Raises:

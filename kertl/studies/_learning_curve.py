@@ -51,7 +51,7 @@ def learning_curve(
         data: Images with one class each, in a training and a validation set.
         sizes: Numbers of training images, at least three; by default all, half of them, a quarter and so on.
         repeats: How often each size is drawn, except for that of all images, which can only be drawn in one way; >= 1.
-        seed: Seed of the draws; >= 0.
+        seed: Seed of the draws; 0 <= seed <= 4,000,000,000.
         cache_dir: Where features are cached, as in `kertl.extract`.
 
     Raises:

@@ -59,7 +59,7 @@ def shift(
         b: Those of the other.
         boundaries: Names of the layer groups after which to measure; by default the main boundaries.
         farthest: How many of the images of b that are farthest from a to name; >= 0.
-        seed: Seed of all draws; >= 0.
+        seed: Seed of all draws; 0 <= seed <= 4,000,000,000.
         cache_dir: Where features are cached, as in `kertl.extract`.
 
     Raises:

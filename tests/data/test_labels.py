@@ -392,6 +392,12 @@ def test_numbers_of_dtype_object_are_targets_and_several_labels_too():
     assert data.train.labels.tolist() == rows.tolist()
 
 
+def test_a_size_may_hold_numbers_of_numpy():
+    for size in (np.array([8, 6]), (np.int64(8), np.int32(6))):
+        data = kertl.data.from_arrays(X, LABELS, image_size=size)
+        assert data.image_size == data.train.changed(image_size=size).image_size == (8, 6)
+
+
 @pytest.mark.parametrize(
     ("y", "said"),
     [

@@ -60,7 +60,7 @@ WRONG = {
     "two for yes or no": (LOGITS, {"task": "binary"}, ("`task`", "1 outputs", "(2,)")),
     "one for several": (pooled(layers.Dense(1)), {"task": "single_label"}, ("`task`", "2 or more", "(1,)")),
     "a map": (lambda x: layers.Conv2D(3, 1)(x), {"task": "single_label"}, ("`task`", "vector")),
-    "no texts": (LOGITS, {"task": "single_label", "class_names": [1, None]}, ("`class_names`", "2 different names")),
+    "no texts": (LOGITS, {"task": "single_label", "class_names": [1, None]}, ("`class_names`", "a list of names")),
     "no list": (LOGITS, {"task": "single_label", "class_names": 5}, ("`class_names`", "class_names=5")),
     "smaller": (
         LOGITS,
