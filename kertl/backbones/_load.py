@@ -75,8 +75,6 @@ def load_backbone(
     """
     input_shape = check_input_shape(input_shape)
     check_preprocessing(preprocessing)
-    if truncate_at is not None and not isinstance(truncate_at, str):
-        raise complain("truncate_at", "the name of a layer group, or None", truncate_at)
     if weights is not None:
         path("weights", weights, "'imagenet', None, or the path of a file")
     found = _find(source, weights, input_shape, preprocessing)

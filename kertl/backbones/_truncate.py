@@ -25,7 +25,7 @@ def truncate(found: Found, last: str) -> Found:
     """
     chain = find_chain(found.model)
     names = [group.name for group in chain.groups]
-    if last not in names:
+    if not isinstance(last, str) or last not in names:
         raise complain(
             "truncate_at",
             f"the name of a layer group of {found.name!r}",

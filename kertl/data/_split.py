@@ -180,7 +180,7 @@ def _level(
     bundles, labels, counts = np.array(entries, np.int64).reshape(-1, 3).T
     needed = np.array([not key[0] for key in columns], bool)[labels]
     short = np.array(list(lacking.values())).reshape(-1, len(room))
-    where, size = np.array(places), np.array(sizes)
+    where, size = np.array(places, np.int64), np.array(sizes, np.int64)
     present = np.zeros(short.shape, np.int64)
     np.add.at(present, (labels, where[bundles]), counts)
     while True:

@@ -217,7 +217,8 @@ except KeyboardInterrupt:
     assert "stopped" in python(code)
 
 
-def test_auto_takes_openvino_where_it_agrees_with_keras_and_says_so(model, caplog):
+def test_auto_takes_openvino_where_it_agrees_with_keras_and_says_so(model, caplog, monkeypatch):
+    monkeypatch.setattr(_choice, "_TOLD", set())
     with caplog.at_level(logging.INFO, logger="kertl"):
         features = kertl.extract(model, pictures(2))
     assert features.engine == "openvino"
