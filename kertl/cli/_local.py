@@ -18,7 +18,7 @@ _ADVICE = "Copy what is read from there first, and what is written afterwards: `
 class LocalPaths(TyperCommand):
     """A command that refuses addresses where a `Path` is expected and its option has no parser of its own.
 
-    They are looked at before they become paths, which have one slash in the place of two.
+    As a path, `gs://bucket` would be `gs:/bucket`, so it looks at what was typed.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -77,7 +77,7 @@ def _converted(graph: Any, given: str, gives: str) -> Any:
         os.environ[_CATCH_ERRORS] = "FALSE"
         try:
             return convert()
-        except Exception:  # of whatever kind an optimizer raises
+        except Exception:  # whatever an optimizer raises; the second conversion raises what is really wrong
             del os.environ[_CATCH_ERRORS]  # its mere presence is read as "FALSE"
             return convert()
     finally:
