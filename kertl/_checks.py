@@ -25,6 +25,8 @@ LARGEST_SEED = 4_000_000_000
 _LARGEST_INTEGER = 2**63 - 1
 _DEEPEST = 100
 _LONGEST = 400  # characters of a value in a message
+_COLLAPSED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+")
+"""How a path begins that was an address: `Path("gs://bucket/run")` is gs:/bucket/run."""
 
 
 def complain(argument: str, accepted: str, value: object, advice: str = "", *, code: str = "argument") -> ArgumentError:
@@ -111,7 +113,16 @@ def path(argument: str, value: Any, accepted: str = "a path") -> Path:
         raise complain(argument, accepted, value)
     if value == "":
         raise complain(argument, accepted, value, "Pass '.' for the current directory.")
+    if "://" in os.fsdecode(value):
+        raise complain(argument, f"{accepted} on this machine", value)
+    if isinstance(value, os.PathLike) and _COLLAPSED.match(os.fsdecode(value)):
+        raise complain(argument, accepted, value, "`Path` makes one / of two: pass an address as a text.")
     return Path(value)
+
+
+def check_cache_dir(value: Any) -> Path | None:
+    """What is given as `cache_dir` as a path; None stays None."""
+    return None if value is None else path("cache_dir", value)
 
 
 def several(argument: str, value: Any, accepted: str) -> Any:

@@ -205,6 +205,17 @@ def test_a_number_too_large_for_a_machine_is_refused_in_words(digits):
         _checks.integer("seed", 10**digits, at_least=0)
 
 
+def test_an_address_is_no_path_of_this_machine():
+    with pytest.raises(
+        ValueError, match=r"`cache_dir` must be a path on this machine\. Received: cache_dir='gs://b/c'"
+    ):
+        _checks.check_cache_dir("gs://b/c")
+    with pytest.raises(ValueError, match=r"`run_dir` must be a path\..*pass an address as a text"):
+        _checks.path("run_dir", Path("gs://bucket/run"))
+    assert _checks.path("run_dir", Path("C:/runs")) == Path("C:/runs")  # of Windows
+    assert _checks.check_cache_dir(None) is None
+
+
 def test_an_empty_path_is_refused():
     assert _checks.path("run_dir", ".") == Path()
     with pytest.raises(ValueError, match=r"`run_dir` must be a path\. Received: run_dir=''\. Pass '\.' for"):

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import LARGEST_SEED, complain, integer, one_of
+from kertl._checks import LARGEST_SEED, check_cache_dir, complain, integer, one_of
 from kertl._domains import SOURCE_FILE, Classifier, SourceFeatures
 from kertl._terminal import told
 from kertl.adaptation._auto import choose
@@ -124,6 +124,7 @@ def adapt(
     one_of("method", method, METHODS)
     one_of("head", head, HEADS)
     integer("seed", seed, at_least=0, at_most=LARGEST_SEED)
+    check_cache_dir(cache_dir)
     refuse_nan(model)
     classifier = Classifier(model)
     images = domain_images("target", model, target, part="train")

@@ -9,9 +9,10 @@ import numpy as np
 
 from kertl import _checks
 from kertl.data._labels import SEPARATOR, Labelling, number_text
+from kertl.data._pixels import array_of
 from kertl.data._scan import natural
 from kertl.data._spelling import near_twin
-from kertl.errors import DataError
+from kertl.errors import DataError, KertlError
 
 
 def read_labels(y: Any, size: int, task: str, class_names: Sequence[str] | None) -> tuple[list[str], Labelling]:
@@ -28,7 +29,7 @@ def read_labels(y: Any, size: int, task: str, class_names: Sequence[str] | None)
     """
     try:
         y = label_array(y)
-    except DataError:
+    except KertlError:
         raise
     except ValueError as error:  # rows of different lengths
         advice = "a table of 0 and 1, with a column for each class" if task == "multi_label" else "one label per image"
@@ -54,11 +55,11 @@ def label_array(y: Any, argument: str = "y") -> np.ndarray:
 
     Raises:
         DataError: If there are members of another enumeration.
-        ValueError: If rows are of different lengths.
+        ValueError: If rows are of different lengths, or labels are masked.
     """
     if not hasattr(y, "__array__") and isinstance(y, Iterable) and not isinstance(y, (str, bytes, Mapping, Set)):
         y = [_checks.plain(label) for label in y]
-    found = np.asarray(y)
+    found = array_of(argument, y)
     if found.dtype.kind != "O":
         return found
     found = np.asarray(np.frompyfunc(_checks.plain, 1, 1)(found))

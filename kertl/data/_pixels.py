@@ -28,10 +28,21 @@ def check_shape(x: np.ndarray, named: str) -> None:
         )
 
 
+def array_of(argument: str, value: Any) -> np.ndarray:
+    """`value` as an array; one with masked values is refused, since NumPy gives whatever is there when the mask goes.
+
+    Raises:
+        ValueError: If values are masked.
+    """
+    if np.ma.is_masked(value):
+        raise complain(argument, "an array without masked values", value)
+    return np.asarray(value)
+
+
 def array_images(x: Any, value_range: tuple[float, float] | None = None, named: str = "x") -> np.ndarray:
     """Images in an array as `uint8`, of shape `(n, height, width, channels)`; see `Levels`."""
     levels = Levels(named, value_range)
-    images = levels.as_bytes(np.asarray(x))
+    images = levels.as_bytes(array_of(named, x))
     levels.judge()
     return images
 

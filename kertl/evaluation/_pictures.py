@@ -12,7 +12,7 @@ from PIL import Image
 from kertl._checks import complain, one_of
 from kertl.data import ImageData, ImageDataset, from_directory, joined, read_image
 from kertl.data._array_files import refuse_other_channels
-from kertl.data._pixels import Levels
+from kertl.data._pixels import Levels, array_of
 from kertl.data._readers import ArrayReader, resized
 from kertl.data._streamed import FileBatches
 from kertl.errors import DataError
@@ -61,7 +61,7 @@ def pictures_of(
     if isinstance(data, bytes | bytearray | Image.Image):
         return _decoded(model, [data], levels)
     if hasattr(data, "__array__"):
-        return _from_array(model, np.asarray(data), levels)
+        return _from_array(model, array_of("data", data), levels)
     if isinstance(data, Sequence) and len(data):
         return _from_list(model, data, levels)
     raise complain("data", _FORMS, data)
@@ -134,7 +134,7 @@ def _from_list(model: "keras.Model", data: Sequence[Any], levels: Levels) -> Ima
         return images_for(model, items)
     arrays = [item for item in items if hasattr(item, "__array__") and not isinstance(item, Image.Image)]
     if len(arrays) == len(items) and len({np.shape(item) for item in items}) == 1:
-        return _from_array(model, np.stack([np.asarray(item) for item in items]), levels)
+        return _from_array(model, np.stack([array_of("data", item) for item in items]), levels)
     return _decoded(model, items, levels)
 
 
@@ -146,7 +146,7 @@ def _decoded(model: "keras.Model", items: Sequence[Any], levels: Levels) -> Imag
         if isinstance(item, str | Path | bytes | bytearray | Image.Image):
             return read_image(item, **form)
         if hasattr(item, "__array__"):
-            image = levels.as_bytes(np.asarray(item)[None], first=number)
+            image = levels.as_bytes(array_of("data", item)[None], first=number)
             levels.judge()
             return _in_form(image, **form)[0]
         raise complain("data", _FORMS, item)

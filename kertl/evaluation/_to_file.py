@@ -7,7 +7,6 @@ import importlib.util
 import io
 import itertools
 import logging
-import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,6 @@ from filelock import FileLock, Timeout
 
 from kertl import _checks
 from kertl._checks import complain, integer
-from kertl._places import is_address
 from kertl._terminal import tracked
 from kertl.data._listing import files_in
 from kertl.data._scan import bombs_refused
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 SUFFIXES = (".csv", ".parquet")
-_COLLAPSED = re.compile(r"[a-z][a-z0-9+.-]+:/")  # an address that was made a path
 _CHUNK = 256  # images of a part, which is what a kill may cost
 _LARGEST_PART = 2**30
 
@@ -195,9 +192,7 @@ def check_out(out: str | Path) -> Path:
     Raises:
         ValueError: If not.
     """
-    if is_address(str(out)) or _COLLAPSED.match(str(out)):
-        raise complain("out", "a file on this machine, to be copied from there", str(out))
-    out = _checks.path("out", out)
+    out = _checks.path("out", out, "a file")
     if out.suffix not in SUFFIXES:
         raise complain("out", f"a file that ends in {' or '.join(SUFFIXES)}", str(out))
     if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:

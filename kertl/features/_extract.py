@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import complain, integer, one_of
+from kertl._checks import check_cache_dir, complain, integer, one_of
 from kertl._memory import out_of_memory
 from kertl._transformations import checked_augment
 from kertl.backbones import refuse_nan
@@ -86,6 +86,7 @@ def extract(
     if cache_bytes is not None:
         integer("cache_bytes", cache_bytes, at_least=0)
     one_of("verbose", verbose, ("auto", True, False))
+    folder = check_cache_dir(cache_dir)
     refuse_nan(model)
     chain = find_chain(model)
     first = chain.first_trained(at)
@@ -103,10 +104,10 @@ def extract(
     def extracted(at_once: int) -> tuple[list[View], Choice]:
         job = Job(model, chain, first, source, augmentation, precision, at_once)
         layout = job.layout(dtype)
-        check_room(layout.row_bytes * source.count * max(1, views), cache_dir, cache_bytes)
-        if cache_dir is None:
+        check_room(layout.row_bytes * source.count * max(1, views), folder, cache_bytes)
+        if folder is None:
             return job.in_memory(layout, engine, verbose)
-        return job.on_disk(layout, engine, Path(cache_dir), verbose)
+        return job.on_disk(layout, engine, folder, verbose)
 
     return Features(*_that_fits(extracted), source.labels, at=at, views=views)
 

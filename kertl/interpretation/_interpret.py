@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import complain, integer, one_of
+from kertl._checks import check_cache_dir, complain, integer, one_of
 from kertl.data import ImageData, ImageDataset, check_image_data
 from kertl.errors import ArgumentError
 from kertl.evaluation import answers, evaluate, predict
@@ -87,6 +87,7 @@ def interpret(
         functional_of(other, "other")
     integer("most", most, at_least=1)
     integer("most_searched", most_searched, at_least=0)
+    check_cache_dir(cache_dir)
     images, _ = part_to_evaluate(data, part)
     if predictions is not None and not isinstance(predictions, Mapping):
         raise complain("predictions", "a dictionary of predictions by the name of a part", predictions)

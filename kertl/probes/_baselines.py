@@ -15,7 +15,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from kertl._checks import LARGEST_SEED, integer
+from kertl._checks import LARGEST_SEED, check_cache_dir, integer
 from kertl.backbones import refuse_nan
 from kertl.data import ImageData, check_image_data
 from kertl.errors import ArgumentError
@@ -170,6 +170,7 @@ def baselines(
         https://arxiv.org/abs/1610.01644
     """
     integer("seed", seed, at_least=0, at_most=LARGEST_SEED)
+    check_cache_dir(cache_dir)
     check_image_data(data)
     refuse_nan(model)
     if data.validation is None:

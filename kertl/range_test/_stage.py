@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import integer
+from kertl._checks import check_cache_dir, integer
 from kertl.data import ImageData, check_image_data
 from kertl.hardware import scope_of
 from kertl.model import flags_kept
@@ -80,6 +80,7 @@ def stage_range_test(
     check_image_data(data)
     Ramp(**ramp)  # refuses what is out of range
     integer("repeats", repeats, at_least=1)
+    check_cache_dir(cache_dir)
     whole = Learner.of(model, data.task)
     stage = stage if isinstance(stage, Stage) else usual_stage(whole.chain, stage)
     refuse_unsupported(Recipe(stages=[stage]), "a range test")

@@ -63,7 +63,7 @@ class RunDirectory:
         mine = self.team.chief
         self._remote = RemoteCopy(str(path)) if mine and is_address(path) else None
         given = None if path is None or self._remote else _checks.path("run_dir", path)
-        folder = None if cache_dir is None else _checks.path("cache_dir", cache_dir)
+        folder = _checks.check_cache_dir(cache_dir)
         self.path = self._remote.local if self._remote else given if mine else None
         self._cache_dir = folder if mine else None
         self.checkpoints = None if self.path is None else CheckpointFiles(self.path / "checkpoints")

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from kertl._checks import complain
+from kertl._checks import check_cache_dir, complain
 from kertl.backbones import MODEL_SUFFIXES, load_backbone
 from kertl.data import ImageData, ImageDataset
 from kertl.groups import drawing_from, with_other_head
@@ -42,7 +42,7 @@ class Shared:
         )
         if not self.names or len(set(self.names)) < len(self.names):
             raise complain("backbones", "a list of at least one, each with a name of its own", list(self.names))
-        self.cache_dir = cache_dir
+        self.cache_dir: str | Path | None = check_cache_dir(cache_dir)
         self._data, self._seed = data, seed
         # All at the start, so that an unknown name or missing weights do not come up hours later.
         self._backbones = {

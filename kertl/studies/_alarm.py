@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from kertl._checks import LARGEST_SEED, integer, number
+from kertl._checks import LARGEST_SEED, check_cache_dir, integer, number
 from kertl._terminal import shortened
 from kertl.probes import Depths
 from kertl.results import Result
@@ -92,6 +92,7 @@ def alarm(
     """
     number("level", level, at_least=1 / (_PERMUTATIONS + 1), at_most=0.5)
     integer("seed", seed, at_least=0, at_most=LARGEST_SEED)
+    check_cache_dir(cache_dir)
     depths = Depths(model, ["deep"])
     parts = [domain_images(name, model, data) for name, data in (("reference", reference), ("images", images))]
     a, b = (depths.vectors(part, cache_dir) for part in parts)

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kertl._checks import LARGEST_SEED, integer
+from kertl._checks import LARGEST_SEED, check_cache_dir, integer
 from kertl._terminal import told
 from kertl.data import ImageData, check_image_data, joined
 from kertl.groups import drawing_from
@@ -81,6 +81,7 @@ def cross_validate(
     """
     recipe = recipe_of(recipe)
     _check(data, folds, recipe, seed)
+    check_cache_dir(cache_dir)
     images = joined([part for part in (data.train, data.validation) if part is not None])
     labels, fold_of = folds_of(data, folds, seed)
     task = task_named(data.task)

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kertl._checks import LARGEST_SEED, complain, integer, several
+from kertl._checks import LARGEST_SEED, check_cache_dir, complain, integer, several
 from kertl.data import ImageData, check_image_data
 from kertl.errors import ArgumentError
 from kertl.probes import RIDGE_STRENGTHS, Depths, Ridge, Standardiser, classes_of
@@ -74,6 +74,7 @@ def learning_curve(
     """
     integer("repeats", repeats, at_least=1)
     integer("seed", seed, at_least=0, at_most=LARGEST_SEED)
+    check_cache_dir(cache_dir)
     check_image_data(data)
     if data.validation is None:
         raise ArgumentError(

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
-from kertl._checks import LARGEST_SEED, complain, integer
+from kertl._checks import LARGEST_SEED, check_cache_dir, complain, integer
 from kertl.backbones import refuse_nan
 from kertl.data import ImageDataset
 from kertl.errors import DataError
@@ -79,6 +79,7 @@ def shift(
     """
     integer("farthest", farthest, at_least=0)
     integer("seed", seed, at_least=0, at_most=LARGEST_SEED)
+    check_cache_dir(cache_dir)
     refuse_nan(model)
     depths = Depths(model, boundaries)
     parts = [_drawn(domain_images(name, model, data, part="train"), seed) for name, data in (("a", a), ("b", b))]

@@ -98,3 +98,17 @@ def test_numbers_from_minus_1_to_1_are_told_how_to_be_passed():
 def test_what_is_no_range_is_refused(value_range):
     with pytest.raises(ValueError, match=r"`value_range` must be .*Received: value_range="):
         kertl.data.from_arrays(BYTES, [0] * 40, value_range=value_range)
+
+
+@pytest.mark.parametrize("give", [array_images, lambda x: kertl.data.from_arrays(x, np.arange(40) % 2)])
+def test_masked_pixels_are_refused_and_a_mask_that_masks_nothing_is_none(give):
+    masked = np.ma.masked_array(BYTES, BYTES == 255)
+    with pytest.raises(ValueError, match="`x` must be an array without masked values"):
+        give(masked)
+    give(np.ma.masked_array(BYTES, np.zeros(BYTES.shape, bool)))
+
+
+def test_masked_labels_are_refused():
+    labels = np.ma.masked_array(np.arange(40) % 2, np.arange(40) == 3)
+    with pytest.raises(ValueError, match="`y` must be an array without masked values"):
+        kertl.data.from_arrays(BYTES, labels)
