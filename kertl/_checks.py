@@ -120,6 +120,13 @@ def path(argument: str, value: Any, accepted: str = "a path") -> Path:
     return Path(value)
 
 
+def paths(argument: str, value: Any, accepted: str = "a file, a folder, or a list of them") -> list[Path]:
+    """`value` as a list of paths: one of them, or several in whatever can be gone through."""
+    if isinstance(value, (str, os.PathLike)):
+        return [path(argument, value, accepted)]
+    return [path(argument, one, accepted) for one in several(argument, value, accepted)]
+
+
 def check_cache_dir(value: Any) -> Path | None:
     """What is given as `cache_dir` as a path; None stays None."""
     return None if value is None else path("cache_dir", value)

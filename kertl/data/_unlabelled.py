@@ -12,8 +12,6 @@ from kertl.data._listing import files_in, refuse_none
 from kertl.data._readers import FileReader, KnownFile
 from kertl.data._scan import inspect
 
-_PATHS = "a file, a folder, or a list of them"
-
 
 def images(
     paths: str | Path | Iterable[str | Path],
@@ -58,8 +56,7 @@ def images(
     _checks.integer("channels", channels, at_least=1)
     _checks.one_of("check_again", check_again, (False, True))
     issues: list[Issue] = []
-    one = isinstance(paths, str | Path)
-    given = [_checks.path("paths", path) for path in ([paths] if one else _checks.several("paths", paths, _PATHS))]
+    given = _checks.paths("paths", paths)
     found = files_in(given, issues)
     kept = room_for(len(found), image_size, resize, channels)
     verdicts = list(zip(found, inspect(found, channels, kept, again=check_again), strict=True))

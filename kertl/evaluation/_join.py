@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from kertl import _checks
 from kertl._checks import complain
 from kertl.errors import RunError
 from kertl.evaluation._made import is_finished, note_of, read_note, say_finished, write_noted
@@ -29,7 +30,7 @@ def join_predictions(shares: Sequence[str | Path], out: str | Path) -> int:
             that its note says, each image once; if another call made `out`. Nothing is written then.
         ValueError: If there is no share, or endings differ.
     """
-    return joined([Path(share) for share in shares], Path(out))
+    return joined(_checks.paths("shares", shares, "a list of files"), _checks.path("out", out, "a file"))
 
 
 def joined(files: Sequence[Path], out: Path, plan: dict[str, Any] | None = None) -> int:

@@ -4,10 +4,11 @@ import importlib.util
 import logging
 import shutil
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kertl import _checks
 from kertl._checks import complain, integer
 from kertl._terminal import tracked
 from kertl.errors import DataError, MissingPackageError, RunError
@@ -33,7 +34,7 @@ _RETRIES = 3  # of a share whose process or machine died
 
 def predict_on_ray(
     load: Callable[[], Any],
-    paths: Sequence[str | Path],
+    paths: str | Path | Iterable[str | Path],
     out: str | Path,
     *,
     address: str,
@@ -48,7 +49,7 @@ def predict_on_ray(
 
     Args:
         load: Gives the model, in this process and in each task; a function that can be pickled.
-        paths: Files or folders.
+        paths: One or several files or folders.
         out: As in `predict_to_file`; rows come share by share.
         address: Of the cluster, as `ray.init` takes it: "auto", "host:port", "ray://host:port", or "local" for one that
             is started on this machine and ends with the call.
@@ -67,14 +68,16 @@ def predict_on_ray(
     """
     check_ray(address)
     out = check_out(out)
-    given = [Path(path).absolute() for path in paths]
+    given = [path.absolute() for path in _checks.paths("paths", paths)]
     integer("shares", shares, at_least=1)
     if "shard" in options:
         raise complain("shard", "left out: each task has its own", options["shard"])
     files = files_by_share(given, shares)
     every = [file for share in files.values() for file in share]
     if not every:
-        raise DataError(f"There must be a file to predict on. Received: none in {paths}.", code="no-images")
+        raise DataError(
+            f"There must be a file to predict on. Received: none in {list(map(str, given))}.", code="no-images"
+        )
     model = load()
     check_asked(model)
     folder = out.absolute().with_name(f"{out.name}.shares")

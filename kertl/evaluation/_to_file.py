@@ -44,7 +44,7 @@ _LARGEST_PART = 2**30
 
 def predict_to_file(
     model: "keras.Model",
-    paths: Sequence[str | Path],
+    paths: str | Path | Iterable[str | Path],
     out: str | Path,
     *,
     top: int = 3,
@@ -65,7 +65,7 @@ def predict_to_file(
 
     Args:
         model: A model that takes pictures of one size.
-        paths: Files or folders.
+        paths: One or several files or folders.
         out: A .csv or .parquet file; the latter takes pyarrow. The columns are `file`, those of the task (see
             `kertl.tasks.Task.cells`) and `error`.
         top: How many classes to name for a single label; >= 1.
@@ -91,14 +91,15 @@ def predict_to_file(
     check_asked(model)
     out = check_out(out)
     integer("top", top, at_least=1)
-    every = files_in([Path(path) for path in paths], [])
+    given = _checks.paths("paths", paths)
+    every = files_in(given, [])
     files = of_shard(every, shard)
     if not files:
         raise DataError(
-            f"There must be a file to predict on. Received: none in {[str(path) for path in paths]}.", code="no-images"
+            f"There must be a file to predict on. Received: none in {[str(path) for path in given]}.", code="no-images"
         )
     parts = out.with_name(f"{out.name}.parts")
-    ready = preprocessed(model, preprocessing, list(paths), None, views)
+    ready = preprocessed(model, preprocessing, given, None, views)
     refuse_broken(ready)
     options = {"views": views, "augment": augment, "seed": seed}
     plan = plan_of(model, files, top=top, shard=shard, preprocessing=preprocessing, caution=caution, **options)

@@ -334,3 +334,9 @@ def test_wrong_arguments_are_named_before_anything_is_read(folder, model, tmp_pa
     with pytest.raises(error, match=message):
         predict_to_file(model, arguments.pop("paths"), tmp_path / arguments.pop("out"), **arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_single_folder_is_a_folder_and_no_list_of_letters(folder, model, tmp_path):
+    assert predict_to_file(model, str(folder), tmp_path / "p.csv") == COUNT
+    with pytest.raises(ValueError, match="`paths` must be a file, a folder, or a list of them on this machine"):
+        predict_to_file(model, "gs://bucket/photos", tmp_path / "q.csv")
