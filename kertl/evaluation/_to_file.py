@@ -27,7 +27,7 @@ from kertl.evaluation._form import check_asked, images_for, is_keras
 from kertl.evaluation._made import differing, is_finished, say_finished, write_noted
 from kertl.evaluation._predict import asked, preprocessed, refuse_broken
 from kertl.model import model_info, task_of
-from kertl.run_files import read_json, read_text, write_json, write_text
+from kertl.run_files import read_json, read_text, sha256_of_arrays, write_json, write_text
 from kertl.tasks import Task, task_named
 
 if TYPE_CHECKING:
@@ -246,14 +246,10 @@ def identity_of(model: "keras.Model") -> dict[str, str]:
         from kertl.model import architecture
 
         said += architecture(model)
-    return {"model": getattr(model, "digest", None) or _digest_of_weights(model), "description": digest_of([said])}
-
-
-def _digest_of_weights(model: "keras.Model") -> str:
-    weights = hashlib.sha256()
-    for value in model.get_weights():
-        weights.update(value.tobytes())
-    return weights.hexdigest()
+    return {
+        "model": getattr(model, "digest", None) or sha256_of_arrays(model.get_weights()),
+        "description": digest_of([said]),
+    }
 
 
 @contextlib.contextmanager

@@ -1,15 +1,14 @@
 """The ranges that a training for 8 bits found, noted in the model beside the checksum of the weights they go with."""
 
 import dataclasses
-import hashlib
 
 import keras
-import numpy as np
 
 from kertl.groups import find_chain
 from kertl.model import TrainedInt8, model_info, set_model_info
 from kertl.quantization._network import FakeQuantised
 from kertl.quantization._plan import Plan, plan_of
+from kertl.run_files import sha256_of_arrays
 
 
 def note_ranges(model: keras.Model, network: FakeQuantised) -> None:
@@ -35,9 +34,5 @@ def noted_network(model: keras.Model) -> FakeQuantised | None:
 
 def _checksum(plan: Plan) -> str:
     """The SHA-256 of all weights."""
-    digest = hashlib.sha256()
-    for layer in plan.layers:
-        for variable in layer.variables:
-            if "float" in str(variable.dtype):
-                digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
-    return digest.hexdigest()
+    variables = (variable for layer in plan.layers for variable in layer.variables)
+    return sha256_of_arrays(keras.ops.convert_to_numpy(one) for one in variables if "float" in str(one.dtype))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         replace_file,
         save_figure,
         sha256_of,
+        sha256_of_arrays,
         write_json,
         write_text,
     )
@@ -36,6 +37,7 @@ __all__ = [
     "replace_file",
     "save_figure",
     "sha256_of",
+    "sha256_of_arrays",
     "write_json",
     "write_text",
 ]
@@ -53,6 +55,7 @@ _HOMES = {
         "replace_file",
         "save_figure",
         "sha256_of",
+        "sha256_of_arrays",
         "write_json",
         "write_text",
     ),

@@ -2,7 +2,6 @@
 
 import csv
 import difflib
-import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from kertl.errors import RunError
 from kertl.groups import find_chain
 from kertl.model import architecture
 from kertl.recipe import Recipe
+from kertl.run_files import sha256_of_arrays
 
 RECIPE, DATA, BATCHES, ARCHITECTURE = "recipe.json", "data.csv", "data.json", "model.json"
 _CALLED = {RECIPE: "recipe", DATA: "data", BATCHES: "batches", ARCHITECTURE: "model"}
@@ -63,11 +63,9 @@ def batches_text(data: ImageData) -> str:
 
 def _described(model: keras.Model) -> str:
     """The layers of a model, and a digest of the pretrained weights; those of a new head may be random."""
-    digest = hashlib.sha256()
-    for group in find_chain(model).backbone_groups:
-        for variable in group.variables:
-            digest.update(keras.ops.convert_to_numpy(variable).tobytes())
-    return f'{{"backbone_weights": "{digest.hexdigest()}", "layers":\n{architecture(model)}}}\n'
+    variables = (variable for group in find_chain(model).backbone_groups for variable in group.variables)
+    digest = sha256_of_arrays(map(keras.ops.convert_to_numpy, variables))
+    return f'{{"backbone_weights": "{digest}", "layers":\n{architecture(model)}}}\n'
 
 
 def _refuse_other(file: Path, now: str, differences: Callable[[str, str], list[str]]) -> None:

@@ -1,7 +1,6 @@
 """The run directory: everything needed to trust and to repeat a run."""
 
 import csv
-import hashlib
 import io
 import logging
 import shutil
@@ -31,6 +30,7 @@ from kertl.run_files import (
     read_text,
     replace_file,
     sha256_of,
+    sha256_of_arrays,
     write_json,
     write_text,
 )
@@ -149,10 +149,7 @@ class RunDirectory:
         self.team.check_alike(
             "images, in the same split", (data.csv_text() + batches_text(data)).encode("utf-8", "replace")
         )
-        digest = hashlib.sha256(architecture(model).encode())
-        for value in model.get_weights():
-            digest.update(value.tobytes())
-        self.team.check_alike("model", digest.digest())
+        self.team.check_alike("model", (architecture(model) + sha256_of_arrays(model.get_weights())).encode())
 
     def refuse_other(self, recipe: Recipe, data: ImageData, model: keras.Model) -> dict[str, str]:
         """The description of the run, as the text of each of its files; the directory must not belong to another run.

@@ -89,6 +89,11 @@ class TransferHyperModel(keras_tuner.HyperModel):
         """The names of the backbones."""
         return self._shared.names
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each backbone's weights, by its name."""
+        return self._shared.digests
+
     def candidate(self, hp: keras_tuner.HyperParameters) -> Candidate:
         """The candidate that the space makes from a trial's hyperparameters.
 

@@ -13,6 +13,7 @@ from kertl.groups import drawing_from, with_other_head
 from kertl.heads import Head
 from kertl.model import at_size
 from kertl.recipe import Stage
+from kertl.run_files import sha256_of_arrays
 from kertl.training import FeaturePool, Learner, head_for, with_head
 
 
@@ -45,12 +46,17 @@ class Shared:
         self.cache_dir: str | Path | None = check_cache_dir(cache_dir)
         self._data, self._seed = data, seed
         # All at the start, so that an unknown name or missing weights do not come up hours later.
-        self._backbones = {
+        self._backbones: dict[str, Any] = {
             name: source if hasattr(source, "backbone_name") else self._loaded(source, weights)
             for name, source in zip(self.names, backbones, strict=True)
         }
         self._learners: dict[tuple[str, Head], Learner] = {}
         self._pools: dict[tuple[str, Head, str], FeaturePool] = {}
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each backbone's weights, by name."""
+        return {name: sha256_of_arrays(model.get_weights()) for name, model in self._backbones.items()}
 
     def pooled(self, name: str, pooling: Head) -> Learner:
         """A backbone with a pooling after it, and with a head that only marks the boundary."""

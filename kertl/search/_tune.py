@@ -150,6 +150,7 @@ def tune(
             "folds": folds,
             "seed": seed,
             "backbones": list(hypermodel.backbones),
+            "weights": hypermodel.digests,
             "data": hashlib.sha256(data.csv_text().encode("utf-8", "surrogateescape")).hexdigest(),
         },
     )
@@ -206,6 +207,7 @@ def _same_search(folder: Path, settings: dict[str, Any]) -> None:
         before = read_json(path)
         if not isinstance(before, dict):
             raise ValueError("JSON of another form")
+        before = {"weights": settings["weights"], **before}  # searches of earlier versions do not say which
     except FileNotFoundError:
         write_json(path, settings)
         return

@@ -308,6 +308,14 @@ def test_another_search_in_the_folder_is_refused(data, tmp_path, trained):
     search(data, tmp_path, max_trials=1, strategy="grid")
     with pytest.raises(RunError, match=r"epochs: 1 there, 2 here.*`out`"):
         search(data, tmp_path, strategy="grid", epochs=2)
+    other = backbone()
+    other.set_weights([weight * 2 for weight in other.get_weights()])
+    with pytest.raises(RunError, match="holds another search.*weights"):
+        search(data, tmp_path, strategy="grid", backbones=[other])
+    settings = json.loads((tmp_path / "search.json").read_text())
+    del settings["weights"]  # as searches of earlier versions have it
+    (tmp_path / "search.json").write_text(json.dumps(settings))
+    assert len(search(data, tmp_path, strategy="grid", max_trials=2).trials) == 2
 
 
 @pytest.mark.parametrize(
