@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kertl.data import ImageData
+from kertl.errors import RunError
 from kertl.groups import Chain, find_chain
 from kertl.recipe import Recipe, Stage
 from kertl.runner._budget import costs, within
@@ -44,17 +45,42 @@ class AutoRecipe:
     reasons: tuple[str, ...]
     by_depth: dict[str, float]
     """Validation accuracy of the best classical classifier by boundary; empty if there are no baselines."""
+    preset: str | None
+    """What was asked for, "good" where it was "auto"; None in runs of earlier versions, which do not say."""
+    minutes: float | None
+    """The time that the run was to keep to; None for no limit."""
 
     def to_values(self) -> dict[str, Any]:
         """All of it in numbers, text and lists."""
-        recipe = json.loads(self.recipe.to_json())
-        return {"recipe": recipe, "reasons": list(self.reasons), "by_depth": self.by_depth}
+        return {**dataclasses.asdict(self), "recipe": json.loads(self.recipe.to_json()), "reasons": list(self.reasons)}
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> "AutoRecipe":
         """From what `to_values` gave."""
-        recipe = Recipe.from_json(json.dumps(values["recipe"]))
-        return cls(recipe, tuple(values["reasons"]), values["by_depth"])
+        recipe, asked = Recipe.from_json(json.dumps(values["recipe"])), (values.get("preset"), values.get("minutes"))
+        return cls(recipe, tuple(values["reasons"]), values["by_depth"], *asked)
+
+    def refuse_other(self, preset: str, minutes: float | None, run_dir: str) -> None:
+        """Raise if something else is asked for than what the recipe of a run was chosen for.
+
+        Raises:
+            RunError: If so.
+        """
+        if self.preset not in (None, _plain(preset)) or (self.preset and self.minutes != minutes):
+            raise RunError(
+                f"`run_dir` must be a new directory, or one of the same recipe. Received: run_dir={run_dir!r}, "
+                f"whose recipe was chosen for {_asked(self.preset, self.minutes)}, not for {_asked(preset, minutes)}. "
+                "Choose another directory, or remove this one.",
+                code="run-differs",
+            )
+
+
+def _plain(preset: str) -> str:
+    return "good" if preset == "auto" else preset
+
+
+def _asked(preset: str | None, minutes: float | None) -> str:
+    return f'"{preset}"' + ("" if minutes is None else f" in {minutes:g} minutes")
 
 
 def choose_recipe(
@@ -108,7 +134,8 @@ def choose_recipe(
         reasons = [*reasons, f"for {minutes:g} minutes:", *sums]
     for line in reasons:
         _logger.info("Recipe: %s", line)
-    return AutoRecipe(recipe, tuple(reasons), found.by_depth() if found else {})
+    limit = None if minutes is None else float(minutes)
+    return AutoRecipe(recipe, tuple(reasons), found.by_depth() if found else {}, _plain(preset), limit)
 
 
 def decide(

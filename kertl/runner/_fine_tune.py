@@ -273,7 +273,9 @@ def _chosen_recipe(
     """The recipe for a preset: the one that the run in the directory has, or a new choice."""
     choices = directory.read_choices()
     if "recipe" in choices:
-        return AutoRecipe.from_values(choices["recipe"]).recipe
+        found = AutoRecipe.from_values(choices["recipe"])
+        found.refuse_other(preset, minutes, directory.named)
+        return found.recipe
     chosen = choose_recipe(model, data, directory.features, preset, minutes)
     values = agreed(directory.team, chosen.to_values)
     directory.write_choices({"recipe": values})

@@ -6,6 +6,7 @@ import time
 import pytest
 
 import kertl
+from kertl.errors import RunError
 from kertl.groups import find_chain
 from kertl.runner import _auto
 from kertl.runner._budget import Costs, costs, within
@@ -59,6 +60,17 @@ def test_a_run_plans_before_it_acts_and_keeps_to_the_plan(tmp_path, monkeypatch)
     assert kertl.Recipe.from_json(json.dumps(written["recipe"])) == run.recipe
     assert [stage.at for stage in run.recipe.stages] == ["deep"]
     assert_names(" ".join(written["reasons"]), "0.3 minutes", "'mid'")
+
+    def again(**options):
+        return kertl.fine_tune(tiny(depths="auto", dropout=None), squares(), run_dir=tmp_path, verbose=0, **options)
+
+    assert again(recipe="good", minutes=0.3).recipe == run.recipe
+    for other in ({"minutes": 5}, {"recipe": "quick", "minutes": 0.3}, {"recipe": "auto"}):
+        with pytest.raises(RunError, match=r'chosen for "good" in 0\.3 minutes, not for'):
+            again(**other)
+    del written["preset"]  # as runs of earlier versions have it
+    (tmp_path / "choices.json").write_text(json.dumps({"recipe": written}))
+    assert again(recipe="quick").recipe == run.recipe
 
 
 @pytest.mark.parametrize("options", [{"minutes": 0}, {"minutes": 5, "recipe": "mid"}, {"minutes": "5"}])

@@ -310,7 +310,7 @@ def test_another_search_in_the_folder_is_refused(data, tmp_path, trained):
         search(data, tmp_path, strategy="grid", epochs=2)
     other = backbone()
     other.set_weights([weight * 2 for weight in other.get_weights()])
-    with pytest.raises(RunError, match="holds another search.*weights"):
+    with pytest.raises(RunError, match=r"holds another search.*weights"):
         search(data, tmp_path, strategy="grid", backbones=[other])
     settings = json.loads((tmp_path / "search.json").read_text())
     del settings["weights"]  # as searches of earlier versions have it
