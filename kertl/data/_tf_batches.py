@@ -50,11 +50,15 @@ def _gathered(dataset: "ImageDataset", epoch_of: Callable[[], int], held: Held) 
     """Batches that TensorFlow gathers from memory; those that are not there yet are read into it first."""
     import tensorflow as tf
 
-    images, places = tf.experimental.dlpack.from_dlpack(held.images.__dlpack__()), tf.constant(held.places, tf.int64)
-    rest = [] if dataset.labels is None else [tf.constant(dataset.labels)]
+    images = tf.experimental.dlpack.from_dlpack(held.images.__dlpack__())
+    labels = [] if dataset.labels is None else [dataset.labels]
+    shapes = [(None,), *((None, *values.shape[1:]) for values in labels)]
 
-    def plan() -> tuple[np.ndarray, bool]:
-        return dataset.order(epoch_of()).astype(np.int64), held.lacking()
+    def plan() -> list[np.ndarray]:
+        rows = dataset.order(epoch_of())
+        where = held.places[rows].astype(np.int64)
+        # Below zero while there are images to be read.
+        return [-1 - where if held.lacking() else where, *(values[rows] for values in labels)]
 
     def fill(where: np.ndarray) -> np.ndarray:
         try:
@@ -64,19 +68,16 @@ def _gathered(dataset: "ImageDataset", epoch_of: Callable[[], int], held: Held) 
             raise
         return where
 
-    def portions(_: Any) -> "tf.data.Dataset":
-        rows, lacking = tf.numpy_function(plan, [], [tf.int64, tf.bool])
-        rows, lacking = tf.ensure_shape(rows, (None,)), tf.ensure_shape(lacking, ())
-        starts = tf.data.Dataset.range(0, tf.size(rows, tf.int64), dataset.batch_size)
-        return starts.map(lambda start: (rows[start : start + dataset.batch_size], lacking))
+    def epoch(_: Any) -> "tf.data.Dataset":
+        parts = tf.numpy_function(plan, [], [tf.int64, *(tf.as_dtype(values.dtype) for values in labels)])
+        parts = tuple(map(tf.ensure_shape, parts, shapes))
+        return tf.data.Dataset.from_tensor_slices(parts).batch(dataset.batch_size)
 
-    def batch(rows: Any, lacking: Any) -> tuple[Any, ...]:
-        where = tf.gather(places, rows)
-        there = tf.cond(lacking, lambda: tf.numpy_function(fill, [where], tf.int64), lambda: where)
-        return tf.gather(images, tf.ensure_shape(there, (None,))), *(tf.gather(one, rows) for one in rest)
+    def batch(where: Any, *rest: Any) -> tuple[Any, ...]:
+        read = tf.cond(where[0] < 0, lambda: tf.numpy_function(fill, [-1 - where], tf.int64), lambda: where)
+        return tf.gather(images, tf.ensure_shape(read, (None,))), *rest
 
-    passed = tf.data.Dataset.range(1).flat_map(portions)
-    return passed.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+    return tf.data.Dataset.range(1).flat_map(epoch).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _usable(dataset: "ImageDataset") -> Held | None:
