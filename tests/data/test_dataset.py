@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kertl
-from kertl.data._readers import ArrayReader, aligned
+from kertl.data._readers import ArrayReader, MemoryReader, aligned
 from kertl.data._tf_batches import _usable, fit_input
 from kertl.errors import DataError
 from tests.messages import assert_names
@@ -257,6 +257,16 @@ def test_what_is_read_into_a_cache_later_is_seen_by_tensorflow(photos):
     found = list(batches.as_numpy_iterator())
     assert data.train.reader.known.all()
     assert all(equal(batch, data.train.batch(0, i)) for i, batch in enumerate(found))
+
+
+def test_python_is_asked_for_batches_only_while_images_are_to_be_read(photos, monkeypatch):
+    data = kertl.data.from_directory(photos, image_size=(4, 4), cache="memory", validation=0, test=0, batch_size=4)
+    filled, fill = [], MemoryReader.fill
+    monkeypatch.setattr(MemoryReader, "fill", lambda reader, rows: filled.append(len(rows)) or fill(reader, rows))
+    batches = data.train.to_tf_dataset()
+    for _ in range(3):
+        list(batches)
+    assert sum(filled) == data.train.num_examples
 
 
 def test_a_file_that_is_lost_before_it_is_in_the_cache_is_named(photos):
