@@ -303,9 +303,7 @@ def held_by(values):
     return total
 
 
-@pytest.mark.parametrize(
-    "name", ["a/b.PNG", "a.b/c", ".png", "..png", "a.", "b.tar.Gz", "a/.b.jpg", "c", "", "dir.jpg/"]
-)
+@pytest.mark.parametrize("name", ["a/b.PNG", "a.b/c", ".png", "..png", "a.", "b.tar.Gz", "a/.b.jpg", "c", ""])
 def test_the_suffix_of_a_name_is_that_of_its_path(name):
     assert suffix_of(name) == PurePosixPath(name).suffix.lower()
 
