@@ -7,10 +7,11 @@ size, twice too ("scaled"); and what kertl does, at a fraction and once ("once")
 which other work slows down less, ratios, how far the pixels are apart, and how much of the check of a photo is the
 decoding of its Huffman codes, which no fraction spares.
 
-The last answer (24 photos and 600 PNG files, two cores at a load of 13; of the processor, and in brackets by the clock):
-folder to pixels of photos 5.6 (6.1) times as fast as "whole", of PNG files 1.7 (1.8) times; a second start of photos 423
-(396) times, of PNG files 44 (52) times. In earlier runs by the clock photos were at 3.6 to 4.7 and PNG files, whose second
-start took more steps of Python for each file, at 13 to 23. Of the 41 ms that the check of a photo takes, 36 are its codes.
+The last answer (24 photos and 600 PNG files, two cores at a load of 13; of the processor, and in brackets by the
+clock): folder to pixels of photos 5.6 (6.1) times as fast as "whole", of PNG files 1.7 (1.8) times; a second start of
+photos 423 (396) times, of PNG files 44 (52) times. In earlier runs by the clock photos were at 3.6 to 4.7 and PNG
+files, whose second start took more steps of Python for each file, at 13 to 23. Of the 41 ms that the check of a photo
+takes, 36 are its codes.
 
     python benchmarks/big_photos.py [--photos 40] [--small 1000] [--rounds 3]
 """

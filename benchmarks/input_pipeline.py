@@ -11,9 +11,9 @@ The last answer (2,624 gray PNG files of 300 x 300, at 160 px in batches of 32, 
 19, so that only the ratios say something, and these not much): from files 2,685 against 710 images/s, ratio 3.8, since
 kertl keeps the pixels that its check decoded; with both caches in memory 3,867 against 9,330, ratio 0.41, and gathered
 5,528, ratio 0.59. Keras' cache holds whole batches in float32, four times the memory, and hands them over without a
-copy. kertl's are uint8, in a new order in each epoch: they are gathered, and the model makes floats of them. Python is no
-longer asked between batches, which gained little: what is left is memory traffic, and the 0.9 that were asked need batches
-in float32 and one order for all epochs. A MobileNetV2 takes 130 ms for a batch on two cores of their own.
+copy. kertl's are uint8, in a new order in each epoch: they are gathered, and the model makes floats of them. Python is
+no longer asked between batches, which gained little: what is left is memory traffic, and the 0.9 that were asked need
+batches in float32 and one order for all epochs. A MobileNetV2 takes 130 ms for a batch on two cores of their own.
 """
 
 import argparse

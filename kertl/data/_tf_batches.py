@@ -27,7 +27,7 @@ def tf_batches(dataset: "ImageDataset", epoch_of: Callable[[], int]) -> "tf.data
     """
     import tensorflow as tf
 
-    found = _read(dataset, epoch_of) if (held := _usable(dataset)) is None else _gathered(dataset, epoch_of, held)
+    found = _read(dataset, epoch_of) if (held := usable_images(dataset)) is None else _gathered(dataset, epoch_of, held)
     return found.apply(tf.data.experimental.assert_cardinality(len(dataset))).prefetch(tf.data.AUTOTUNE)
 
 
@@ -80,7 +80,7 @@ def _gathered(dataset: "ImageDataset", epoch_of: Callable[[], int], held: Held) 
     return tf.data.Dataset.range(1).flat_map(epoch).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _usable(dataset: "ImageDataset") -> Held | None:
+def usable_images(dataset: "ImageDataset") -> Held | None:
     """The memory that holds the images of a data set; None if there is none that TensorFlow can use as it is."""
     held = dataset.reader.held()
     if held is None:
@@ -101,4 +101,4 @@ def fit_input(dataset: Any) -> Any:
 
     if not isinstance(dataset, ImageDataset) or keras.backend.backend() != "tensorflow" or replicas() > 1:
         return dataset
-    return dataset if _usable(dataset) is None else tf_batches(dataset, lambda: dataset.epoch)
+    return dataset if usable_images(dataset) is None else tf_batches(dataset, lambda: dataset.epoch)
