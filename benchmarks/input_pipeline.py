@@ -3,7 +3,8 @@
 Both read the same files in one process, in turn, as `fit` consumes them: a model with almost no arithmetic is trained
 for some epochs, the first of which is not counted. The table gives images per second and their ratio, from the fastest
 epoch of each side: other work on the machine can only slow an epoch down. "cached" is the dataset itself given to
-`fit`; "gathered" is what kertl's own training gives it, batches that TensorFlow gathers from the same memory.
+`fit`; "gathered" is what kertl's own training gives it, batches that TensorFlow gathers from the same memory;
+"bytes" compares these with Keras' cache of bytes instead of floats.
 
     python benchmarks/input_pipeline.py [--images DIR]
 
@@ -69,6 +70,7 @@ def pipelines(root, size, batch):
         "kertl cached": kertl.data.from_directory(root, cache="memory", **options).train,
         "kertl gathered": kertl.data.from_directory(root, cache="memory", **options).train.to_tf_dataset(),
         "keras cached": plain.cache().prefetch(tf.data.AUTOTUNE),
+        "keras bytes": plain.map(lambda x, y: (tf.cast(x, tf.uint8), y)).cache().prefetch(tf.data.AUTOTUNE),
     }
 
 
@@ -109,8 +111,8 @@ def main():
     arguments.images = arguments.images or kertl.demo.fetch_photos() / "images"
     count, rates = measure(**vars(arguments))
     rows = []
-    for kind, other in (("files", "files"), ("cached", "cached"), ("gathered", "cached")):
-        ours, theirs = rates[f"kertl {kind}"], rates[f"keras {other}"]
+    for kind, other in (("files", "files"), ("cached", "cached"), ("gathered", "cached"), ("bytes", "bytes")):
+        ours, theirs = rates[f"kertl {'gathered' if kind == 'bytes' else kind}"], rates[f"keras {other}"]
         print(f"{kind:8} kertl {ours:8.0f} images/s   keras {theirs:8.0f} images/s   ratio {ours / theirs:.2f}")
         rows.append(
             {

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kertl
 from kertl.data._readers import ArrayReader, MemoryReader, aligned
-from kertl.data._tf_batches import usable_images, fit_input
+from kertl.data._tf_batches import fit_input, usable_images
 from kertl.errors import DataError
 from tests.messages import assert_names
 
