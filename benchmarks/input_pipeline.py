@@ -3,9 +3,9 @@
 Both read the same files in one process, in turn, as `fit` consumes them: a model with almost no arithmetic is trained
 for some epochs, the first of which is not counted. The table gives images per second and their ratio, from the fastest
 epoch of each side: other work on the machine can only slow an epoch down; and images per second of the processor, which
-it slows down less. "cached" is the dataset itself given to
-`fit`; "gathered" is what kertl's own training gives it, batches that TensorFlow gathers from the same memory;
-"bytes" compares these with Keras' cache of bytes instead of floats.
+it slows down less. "cached" is the dataset itself given to `fit`; "gathered" is what kertl's own training gives it,
+batches that TensorFlow gathers from the same memory; "bytes" compares these with Keras' cache of bytes instead of
+floats.
 
     python benchmarks/input_pipeline.py [--images DIR]
 
