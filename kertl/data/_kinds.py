@@ -4,7 +4,6 @@ Content decides how an image is read; the name is only compared with it.
 """
 
 import re
-from pathlib import PurePath
 
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -44,7 +43,13 @@ def kind_of(content: bytes) -> str:
     return next((kind for kind, pattern in _PATTERNS.items() if pattern.match(content)), "")
 
 
+def suffix_of(file: str) -> str:
+    """The end of a file's name from its last dot on, in small letters, as `PurePath.suffix` has it but quicker."""
+    stem, dot, end = file.rpartition("/")[2].rpartition(".")
+    return dot + end.lower() if stem and end else ""
+
+
 def belied(file: str, kind: str) -> bool:
     """Whether the name of a file suggests another kind of image than its content."""
-    suffix = PurePath(file).suffix.lower()
+    suffix = suffix_of(file)
     return suffix in IMAGE_SUFFIXES and suffix not in SUFFIXES[kind]

@@ -51,13 +51,14 @@ class Identity(NamedTuple):
     def of(cls, path: str) -> "Identity | None":
         """That of a file; None if it cannot be read."""
         try:
-            found = Path(path).stat()
+            place = Path(path)
+            found = place.stat()
             if not is_readable(found):
                 return None
-            with Path(path).open("rb") as file:
+            with place.open("rb", buffering=0) as file:
                 samples = hashlib.sha256(file.read(_SAMPLE))
-                for place in (found.st_size // 2, max(0, found.st_size - _SAMPLE)):
-                    file.seek(place)
+                for start in (found.st_size // 2, max(0, found.st_size - _SAMPLE)):
+                    file.seek(start)
                     samples.update(file.read(_SAMPLE))
         except (OSError, ValueError):
             return None

@@ -17,7 +17,7 @@ def files_in(given: Iterable[Path], issues: list[Issue]) -> list[str]:
     found: list[str] = []
     for path in given:
         if path.is_dir():
-            found += map(str, walk(path, issues, Path(), owners))
+            found += walk(path, issues, Path(), owners)
         else:
             found.append(places.path(path))
     return found

@@ -42,15 +42,18 @@ def look_alikes(thumbnails: Sequence[bytes]) -> dict[int, int]:
         bits = np.uint64(64 // _TURNS * turn)
         turned = (hashes << bits) | (hashes >> (np.uint64(64) - bits)) if turn else hashes
         order = np.lexsort((mean[rows], turned))
+        placed, ordered = rows[order], hashes[order]
         for step in range(1, _NEIGHBOURS + 1):
-            one, other = rows[order[:-step]], rows[order[step:]]
-            near = np.bitwise_count(hashes[order[:-step]] ^ hashes[order[step:]]) <= BITS
+            near = np.flatnonzero(np.bitwise_count(ordered[:-step] ^ ordered[step:]) <= BITS)
+            if not len(near):
+                continue
+            one, other = placed[near], placed[near + step]
             limit = ERROR * np.minimum(contrast[one], contrast[other])
-            near &= np.abs(mean[one] - mean[other]) <= limit  # the mean difference is no less than that of the means
             earlier, later = np.minimum(one, other), np.maximum(one, other)
-            near &= found[later] < 0
-            for start in range(0, len(near), _AT_ONCE):
-                places = start + np.flatnonzero(near[start : start + _AT_ONCE])
+            # The mean difference is no less than that of the means.
+            left = np.flatnonzero((np.abs(mean[one] - mean[other]) <= limit) & (found[later] < 0))
+            for start in range(0, len(left), _AT_ONCE):
+                places = left[start : start + _AT_ONCE]
                 error = np.abs(pixels[one[places]].astype(np.int16) - pixels[other[places]]).mean(axis=1)
                 places = places[error <= limit[places]]
                 found[later[places]] = earlier[places]

@@ -23,8 +23,26 @@ from kertl.errors import DataError
 ALIGNMENT = 64
 """Bytes, at a multiple of which TensorFlow wants the memory of a tensor to begin; elsewhere it aborts the process."""
 
-# An array of images that is never replaced, and places in it; None where there is none.
-Held = tuple[np.ndarray, np.ndarray] | None
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """One array in memory that has the images of a reader, or will have them."""
+
+    images: np.ndarray
+    """The array, which is never replaced."""
+    places: np.ndarray
+    """Where in it each image of the reader is."""
+    cache: "MemoryReader | None" = None
+    """What reads the images that the array does not have yet; None if it has all."""
+
+    def lacking(self) -> bool:
+        """Whether there are images that were not read yet."""
+        return self.cache is not None and not bool(self.cache.known[self.places].all())
+
+    def fill(self, places: np.ndarray) -> None:
+        """Read the images at these places, as far as they were not read yet."""
+        if self.cache is not None:
+            self.cache.fill(places)
 
 
 class Reader(Protocol):
@@ -50,8 +68,8 @@ class Reader(Protocol):
     def subset(self, rows: np.ndarray) -> "Reader":
         """A reader of only the images `rows`; nothing is read or copied."""
 
-    def held(self, rows: np.ndarray) -> Held:
-        """Where in memory the images `rows` are, read if they were not yet; None if they are not held in one array."""
+    def held(self) -> Held | None:
+        """Where in memory the images are; None if they are not held in one array."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,7 +138,7 @@ class FileReader:
         files = [self.files[row] for row in rows]
         return FileReader(files, self.shape[:2], self.resize, self.shape[2], self.kept)
 
-    def held(self, rows: np.ndarray) -> Held:
+    def held(self) -> Held | None:
         """None: a file may have changed since its pixels were kept."""
         return None
 
@@ -182,9 +200,9 @@ class ArrayReader:
         chosen = rows if self.chosen is None else self.chosen[rows]
         return ArrayReader(self.images, self.resize, chosen, fitted=self.fitted)
 
-    def held(self, rows: np.ndarray) -> Held:
-        """The array, and where in it the images `rows` are."""
-        return self.images, rows if self.chosen is None else self.chosen[rows]
+    def held(self) -> Held | None:
+        """The array, and where in it the images are."""
+        return Held(self.images, np.arange(len(self.images)) if self.chosen is None else self.chosen)
 
 
 class MemoryReader:
@@ -204,10 +222,10 @@ class MemoryReader:
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The images `rows`."""
-        self._fill(rows)
+        self.fill(rows)
         return self.images[rows]
 
-    def _fill(self, rows: np.ndarray) -> None:
+    def fill(self, rows: np.ndarray) -> None:
         """Read those of the images `rows` that were not read yet."""
         missing = rows[~self.known[rows]]
         if len(missing):
@@ -224,10 +242,9 @@ class MemoryReader:
         """The images `rows` in the same memory: what one of the two readers has read, the other does not read again."""
         return RowsReader(self, rows)
 
-    def held(self, rows: np.ndarray) -> Held:
-        """The cache, which has the images `rows` from now on."""
-        self._fill(rows)
-        return self.images, rows
+    def held(self) -> Held | None:
+        """The cache, which has the images that were read."""
+        return Held(self.images, np.arange(len(self.known)), self)
 
 
 class RowsReader:
@@ -254,9 +271,10 @@ class RowsReader:
         """The images `rows` of the chosen ones."""
         return RowsReader(self.reader, self.rows[rows])
 
-    def held(self, rows: np.ndarray) -> Held:
-        """Where the images `rows` of the chosen ones are."""
-        return self.reader.held(self.rows[rows])
+    def held(self) -> Held | None:
+        """Where the chosen images are."""
+        held = self.reader.held()
+        return None if held is None else dataclasses.replace(held, places=held.places[self.rows])
 
 
 class JoinedReader:
@@ -291,7 +309,7 @@ class JoinedReader:
         """The images `rows`."""
         return RowsReader(self, rows)
 
-    def held(self, rows: np.ndarray) -> Held:
+    def held(self) -> Held | None:
         """None: they are in several places."""
         return None
 

@@ -33,7 +33,7 @@ from kertl.data._decode import (
 from kertl.data._fit import fit, fit_array, in_channels
 from kertl.data._issues import Issue
 from kertl.data._kept import KeptPixels
-from kertl.data._kinds import IMAGE_SUFFIXES, KINDS
+from kertl.data._kinds import IMAGE_SUFFIXES, KINDS, suffix_of
 from kertl.data._known import Identity, KnownFiles
 from kertl.data._links import Owners
 from kertl.data._look_alikes import thumbnail
@@ -124,8 +124,8 @@ def _as_gray(pixels: np.ndarray, channels: int) -> Image.Image:
     return Image.fromarray(pixels.mean(axis=-1, dtype=np.float32).astype(np.uint8))
 
 
-def walk(folder: Path, issues: list[Issue], root: Path, owners: Owners) -> Iterator[Path]:
-    """Every file below `folder` that may be an image, in the order of their names.
+def walk(folder: Path, issues: list[Issue], root: Path, owners: Owners) -> Iterator[str]:
+    """The path of every file below `folder` that may be an image, in the order of their names.
 
     Links are followed, except to what `owners` say is of another class, and to folders around their own, which are
     added to `issues`. Hidden files and folders and archive leftovers are skipped; those that look like images are added
@@ -150,15 +150,17 @@ def walk(folder: Path, issues: list[Issue], root: Path, owners: Owners) -> Itera
             folders.remove(name)
             issues.append(Issue(relative(Path(here, name), root), "is a hidden folder"))
         folders.sort()
+        with os.scandir(here) as found:
+            links = {one.name for one in found if one.is_symlink()}
+        start = beginning(Path(here))
         for name in sorted(files):
-            path = Path(here, name)
-            stray = owners.stray(path, folder) if path.is_symlink() else ""
+            stray = owners.stray(Path(here, name), folder) if name in links else ""
             if is_hidden(name):
-                stray = "is a hidden file" if path.suffix.lower() in IMAGE_SUFFIXES else ""
+                stray = "is a hidden file" if suffix_of(name) in IMAGE_SUFFIXES else ""
             elif not stray:
-                yield path
+                yield start + name
             if stray:
-                issues.append(Issue(relative(path, root), stray))
+                issues.append(Issue(relative(Path(here, name), root), stray))
 
 
 def is_hidden(name: str) -> bool:
@@ -172,6 +174,11 @@ def relative(path: Path, root: Path) -> str:
         return path.relative_to(root).as_posix()
     except ValueError:
         return path.as_posix()
+
+
+def beginning(folder: Path) -> str:
+    """What the paths of all files in a folder begin with; a `Path` for each of a million files takes its time."""
+    return str(folder / "_")[:-1]
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

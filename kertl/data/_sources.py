@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from kertl.data._links import Owners
 from kertl.data._oddities import oddities
 from kertl.data._pixels import array_images
 from kertl.data._readers import ArrayReader, FileReader, KnownFile, aligned_rows, fit_by, resized
-from kertl.data._scan import inspect, is_hidden, relative, walk
+from kertl.data._scan import beginning, inspect, is_hidden, relative, walk
 from kertl.data._spelling import differ_in_case
 from kertl.data._table import files_named, read_table
 from kertl.errors import DataError
@@ -398,8 +399,9 @@ def _refuse_unwritable(names: Iterable[str]) -> None:
 
 
 def _entries(folders: Sequence[Path], split: str, issues: list[Issue], root: Path, owners: Owners) -> list[Entry]:
+    start = len(beginning(root))
     return [
-        Entry(relative(path, root), folder.name, split=split)
+        Entry(path[start:].replace(os.sep, "/"), folder.name, split=split)
         for folder in folders
         for path in walk(folder, issues, root, owners)
     ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kertl.data._readers import ALIGNMENT
+from kertl.data._readers import ALIGNMENT, Held
 from kertl.errors import DataError
 from kertl.hardware import replicas
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def tf_batches(dataset: "ImageDataset", epoch_of: Callable[[], int]) -> "tf.data.Dataset":
     """The batches of a data set as a `tf.data.Dataset`; batch i of a pass is `dataset.batch(epoch, i)`.
 
-    Images that are held in memory are gathered by TensorFlow from there, in its own threads; Python only says which.
-    Others come from `dataset.batch`.
+    Images that are held in memory are gathered by TensorFlow from there, in its own threads; Python only says at the
+    beginning of a pass in which order. Others come from `dataset.batch`.
 
     Args:
         dataset: The data set.
@@ -27,53 +27,67 @@ def tf_batches(dataset: "ImageDataset", epoch_of: Callable[[], int]) -> "tf.data
     """
     import tensorflow as tf
 
-    shared = shared_images(dataset)
+    found = _read(dataset, epoch_of) if (held := usable_images(dataset)) is None else _gathered(dataset, epoch_of, held)
+    return found.apply(tf.data.experimental.assert_cardinality(len(dataset))).prefetch(tf.data.AUTOTUNE)
+
+
+def _read(dataset: "ImageDataset", epoch_of: Callable[[], int]) -> "tf.data.Dataset":
+    """Batches that Python reads, one after the other."""
+    import tensorflow as tf
 
     def batches() -> Iterator[Any]:
         epoch = epoch_of()
-        order = dataset.order(epoch)
         for index in range(len(dataset)):
-            if shared is None:
-                yield dataset.batch(epoch, index)
-            else:
-                yield _places(dataset, order[index * dataset.batch_size : (index + 1) * dataset.batch_size])
+            yield dataset.batch(epoch, index)
 
-    pictures = tf.TensorSpec((None, *dataset.reader.shape), tf.uint8)
-    first = pictures if shared is None else tf.TensorSpec((None,), tf.int64)
-    signature: tuple[tf.TensorSpec, ...] = (first,)
+    signature = [tf.TensorSpec((None, *dataset.reader.shape), tf.uint8)]
     if (labels := dataset.labels) is not None:
-        signature = (first, tf.TensorSpec((None, *labels.shape[1:]), tf.as_dtype(labels.dtype)))
-    found = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    found = found.apply(tf.data.experimental.assert_cardinality(len(dataset)))
-    if shared is not None:
-        found = found.map(lambda places, *rest: (tf.gather(shared, places), *rest), num_parallel_calls=tf.data.AUTOTUNE)
-    return found.prefetch(tf.data.AUTOTUNE)
+        signature.append(tf.TensorSpec((None, *labels.shape[1:]), tf.as_dtype(labels.dtype)))
+    return tf.data.Dataset.from_generator(batches, output_signature=tuple(signature))
 
 
-def shared_images(dataset: "ImageDataset") -> Any:
-    """The array that holds the images of a data set, as a tensor in the same memory; None if there is none such."""
+def _gathered(dataset: "ImageDataset", epoch_of: Callable[[], int], held: Held) -> "tf.data.Dataset":
+    """Batches that TensorFlow gathers from memory; those that are not there yet are read into it first."""
     import tensorflow as tf
 
-    held = dataset.reader.held(np.arange(0))
+    images = tf.experimental.dlpack.from_dlpack(held.images.__dlpack__())
+    labels = [] if dataset.labels is None else [dataset.labels]
+    shapes = [(None,), *((None, *values.shape[1:]) for values in labels)]
+
+    def plan() -> list[np.ndarray]:
+        rows = dataset.order(epoch_of())
+        where = held.places[rows].astype(np.int64)
+        # Below zero while there are images to be read.
+        return [-1 - where if held.lacking() else where, *(values[rows] for values in labels)]
+
+    def fill(where: np.ndarray) -> np.ndarray:
+        try:
+            held.fill(where)
+        except DataError as error:
+            dataset.failure = error
+            raise
+        return where
+
+    def epoch(_: Any) -> "tf.data.Dataset":
+        parts = tf.numpy_function(plan, [], [tf.int64, *(tf.as_dtype(values.dtype) for values in labels)])
+        parts = tuple(map(tf.ensure_shape, parts, shapes))
+        return tf.data.Dataset.from_tensor_slices(parts).batch(dataset.batch_size)
+
+    def batch(where: Any, *rest: Any) -> tuple[Any, ...]:
+        read = tf.cond(where[0] < 0, lambda: tf.numpy_function(fill, [-1 - where], tf.int64), lambda: where)
+        return tf.gather(images, tf.ensure_shape(read, (None,))), *rest
+
+    return tf.data.Dataset.range(1).flat_map(epoch).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def usable_images(dataset: "ImageDataset") -> Held | None:
+    """The memory that holds the images of a data set; None if there is none that TensorFlow can use as it is."""
+    held = dataset.reader.held()
     if held is None:
         return None
-    images = held[0]
+    images = held.images
     usable = images.flags.c_contiguous and images.flags.writeable and images.ctypes.data % ALIGNMENT == 0
-    if not usable or images.dtype != np.uint8 or not images.size:
-        return None
-    return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
-
-
-def _places(dataset: "ImageDataset", rows: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Where the images of a batch are, and their labels."""
-    try:
-        held = dataset.reader.held(rows)
-    except DataError as error:
-        dataset.failure = error
-        raise
-    assert held is not None
-    places = held[1].astype(np.int64, copy=False)
-    return (places,) if dataset.labels is None else (places, dataset.labels[rows])
+    return held if usable and images.dtype == np.uint8 and images.size else None
 
 
 def fit_input(dataset: Any) -> Any:
@@ -87,4 +101,4 @@ def fit_input(dataset: Any) -> Any:
 
     if not isinstance(dataset, ImageDataset) or keras.backend.backend() != "tensorflow" or replicas() > 1:
         return dataset
-    return dataset if shared_images(dataset) is None else tf_batches(dataset, lambda: dataset.epoch)
+    return dataset if usable_images(dataset) is None else tf_batches(dataset, lambda: dataset.epoch)

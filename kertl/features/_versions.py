@@ -76,11 +76,10 @@ def image_batches(data: ImageData, stage: Stage) -> tuple[FeatureBatches, Featur
     """
     if keras.backend.backend() != "jax" or not on_accelerator() or stage.mixup or stage.cutmix:
         return None
-    none = np.arange(0)  # so that nothing is read yet
-    held = data.train.reader.held(none)
-    if held is None or not fits_on_device(held[0].nbytes):
+    held = data.train.reader.held()
+    if held is None or not fits_on_device(held.images.nbytes):
         return None
-    if data.validation is not None and data.validation.reader.held(none) is None:
+    if data.validation is not None and data.validation.reader.held() is None:
         return None
     labels = np.asarray(data.train.labels)
     images, rows = _all(data.train)
@@ -94,9 +93,10 @@ def image_batches(data: ImageData, stage: Stage) -> tuple[FeatureBatches, Featur
 
 def _all(part: ImageDataset) -> tuple[np.ndarray, np.ndarray]:
     """The array that holds the images of a data set in memory, and where in it they are."""
-    held = part.reader.held(np.arange(part.num_examples))
+    held = part.reader.held()
     assert held is not None
-    return held
+    held.fill(held.places)
+    return held.images, held.places
 
 
 def _batches(

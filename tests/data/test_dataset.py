@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import kertl
-from kertl.data._readers import ArrayReader, aligned
-from kertl.data._tf_batches import fit_input, shared_images
+from kertl.data._readers import ArrayReader, MemoryReader, aligned
+from kertl.data._tf_batches import fit_input, usable_images
 from kertl.errors import DataError
 from tests.messages import assert_names
 
@@ -220,13 +220,13 @@ def test_tensorflow_gathers_from_images_in_memory_what_the_dataset_gives(photos)
     options = {"image_size": (4, 4), "validation": 0.25, "test": 0, "batch_size": 4, "seed": 3}
     data = kertl.data.from_directory(photos, cache="memory", **options)
     for train in (data.train, data.train.subset(np.arange(3, 14)), data.oversampled().train):
-        assert shared_images(train) is not None
+        assert usable_images(train) is not None
         batches = train.to_tf_dataset()
         for epoch in range(2):
             found = list(batches.as_numpy_iterator())
             assert len(found) == len(train)
             assert all(equal(batch, train.batch(epoch, i)) for i, batch in enumerate(found))
-    assert shared_images(kertl.data.from_directory(photos, **options).train) is None  # files may change
+    assert usable_images(kertl.data.from_directory(photos, **options).train) is None  # files may change
 
 
 def test_a_fit_on_gathered_batches_ends_with_the_same_weights(photos):
@@ -259,6 +259,16 @@ def test_what_is_read_into_a_cache_later_is_seen_by_tensorflow(photos):
     assert all(equal(batch, data.train.batch(0, i)) for i, batch in enumerate(found))
 
 
+def test_python_is_asked_for_batches_only_while_images_are_to_be_read(photos, monkeypatch):
+    data = kertl.data.from_directory(photos, image_size=(4, 4), cache="memory", validation=0, test=0, batch_size=4)
+    filled, fill = [], MemoryReader.fill
+    monkeypatch.setattr(MemoryReader, "fill", lambda reader, rows: filled.append(len(rows)) or fill(reader, rows))
+    batches = data.train.to_tf_dataset()
+    for _ in range(3):
+        list(batches)
+    assert sum(filled) == data.train.num_examples
+
+
 def test_a_file_that_is_lost_before_it_is_in_the_cache_is_named(photos):
     data = kertl.data.from_directory(photos, image_size=(4, 4), cache="memory", validation=0, test=0)
     lost = data.train.reader.reader.files[5].path
@@ -272,4 +282,4 @@ def test_a_file_that_is_lost_before_it_is_in_the_cache_is_named(photos):
 def test_memory_that_tensorflow_cannot_use_is_left_alone():
     raw = aligned((8 * 4 * 4 * 3 + 1,))
     for unusable in (raw[1:].reshape(8, 4, 4, 3), raw[:-1].reshape(8, 4, 4, 3)[:, ::2]):
-        assert shared_images(kertl.data.ImageDataset(ArrayReader(unusable), None, list("abcdefgh"))) is None
+        assert usable_images(kertl.data.ImageDataset(ArrayReader(unusable), None, list("abcdefgh"))) is None

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 import kertl.data
 from kertl.data import _scan
+from kertl.data._kinds import suffix_of
 from kertl.data._scan import inspect, natural
 from kertl.errors import DataError
 from tests.data.faults import encoded, scene
@@ -299,6 +301,23 @@ def held_by(values):
             total += sys.getsizeof(value)
             left += gc.get_referents(value)
     return total
+
+
+@pytest.mark.parametrize("name", ["a/b.PNG", "a.b/c", ".png", "..png", "a.", "b.tar.Gz", "a/.b.jpg", "c", ""])
+def test_the_suffix_of_a_name_is_that_of_its_path(name):
+    assert suffix_of(name) == PurePosixPath(name).suffix.lower()
+
+
+def test_files_are_named_alike_from_wherever_their_folder_is_named(tmp_path, monkeypatch):
+    (tmp_path / "photos" / "a" / "deeper").mkdir(parents=True)
+    scene(seed=0).save(tmp_path / "photos" / "a" / "deeper" / "0.png")
+    (tmp_path / "photos" / "a" / "1.png").symlink_to("deeper/0.png")
+    monkeypatch.chdir(tmp_path / "photos")
+    files = ["a/1.png", "a/deeper/0.png"]
+    assert kertl.data.images(".", **TINY).files == files
+    for folder in (".", "../photos", "a/..", tmp_path / "photos"):
+        data = kertl.data.from_directory(folder, **WHOLE)
+        assert [record.file for record in data.records] == files
 
 
 class Alive:
