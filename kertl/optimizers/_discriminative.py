@@ -1,5 +1,6 @@
 """A learning rate per layer group: which rates, for which variables."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,11 @@ from kertl._checks import complain, number, several
 from kertl._keras import is_decayed, learning_rate_of
 from kertl.errors import ArgumentError
 from kertl.groups import Chain, find_chain
+from kertl.hardware import replicas
 from kertl.optimizers._grouped import MANY_STEPS, Grouped, discriminative_class, plain_class
 from kertl.optimizers._named import decays, set_weight_decay, unbuilt
+
+_logger = logging.getLogger(__name__)
 
 
 def discriminative(
@@ -54,7 +58,8 @@ def discriminative(
 
     Raises:
         ValueError: If not exactly one of `rates`, `layer_decay` and `multipliers` is given, a value is out of range,
-            `multipliers` leaves a trained group out or names another, or the optimizer is built or holds others.
+            `multipliers` leaves a trained group out or names another, or the optimizer is built or holds others, or
+            accumulates gradients in the scope of a `tf.distribute` strategy.
 
     Example:
         >>> import keras, kertl
@@ -76,6 +81,7 @@ def discriminative(
         raise complain("variables", accepted, variables)
     of_variables, trained = _groups_of(variables, chain)
     plain = _unbuilt(optimizer)
+    _check_replicas(plain, replicas())
     factors = _multipliers(trained, rates, layer_decay, multipliers)
     if weight_decay is not None:
         number("weight_decay", weight_decay, at_least=0)
@@ -103,6 +109,27 @@ def _unbuilt(optimizer: Any) -> keras.optimizers.Optimizer:
     if optimizer.built:
         raise complain("optimizer", "one that has not been built", optimizer, "Make a new one; `carry_moments` helps.")
     return optimizer
+
+
+def _check_replicas(optimizer: keras.optimizers.Optimizer, count: int) -> None:
+    """Refuse what Keras cannot do on several replicas of TensorFlow, and say what it does otherwise there."""
+    if count == 1:
+        return
+    if optimizer.gradient_accumulation_steps:
+        raise complain(
+            "optimizer",
+            "one without gradient_accumulation_steps on several replicas, where Keras cannot accumulate gradients",
+            optimizer,
+            "Leave it out; the replicas share each batch anyway.",
+        )
+    clips = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(optimizer, name) is not None]
+    if clips:
+        _logger.warning(
+            "Keras clips the gradients of each of the %d replicas before it adds them up, so that %s does not have the "
+            "effect that it has on one device.",
+            count,
+            " and ".join(clips),
+        )
 
 
 def _groups_of(variables: Sequence[Any], chain: Chain) -> tuple[list[str], list[str]]:

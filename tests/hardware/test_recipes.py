@@ -52,3 +52,15 @@ def test_two_devices_train_with_every_field_as_one_does_or_refuse_it_by_name(bac
             assert_names(told.pop(name), *words)
         assert all(told.pop(name) > CLOSE for name in OTHERWISE)
     assert {name: value for name, value in told.items() if not value < CLOSE} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_fit_of_ones_own_is_on_two_devices_what_it_is_on_one(backend):
+    pytest.importorskip(backend)
+    code = "from tests.hardware.own import main; main()"
+    told = json.loads(python(code, KERAS_BACKEND=backend, JAX_PLATFORMS="cpu").splitlines()[-1])
+    if backend == "tensorflow":  # of clipping, kertl warns
+        assert_names(told.pop("gradient_accumulation_steps"), "`optimizer`", "several replicas")
+        assert all(told.pop(name) > CLOSE for name in ("clipnorm", "global_clipnorm"))
+    assert {name: value for name, value in told.items() if not value < CLOSE} == {}
