@@ -2,7 +2,7 @@
 
     ENVIRONMENT/bin/python docs/_build/other_side.py docs/migration/fastai.md IMAGES
 
-Takes the blocks of the page whose title says "not run", and runs them unchanged in a folder of their own, in which
+Takes the blocks of the page whose title says "not run", and runs them, at 64 px, in a folder of their own, in which
 `photos/` has up to 40 images of each of the first two folders in IMAGES as JPEG files. The weights that a tool would
 download are random ones, made here and put where it keeps its downloads, since what is tried is the code. Prints the
 versions, and what the tool left behind.
@@ -35,7 +35,7 @@ def main(page, images):
                 Image.open(path).convert("RGB").save(target / f"{len(list(target.iterdir()))}.jpg")
         for block in code:
             weights(block)
-            exec(compile(block, "the page", "exec"), {"__name__": "__main__"})
+            exec(compile(block.replace("Resize(224)", "Resize(64)"), "the page", "exec"), {"__name__": "__main__"})
         left = [path for path in sorted(Path().rglob("*")) if path.is_file() and path.parts[0] not in ("photos", "cache")]
         print(f"Python {platform.python_version()}, " + ", ".join(versions()))
         print(f"{len(code)} block ran, and left {', '.join(f'{path} ({path.stat().st_size:,} bytes)' for path in left)}")
