@@ -36,7 +36,7 @@ def main(page, images):
         for block in code:
             weights(block)
             exec(compile(block.replace("Resize(224)", "Resize(64)"), "the page", "exec"), {"__name__": "__main__"})
-        left = [path for path in sorted(Path().rglob("*")) if path.is_file() and path.parts[0] not in ("photos", "cache")]
+        left = [path for path in sorted(Path().rglob("*.*")) if path.parts[0] != "cache" and path.suffix != ".jpg"]
         print(f"Python {platform.python_version()}, " + ", ".join(versions()))
         print(f"{len(code)} block ran, and left {', '.join(f'{path} ({path.stat().st_size:,} bytes)' for path in left)}")
 
@@ -64,7 +64,7 @@ def weights(block):
 
         os.environ["TFHUB_CACHE_DIR"] = str(Path("cache").resolve())
         module = tf.keras.applications.MobileNetV2(weights=None, include_top=False, pooling="avg")
-        module.export(str(Path("cache") / hashlib.sha1(MOBILENET.encode()).hexdigest()))
+        tf.saved_model.save(module, str(Path("cache") / hashlib.sha1(MOBILENET.encode()).hexdigest()))
 
 
 if __name__ == "__main__":
