@@ -29,6 +29,7 @@ import suite_data
 import kertl
 
 SIZE = 160  # pixels, of images and network
+NETWORKS = ("MobileNetV2", "EfficientNet-Lite1")
 SIZES = {"10": 10, "50": 50, "all": None}  # images of each class for training and validation together
 ALL_DEPTHS = kertl.Head(depths="auto")
 # The recipe and the head of each arm; baselines have none.
@@ -205,7 +206,7 @@ def main():
     command.set_defaults(do=run)
     command.add_argument("folder")
     command.add_argument("--data", nargs="+", default=list(suite_data.NAMES), choices=suite_data.NAMES)
-    command.add_argument("--networks", nargs="+", default=list(suite_backbones.NAMES), choices=suite_backbones.NAMES)
+    command.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=suite_backbones.NAMES)
     command.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
     command.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     command.add_argument("--splits", nargs="+", type=int, default=[0, 1, 2])

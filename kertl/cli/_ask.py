@@ -73,11 +73,12 @@ def evaluate(
     import kertl
     from kertl.cli._tables import show_metrics
     from kertl.evaluation import part_to_evaluate, resize_of
+    from kertl.tasks import task_named
 
     loaded, task, names = read_model(model, told)
     size, depth = told.form(loaded)
     # A column whose name the model does not know still holds its targets.
-    renamed = task == "regression" and not set(given.label_column or ["label"]) <= set(names)
+    renamed = task_named(task).output_of == "target" and not set(given.label_column or ["label"]) <= set(names)
     images = given.read(
         data,
         size,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FORMATS = ("keras", "saved_model", "litert", "onnx", "openvino", "tfjs")
 QUANTIZATIONS = ("float16", "dynamic", "int8")
 QUANTIZED = {"litert": QUANTIZATIONS, "openvino": ("int8",)}
-_VARIANTS = (*FORMATS, *(f"litert:{kind}" for kind in QUANTIZATIONS), "openvino:int8")
+_VARIANTS = (*FORMATS, *(f"{name}:{kind}" for name, kinds in QUANTIZED.items() for kind in kinds))
 
 Data = Annotated[
     Path | None,

@@ -164,7 +164,7 @@ def own_loss_of_mixed(case: Case) -> Iterator[str]:
 def mirrored_sides(case: Case) -> Iterator[str]:
     sided = [name for name in case.data.class_names if _SIDES.search(name.lower().replace("_", " "))]
     flips = [one for one in case.stages if "flip" in dict(transformations_of(one.stage.augment))]
-    if sided and flips and case.data.task != "regression":
+    if sided and flips and task_named(case.data.task).output_of == "class":
         yield f"{flips[0]} mirrors images, and there are classes {', '.join(map(repr, sided))}"
 
 
@@ -192,7 +192,7 @@ def small_validation(case: Case) -> Iterator[str]:
         return
     images = case.data.validation.num_examples
     half = 1.96 * math.sqrt(SURE * (1 - SURE) / images)
-    if case.data.task != "regression" and half > WIDE:
+    if task_named(case.data.task).output_of == "class" and half > WIDE:
         yield f"the validation set has {images} images: an accuracy of {SURE:.0%} is known to within ±{half:.0%}"
 
 

@@ -59,7 +59,7 @@ def _task(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
             code="task",
         )
     last = output_layer(model)
-    if info is None and last is not None and last.activation != task.activation and task.name != "regression":
+    if info is None and last is not None and last.activation != task.activation and task.output_of == "class":
         raise ArgumentError(
             f"`model` must end in {task.activation} for the task of the data, {task.name!r}. "
             f"Received: {named(model)}, which ends in {last.activation}. Put a `keras.layers.Activation` after it if "
@@ -106,7 +106,7 @@ def _classes_to_weigh(model: keras.Model, data: ImageData, recipe: Recipe | None
 
 def _cutmix(model: keras.Model, data: ImageData, recipe: Recipe | None) -> None:
     most = max((stage.cutmix for stage in recipe.stages), default=0.0) if recipe else 0.0
-    if data.task == "regression" and most:
+    if task_named(data.task).output_of == "target" and most:
         raise ArgumentError(
             "`cutmix` must be 0 in a regression: the area of a piece says nothing about a number. Received: "
             f"cutmix={most}. `mixup` mixes targets.",
@@ -147,7 +147,7 @@ def _eight_bits(model: keras.Model, data: ImageData, recipe: Recipe | None) -> N
     if recipe is None or not any(stage.quantize for stage in recipe.stages):
         return
     plan_of(find_chain(model))
-    if data.task == "regression":
+    if task_named(data.task).output_of == "target":
         raise complain("quantize", "left out in a regression, whose values have no grid that is known before", "int8")
     with scope_of(model):
         if replicas() > 1:

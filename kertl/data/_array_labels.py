@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kertl import _checks
-from kertl.data._labels import SEPARATOR, Labelling, number_text
+from kertl.data._labels import SEPARATOR, Labelling, number_text, of_numbers
 from kertl.data._pixels import array_of
 from kertl.data._scan import natural
 from kertl.data._spelling import near_twin
@@ -37,8 +37,8 @@ def read_labels(y: Any, size: int, task: str, class_names: Sequence[str] | None)
     class_names = _checks.class_names(class_names)
     if task == "multi_label":
         return _multi_label(y, size, class_names)
-    if task == "regression":
-        return _regression(y, size, class_names)
+    if of_numbers(task):
+        return _numbers(y, size, task, class_names)
     texts, names = _single(y.astype(np.int64) if y.dtype == bool and task == "binary" else y, size, class_names)
     return texts, Labelling(task, tuple(names))
 
@@ -124,7 +124,7 @@ def _multi_label(y: np.ndarray, size: int, class_names: Sequence[str] | None) ->
     return texts, labelling
 
 
-def _regression(y: np.ndarray, size: int, class_names: Sequence[str] | None) -> tuple[list[str], Labelling]:
+def _numbers(y: np.ndarray, size: int, task: str, class_names: Sequence[str] | None) -> tuple[list[str], Labelling]:
     columns = y[:, None] if y.ndim == 1 else y
     if columns.ndim != 2 or len(columns) != size or columns.dtype.kind not in "biuf" or not columns.shape[1]:
         raise DataError(
@@ -136,7 +136,7 @@ def _regression(y: np.ndarray, size: int, class_names: Sequence[str] | None) -> 
         SEPARATOR.join(number_text(value, name, f"`y`, image {row}") for value, name in zip(values, names, strict=True))
         for row, values in enumerate(columns.tolist())
     ]
-    return texts, Labelling("regression", names)
+    return texts, Labelling(task, names)
 
 
 def _names(given: Sequence[str] | None, width: int) -> tuple[str, ...]:

@@ -21,6 +21,11 @@ SEPARATOR = ";"
 _FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
 
+def of_numbers(task: str) -> bool:
+    """Whether the labels of a task are numbers and not classes."""
+    return task_named(task).output_of == "target"
+
+
 @dataclasses.dataclass(frozen=True)
 class Labelling:
     """How the texts of a data set become labels."""
@@ -50,8 +55,8 @@ class Labelling:
             )
 
     def classes(self, text: str) -> tuple[str, ...]:
-        """The classes of an image; none in a regression."""
-        if self.task == "regression":
+        """The classes of an image; none where labels are numbers."""
+        if of_numbers(self.task):
             return ()
         return names_in(text, self.separator) if self.task == "multi_label" else (text,)
 
@@ -61,7 +66,7 @@ class Labelling:
         `int32` ids of shape `(n,)` for a single label, else `float32` of the shape of a model's predictions: 0 or 1 of
         shape `(n, 1)` for two classes, 0 or 1 of shape `(n, classes)`, or the targets, of shape `(n, targets)`.
         """
-        if self.task == "regression":
+        if of_numbers(self.task):
             return np.array([[float(part) for part in text.split(self.separator)] for text in texts], np.float32)
         ids = {name: number for number, name in enumerate(self.class_names)}
         if self.task == "multi_label":
@@ -162,7 +167,7 @@ class LabelColumns:
     def labelling(self, texts: Iterable[str], class_names: Sequence[str] | None) -> Labelling:
         """How the texts of this table become labels; its classes are in natural order or in the given order."""
         separator = self.separator or SEPARATOR
-        if self.task == "regression":
+        if of_numbers(self.task):
             widths = sorted({len(text.split(separator)) for text in texts})
             if len(widths) != 1:
                 raise DataError(

@@ -12,6 +12,7 @@ from kertl.data._array_labels import read_labels
 from kertl.data._assemble import Entry, Options, assemble
 from kertl.data._given import Given, Room, read
 from kertl.data._image_data import ImageData
+from kertl.data._labels import of_numbers
 from kertl.data._readers import ArrayReader
 from kertl.errors import DataError
 from kertl.tasks import task_named
@@ -125,7 +126,7 @@ def _names(given: Mapping[str, Given], class_names: list[str] | None, task: str)
         if len(set(class_names)) < len(class_names):
             raise _checks.complain("class_names", "a list of different names", class_names)
         return class_names
-    if task == "regression":  # the folders that a dataset was made from are not targets
+    if of_numbers(task):  # the folders that a dataset was made from are not targets
         return None
     return next((list(one.class_names) for one in given.values() if one.class_names), None)
 
@@ -137,7 +138,7 @@ def _labels(part: str, given: Given, task: str, names: list[str] | None) -> np.n
         raise DataError(
             f"`{part}` must have the classes {names}, in this order. Received: class_names={list(own)}.", code="labels"
         )
-    if task in ("multi_label", "regression"):
+    if task == "multi_label" or of_numbers(task):
         return y
     y = _class_ids(part, y)
     known = own or names

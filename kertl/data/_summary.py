@@ -19,7 +19,7 @@ def kind_of(task: str, class_names: Sequence[str]) -> str:
     """The task and its classes or targets in a few words; only the first few of many."""
     few = reprlib.Repr()
     few.maxlist, few.maxstring = 5, 30
-    kind = "targets" if task == "regression" else "classes"
+    kind = task_named(task).outputs_of
     return f"{task}, {len(class_names)} {kind}: {few.repr(list(class_names))}"
 
 

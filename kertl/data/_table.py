@@ -13,7 +13,7 @@ from kertl._places import Places
 from kertl.data._assemble import Entry
 from kertl.data._image_data import Record
 from kertl.data._issues import Issue
-from kertl.data._labels import LabelColumns
+from kertl.data._labels import LabelColumns, of_numbers
 from kertl.data._spelling import spellings
 from kertl.data._split import FOR_NUMBERS, PARTS, is_number
 from kertl.errors import DataError
@@ -97,7 +97,7 @@ def _refuse_missing(path: Path, columns: tuple[str | None, ...], present: list[s
 
 def _spelled_alike(entries: list[Entry], labels: LabelColumns, table: str, issues: list[Issue]) -> list[Entry]:
     """The entries with one name for labels that are the same class."""
-    if labels.task == "regression" or len(labels.columns) > 1:
+    if of_numbers(labels.task) or len(labels.columns) > 1:
         return entries
     parts = {entry.label: labels.parts(entry.label) for entry in entries}
     names, said = spellings((name for each in parts.values() for name in each), labels.named)

@@ -116,7 +116,7 @@ def evaluate(
         if y is None:
             raise complain("data", "images with their labels", data)
         task = task_named(task_of(model))
-        own = pictures.class_names if task.name != "regression" and isinstance(pictures, ForeignBatches) else None
+        own = pictures.class_names if task.output_of == "class" and isinstance(pictures, ForeignBatches) else None
         names = output_names(model, own or None)
         truth = truth_of(task, y, names, len(said), own)
     said = checked_predictions(model, said, len(truth))

@@ -67,7 +67,7 @@ class Format(abc.ABC):
 
         Args:
             model: The model.
-            path: The file, or the folder, which does not exist yet.
+            path: The file, which does not exist yet, or the folder, which is empty.
             contract: What goes with it, as `contract_of` gives it, with a number in front of the shape of the input
                 where the batch is fixed; entries may be changed to what is written.
             quantize: One of `quantizations`, or None.

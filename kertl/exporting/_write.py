@@ -30,9 +30,8 @@ def format_named(name: str, quantize: str | None) -> Format:
     found = FORMATS[one_of("format", name, FORMATS)]
     if quantize is not None and quantize not in found.quantizations:
         choices = " or ".join(repr(one) for one in (None, *found.quantizations))
-        raise complain(
-            "quantize", f"{choices} for the format {name!r}", quantize, "'litert' and 'openvino' are quantised."
-        )
+        others = " and ".join(repr(one.name) for one in FORMATS.values() if one.quantizations)
+        raise complain("quantize", f"{choices} for the format {name!r}", quantize, f"{others} are quantised.")
     if obstacle := found.obstacle(quantize):
         raise ExportError(f"The format {name!r} cannot be written here: {obstacle}.")
     return found

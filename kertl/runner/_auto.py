@@ -261,8 +261,8 @@ def _has_dropout(chain: Chain) -> bool:
 
 
 def _smallest_class(data: ImageData) -> int | None:
-    """How many training images the rarest class has; None in a regression."""
-    if data.task == "regression":
+    """How many training images the rarest class has; None where there are no classes."""
+    if task_named(data.task).output_of == "target":
         return None
     labels = np.asarray(data.train.labels)
     if data.task == "multi_label":

@@ -12,6 +12,7 @@ from kertl.model import model_info
 from kertl.report import Story
 from kertl.run_files import read_json
 from kertl.runner._run import Run
+from kertl.tasks import task_named
 
 
 def story_of(run: Run, cache_dir: Path | None = None) -> Story:
@@ -70,7 +71,11 @@ def _line(run: Run) -> str:
     if info is None:
         return f"{backbone} at {size}"
     count = len(info.class_names)
-    kinds = counted(count, "target") if info.task == "regression" else f"{count:,} class{'es' * (count != 1)}"
+    kinds = (
+        counted(count, "target")
+        if task_named(info.task).output_of == "target"
+        else f"{count:,} class{'es' * (count != 1)}"
+    )
     return f"{backbone} at {size}, {info.task.replace('_', ' ')}, {kinds}"
 
 

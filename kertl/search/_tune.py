@@ -39,7 +39,6 @@ _OBJECTIVES = {
     "single_label": "val_accuracy",
     "binary": "val_accuracy",
     "multi_label": "val_auc",
-    "regression": "val_loss",
 }
 _LOWER_IS_BETTER = ("loss", "mae", "rmse")
 
@@ -193,7 +192,7 @@ def _objective(objective: Any, task: str) -> keras_tuner.Objective:
             raise complain("objective", accepted, str(objective))
         name, direction = objective.name, objective.direction
     else:
-        name = _OBJECTIVES[task] if objective is None else objective
+        name = _OBJECTIVES.get(task, "val_loss") if objective is None else objective
         direction = "min" if str(name).removeprefix("val_") in _LOWER_IS_BETTER else "max"
     metrics = ["loss", *(metric.name for metric in task_named(task).metrics())]
     one_of("objective", name, [*(f"val_{metric}" for metric in metrics), *metrics])

@@ -29,6 +29,7 @@ def test_the_words_that_options_take_are_those_of_the_library():
     assert set(KINDS) == set(_options.PREPROCESSING)
     assert set(ACCELERATORS) == set(_options.ACCELERATORS)
     assert set(STRATEGIES) == set(_search.STRATEGIES)
+    assert tuple(FORMATS) == _export.FORMATS
     assert {name: one.quantizations for name, one in FORMATS.items() if one.quantizations} == _export.QUANTIZED
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import kertl
 from kertl.errors import DataError
+from kertl.tasks import TASKS
 from tests.messages import assert_names
 
 TINY = {"image_size": (4, 4)}
@@ -423,3 +424,18 @@ def test_names_without_an_order_are_refused_wherever_data_are_made(task, photos,
         ):
             said = message(make, *given, task=task, class_names=names)
             assert "`class_names` must be a list of names, in the order of the labels. Received" in said
+
+
+def test_a_task_of_its_own_whose_labels_are_numbers_is_read_like_a_regression(table, monkeypatch):
+    # What docs/contributing/task.md promises of a task that inherits from `Regression`.
+    counts = type("Counts", (type(TASKS["regression"]),), {"name": "counts"})
+    monkeypatch.setitem(TASKS, "counts", counts())
+    path = table(cells=[str(k % 7) for k in range(40)])
+    of_table = kertl.data.from_csv(path, task="counts", label_column="cells", **TINY)
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), "uint8")
+    of_arrays = kertl.data.from_arrays(pictures, np.arange(40) % 7, task="counts", class_names=["cells"])
+    assert of_table.task == of_arrays.task == "counts"
+    assert by_file(of_table) == {f"{k}.png": [k % 7] for k in range(40)}
+    assert set(of_arrays.train.labels.ravel().tolist()) <= set(range(7))
+    assert of_arrays.train.labels.dtype == np.float32
+    assert "1 targets: ['cells']" in str(of_table)
