@@ -7,6 +7,7 @@ import numpy as np
 from kertl.adaptation._judge import domain_auc, judge
 from kertl.adaptation._methods import ON_FEATURES, Domains, Solved, unchanged
 from kertl.adaptation._result import Judged
+from kertl.adaptation._shape import shares_by_shape
 from kertl.studies import Components, estimated_shares, mmd_test
 
 FEWEST = 50
@@ -16,8 +17,12 @@ _EXPLAINED = 0.6
 """AUC below which two domains, with the classes weighted to equal shares, count as the same."""
 _LABELS_DIFFER = 0.05
 _FAR = 0.4
-"""Distance of the predicted shares of classes from the source's, above which nothing is done: they may be the truth, or
-what the shift made of the model, and what helps in the one case harms in the other."""
+"""Distance of the predicted shares of classes from the source's, above which it is asked whether they are the truth, or
+what the shift made of the model: what helps in the one case harms in the other."""
+_FITS = 0.1
+"""Distance of the shapes of scores below which shares of classes are said to fit."""
+_NEAR_SOURCE = 0.25
+"""How far from the source's shares towards the predicted ones the fitted ones may be."""
 _WORSE = 0.1
 """How much lower the reverse accuracy may be; it is a coarse measure, which stops what has gone wrong altogether."""
 
@@ -39,7 +44,8 @@ def choose(domains: Domains, seed: int) -> Choice:
     2. Where a permutation test with the MMD sees no shift (p > 0.01), nothing is done.
     3. Where the shift is gone once the source is weighted to the estimated shares of classes, the prior is corrected.
     4. Where the model as it is predicts shares of classes far from the source's, and the true ones are not known,
-       nothing is done: adapting helps if the shift made the model predict so, and harms if the target is so.
+       adapting helps if the shift made the model predict so, and harms if the target is so. The shape of the scores
+       tells: if shares near the source's fit it, the target is taken to have those; else nothing is done.
     5. Else "restyle" is taken, unless a head that learns from its predictions knows the source far less well than one
        that learns from those of the model as it is (reverse accuracy).
     """
@@ -68,12 +74,18 @@ def choose(domains: Domains, seed: int) -> Choice:
         solved = ON_FEATURES["prior"](domains)
         reason = f"Other shares of classes explain the shift: with equal ones the AUC is {remaining:.2f}."
         return Choice("prior", solved, (none, judge("prior", domains, solved)), reason)
+    refitted = ""
+    if domains.known_shares is None and none.imbalance > _FAR:
+        fit = shares_by_shape(domains, _predicted(domains))
+        if fit.distance < _FITS and fit.step <= _NEAR_SOURCE:
+            domains = dataclasses.replace(domains, known_shares=fit.shares)
+            refitted = "; the shape of the scores fits shares near the source's"
     if domains.known_shares is None and none.imbalance > _FAR:
         reason = (
             f"The predicted shares of the classes are far from the source's (distance {none.imbalance:.2f}): either "
-            "the shift made the model predict so, or the target is so, and without labels nothing tells which. If the "
-            "shares are known, such as to be those of the source, pass `shares` (`--share CLASS=SHARE` for each class) "
-            "and it goes on."
+            "the shift made the model predict so, or the target is so, and nothing tells which. If the shares are "
+            "known, such as to be those of the source, pass `shares` (`--share CLASS=SHARE` for each class) and it "
+            "goes on."
         )
         return Choice("none", before, (none,), reason)
     solved = ON_FEATURES["restyle"](domains)
@@ -81,8 +93,15 @@ def choose(domains: Domains, seed: int) -> Choice:
     told = f"reverse accuracy {restyled.reverse_accuracy:.2f}, as it is {none.reverse_accuracy:.2f}"
     if restyled.reverse_accuracy < none.reverse_accuracy - _WORSE:
         return Choice("none", before, (none, restyled), f"Nothing is likely to help: {told}.")
-    reason = f"The domains differ (AUC {none.domain_auc:.2f}), not by shares of classes alone; {told}."
+    reason = f"The domains differ (AUC {none.domain_auc:.2f}), not by shares of classes alone{refitted}; {told}."
     return Choice("restyle", solved, (none, restyled), reason)
+
+
+def _predicted(domains: Domains) -> np.ndarray:
+    """The shares of the classes in the target as the model as it is predicts them."""
+    classifier = domains.classifier
+    said = classifier.probabilities(classifier.scores(domains.target)).argmax(axis=1)
+    return np.bincount(said, minlength=classifier.classes) / len(said)
 
 
 def seen(domains: Domains, seed: int) -> float:
