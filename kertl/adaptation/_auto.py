@@ -17,12 +17,14 @@ _EXPLAINED = 0.6
 """AUC below which two domains, with the classes weighted to equal shares, count as the same."""
 _LABELS_DIFFER = 0.05
 _FAR = 0.4
-"""Distance of the predicted shares of classes from the source's, above which it is asked whether they are the truth, or
-what the shift made of the model: what helps in the one case harms in the other."""
-_FITS = 0.1
-"""Distance of the shapes of scores below which shares of classes are said to fit."""
-_NEAR_SOURCE = 0.25
-"""How far from the source's shares towards the predicted ones the fitted ones may be."""
+"""Distance of the predicted shares of classes from the source's, above which they may be the truth, or what the shift
+made of the model: what helps in the one case harms in the other."""
+_FITS = 0.07
+"""Distance of the shapes of scores up to which shares of classes are said to fit."""
+_AS_WELL = 0.02
+"""How much farther than the best shares those of the source may be, to be said to fit as well."""
+_CLEARLY = 0.03
+"""How much farther they are where others are said to fit better."""
 _WORSE = 0.1
 """How much lower the reverse accuracy may be; it is a coarse measure, which stops what has gone wrong altogether."""
 
@@ -44,8 +46,8 @@ def choose(domains: Domains, seed: int) -> Choice:
     2. Where a permutation test with the MMD sees no shift (p > 0.01), nothing is done.
     3. Where the shift is gone once the source is weighted to the estimated shares of classes, the prior is corrected.
     4. Where the model as it is predicts shares of classes far from the source's, and the true ones are not known,
-       adapting helps if the shift made the model predict so, and harms if the target is so. The shape of the scores
-       tells: if shares near the source's fit it, the target is taken to have those; else nothing is done.
+       adapting helps if the shift made the model predict so, and harms if the target is so. Nothing is done unless the
+       shape of the scores fits the source's shares; nor where, of two classes, it clearly fits other shares better.
     5. Else "restyle" is taken, unless a head that learns from its predictions knows the source far less well than one
        that learns from those of the model as it is (reverse accuracy).
     """
@@ -74,34 +76,47 @@ def choose(domains: Domains, seed: int) -> Choice:
         solved = ON_FEATURES["prior"](domains)
         reason = f"Other shares of classes explain the shift: with equal ones the AUC is {remaining:.2f}."
         return Choice("prior", solved, (none, judge("prior", domains, solved)), reason)
-    refitted = ""
-    if domains.known_shares is None and none.imbalance > _FAR:
-        fit = shares_by_shape(domains, _predicted(domains))
-        if fit.distance < _FITS and fit.step <= _NEAR_SOURCE:
-            domains = dataclasses.replace(domains, known_shares=fit.shares)
-            refitted = "; the shape of the scores fits shares near the source's"
-    if domains.known_shares is None and none.imbalance > _FAR:
-        reason = (
-            f"The predicted shares of the classes are far from the source's (distance {none.imbalance:.2f}): either "
-            "the shift made the model predict so, or the target is so, and nothing tells which. If the shares are "
-            "known, such as to be those of the source, pass `shares` (`--share CLASS=SHARE` for each class) and it "
-            "goes on."
+    doubt, shape = ("", "") if domains.known_shares is not None else _shares_doubted(domains, none.imbalance)
+    if doubt:
+        advice = (
+            "If the shares are known, such as to be those of the source, pass `shares` (`--share CLASS=SHARE` for each "
+            "class) and it goes on."
         )
-        return Choice("none", before, (none,), reason)
+        return Choice("none", before, (none,), f"{doubt} {advice}")
     solved = ON_FEATURES["restyle"](domains)
     restyled = judge("restyle", domains, solved)
     told = f"reverse accuracy {restyled.reverse_accuracy:.2f}, as it is {none.reverse_accuracy:.2f}"
     if restyled.reverse_accuracy < none.reverse_accuracy - _WORSE:
         return Choice("none", before, (none, restyled), f"Nothing is likely to help: {told}.")
-    reason = f"The domains differ (AUC {none.domain_auc:.2f}), not by shares of classes alone{refitted}; {told}."
+    reason = f"The domains differ (AUC {none.domain_auc:.2f}), not by shares of classes alone{shape}; {told}."
     return Choice("restyle", solved, (none, restyled), reason)
 
 
-def _predicted(domains: Domains) -> np.ndarray:
-    """The shares of the classes in the target as the model as it is predicts them."""
+def _shares_doubted(domains: Domains, imbalance: float) -> tuple[str, str]:
+    """Why the target may have other shares of classes than the source, or else what speaks for the same ones.
+
+    Of more than two classes the shares may differ in too many ways, so that it is asked only where the predicted ones
+    are far from the source's and show the direction.
+    """
     classifier = domains.classifier
+    far = imbalance > _FAR
+    if classifier.classes > 2 and not far:
+        return "", ""
     said = classifier.probabilities(classifier.scores(domains.target)).argmax(axis=1)
-    return np.bincount(said, minlength=classifier.classes) / len(said)
+    fit = shares_by_shape(domains, np.bincount(said, minlength=classifier.classes) / len(said))
+    farther = fit.of_source - fit.distance
+    if far and not (fit.of_source <= _FITS and farther <= _AS_WELL):
+        return (
+            f"The predicted shares of the classes are far from the source's (distance {imbalance:.2f}): either the "
+            "shift made the model predict so, or the target is so, and nothing tells which."
+        ), ""
+    if fit.distance <= _FITS and farther > _CLEARLY:
+        moved = np.abs(fit.shares - domains.source_shares).sum() / 2
+        return (
+            "The scores are distributed as if the classes had other shares in the target, by "
+            f"{moved:.2f}, and its images differ too."
+        ), ""
+    return "", "; the shape of the scores fits the source's shares" if far else ""
 
 
 def seen(domains: Domains, seed: int) -> float:
