@@ -56,7 +56,7 @@ CORRUPTIONS = {
     "jpeg": (40, 25, 15, 9, 5),  # quality
     "brightness": (1.2, 1.4, 1.7, 2.1, 2.6),  # factor
 }
-WITH_LABEL_SHIFT = ("blur 1", "blur 3", "jpeg 3", "noise 3", "brightness 3")
+WITH_LABEL_SHIFT = ("blur 1", "blur 3", "jpeg 3", "noise 3", "brightness 3")  # for "auto"; else blur 3 alone
 METHODS = tuple(ON_FEATURES)
 SLOW = ("coral", "pseudo", "ot")  # with the first seed alone
 
@@ -129,7 +129,7 @@ class Material:
         return corrupted(self.cells[0], kind, CORRUPTIONS[kind][int(number) - 1])
 
 
-def shifts(material, seed):
+def shifts(material, seed, with_label_shift=("blur 3",)):
     """Name, number of classes, what is measured, and rows: source, its validation part, target, test part of target."""
     random = np.random.default_rng(seed)
     for name, tags in (("cells", ("mono", "poly")), ("letters", ("Sans", "Serif"))):
@@ -145,7 +145,7 @@ def shifts(material, seed):
     yield "no shift", labels, "cells", "cells", parts
     rare = (keep_share(target, labels, 0.8, random), keep_share(test, labels, 0.8, random))
     yield "label shift", labels, "cells", "cells", (source, validation, *rare)
-    for other in WITH_LABEL_SHIFT:
+    for other in with_label_shift:
         yield f"label shift, {other}", labels, "cells", other, (source, validation, *rare)
     for kind, amounts in CORRUPTIONS.items():
         for number in range(1, len(amounts) + 1, 2):
@@ -204,9 +204,7 @@ def methods(material, seeds=SEEDS):
 
     What is in the file of results already is left out, so that it can go on.
     """
-    path, heads = Path(__file__).parent / "results" / "adaptation_methods.csv", {}
-    there = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
-    done = {(int(row["seed"]), row["shift"]) for row in there}
+    heads, done = {}, {(int(row["seed"]), row["shift"]) for row in _kept("adaptation_methods")}
     for seed in seeds:
         # Letters last: with 17 classes every solution takes longer.
         for name, labels, of_source, of_target, parts in sorted(shifts(material, seed), key=_has_letters):
@@ -241,6 +239,12 @@ def methods(material, seeds=SEEDS):
             ]
             print(seed, name, {row["method"]: round(row["accuracy"], 3) for row in rows}, seconds, flush=True)
             keep("adaptation_methods", rows, ("keras", "tensorflow", "scikit-learn", "POT"))
+
+
+def _kept(name):
+    """The rows of a file of results."""
+    path = Path(__file__).parent / "results" / f"{name}.csv"
+    return list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
 
 
 def _has_letters(shift):
@@ -313,9 +317,13 @@ def with_adabn(material, view, of_source, of_target, source, target, test, label
 
 
 def tent(material, seed=0):
-    """AdaBN and Tent, which need the images, on the four shifts on which AdaBN was measured."""
+    """AdaBN and Tent, which need the images, on the four shifts on which AdaBN was measured.
+
+    What is in the file of results already is left out.
+    """
+    done = {(row["seed"], row["shift"]) for row in _kept("adaptation_images")}
     for name, labels, of_source, of_target, (source, validation, target, test) in shifts(material, seed):
-        if name not in ("mono to poly", "poly to mono", "noise 3", "blur 3"):
+        if name not in ("mono to poly", "poly to mono", "noise 3", "blur 3") or (str(seed), name) in done:
             continue
         first, one_hot = material.features(of_source), np.eye(2)[labels]
         head = solved_head(first[source], one_hot[source], first[validation], one_hot[validation])
@@ -385,8 +393,7 @@ def alarms(material):
 
 def table():
     """Mean over the seeds by shift."""
-    path = Path(__file__).parent / "results" / "adaptation.csv"
-    rows = list(csv.DictReader(path.open(encoding="utf-8")))
+    rows = _kept("adaptation")
     names = ["source only", *METHODS, "adabn", "oracle"]
     print("| shift | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1))
     for shift in dict.fromkeys(row["shift"] for row in rows):
@@ -398,9 +405,8 @@ def table():
 
 def criteria_table():
     """Mean accuracy of every method on the same splits, and what choosing one by each criterion would have given."""
-    path = Path(__file__).parent / "results" / "adaptation_methods.csv"
     splits = {}
-    for row in csv.DictReader(path.open(encoding="utf-8")):
+    for row in _kept("adaptation_methods"):
         splits.setdefault((row["seed"], row["shift"]), {})[row["method"]] = row
     names = list(next(iter(splits.values())))
     print("| shift | seeds | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 2))
@@ -425,11 +431,11 @@ def criteria_table():
 
 def auto(material, seeds=SEEDS):
     """What "auto" chooses on every split, a row each; what is in the file of results already is left out."""
-    path, heads = Path(__file__).parent / "results" / "adaptation_auto.csv", {}
-    there = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
-    done = {(int(row["seed"]), row["shift"]) for row in there}
+    heads, done = {}, {(int(row["seed"]), row["shift"]) for row in _kept("adaptation_auto")}
     for seed in seeds:
-        for name, labels, of_source, of_target, parts in sorted(shifts(material, seed), key=_has_letters):
+        for name, labels, of_source, of_target, parts in sorted(
+            shifts(material, seed, WITH_LABEL_SHIFT), key=_has_letters
+        ):
             if (seed, name) in done:
                 continue
             source, validation, target, test = parts
@@ -453,8 +459,7 @@ def auto(material, seeds=SEEDS):
 
 def auto_table():
     """By shift, mean over the seeds: source only, "auto", oracle, and the recovered share of the gap between them."""
-    path = Path(__file__).parent / "results" / "adaptation_auto.csv"
-    rows = list(csv.DictReader(path.open(encoding="utf-8")))
+    rows = _kept("adaptation_auto")
     print("| shift | source only | auto | oracle | gain | lowest of the seeds | recovered | chosen |\n|" + "---|" * 8)
     recovered, gains = [], []
     for shift in dict.fromkeys(row["shift"] for row in rows):

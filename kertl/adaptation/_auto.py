@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from kertl.adaptation._judge import domain_auc, judge
+from kertl.adaptation._maps import aligned
 from kertl.adaptation._methods import ON_FEATURES, Domains, Solved, unchanged
 from kertl.adaptation._result import Judged
 from kertl.adaptation._shape import shares_by_shape
@@ -23,8 +24,6 @@ _FITS = 0.07
 """Distance of the shapes of scores up to which shares of classes are said to fit."""
 _AS_WELL = 0.02
 """How much farther than the best shares those of the source may be, to be said to fit as well."""
-_CLEARLY = 0.03
-"""How much farther they are where others are said to fit better."""
 _WORSE = 0.1
 """How much lower the reverse accuracy may be; it is a coarse measure, which stops what has gone wrong altogether."""
 
@@ -45,10 +44,12 @@ def choose(domains: Domains, seed: int) -> Choice:
     1. Without features of the source, or with fewer than 50 images, nothing is done.
     2. Where a permutation test with the MMD sees no shift (p > 0.01), nothing is done.
     3. Where the shift is gone once the source is weighted to the estimated shares of classes, the prior is corrected.
-    4. Where the model as it is predicts shares of classes far from the source's, and the true ones are not known,
+    4. Of two classes, where the shift is gone once the source has the shares that fit the shape of the scores, and the
+       means and standard deviations of the target, these shares are taken for the target's.
+    5. Where the model as it is predicts shares of classes far from the source's, and the true ones are not known,
        adapting helps if the shift made the model predict so, and harms if the target is so. Nothing is done unless the
-       shape of the scores fits the source's shares; nor where, of two classes, it clearly fits other shares better.
-    5. Else "restyle" is taken, unless a head that learns from its predictions knows the source far less well than one
+       shape of the scores fits the source's shares.
+    6. Else "restyle" is taken, unless a head that learns from its predictions knows the source far less well than one
        that learns from those of the model as it is (reverse accuracy).
     """
     before = unchanged(domains)
@@ -76,51 +77,63 @@ def choose(domains: Domains, seed: int) -> Choice:
         solved = ON_FEATURES["prior"](domains)
         reason = f"Other shares of classes explain the shift: with equal ones the AUC is {remaining:.2f}."
         return Choice("prior", solved, (none, judge("prior", domains, solved)), reason)
-    doubt, shape = ("", "") if domains.known_shares is not None else _shares_doubted(domains, none.imbalance)
-    if doubt:
-        advice = (
-            "If the shares are known, such as to be those of the source, pass `shares` (`--share CLASS=SHARE` for each "
-            "class) and it goes on."
-        )
-        return Choice("none", before, (none,), f"{doubt} {advice}")
-    solved = ON_FEATURES["restyle"](domains)
+    domains, why, certain = _with_shares(domains, none.imbalance, seed)
+    if not certain:
+        return Choice("none", before, (none,), why)
+    solved = dataclasses.replace(ON_FEATURES["restyle"](domains), shares=domains.known_shares)
     restyled = judge("restyle", domains, solved)
     told = f"reverse accuracy {restyled.reverse_accuracy:.2f}, as it is {none.reverse_accuracy:.2f}"
     if restyled.reverse_accuracy < none.reverse_accuracy - _WORSE:
         return Choice("none", before, (none, restyled), f"Nothing is likely to help: {told}.")
-    reason = f"The domains differ (AUC {none.domain_auc:.2f}), not by shares of classes alone{shape}; {told}."
+    reason = f"The domains differ (AUC {none.domain_auc:.2f}), not by shares of classes alone{why}; {told}."
     return Choice("restyle", solved, (none, restyled), reason)
 
 
-def _shares_doubted(domains: Domains, imbalance: float) -> tuple[str, str]:
-    """Why the target may have other shares of classes than the source, or else what speaks for the same ones.
+def _with_shares(domains: Domains, imbalance: float, seed: int) -> tuple[Domains, str, bool]:
+    """The domains with the shares of classes to adapt with, what speaks for these, and whether they are certain enough.
 
     Of more than two classes the shares may differ in too many ways, so that it is asked only where the predicted ones
     are far from the source's and show the direction.
     """
     classifier = domains.classifier
     far = imbalance > _FAR
-    if classifier.classes > 2 and not far:
-        return "", ""
+    if domains.known_shares is not None or (classifier.classes > 2 and not far):
+        return domains, "", True
     said = classifier.probabilities(classifier.scores(domains.target)).argmax(axis=1)
     fit = shares_by_shape(domains, np.bincount(said, minlength=classifier.classes) / len(said))
-    farther = fit.of_source - fit.distance
-    if far and not (fit.of_source <= _FITS and farther <= _AS_WELL):
+    p_value = _left(domains, fit.shares, seed)
+    if fit.distance <= _FITS and p_value > _LEVEL:
         return (
-            f"The predicted shares of the classes are far from the source's (distance {imbalance:.2f}): either the "
-            "shift made the model predict so, or the target is so, and nothing tells which."
-        ), ""
-    if fit.distance <= _FITS and farther > _CLEARLY:
-        moved = np.abs(fit.shares - domains.source_shares).sum() / 2
-        return (
-            "The scores are distributed as if the classes had other shares in the target, by "
-            f"{moved:.2f}, and its images differ too."
-        ), ""
-    return "", "; the shape of the scores fits the source's shares" if far else ""
+            dataclasses.replace(domains, known_shares=fit.shares),
+            f"; aligned and with fitted shares they do not (p = {p_value:.2f})",
+            True,
+        )
+    if not far:
+        return domains, "", True
+    if fit.of_source <= _FITS and fit.of_source - fit.distance <= _AS_WELL:
+        return domains, "; the shape of the scores fits the source's shares", True
+    why = (
+        f"The predicted shares of the classes are far from the source's (distance {imbalance:.2f}): either the shift "
+        "made the model predict so, or the target is so, and nothing tells which. If the shares are known, such as to "
+        "be those of the source, pass `shares` (`--share CLASS=SHARE` for each class) and it goes on."
+    )
+    return domains, why, False
 
 
 def seen(domains: Domains, seed: int) -> float:
     """The p-value of a permutation test whether the domains differ."""
-    components = Components(domains.rows, domains.target)
-    random = np.random.default_rng(seed)
-    return mmd_test(components(domains.rows), components(domains.target), random)[1]
+    return _differ(domains.rows, domains.target, np.random.default_rng(seed))
+
+
+def _left(domains: Domains, shares: np.ndarray, seed: int) -> float:
+    """The same when the source has these shares of classes, and means and standard deviations of the target."""
+    random, rows = np.random.default_rng(seed), domains.rows
+    weights = dataclasses.replace(domains, known_shares=shares).weights
+    moved = aligned(domains.target, rows, target_weights=weights)(rows)
+    drawn = random.choice(len(rows), len(rows), p=weights / np.sum(weights))
+    return _differ(moved[drawn], domains.target, random)
+
+
+def _differ(source: np.ndarray, target: np.ndarray, random: np.random.Generator) -> float:
+    components = Components(source, target)
+    return mmd_test(components(source), components(target), random)[1]
