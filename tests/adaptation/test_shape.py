@@ -7,7 +7,7 @@ import pytest
 import kertl
 from kertl._domains import Classifier, SourceFeatures
 from kertl.adaptation._auto import choose
-from kertl.adaptation._methods import Domains
+from kertl.adaptation._methods import Domains, restyled
 from kertl.adaptation._shape import shares_by_shape
 from kertl.probes import solve
 
@@ -53,9 +53,8 @@ def domains_of(known, shares, change=shifted):
 
 
 def roughly_shifted(rows):
-    """The same, and features that do not tell the classes apart have two humps: more than a location and a scale."""
-    humps = np.sign(rows[:, 6:]) + 0.1 * rows[:, 6:]
-    return shifted(np.concatenate([rows[:, :6], humps], axis=1))
+    """The same, and features that do not tell the classes apart move together: more than a location and a scale."""
+    return shifted(np.concatenate([rows[:, :6], rows[:, 6:7] + 0.1 * rows[:, 6:]], axis=1))
 
 
 def accuracy(domains, labels, kernel, bias):
@@ -85,7 +84,14 @@ def test_auto_adapts_to_the_fitted_shares_where_these_and_alignment_explain_the_
     assert found.method == "restyle"
     assert "aligned and with fitted shares they do not" in found.reason
     assert found.solved.shares[1] == pytest.approx(share, abs=0.12)
-    assert accuracy(domains, labels, found.solved.kernel, found.solved.bias) > 0.9
+    assert accuracy(domains, labels, found.solved.kernel, found.solved.bias) > 0.85
+
+
+def test_fitted_shares_keep_a_target_of_other_shares_from_being_harmed(known):
+    domains, labels = domains_of(known, (0.2, 0.8))
+    plain, found = restyled(domains), choose(domains, 0).solved
+    gained = accuracy(domains, labels, found.kernel, found.bias) - accuracy(domains, labels, plain.kernel, plain.bias)
+    assert gained > 0.05
 
 
 def test_auto_adapts_where_the_shape_fits_the_shares_of_the_source(known):
@@ -94,7 +100,7 @@ def test_auto_adapts_where_the_shape_fits_the_shares_of_the_source(known):
     assert found.method == "restyle"
     assert "the shape of the scores fits the source's shares" in found.reason
     assert accuracy(domains, labels, known[0].kernel, known[0].bias) < 0.5
-    assert accuracy(domains, labels, found.solved.kernel, found.solved.bias) > 0.9
+    assert accuracy(domains, labels, found.solved.kernel, found.solved.bias) > 0.85
 
 
 def test_auto_does_nothing_where_the_shape_fits_other_shares_and_more_differs(known):
