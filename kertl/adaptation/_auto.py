@@ -128,9 +128,9 @@ def seen(domains: Domains, seed: int) -> float:
 def _left(domains: Domains, shares: np.ndarray, seed: int) -> float:
     """The same when the source has these shares of classes, and means and standard deviations of the target."""
     random, rows = np.random.default_rng(seed), domains.rows
-    weights = dataclasses.replace(domains, known_shares=shares).weights
+    weights = (shares / np.maximum(domains.source_shares, 1e-3))[domains.needed("auto").labels]
     moved = aligned(domains.target, rows, target_weights=weights)(rows)
-    drawn = random.choice(len(rows), len(rows), p=weights / np.sum(weights))
+    drawn = random.choice(len(rows), len(rows), p=weights / weights.sum())
     return _differ(moved[drawn], domains.target, random)
 
 
