@@ -394,7 +394,7 @@ def alarms(material):
 def table():
     """Mean over the seeds by shift."""
     rows = _kept("adaptation")
-    names = ["source only", *METHODS, "adabn", "oracle"]
+    names = [name for name in ("source only", *METHODS, "adabn", "oracle") if name in rows[0]]
     print("| shift | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1))
     for shift in dict.fromkeys(row["shift"] for row in rows):
         own = [row for row in rows if row["shift"] == shift]
