@@ -13,7 +13,8 @@ images, on four shifts. Rows in results/adaptation.csv, the answer in docs/desig
 its table again, `FOLDER labels` runs the few labels and alarms alone, `FOLDER shares` what it gives to know the shares
 of classes, `FOLDER shifts` all else. `FOLDER methods` runs every method on features on the same splits, with what could
 choose among them, into results/adaptation_methods.csv, `FOLDER criteria` prints what came of that, `FOLDER tent` runs
-AdaBN and Tent on four shifts, and `FOLDER refusals` tells what a stricter "auto" would give.
+AdaBN and Tent on four shifts, and `FOLDER auto` what "auto" chooses on all of them into results/adaptation_auto.csv,
+whose table `FOLDER auto-table` prints again.
 """
 
 import csv
@@ -55,6 +56,7 @@ CORRUPTIONS = {
     "jpeg": (40, 25, 15, 9, 5),  # quality
     "brightness": (1.2, 1.4, 1.7, 2.1, 2.6),  # factor
 }
+WITH_LABEL_SHIFT = ("blur 1", "blur 3", "jpeg 3", "noise 3", "brightness 3")  # for "auto"; else blur 3 alone
 METHODS = tuple(ON_FEATURES)
 SLOW = ("coral", "pseudo", "ot")  # with the first seed alone
 
@@ -127,7 +129,7 @@ class Material:
         return corrupted(self.cells[0], kind, CORRUPTIONS[kind][int(number) - 1])
 
 
-def shifts(material, seed):
+def shifts(material, seed, with_label_shift=("blur 3",)):
     """Name, number of classes, what is measured, and rows: source, its validation part, target, test part of target."""
     random = np.random.default_rng(seed)
     for name, tags in (("cells", ("mono", "poly")), ("letters", ("Sans", "Serif"))):
@@ -143,7 +145,8 @@ def shifts(material, seed):
     yield "no shift", labels, "cells", "cells", parts
     rare = (keep_share(target, labels, 0.8, random), keep_share(test, labels, 0.8, random))
     yield "label shift", labels, "cells", "cells", (source, validation, *rare)
-    yield "label shift, blur 3", labels, "cells", "blur 3", (source, validation, *rare)
+    for other in with_label_shift:
+        yield f"label shift, {other}", labels, "cells", other, (source, validation, *rare)
     for kind, amounts in CORRUPTIONS.items():
         for number in range(1, len(amounts) + 1, 2):
             yield f"{kind} {number}", labels, "cells", f"{kind} {number}", parts
@@ -183,8 +186,6 @@ def measure(material, seed, only):
         row = {"seed": seed, "shift": name, "classes": classes}
         row["on source"] = accuracy(head.kernel, head.bias, first[validation], labels[validation])
         row["source only"], row["oracle"] = accuracy(view.kernel, view.bias), accuracy(oracle.kernel, oracle.bias)
-        choice = choose(domains, seed)
-        row["auto"], row["chosen"] = accuracy(choice.solved.kernel, choice.solved.bias), choice.method
         for method in METHODS:
             wanted = seed == 0 or method not in SLOW
             found = ON_FEATURES[method](domains) if wanted else None
@@ -194,7 +195,7 @@ def measure(material, seed, only):
             row["adabn"] = with_adabn(material, view, of_source, of_target, source, target, test, labels)
         row["seconds"] = round(time.perf_counter() - start, 1)
         shown = {key: round(100 * value, 1) if isinstance(value, float) else value for key, value in row.items()}
-        print({**shown, "seconds": row["seconds"]}, choice.reason, flush=True)
+        print({**shown, "seconds": row["seconds"]}, flush=True)
         keep("adaptation", [row], ("keras", "tensorflow", "scikit-learn", "POT"))
 
 
@@ -203,14 +204,10 @@ def methods(material, seeds=SEEDS):
 
     What is in the file of results already is left out, so that it can go on.
     """
-    path, heads = Path(__file__).parent / "results" / "adaptation_methods.csv", {}
-    there = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
-    done = {(int(row["seed"]), row["shift"]) for row in there}
+    heads, done = {}, {(int(row["seed"]), row["shift"]) for row in _kept("adaptation_methods")}
     for seed in seeds:
         # Letters last: with 17 classes every solution takes longer.
-        for name, labels, of_source, of_target, parts in sorted(
-            shifts(material, seed), key=lambda s: s[2] == "letters"
-        ):
+        for name, labels, of_source, of_target, parts in sorted(shifts(material, seed), key=_has_letters):
             if (seed, name) in done:
                 continue
             source, validation, target, test = parts
@@ -242,6 +239,12 @@ def methods(material, seeds=SEEDS):
             ]
             print(seed, name, {row["method"]: round(row["accuracy"], 3) for row in rows}, seconds, flush=True)
             keep("adaptation_methods", rows, ("keras", "tensorflow", "scikit-learn", "POT"))
+
+
+def _kept(name):
+    """The rows of a file of results."""
+    path = Path(__file__).parent / "results" / f"{name}.csv"
+    return list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
 
 
 def _has_letters(shift):
@@ -314,9 +317,13 @@ def with_adabn(material, view, of_source, of_target, source, target, test, label
 
 
 def tent(material, seed=0):
-    """AdaBN and Tent, which need the images, on the four shifts on which AdaBN was measured."""
+    """AdaBN and Tent, which need the images, on the four shifts on which AdaBN was measured.
+
+    What is in the file of results already is left out.
+    """
+    done = {(row["seed"], row["shift"]) for row in _kept("adaptation_images")}
     for name, labels, of_source, of_target, (source, validation, target, test) in shifts(material, seed):
-        if name not in ("mono to poly", "poly to mono", "noise 3", "blur 3"):
+        if name not in ("mono to poly", "poly to mono", "noise 3", "blur 3") or (str(seed), name) in done:
             continue
         first, one_hot = material.features(of_source), np.eye(2)[labels]
         head = solved_head(first[source], one_hot[source], first[validation], one_hot[validation])
@@ -385,31 +392,21 @@ def alarms(material):
 
 
 def table():
-    """Mean over the seeds by shift, and what share of the gap "auto" recovers."""
-    path = Path(__file__).parent / "results" / "adaptation.csv"
-    rows = list(csv.DictReader(path.open(encoding="utf-8")))
-    names = ["source only", "auto", *METHODS, "adabn", "oracle"]
-    print("| shift | " + " | ".join(names) + " | chosen | recovered |\n|" + "---|" * (len(names) + 3))
-    recovered, worst = [], []
+    """Mean over the seeds by shift."""
+    rows = _kept("adaptation")
+    names = [name for name in ("source only", *METHODS, "adabn", "oracle") if name in rows[0]]
+    print("| shift | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1))
     for shift in dict.fromkeys(row["shift"] for row in rows):
         own = [row for row in rows if row["shift"] == shift]
         mean = {name: _mean([row.get(name) or "" for row in own]) for name in names}
-        gap = mean["oracle"] - mean["source only"]
-        share = (mean["auto"] - mean["source only"]) / gap if gap > 0.01 else float("nan")
-        recovered += [] if share != share or shift.startswith("label") else [share]
-        worst += [(float(row["auto"]) - float(row["source only"]), shift, row["seed"]) for row in own]
         shown = " | ".join("" if mean[name] != mean[name] else f"{100 * mean[name]:.1f}" for name in names)
-        chosen = ", ".join(dict.fromkeys(row["chosen"] for row in own))
-        print(f"| {shift} | {shown} | {chosen} | {'' if share != share else f'{share:.0%}'} |")
-    print(f"\nRecovered on average over {len(recovered)} shifts without label shift: {np.mean(recovered):.0%}")
-    print("Lowest gains of auto:", [(f"{100 * gain:+.1f}", shift, seed) for gain, shift, seed in sorted(worst)[:8]])
+        print(f"| {shift} | {shown} |")
 
 
 def criteria_table():
     """Mean accuracy of every method on the same splits, and what choosing one by each criterion would have given."""
-    path = Path(__file__).parent / "results" / "adaptation_methods.csv"
     splits = {}
-    for row in csv.DictReader(path.open(encoding="utf-8")):
+    for row in _kept("adaptation_methods"):
         splits.setdefault((row["seed"], row["shift"]), {})[row["method"]] = row
     names = list(next(iter(splits.values())))
     print("| shift | seeds | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 2))
@@ -432,30 +429,54 @@ def criteria_table():
     print(f"\nEffective share of importance weights: median {np.median(shares):.2f}, lowest {min(shares):.2f}")
 
 
-def refusals(material):
-    """What it would give to do nothing where the model as it is predicts shares of classes far from the source's."""
-    path = Path(__file__).parent / "results" / "adaptation.csv"
-    measured = {(int(row["seed"]), row["shift"]): row for row in csv.DictReader(path.open(encoding="utf-8"))}
-    found, heads = [], {}
-    for seed in SEEDS:
-        for name, labels, of_source, of_target, (source, _, target, _) in shifts(material, seed):
-            first, classes, key = material.features(of_source), int(labels.max()) + 1, (of_source, tuple(source[:5]))
+def auto(material, seeds=SEEDS):
+    """What "auto" chooses on every split, a row each; what is in the file of results already is left out."""
+    heads, done = {}, {(int(row["seed"]), row["shift"]) for row in _kept("adaptation_auto")}
+    for seed in seeds:
+        for name, labels, of_source, of_target, parts in sorted(
+            shifts(material, seed, WITH_LABEL_SHIFT), key=_has_letters
+        ):
+            if (seed, name) in done:
+                continue
+            source, validation, target, test = parts
+            first, second = material.features(of_source), material.features(of_target)
+            classes = int(labels.max()) + 1
+            one_hot, key = np.eye(classes)[labels], (seed, of_source, tuple(source[:5]))
             if key not in heads:
-                heads[key] = solve(first[source], np.eye(classes)[labels[source]], link="softmax", strengths=[0.3])
-            said = heads[key].scores(material.features(of_target)[target]).argmax(axis=1)
-            shares = [np.bincount(ids, minlength=classes) / len(ids) for ids in (said, labels[source])]
-            moved, row = float(np.abs(shares[0] - shares[1]).sum() / 2), measured[seed, name]
-            found.append((name, moved, *(float(row[column]) for column in ("source only", "auto", "oracle"))))
-            print(f"seed {seed}, {name}: predicted shares are {moved:.2f} from the source's", flush=True)
-    for most in (1.0, 0.6, 0.5, 0.4, 0.3, 0.2):
-        recovered, gains = [], []
-        for name in dict.fromkeys(row[0] for row in found):
-            own = np.array([[a, a if moved > most else b, c] for shift, moved, a, b, c in found if shift == name])
-            before, now, oracle = own.mean(axis=0)
-            gains += (own[:, 1] - own[:, 0]).tolist()
-            if oracle - before > 0.01 and not name.startswith("label"):
-                recovered.append((now - before) / (oracle - before))
-        print(f"nothing above {most}: recovered {np.mean(recovered):.0%}, lowest gain {100 * min(gains):+.1f}")
+                head = solved_head(first[source], one_hot[source], first[validation], one_hot[validation])
+                view = Classifier(material.views[classes].with_head(head.kernel, head.bias))
+                heads[key] = head, view, SourceFeatures(first[source], labels[source], view.names, "")
+            head, view, known = heads[key]
+            choice = choose(Domains(view, second[target], known), seed)
+            oracle = solve(second[target], one_hot[target], link="softmax", strengths=[head.strength])
+            row = {"seed": seed, "shift": name}
+            for title, one in (("source only", head), ("auto", choice.solved), ("oracle", oracle)):
+                row[title] = float(np.mean((second[test] @ one.kernel + one.bias).argmax(axis=1) == labels[test]))
+            row["chosen"] = choice.method
+            print(row, choice.reason, flush=True)
+            keep("adaptation_auto", [row], ("keras", "tensorflow", "scikit-learn"))
+
+
+def auto_table():
+    """By shift, mean over the seeds: source only, "auto", oracle, and the recovered share of the gap between them."""
+    rows = _kept("adaptation_auto")
+    print("| shift | source only | auto | oracle | gain | lowest of the seeds | recovered | chosen |\n|" + "---|" * 8)
+    recovered, gains = [], []
+    for shift in dict.fromkeys(row["shift"] for row in rows):
+        own = [row for row in rows if row["shift"] == shift]
+        values = 100 * np.array([[float(row[one]) for one in ("source only", "auto", "oracle")] for row in own])
+        before, now, oracle = values.mean(axis=0)
+        lowest = (values[:, 1] - values[:, 0]).min()
+        share = (now - before) / (oracle - before) if oracle - before > 1 else float("nan")
+        recovered += [] if share != share or shift.startswith("label") else [share]
+        gains.append((now - before, lowest, shift))
+        chosen = ", ".join(row["chosen"] for row in own)
+        cells = f"{before:.1f} | {now:.1f} | {oracle:.1f} | {now - before:+.1f} | {lowest:+.1f}"
+        print(f"| {shift} | {cells} | {'' if share != share else f'{share:.0%}'} | {chosen} |")
+    print(f"\nRecovered on average over {len(recovered)} shifts without label shift: {np.mean(recovered):.0%}")
+    for title, number in (("mean of the seeds", 0), ("of a single split", 1)):
+        worst = sorted(gains, key=lambda one, number=number: one[number])[:4]
+        print(f"Lowest gains, {title}:", ", ".join(f"{one[number]:+.1f} ({one[2]})" for one in worst))
 
 
 def _gain(found, method):
@@ -470,18 +491,18 @@ def _mean(values):
 def main(folder, *only):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if only == ("table",):
-        return table()
-    if only == ("criteria",):
-        return criteria_table()
+    tables = {"table": table, "criteria": criteria_table, "auto-table": auto_table}
+    if only and only[0] in tables:
+        return tables[only[0]]()
     material = Material(folder)
     if not only or only == ("labels",):
         few_labels(material)
         alarms(material)
     if only[:1] == ("methods",):
         return methods(material, [int(seed) for seed in only[1:]] or SEEDS)
-    if only == ("refusals",):
-        return refusals(material)
+    if only[:1] == ("auto",):
+        auto(material, [int(seed) for seed in only[1:]] or SEEDS)
+        return auto_table()
     if only == ("tent",):
         return tent(material)
     if only == ("shares",):

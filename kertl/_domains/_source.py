@@ -16,7 +16,7 @@ from kertl.errors import DataError
 from kertl.evaluation import matched
 from kertl.probes import USUAL_STRENGTH, solve
 from kertl.run_files import read_arrays, replace_file
-from kertl.studies import domain_images
+from kertl.studies import domain_images, refuse_few
 
 SOURCE_FILE = "source_features.npz"
 """The file of a run directory that holds the features of its training images."""
@@ -125,7 +125,8 @@ class SourceFeatures:
         """Raise if they are not features of this model.
 
         Raises:
-            DataError: If the classes, the number of features, or what computes them differ.
+            DataError: If the classes, the number of features, or what computes them differ, there are fewer than 10
+                rows, or a label or a number is none that can be.
         """
         if self.class_names != classifier.names:
             raise DataError(
@@ -136,6 +137,18 @@ class SourceFeatures:
             raise DataError(
                 f"`source` must be features that this model computed, {classifier.kernel.shape[0]} an image. Received: "
                 f"{self.rows.shape[1]} an image, of other weights. Make them anew: `SourceFeatures.of(model, data)`."
+            )
+        refuse_few("source", len(self.rows))
+        classes = len(self.class_names)
+        if self.labels.shape != (len(self.rows),) or not np.isin(self.labels, np.arange(classes)).all():
+            raise DataError(
+                f"`source` must have one label from 0 to {classes - 1} for each of its {len(self.rows)} rows. "
+                f"Received: labels of shape {self.labels.shape}, {np.unique(self.labels).tolist()}."
+            )
+        if not np.isfinite(self.rows).all():
+            raise DataError(
+                "`source` must be finite features. Received: NaN or infinite ones. Make them anew: "
+                "`SourceFeatures.of(model, data)`."
             )
 
 

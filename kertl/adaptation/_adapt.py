@@ -71,10 +71,11 @@ def adapt(
     - "tent" does so, and then trains their scales and offsets so that the predictions for the target become surer;
     - "none" only judges the model as it is.
 
-    "auto" does nothing where no shift is seen, corrects the prior where other shares of classes explain the shift, does
-    nothing where the model predicts shares far from the source's and `shares` does not say whether they are true, and
-    else takes "restyle", unless a head that learns from its predictions does far worse on the source; `reason` of the
-    result says which, and `risk` what cannot be known. docs/design/adaptation.md has what each method gave and harmed.
+    "auto" does nothing where no shift is seen, and corrects the prior where other shares of classes explain the shift.
+    Where the model predicts shares far from the source's, and neither `shares` nor the shape of the scores says that
+    the shift made it do so, it does nothing either. Else it takes "restyle", unless a head that learns from its
+    predictions does far worse on the source; `reason` of the result says which, and `risk` what cannot be known.
+    docs/design/adaptation.md has what each method gave and harmed.
 
     With labels ("auto" where the target has them, or "labels") the head is solved on the target, on the features of
     the source replayed beside it, or on aligned features; cross-validation on the labels chooses, and the accuracies on

@@ -97,14 +97,20 @@ def _coral(domains: Domains) -> Solved:
     return _mapped(domains, coral(domains.needed("coral").rows, domains.target))
 
 
-def _restyle(domains: Domains) -> Solved:
-    source, classifier = domains.needed("restyle"), domains.classifier
-    moved = aligned(domains.target, source.rows, target_weights=domains.weights)(source.rows)
+def restyled(domains: Domains, kept: np.ndarray | slice = slice(None)) -> Solved:
+    """The head solved on the source as it is and in the style of the target.
+
+    Args:
+        domains: The domains.
+        kept: Rows of the source to solve on.
+    """
+    source, classifier, weights = domains.needed("restyle"), domains.classifier, domains.weights
+    moved = aligned(domains.target, source.rows, target_weights=weights)(source.rows)
     solution = solve(
-        np.concatenate([source.rows, moved]).astype(np.float32),
-        classifier.targets(np.tile(source.labels, 2)),
+        np.concatenate([source.rows[kept], moved[kept]]).astype(np.float32),
+        classifier.targets(np.tile(source.labels[kept], 2)),
         link=classifier.link,
-        weights=None if domains.weights is None else np.tile(domains.weights, 2),
+        weights=None if weights is None else np.tile(weights[kept], 2),
         strengths=[source.strength],
     )
     return Solved(solution.kernel, solution.bias)
@@ -144,7 +150,7 @@ def _trained(domains: Domains, method: str) -> Solved:
 
 
 ON_FEATURES: dict[str, Callable[[Domains], Solved]] = {
-    "restyle": _restyle,
+    "restyle": restyled,
     "align": _align,
     "coral": _coral,
     "prior": _prior,

@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -199,6 +201,21 @@ def test_features_of_another_model_are_refused(known, target):
     with pytest.raises(kertl.errors.DataError) as raised:
         kertl.adapt(other, pictures(target.train), source=known, method="align")
     assert_names(raised, "`source`", "features that this model computed", "`SourceFeatures.of(model, data)`")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda known: {"labels": known.labels[:5]}, ["one label from 0 to 2 for each of its 120 rows", "shape (5,)"]),
+        (lambda known: {"labels": known.labels + 1}, ["one label from 0 to 2", "[1, 2, 3]"]),
+        (lambda known: {"rows": known.rows * np.nan}, ["finite features", "NaN", "`SourceFeatures.of(model, data)`"]),
+        (lambda known: {"rows": known.rows[:3], "labels": known.labels[:3]}, ["at least 10 images", "Received: 3"]),
+    ],
+)
+def test_features_of_the_source_that_cannot_be_are_refused(model, known, target, change, told):
+    with pytest.raises(kertl.errors.DataError) as raised:
+        kertl.adapt(model, pictures(target.train), source=dataclasses.replace(known, **change(known)))
+    assert_names(raised, "`source`", *told)
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):

@@ -68,13 +68,11 @@ def run(script, *arguments, backend):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.promise
 @pytest.mark.slow
 def test_fit_on_jax_sees_the_batches_in_order_where_there_is_no_tensorflow(photos):
     run(ON_JAX, photos, backend="jax")
 
 
-@pytest.mark.promise
 @pytest.mark.slow
 def test_two_mirrored_devices_train_like_one(photos):
     run(MIRRORED, photos, backend="tensorflow")

@@ -379,7 +379,6 @@ sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Without
 # Elsewhere -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.promise
 @pytest.mark.slow
 def test_on_jax_features_are_extracted_where_there_is_no_tensorflow(tmp_path):
     said = python(

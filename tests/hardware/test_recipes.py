@@ -28,7 +28,6 @@ def test_every_recipe_that_has_a_name_is_among_them():
 
 
 @pytest.mark.slow
-@pytest.mark.promise
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_two_devices_train_stage_after_stage_as_one_does(backend):
     told = found(backend, ["gradual"])

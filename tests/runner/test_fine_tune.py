@@ -476,7 +476,6 @@ def test_two_devices_under_a_mirrored_strategy_give_the_weights_of_one():
 
 
 @pytest.mark.slow
-@pytest.mark.promise
 def test_the_whole_chain_runs_on_jax_where_tensorflow_cannot_be_imported(tmp_path):
     pytest.importorskip("jax")
     printed = python(
