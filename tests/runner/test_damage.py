@@ -23,6 +23,7 @@ DAMAGES = {
     "garbage": lambda path: path.write_bytes(np.random.default_rng(0).bytes(5000)),
 }
 DESCRIPTION = ("recipe.json", "data.csv", "data.json", "model.json")
+TOLD_AGAIN = ("environment.json", "history.csv", "model.keras")
 RESULTS = ("history.csv", "metrics.json", "model.keras", "SHA256SUMS")
 
 
@@ -193,12 +194,14 @@ def test_weights_of_another_model_are_not_those_of_the_beginning(tmp_path, inter
     some_of(
         [
             ("choices.json", "missing"),
-            *((name, how) for name in ("environment.json", "history.csv", "model.keras") for how in DAMAGES),
+            *((name, how) for name in TOLD_AGAIN for how in DAMAGES),
             *(("checkpoints/checkpoint-*", how) for how in DAMAGES),
         ],
         ("choices.json", "missing"),
         ("history.csv", "garbage"),
-        late=[(name, how) for name in ("environment.json", "history.csv", "model.keras") for how in ("empty", "truncated")],
+        late=[
+            (name, how) for name in ("environment.json", "history.csv", "model.keras") for how in ("empty", "truncated")
+        ],
     ),
 )
 def test_an_interrupted_run_goes_on_to_the_same_end_without(tmp_path, interrupted, whole, case):
