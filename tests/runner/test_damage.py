@@ -199,9 +199,7 @@ def test_weights_of_another_model_are_not_those_of_the_beginning(tmp_path, inter
         ],
         ("choices.json", "missing"),
         ("history.csv", "garbage"),
-        late=[
-            (name, how) for name in ("environment.json", "history.csv", "model.keras") for how in ("empty", "truncated")
-        ],
+        late=[(name, how) for name in TOLD_AGAIN for how in ("empty", "truncated")],
     ),
 )
 def test_an_interrupted_run_goes_on_to_the_same_end_without(tmp_path, interrupted, whole, case):
