@@ -80,7 +80,8 @@ def _plain(preset: str) -> str:
 
 
 def _asked(preset: str | None, minutes: float | None) -> str:
-    return f'"{preset}"' + ("" if minutes is None else f" in {minutes:g} minutes")
+    named = '"auto"' if preset in ("auto", "good") else f'"{preset}"'  # two words for one preset
+    return named + ("" if minutes is None else f" in {minutes:g} minutes")
 
 
 def choose_recipe(

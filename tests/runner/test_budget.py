@@ -66,7 +66,7 @@ def test_a_run_plans_before_it_acts_and_keeps_to_the_plan(tmp_path, monkeypatch)
 
     assert again(recipe="good", minutes=0.3).recipe == run.recipe
     for other in ({"minutes": 5}, {"recipe": "quick", "minutes": 0.3}, {"recipe": "auto"}):
-        with pytest.raises(RunError, match=r'chosen for "good" in 0\.3 minutes, not for'):
+        with pytest.raises(RunError, match=r'chosen for "auto" in 0\.3 minutes, not for'):
             again(**other)
     del written["preset"]  # as runs of earlier versions have it
     (tmp_path / "choices.json").write_text(json.dumps({"recipe": written}))
