@@ -124,12 +124,19 @@ def paths(argument: str, value: Any, accepted: str = "a file, a folder, or a lis
     """`value` as a list of paths: one of them, or several in whatever can be gone through."""
     if isinstance(value, (str, os.PathLike)):
         return [path(argument, value, accepted)]
+    if isinstance(value, (bytes, Set)):  # a set has another order in each process
+        raise complain(argument, accepted, value)
     return [path(argument, one, accepted) for one in several(argument, value, accepted)]
 
 
 def check_cache_dir(value: Any) -> Path | None:
     """What is given as `cache_dir` as a path; None stays None."""
-    return None if value is None else path("cache_dir", value)
+    if value is None:
+        return None
+    folder = path("cache_dir", value)
+    if folder.exists() and not folder.is_dir():
+        raise complain("cache_dir", "a folder, which need not exist yet", value)
+    return folder
 
 
 def several(argument: str, value: Any, accepted: str) -> Any:

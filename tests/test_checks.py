@@ -216,6 +216,15 @@ def test_an_address_is_no_path_of_this_machine():
     assert _checks.check_cache_dir(None) is None
 
 
+def test_a_file_is_no_folder_for_features_and_a_set_no_list_of_paths(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="`cache_dir` must be a folder"):
+        _checks.check_cache_dir(tmp_path / "file")
+    for value in ({"a", "b"}, b"folder", None):
+        with pytest.raises(ValueError, match="`paths` must be a file, a folder, or a list of them"):
+            _checks.paths("paths", value)
+
+
 def test_an_empty_path_is_refused():
     assert _checks.path("run_dir", ".") == Path()
     with pytest.raises(ValueError, match=r"`run_dir` must be a path\. Received: run_dir=''\. Pass '\.' for"):

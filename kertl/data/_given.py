@@ -12,7 +12,7 @@ import numpy as np
 from kertl._memory import free_memory, readable
 from kertl.data._array_files import refuse_other_channels
 from kertl.data._array_labels import label_array
-from kertl.data._pixels import Levels, array_of, check_shape
+from kertl.data._pixels import Levels, check_shape, images_of
 from kertl.data._readers import resized
 from kertl.errors import ArgumentError, DataError, KindError
 
@@ -149,7 +149,7 @@ def _batches(part: str, data: Any) -> tuple[Iterable[Any], int | None]:
             raise _endless(part, data)
         return data.as_numpy_iterator(), count if count >= 0 else None
     if isinstance(data, tuple | list) and len(data) == 2:
-        x, y = array_of(part, data[0]), label_array(data[1], part)
+        x, y = images_of(part, data[0]), label_array(data[1], part)
         check_shape(x, part)
         if y.shape[:1] != x.shape[:1]:
             raise DataError(
@@ -184,7 +184,7 @@ def _pair(part: str, batch: Any) -> tuple[np.ndarray, np.ndarray]:
             f"Received: {type(batch).__name__}{size}.",
             code="image-shape",
         )
-    x, y = array_of(part, batch[0]), label_array(batch[1], part)
+    x, y = images_of(part, batch[0]), label_array(batch[1], part)
     if x.ndim == 3:
         raise DataError(
             f"`{part}` must give batches. Received: single images of shape {x.shape}. Pass `dataset.batch(32)`.",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kertl._checks import complain
-from kertl.errors import DataError
+from kertl.errors import DataError, KertlError
 
 _logger = logging.getLogger(__name__)
 
@@ -32,17 +32,31 @@ def array_of(argument: str, value: Any) -> np.ndarray:
     """`value` as an array; one with masked values is refused, since NumPy gives whatever is there when the mask goes.
 
     Raises:
-        ValueError: If values are masked.
+        ValueError: If values are masked, or rows are of different lengths.
     """
     if np.ma.is_masked(value):
         raise complain(argument, "an array without masked values", value)
     return np.asarray(value)
 
 
+def images_of(argument: str, value: Any) -> np.ndarray:
+    """The same of images, which must be of one size."""
+    try:
+        return array_of(argument, value)
+    except KertlError:
+        raise
+    except ValueError as error:
+        raise DataError(
+            f"`{argument}` must be images of shape (n, height, width, channels). Received: images of different sizes. "
+            "Resize them, or write them into files.",
+            code="image-shape",
+        ) from error
+
+
 def array_images(x: Any, value_range: tuple[float, float] | None = None, named: str = "x") -> np.ndarray:
     """Images in an array as `uint8`, of shape `(n, height, width, channels)`; see `Levels`."""
     levels = Levels(named, value_range)
-    images = levels.as_bytes(array_of(named, x))
+    images = levels.as_bytes(images_of(named, x))
     levels.judge()
     return images
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from kertl import _checks
 from kertl._checks import complain, one_of
 from kertl.data import ImageData, ImageDataset, from_directory, joined, read_image
 from kertl.data._array_files import refuse_other_channels
@@ -57,7 +58,7 @@ def pictures_of(
     if is_py_dataset(data) or (tensorflow and isinstance(data, tensorflow.data.Dataset)):
         return ForeignBatches(data, lambda x: _fitted(model, x, levels)[0])
     if isinstance(data, str | Path):
-        return images_for(model, [data])
+        return images_for(model, _checks.paths("data", data))
     if isinstance(data, bytes | bytearray | Image.Image):
         return _decoded(model, [data], levels)
     if hasattr(data, "__array__"):
@@ -131,7 +132,7 @@ def _as_taken(model: "keras.Model", dataset: ImageDataset) -> ImageDataset:
 def _from_list(model: "keras.Model", data: Sequence[Any], levels: Levels) -> ImageDataset | FileBatches:
     items = list(data)
     if all(isinstance(item, str | Path) for item in items):
-        return images_for(model, items)
+        return images_for(model, _checks.paths("data", items))
     arrays = [item for item in items if hasattr(item, "__array__") and not isinstance(item, Image.Image)]
     if len(arrays) == len(items) and len({np.shape(item) for item in items}) == 1:
         return _from_array(model, np.stack([array_of("data", item) for item in items]), levels)

@@ -112,3 +112,9 @@ def test_masked_labels_are_refused():
     labels = np.ma.masked_array(np.arange(40) % 2, np.arange(40) == 3)
     with pytest.raises(ValueError, match="`y` must be an array without masked values"):
         kertl.data.from_arrays(BYTES, labels)
+
+
+@pytest.mark.parametrize("give", [kertl.data.from_arrays, lambda x, y: kertl.data.from_dataset((x, y))])
+def test_images_of_different_sizes_are_no_array(give):
+    with pytest.raises(DataError, match="Received: images of different sizes"):
+        give([*BYTES[:39], BYTES[39, :2]], np.arange(40) % 2)
