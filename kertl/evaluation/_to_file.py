@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from kertl import _checks
 from kertl._checks import complain, integer
 from kertl._terminal import tracked
+from kertl._transformations import checked_augment
 from kertl.data._listing import files_in
 from kertl.data._scan import bombs_refused
 from kertl.errors import DataError, RunError
@@ -91,8 +92,12 @@ def predict_to_file(
     check_asked(model)
     out = check_out(out)
     integer("top", top, at_least=1)
+    checked_augment(augment)
     given = _checks.paths("paths", paths)
-    every = files_in(given, [])
+    if given and not any(path.exists() for path in given):
+        shown = [str(path) for path in given[:3]]
+        raise DataError(f"`paths` must name files or folders that exist. Received: {shown}.", code="no-images")
+    every = _files_once(given)
     files = of_shard(every, shard)
     if not files:
         raise DataError(
@@ -178,13 +183,27 @@ def plan_of(
 
 def said_of(options: Mapping[str, Any]) -> dict[str, str]:
     """Options as a plan has them: of a caution what was asked for and what was chosen."""
-    said = {name: repr(value) for name, value in options.items() if name != "caution"}
+    said = {name: _said(value) for name, value in options.items() if name != "caution"}
     caution = options.get("caution")
     if caution is not None and caution.least is not None:
         said["abstain"] = repr((caution.risk, caution.least))
     if caution is not None and caution.set_level is not None:
         said["coverage"] = repr((caution.coverage, caution.set_level))
     return said
+
+
+def _said(value: Any) -> str:
+    """An option as text; a layer by its settings and weights, since its name counts the layers of the process."""
+    if not hasattr(value, "get_config"):
+        return repr(value)
+    settings = _without_names(value.get_config())
+    return f"{type(value).__name__}({settings}, {sha256_of_arrays(value.get_weights())})"
+
+
+def _without_names(config: Any) -> Any:
+    if isinstance(config, Mapping):
+        return {key: _without_names(value) for key, value in config.items() if key != "name"}
+    return [_without_names(one) for one in config] if isinstance(config, list | tuple) else config
 
 
 def check_out(out: str | Path) -> Path:
@@ -201,10 +220,15 @@ def check_out(out: str | Path) -> Path:
     return out
 
 
+def _files_once(paths: Sequence[Path]) -> list[str]:
+    """The files, and those in the folders; one that is named twice is there once."""
+    return list(dict.fromkeys(files_in(paths, [])))
+
+
 def files_by_share(paths: Sequence[Path], count: int) -> dict[int, list[str]]:
     """The files of each of so many shares that has one, by its number from 1 on."""
     found: dict[int, list[str]] = {}
-    for file in files_in(paths, []):
+    for file in _files_once(paths):
         found.setdefault(_share(file, count), []).append(file)
     return dict(sorted(found.items()))
 

@@ -57,8 +57,9 @@ class AutoRecipe:
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> "AutoRecipe":
         """From what `to_values` gave."""
-        recipe, asked = Recipe.from_json(json.dumps(values["recipe"])), (values.get("preset"), values.get("minutes"))
-        return cls(recipe, tuple(values["reasons"]), values["by_depth"], *asked)
+        recipe, minutes = Recipe.from_json(json.dumps(values["recipe"])), values.get("minutes")
+        limit = None if minutes is None else float(minutes)
+        return cls(recipe, tuple(values["reasons"]), values["by_depth"], values.get("preset"), limit)
 
     def refuse_other(self, preset: str, minutes: float | None, run_dir: str) -> None:
         """Raise if something else is asked for than what the recipe of a run was chosen for.

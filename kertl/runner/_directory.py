@@ -4,7 +4,7 @@ import csv
 import io
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ HISTORY, METRICS, CHOICES, START = "history.csv", "metrics.json", "choices.json"
 _LARGEST_METRICS = 16 * 2**20
 RESULTS = (HISTORY, METRICS, MODEL_FILE)
 _AGAIN = "Remove it; the same call then resumes from the last checkpoint and writes it again."
+_CHOSEN = (
+    "what was chosen for each stage, as JSON",
+    "Remove it; the same call then takes what the last checkpoint says, or chooses again if there is none.",
+)
 _RESTORE = "Restore it, or remove the directory to begin again."
 
 
@@ -259,12 +263,32 @@ class RunDirectory:
         file = None if self.path is None else self.path / CHOICES
         if file is None or not file.exists():
             return {}
-        advice = "Remove it; the same call then takes what the last checkpoint says, or chooses again if there is none."
-        with _readable(file, "what was chosen for each stage, as JSON", advice):
+        with _readable(file, *_CHOSEN):
             choices = read_json(file)
             if not isinstance(choices, dict) or not all(isinstance(choice, dict) for choice in choices.values()):
                 raise ValueError("JSON of another form")
             return choices
+
+    def readable_choice(self, made: Callable[[], Any]) -> Any:
+        """What `made` makes of what was read of the choices.
+
+        Raises:
+            RunError: If it cannot.
+        """
+        with _readable((self.path or Path()) / CHOICES, *_CHOSEN):
+            return made()
+
+    def begin_choices(
+        self, choices: Mapping[str, Any] | None, recipe: Recipe, data: ImageData, model: keras.Model
+    ) -> None:
+        """Write what a recipe was chosen for, if it was chosen now; in the directory of another run nothing is written.
+
+        Raises:
+            RunError: As `refuse_other`.
+        """
+        if choices is not None:
+            agreed(self.team, lambda: self.refuse_other(recipe, data, model))
+            self.write_choices(choices)
 
     def write_choices(self, choices: Mapping[str, Any]) -> None:
         """Write what is chosen, before it is acted on."""
@@ -340,7 +364,7 @@ def _readable(file: Path, what: str, advice: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
         told = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise RunError(f"{str(file)!r} must hold {what}. Received: {told}. {advice}", code="damaged") from error
 

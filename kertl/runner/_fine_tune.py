@@ -181,11 +181,12 @@ def fine_tune(
     directory = RunDirectory(run_dir, cache_dir, team)
     verbose = verbose if team.chief else 0
     with told(verbose), directory.in_use(), scope_of(model), team.loss_named(directory.hint):
-        recipe = wanted or _chosen_recipe(model, data, directory, str(preset), minutes)
+        recipe, choices = (wanted, None) if wanted else _chosen_recipe(model, data, directory, str(preset), minutes)
         usual = precision_in_scope() if recipe.precision == "float32" else None
         recipe = dataclasses.replace(recipe, precision=precision or usual or recipe.precision)
         callbacks = check_callbacks(callbacks)
         directory.check_alike(recipe, data, model)
+        directory.begin_choices(choices, recipe, data, model)
         if directory.finished:
             agreed(team, lambda: directory.refuse_other(recipe, data, model))
             _logger.info("%s holds the finished run of this recipe and data; nothing is trained.", directory.named)
@@ -269,17 +270,16 @@ def _report(findings: Findings) -> None:
 
 def _chosen_recipe(
     model: keras.Model, data: ImageData, directory: RunDirectory, preset: str, minutes: float | None
-) -> Recipe:
-    """The recipe for a preset: the one that the run in the directory has, or a new choice."""
+) -> tuple[Recipe, dict[str, Any] | None]:
+    """The recipe for a preset: the one that the run in the directory has, or a new choice, which is to be written."""
     choices = directory.read_choices()
     if "recipe" in choices:
-        found = AutoRecipe.from_values(choices["recipe"])
+        found = directory.readable_choice(lambda: AutoRecipe.from_values(choices["recipe"]))
         found.refuse_other(preset, minutes, directory.named)
-        return found.recipe
+        return found.recipe, None
     chosen = choose_recipe(model, data, directory.features, preset, minutes)
     values = agreed(directory.team, chosen.to_values)
-    directory.write_choices({"recipe": values})
-    return AutoRecipe.from_values(values).recipe
+    return AutoRecipe.from_values(values).recipe, {**choices, "recipe": values}
 
 
 def _finished_run(model: keras.Model, recipe: Recipe, data: ImageData, directory: RunDirectory) -> Run:

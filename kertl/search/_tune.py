@@ -4,6 +4,7 @@ import contextlib
 import gc
 import hashlib
 import io
+import json
 import logging
 import os
 import sys
@@ -150,6 +151,7 @@ def tune(
             "seed": seed,
             "backbones": list(hypermodel.backbones),
             "weights": hypermodel.digests,
+            "space": _digest_of_space(hypermodel),
             "data": hashlib.sha256(data.csv_text().encode("utf-8", "surrogateescape")).hexdigest(),
         },
     )
@@ -199,6 +201,13 @@ def _objective(objective: Any, task: str) -> keras_tuner.Objective:
     return keras_tuner.Objective(name, direction)
 
 
+def _digest_of_space(hypermodel: TransferHyperModel) -> str:
+    """A digest of the hyperparameters, with their ranges, that the space registers where all have their defaults."""
+    found = keras_tuner.HyperParameters()
+    hypermodel.candidate(found)
+    return hashlib.sha256(json.dumps(found.get_config()["space"], sort_keys=True, default=str).encode()).hexdigest()
+
+
 def _same_search(folder: Path, settings: dict[str, Any]) -> None:
     """Write what is searched, or raise if the folder holds another search."""
     path = folder / SETTINGS
@@ -206,13 +215,18 @@ def _same_search(folder: Path, settings: dict[str, Any]) -> None:
         before = read_json(path)
         if not isinstance(before, dict):
             raise ValueError("JSON of another form")
-        before = {"weights": settings["weights"], **before}  # searches of earlier versions do not say which
+        unsaid = {name: settings[name] for name in ("weights", "space") if name not in before}
+        if unsaid:  # of an earlier version
+            before |= unsaid
+            write_json(path, before)
     except FileNotFoundError:
         write_json(path, settings)
         return
     except (OSError, ValueError) as error:
         raise RunError(
-            f"{str(path)!r} is damaged ({error}). Remove it to resume the search there.", code="damaged"
+            f"{str(path)!r} is damaged ({error}). Remove it to resume the search there; the "
+            "arguments are then not compared with those that it began with.",
+            code="damaged",
         ) from error
     other = [
         f"{name}: {before.get(name)!r} there, {value!r} here"

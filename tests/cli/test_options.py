@@ -148,6 +148,21 @@ def test_an_address_is_refused_where_a_path_must_be_on_this_machine(arguments, n
     assert all(one.cls is LocalPaths for one in app.registered_commands)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("predict", "FOLDER", ""), "IMAGES"),
+        (("predict", "", "FOLDER"), "RUN_OR_MODEL"),
+        (("adapt", "FOLDER", "FOLDER", "--source", ""), "--source"),
+        (("inspect", ""), "FILE"),
+        (("export", "FOLDER", "--out="), "--out"),
+    ],
+)
+def test_an_empty_text_is_not_the_current_directory(arguments, name, tmp_path, capsys):
+    assert run([one.replace("FOLDER", str(tmp_path)) for one in arguments]) == 2
+    assert_names(unwrapped(capsys.readouterr().err), f"`{name}` must be a path", "Pass . for the current directory")
+
+
 def test_every_issue_of_the_images_is_in_the_detailed_messages(tmp_path, caplog):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -340,3 +340,24 @@ def test_a_single_folder_is_a_folder_and_no_list_of_letters(folder, model, tmp_p
     assert predict_to_file(model, str(folder), tmp_path / "p.csv") == COUNT
     with pytest.raises(ValueError, match="`paths` must be a file, a folder, or a list of them on this machine"):
         predict_to_file(model, "gs://bucket/photos", tmp_path / "q.csv")
+
+
+def test_a_layer_in_front_is_known_by_its_settings_and_not_by_its_name(folder, model, tmp_path, caplog):
+    caplog.set_level("INFO", "kertl")
+    for _ in range(2):  # the second layer has another automatic name
+        foreign = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+        keras.utils.set_random_seed(1)
+        foreign = keras.Model(foreign.inputs, keras.layers.Dense(3, "softmax", name="out")(foreign.outputs[0]))
+        predict_to_file(foreign, folder, tmp_path / "p.csv", preprocessing=keras.layers.Rescaling(1 / 255))
+    assert "is finished" in caplog.text
+    with pytest.raises(RunError, match="differs in preprocessing"):
+        predict_to_file(foreign, folder, tmp_path / "p.csv", preprocessing=keras.layers.Rescaling(3.0))
+
+
+def test_what_does_not_exist_or_is_named_twice(folder, model, tmp_path):
+    with pytest.raises(DataError, match="`paths` must name files or folders that exist"):
+        predict_to_file(model, tmp_path / "photoz", tmp_path / "p.csv")
+    with pytest.raises(ValueError, match="rotatoin"):
+        predict_to_file(model, folder, tmp_path / "p.csv", views=2, augment=["rotatoin"])
+    first = min(folder.iterdir())
+    assert predict_to_file(model, [first, folder], tmp_path / "p.csv", views=2, augment=["rotation"]) == COUNT

@@ -68,9 +68,22 @@ def test_a_run_plans_before_it_acts_and_keeps_to_the_plan(tmp_path, monkeypatch)
     for other in ({"minutes": 5}, {"recipe": "quick", "minutes": 0.3}, {"recipe": "auto"}):
         with pytest.raises(RunError, match=r'chosen for "auto" in 0\.3 minutes, not for'):
             again(**other)
+    for wrong in ({}, {**written, "reasons": None}, {**written, "minutes": "x"}, {**written, "recipe": []}):
+        (tmp_path / "choices.json").write_text(json.dumps({"recipe": wrong}))
+        with pytest.raises(RunError, match=r"choices\.json' must hold what was chosen"):
+            again(minutes=0.3)
     del written["preset"]  # as runs of earlier versions have it
     (tmp_path / "choices.json").write_text(json.dumps({"recipe": written}))
     assert again(recipe="quick").recipe == run.recipe
+
+
+def test_a_preset_that_is_refused_leaves_the_choices_of_another_run(tmp_path):
+    options = {"run_dir": tmp_path, "verbose": 0, "report": False}
+    kertl.fine_tune(tiny(depths="auto", dropout=None), squares(), recipe=HEAD, **options)
+    before = (tmp_path / "choices.json").read_bytes()
+    with pytest.raises(RunError, match=r"recipe\.json differs"):
+        kertl.fine_tune(tiny(depths="auto", dropout=None), squares(), recipe="best", **options)
+    assert (tmp_path / "choices.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("options", [{"minutes": 0}, {"minutes": 5, "recipe": "mid"}, {"minutes": "5"}])

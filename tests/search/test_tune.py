@@ -312,10 +312,13 @@ def test_another_search_in_the_folder_is_refused(data, tmp_path, trained):
     other.set_weights([weight * 2 for weight in other.get_weights()])
     with pytest.raises(RunError, match=r"holds another search.*weights"):
         search(data, tmp_path, strategy="grid", backbones=[other])
+    with pytest.raises(RunError, match=r"holds another search.*space"):
+        search(data, tmp_path, strategy="grid", space=fixed(stage("deep")))
     settings = json.loads((tmp_path / "search.json").read_text())
-    del settings["weights"]  # as searches of earlier versions have it
-    (tmp_path / "search.json").write_text(json.dumps(settings))
+    unsaid = {name: value for name, value in settings.items() if name not in ("weights", "space")}
+    (tmp_path / "search.json").write_text(json.dumps(unsaid))  # as searches of earlier versions have it
     assert len(search(data, tmp_path, strategy="grid", max_trials=2).trials) == 2
+    assert json.loads((tmp_path / "search.json").read_text()) == settings
 
 
 @pytest.mark.parametrize(
