@@ -7,10 +7,11 @@ processor time, and which of the slow packages it imported, as `python -X import
 their imports. `--against FOLDER` runs the checkout in that folder in turn with this one ("before" and "after"), which
 may know no exports and then answers from Keras.
 
-The last answer (two cores that others kept at a load of 25, one repetition: the seconds are several times too long, the
-processor time is not): a prediction of one image took 43.4 s before and 3.8 s after, of which 10.1 s and 1.0 s of the
-processor; before, Keras with TensorFlow, JAX, scikit-learn, SciPy and pandas was imported, after none of them. `--help`
-and `inspect` import none of them on either side. At a load of 5, predictions took 1.2 to 2.0 s from exports.
+The last answer on two idle cores, `--repeat 3`: a prediction of one image takes 0.61 s from OpenVINO, 0.46 s from ONNX,
+0.43 s from LiteRT and 4.6 s from Keras, of which the imports of TensorFlow and Keras are about half; every `--help` 0.28
+to 0.44 s, and `inspect` 0.9 s. `--help`, `inspect` and predictions from exports import none of the slow packages but h5py,
+for `inspect`. Before exports were used, Keras with TensorFlow, JAX, scikit-learn, SciPy and pandas was imported for a
+prediction, 10.1 s of the processor against 1.0 s in that run.
 
     python benchmarks/startup.py [--repeat 3] [--against FOLDER] [--commands predict doctor]
 """
