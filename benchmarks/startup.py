@@ -8,10 +8,10 @@ their imports. `--against FOLDER` runs the checkout in that folder in turn with 
 may know no exports and then answers from Keras.
 
 The last answer on two idle cores, `--repeat 3`: a prediction of one image takes 0.61 s from OpenVINO, 0.46 s from ONNX,
-0.43 s from LiteRT and 4.6 s from Keras, of which the imports of TensorFlow and Keras are about half; every `--help` 0.28
-to 0.44 s, and `inspect` 0.9 s. `--help`, `inspect` and predictions from exports import none of the slow packages but h5py,
-for `inspect`. Before exports were used, Keras with TensorFlow, JAX, scikit-learn, SciPy and pandas was imported for a
-prediction, 10.1 s of the processor against 1.0 s in that run.
+0.43 s from LiteRT and 4.6 s from Keras, of which the imports of TensorFlow and Keras are about half; every `--help`
+0.28 to 0.44 s, and `inspect` 0.9 s. Of the slow packages they import h5py alone, for `inspect`. Before exports were
+used, Keras with TensorFlow, JAX, scikit-learn, SciPy and pandas was imported for a prediction: 10.1 s of the processor,
+where 1.0 s remained in that run.
 
     python benchmarks/startup.py [--repeat 3] [--against FOLDER] [--commands predict doctor]
 """

@@ -1,5 +1,6 @@
 """`adapt`: a trained classifier for another domain, with labels of it or without."""
 
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -128,13 +129,17 @@ def adapt(
     check_cache_dir(cache_dir)
     refuse_nan(model)
     classifier = Classifier(model)
+    wanted = _known_shares(classifier, shares)
     images = domain_images("target", model, target, part="train")
     known = source_features(classifier, source, cache_dir)
     has_labels = images.labels is not None
     if method in ("labels", "fine_tune") and not has_labels:
         raise complain("method", "another one where the target has no labels", method)
+    method = "labels" if method == "auto" and has_labels else method
+    if wanted is not None and method not in ("auto", "none", *ON_FEATURES):
+        raise complain("shares", f"left out for method={method!r}, which does not ask for them", shares)
     with told():
-        if method == "labels" or (method == "auto" and has_labels):
+        if method == "labels":
             return adapt_with_labels(classifier, images, known, head=head, seed=seed, cache_dir=cache_dir)
         if head != "keep":
             raise complain("head", "'keep' but for method='labels', which needs labels of the target", head)
@@ -143,7 +148,7 @@ def adapt(
             return adapt_deeper(classifier, images, pictures, seed=seed, cache_dir=cache_dir)
         if method in ("adabn", "tent"):
             return _with_batch_norm(method, classifier, images, source, known, seed, cache_dir)
-        domains = Domains(classifier, classifier.features(images, cache_dir), known, _known_shares(classifier, shares))
+        domains = Domains(classifier, classifier.features(images, cache_dir), known, wanted)
         return _on_features(domains, method, seed)
 
 
@@ -151,13 +156,14 @@ def _known_shares(classifier: Classifier, shares: Mapping[str, float] | None) ->
     """Shares in the order of the classes."""
     if shares is None:
         return None
-    accepted = f"a share above 0 for each of {list(classifier.names)}, with sum 1"
-    if set(shares) != set(classifier.names):
-        raise complain("shares", accepted, dict(shares))
-    found = np.array([float(shares[name]) for name in classifier.names])
-    if not (found > 0).all() or not abs(found.sum() - 1) < 1e-3:
-        raise complain("shares", accepted, dict(shares))
-    return found
+    accepted = f"a share above 0 for each of {list(classifier.names)}, by name, with sum 1"
+    if not isinstance(shares, Mapping) or set(shares) != set(classifier.names):
+        raise complain("shares", accepted, shares)
+    given: list[Any] = [shares[name] for name in classifier.names]
+    real = all(isinstance(share, numbers.Real) for share in given)
+    if not real or min(given) <= 0 or not abs(sum(given) - 1) < 1e-3:
+        raise complain("shares", accepted, shares)
+    return np.array(given, np.float64)
 
 
 def source_features(classifier: Classifier, source: Any, cache_dir: str | Path | None) -> SourceFeatures | None:
@@ -203,6 +209,11 @@ def of_folder(classifier: Classifier, folder: Path) -> Any:
 def _on_features(domains: Domains, method: str, seed: int) -> Adaptation:
     """A method on cached features, or the one that "auto" takes."""
     classifier, target = domains.classifier, domains.target
+    if domains.lacking and method not in ("auto", "none", "prior"):
+        raise DataError(
+            f"`source` must have images of every class of the model for method={method!r}: what is adapted by it would "
+            f"no longer know the others. Received: none of {domains.lacking}."
+        )
     if method == "auto":
         choice = choose(domains, seed)
         method, solved, judged, reason = choice.method, choice.solved, choice.judged, choice.reason
@@ -263,7 +274,7 @@ def _warnings(domains: Domains, method: str, judged: Sequence[Any], shares: np.n
         classifier, source = domains.classifier, domains.source
         said = classifier.probabilities(classifier.scores(source.rows)).argmax(axis=1)
         right = float(np.mean(said == source.labels))
-        if not above_chance(right, commonest):
+        if not domains.lacking and not above_chance(right, commonest):
             found.append(
                 f"The model is right for {right:.0%} of the source, whose commonest class has {commonest:.0%}: "
                 "nothing can be expected of adapting it. Train it longer first."

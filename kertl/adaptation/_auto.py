@@ -41,7 +41,7 @@ class Choice:
 def choose(domains: Domains, seed: int) -> Choice:
     """The method that "auto" takes.
 
-    1. Without features of the source, or with fewer than 50 images, nothing is done.
+    1. Without features of the source, of each class, or with fewer than 50 images, nothing is done.
     2. Where a permutation test with the MMD sees no shift (p > 0.01), nothing is done.
     3. Where the shift is gone once the source is weighted to the estimated shares of classes, the prior is corrected.
     4. Of two classes, where the shift is gone once the source has the shares that fit the shape of the scores, and the
@@ -56,6 +56,11 @@ def choose(domains: Domains, seed: int) -> Choice:
     if domains.source is None:
         return Choice("none", before, (), "Without features of the source it cannot be known whether anything helps.")
     none = judge("none", domains, before)
+    if domains.lacking:
+        why = (
+            f"The source has no image of {', '.join(domains.lacking)}: what is adapted by it would no longer know them."
+        )
+        return Choice("none", before, (none,), why)
     count = len(domains.target)
     if count < FEWEST:
         return Choice("none", before, (none,), f"{count} images are too few; at least {FEWEST} are needed.")

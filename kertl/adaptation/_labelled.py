@@ -13,6 +13,7 @@ from kertl._domains import Classifier, SourceFeatures, labels_of
 from kertl.adaptation._maps import FeatureMap, aligned
 from kertl.adaptation._result import RISK_OF_LABELS, Adaptation, Judged, interval_of
 from kertl.data import ImageDataset
+from kertl.errors import DataError
 from kertl.model import ModelInfo, extend_classes, model_info, set_model_info, task_of
 from kertl.probes import USUAL_STRENGTH, solve
 
@@ -113,7 +114,8 @@ def adapt_with_labels(
     smallest = int(np.bincount(labels)[np.unique(labels)].min())
     judged = tuple(_judged(both, name, fit, smallest, seed) for name, fit in candidates.items())
     known = [one for one in judged if one.target_accuracy is not None]
-    best = max(known, key=lambda one: one.target_accuracy or 0.0) if known else judged[-1]
+    # Of those that are equally good in the target, the one that knows the source best.
+    best = max(known, key=lambda one: (one.target_accuracy or 0.0, one.source_accuracy or 0.0)) if known else judged[-1]
     reason = (
         f"It is best by cross-validation on {len(labels)} labelled images."
         if known
@@ -125,6 +127,9 @@ def adapt_with_labels(
         if smallest >= _FEW_PER_CLASS
         else [f"The smallest class has {smallest} images in the target: accuracies differ by chance."]
     )
+    lacking = [name for place, name in enumerate(classifier.names) if place not in labels]
+    if lacking:
+        warnings.append(f"The target has no labelled image of {', '.join(lacking)}, which the model may unlearn there.")
     if source is None:
         warnings.append("Without `source`, what was learnt there may be forgotten, and accuracy on it is not known.")
     shares = np.bincount(labels, minlength=classifier.classes) / len(labels)
@@ -157,6 +162,8 @@ def _heads(
         seen = None if source is None else dataclasses.replace(source, class_names=wider.names)
         return wider, seen, {**_OF_TARGET, **({"replay": _replay} if seen is not None else {})}
     names = tuple(images.class_names)
+    if len(names) < 2:
+        raise DataError(f"`target` must have at least two classes for head='new'. Received: {list(names)}.")
     width = classifier.kernel.shape[0]
     model = classifier.with_head(np.zeros((width, len(names))), np.zeros(len(names)))
     info = model_info(classifier.model) or ModelInfo(task_of(classifier.model), (), model.name, kertl.__version__)

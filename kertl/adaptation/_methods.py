@@ -69,6 +69,12 @@ class Domains:
         labels = self.needed("prior").labels
         return np.bincount(labels, minlength=self.classifier.classes) / len(labels)
 
+    @property
+    def lacking(self) -> list[str]:
+        """The classes of which the source has no image."""
+        there = set() if self.source is None else set(self.source.labels.tolist())
+        return [name for place, name in enumerate(self.classifier.names) if self.source and place not in there]
+
 
 @dataclasses.dataclass(frozen=True)
 class Solved:

@@ -7,6 +7,7 @@ import pytest
 import kertl
 from kertl._domains import Classifier
 from kertl.adaptation import METHODS, Adaptation, SourceFeatures
+from kertl.errors import DataError
 from tests.adaptation.domains import as_data, dimmed, pictures, source
 from tests.families import small_backbone
 from tests.messages import assert_names
@@ -260,14 +261,6 @@ def test_known_shares_keep_a_target_of_other_shares_from_being_harmed(model, kno
     assert told > without + 0.1
 
 
-@pytest.mark.parametrize(
-    "shares", [{"blue": 1.0}, {"blue": 0.5, "green": 0.5, "red": 0.5}, {"blue": 1, "green": 0, "red": 0}]
-)
-def test_shares_that_are_none_are_refused(model, known, target, shares):
-    with pytest.raises(ValueError, match="`shares` must be a share above 0 for each of"):
-        kertl.adapt(model, pictures(target.train), source=known, method="align", shares=shares)
-
-
 def test_a_model_at_chance_is_said_to_be_none_to_adapt(of_source, target, known, model):
     def warned(some, features):
         found = kertl.adapt(some, pictures(target.train), source=features, method="align").warnings
@@ -292,3 +285,32 @@ def test_a_good_model_of_two_classes_is_not_said_to_be_at_chance():
     good = kertl.fine_tune(built, two, recipe=stage, verbose=0).model
     found = kertl.adapt(good, pictures(two.train) // 2, source=two, method="align")
     assert not any("nothing can be expected" in warning for warning in found.warnings)
+
+
+def test_a_source_that_lacks_a_class_is_not_adapted_by(model):
+    whole = source()
+    x, labels = pictures(whole.train), np.asarray(whole.train.labels)
+    part = as_data(x[labels < 2], labels[labels < 2], NAMES[:2])
+    target = pictures(dimmed().train)
+    found = kertl.adapt(model, target, source=part)
+    assert found.method == "none"
+    assert_names(found.reason, "The source has no image of", NAMES[2])
+    assert "Train it longer" not in " ".join(found.warnings)
+    with pytest.raises(DataError, match="every class of the model"):
+        kertl.adapt(model, target, source=part, method="align")
+
+
+SHARES = ((0.5, 0.5), (1.0,), (0.5, 0.5, 0.5), (1, 0, 0), ("x", "x", "x"), (None, None, None), ([0.5], 0.25, 0.25))
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.5], "red=1", *(dict(zip(NAMES, some, strict=False)) for some in SHARES)])
+def test_shares_that_are_none_are_refused_before_anything_is_computed(model, shares):
+    with pytest.raises(ValueError, match="`shares` must be a share above 0 for each of"):
+        kertl.adapt(model, "no such folder", source="nor this", shares=shares)
+
+
+def test_shares_are_refused_where_they_are_not_asked_for(model):
+    shares = dict.fromkeys(NAMES, 1 / len(NAMES))
+    for options in ({}, {"method": "fine_tune"}, {"method": "adabn"}):
+        with pytest.raises(ValueError, match="`shares` must be left out for method="):
+            kertl.adapt(model, dimmed(), source=source(), shares=shares, **options)

@@ -4,6 +4,7 @@ import pytest
 import kertl
 from kertl._domains import Classifier
 from kertl.adaptation import SourceFeatures
+from kertl.errors import DataError
 from tests.adaptation.domains import as_data, dimmed, pictures, source
 from tests.messages import assert_names
 from tests.runs import NAMES, classifier, same, weights
@@ -128,3 +129,21 @@ def test_a_head_is_not_extended_by_nothing_nor_without_labels(model, known):
         kertl.adapt(model, dimmed(), source=known, head="extend")
     with pytest.raises(ValueError, match="`head` must be 'keep' but for method='labels'"):
         kertl.adapt(model, pictures(dimmed().train), source=known, head="new")
+
+
+def test_of_equally_good_heads_the_one_that_knows_the_source_is_taken(model, known):
+    found = dimmed()
+    x, labels = pictures(found.train), np.asarray(found.train.labels)
+    one = kertl.adapt(model, as_data(x[labels == 0], labels[labels == 0], NAMES[:1]), source=known)
+    best = max(judged.target_accuracy for judged in one.judged)
+    equal = [judged for judged in one.judged if judged.target_accuracy == best]
+    assert len(equal) > 1
+    chosen = next(judged for judged in one.judged if judged.method == one.method)
+    assert chosen.source_accuracy == max(judged.source_accuracy for judged in equal)
+    assert_names(" ".join(one.warnings), "no labelled image", *NAMES[1:])
+
+
+def test_a_new_head_needs_two_classes(model):
+    alone = kertl.data.from_arrays(pictures(source().train)[:12], ["new"] * 12, validation=0, test=0)
+    with pytest.raises(DataError, match="at least two classes for head='new'"):
+        kertl.adapt(model, alone, method="labels", head="new")
