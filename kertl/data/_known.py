@@ -19,6 +19,8 @@ import PIL
 
 from kertl._places import cache_folder
 from kertl.data._decode import Stamp, is_readable
+from kertl.data._kinds import KINDS
+from kertl.data._look_alikes import HEIGHT, WIDTH
 from kertl.data._verdict import Verdict
 
 _logger = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ CREATE TABLE IF NOT EXISTS files (
     sha256 TEXT, kind TEXT, height INTEGER, width INTEGER, images INTEGER, thumbnail BLOB,
     PRIMARY KEY (path, channels))
 """
+_COLUMNS = ["path", "channels", "reader", *("size", "mtime", "ctime", "sample"), *("sha256", "kind")]
+_COLUMNS += ["height", "width", "images", "thumbnail"]
 _SELECT = "SELECT * FROM files WHERE channels = ? AND reader = ? AND path IN ({})"
 _AT_ONCE = 500  # files that are asked for in one query
 _INSERT = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -104,7 +108,8 @@ class KnownFiles:
             asked = {_key(path): path for path in paths[start : start + _AT_ONCE]}
             select = _SELECT.format(", ".join("?" * len(asked)))
             for row in database.execute(select, (self._channels, _READER, *asked)):
-                self._known[asked[row[0]]] = _remembered(*row[3:])
+                if (remembered := _remembered(*row[3:])) is not None:
+                    self._known[asked[row[0]]] = remembered
 
     def _write(self, database: sqlite3.Connection) -> None:
         database.executemany(_INSERT, self._found)
@@ -119,8 +124,13 @@ def _with_database(work: Callable[[sqlite3.Connection], None]) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(sqlite3.connect(place, timeout=_WAIT)) as database:
             database.execute(_TABLE)
+            if [row[1] for row in database.execute("PRAGMA table_info(files)")] != _COLUMNS:
+                database.execute("DROP TABLE files")  # of another version
+                database.execute(_TABLE)
             work(database)
     except (sqlite3.Error, OSError) as error:
+        if type(error) is sqlite3.DatabaseError:  # it is damaged, and not only in use
+            place.unlink(missing_ok=True)
         _logger.info("All files are checked, since what is known of them cannot be used: %s in %s.", error, place)
 
 
@@ -129,8 +139,14 @@ def _key(path: str) -> bytes:
     return os.fsencode(path if path.startswith(os.sep) else Path(path).absolute())  # a million files may be asked for
 
 
-def _remembered(size: int, mtime: int, ctime: int, sample: bytes, *seen: Any) -> tuple[Identity, Verdict]:
-    """The identity and the verdict in a row."""
-    sha256, kind, height, width, images, thumbnail = seen
+def _remembered(*row: Any) -> tuple[Identity, Verdict] | None:
+    """The identity and the verdict in a row; None if it is not of the form that `KnownFiles` writes."""
+    size, mtime, ctime, sample, sha256, kind, height, width, images, thumbnail = row
+    numbers, texts, contents = (size, mtime, ctime, height, width, images), (sha256, kind), (sample, thumbnail)
+    of_form = all(isinstance(one, int) for one in numbers) and all(isinstance(one, str) for one in texts)
+    if not of_form or not all(isinstance(one, bytes) for one in contents):
+        return None
+    if kind not in KINDS.values() or len(thumbnail) != HEIGHT * WIDTH:
+        return None
     verdict = Verdict("", sha256, Stamp(size, mtime), kind, (height, width), images, thumbnail)
     return Identity(size, mtime, ctime, sample), verdict

@@ -34,7 +34,8 @@ def array_of(argument: str, value: Any) -> np.ndarray:
     Raises:
         ValueError: If values are masked, or rows are of different lengths.
     """
-    if np.ma.is_masked(value):
+    several = value if isinstance(value, list | tuple) else ()  # in which NumPy would drop the masks
+    if np.ma.is_masked(value) or any(isinstance(one, np.ma.MaskedArray) and np.ma.is_masked(one) for one in several):
         raise complain(argument, "an array without masked values", value)
     return np.asarray(value)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kertl._checks import complain
+from kertl.data._pixels import array_of, images_of
 
 
 def is_py_dataset(data: Any) -> bool:
@@ -42,12 +43,12 @@ class ForeignBatches:
         """Images and labels, batch by batch; None if there are no labels."""
         for batch in self._batches():
             images, labels, *_ = (*batch, None) if isinstance(batch, tuple | list) else (batch, None)
-            images = np.asarray(images)
+            images = images_of("data", images)
             if images.ndim != 4:
                 advice = "Batch it with `.batch(32)`." if images.ndim == 3 else ""
                 accepted = "batches of images of shape (batch, height, width, channels)"
                 raise complain("data", accepted, images.shape, advice)
-            yield self._fitted(images), None if labels is None else np.asarray(labels)
+            yield self._fitted(images), None if labels is None else array_of("data", labels)
 
     @property
     def labels(self) -> np.ndarray | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from kertl.data import ImageData, ImageDataset
 from kertl.data._given import is_tf_dataset
+from kertl.data._pixels import array_of, images_of
 from kertl.errors import ArgumentError, DataError, KindError
 
 _BLOCK = 256
@@ -65,13 +66,13 @@ class _Arrays:
     """Images in memory."""
 
     def __init__(self, images: Any, labels: Any = None) -> None:
-        self._images = _numbers(np.asarray(images))
+        self._images = _numbers(images_of("data", images))
         if self._images.ndim < 2 or not len(self._images):
             raise DataError(
                 f"`data` must hold at least one image, along its first axis. Received: shape {self._images.shape}.",
                 code="image-shape",
             )
-        self.labels = None if labels is None else np.asarray(labels)
+        self.labels = None if labels is None else array_of("data", labels)
         if self.labels is not None and len(self.labels) != len(self._images):
             raise DataError(
                 f"`data` must hold one label per image. Received: {len(self._images)} images and "

@@ -134,6 +134,26 @@ def test_a_cache_that_cannot_be_used_costs_time_and_nothing_else(photos, cache, 
     assert kertl.data.from_directory(photos, **FORM).records == first.records
 
 
+def test_a_cache_of_another_version_or_with_damaged_rows_is_begun_anew(photos, cache, checked):
+    first = kertl.data.from_directory(photos, **FORM)
+    changes = ["ALTER TABLE files ADD COLUMN more BLOB", "ALTER TABLE files DROP COLUMN images"]
+    cells = [("thumbnail", "NULL"), ("thumbnail", "x'00'"), ("height", "'tall'"), ("kind", "NULL"), ("kind", "'TGA'")]
+    for change in [*changes, *(f"UPDATE files SET {name} = {value}" for name, value in cells)]:
+        with sqlite3.connect(cache) as database:
+            database.execute(change)
+        del checked[:]
+        second = kertl.data.from_directory(photos, **FORM)
+        assert (len(checked), second.records, second.issues) == (10, first.records, first.issues), change
+        del checked[:]
+        kertl.data.from_directory(photos, **FORM)
+        assert len(checked) == 1, "what is broken, and nothing that was found anew"
+    cache.write_bytes(b"nonsense" * 1000)
+    kertl.data.from_directory(photos, **FORM)
+    del checked[:]
+    kertl.data.from_directory(photos, **FORM)
+    assert len(checked) == 1
+
+
 def test_another_version_of_pillow_begins_anew_and_the_oldest_are_forgotten(photos, cache, checked, monkeypatch):
     monkeypatch.setattr(_known, "_MOST", 5)
     kertl.data.from_directory(photos, **FORM)

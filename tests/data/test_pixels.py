@@ -2,9 +2,11 @@
 
 import logging
 
+import keras
 import numpy as np
 import pytest
 
+import kertl
 import kertl.data
 from kertl.data._pixels import array_images
 from kertl.errors import DataError
@@ -106,6 +108,36 @@ def test_masked_pixels_are_refused_and_a_mask_that_masks_nothing_is_none(give):
     with pytest.raises(ValueError, match="`x` must be an array without masked values"):
         give(masked)
     give(np.ma.masked_array(BYTES, np.zeros(BYTES.shape, bool)))
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, *batch):
+        super().__init__()
+        self.batch = batch
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.batch
+
+
+def test_masked_values_in_lists_and_batches_are_refused():
+    masked, plain = np.ma.masked_array(BYTES, BYTES == 255), np.arange(40) % 2
+    labels = np.ma.masked_array(plain, plain == 1)
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    kertl.model.describe(model, class_names=["0", "1"], preprocessing="none")
+    calls = [
+        lambda: kertl.data.from_arrays(list(masked), plain),
+        lambda: kertl.data.from_dataset(Batches(list(masked), plain)),
+        lambda: kertl.evaluate(model, Batches(masked, plain)),
+        lambda: kertl.evaluate(model, Batches(BYTES, labels)),
+        lambda: kertl.predict(model, Batches(masked, plain)),
+        lambda: kertl.extract(model, masked, at="deep"),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="must be an array without masked values"):
+            call()
 
 
 def test_masked_labels_are_refused():
