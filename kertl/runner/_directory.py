@@ -45,6 +45,7 @@ HISTORY, METRICS, CHOICES, START = "history.csv", "metrics.json", "choices.json"
 _LARGEST_METRICS = 16 * 2**20
 RESULTS = (HISTORY, METRICS, MODEL_FILE)
 _AGAIN = "Remove it; the same call then resumes from the last checkpoint and writes it again."
+_KEPT = "Remove it; the same `fine_tune(..., keep_features=True)` then writes it again."
 _CHOSEN = (
     "what was chosen for each stage, as JSON",
     "Remove it; the same call then takes what the last checkpoint says, or chooses again if there is none.",
@@ -350,7 +351,10 @@ class RunDirectory:
             if told.keys() - {SOURCE_FILE} != set(RESULTS):
                 raise ValueError(f"checksums of {sorted(told)}")
         for name, digest in told.items():
-            with _readable(folder / name, "what the run wrote", _AGAIN):
+            kept = name == SOURCE_FILE
+            if kept and not (folder / name).exists():
+                continue  # nothing else needs it, and it can be written again
+            with _readable(folder / name, "what the run wrote", _KEPT if kept else _AGAIN):
                 if (found := sha256_of(folder / name)) != digest:
                     raise ValueError(f"a file with the SHA-256 {found}, which is not the one in {SUMS}")
 

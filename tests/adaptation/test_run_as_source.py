@@ -47,6 +47,13 @@ def test_a_finished_run_gets_them_when_they_are_asked_for(tmp_path):
     kertl.fine_tune(model, source(), **options, keep_features=True)
     SourceFeatures.load(tmp_path / "run" / SOURCE_FILE).check(Classifier(model))
     assert kertl.runner.read_run(tmp_path / "run").metrics is not None
+    (tmp_path / "run" / SOURCE_FILE).write_bytes(b"damaged")
+    with pytest.raises(kertl.errors.RunError, match=r"Remove it; the same `fine_tune\(\.\.\., keep_features=True\)`"):
+        kertl.adapt(model, pictures(dimmed().train), source=tmp_path / "run")
+    (tmp_path / "run" / SOURCE_FILE).unlink()
+    kertl.fine_tune(tiny(dropout=0.0), source(), **options, keep_features=True)
+    SourceFeatures.load(tmp_path / "run" / SOURCE_FILE).check(Classifier(model))
+    assert kertl.verify(tmp_path / "run").problems == []
 
 
 def test_a_run_without_checksums_is_refused_as_a_source(run, copied):
