@@ -128,7 +128,9 @@ class Levels:
             return
         if x.dtype.kind not in "fiu":
             raise DataError(
-                f"`{self._named}` must hold {self._numbers}. Received: dtype {x.dtype}.", code="image-values"
+                f"`{self._named}` must hold {self._numbers}. Received: dtype {x.dtype}. If it holds numbers, pass "
+                'them as `.astype("float32")`.',
+                code="image-values",
             )
         lows, highs = x.min(axis=(1, 2, 3)), x.max(axis=(1, 2, 3))
         self._refuse_outside(lows, highs, first)

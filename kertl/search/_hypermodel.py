@@ -76,6 +76,8 @@ class TransferHyperModel(keras_tuner.HyperModel):
     ) -> None:
         super().__init__(name="transfer")
         check_image_data(data)
+        if not callable(space):
+            raise complain("space", "a function of hyperparameters and the names of the backbones", space)
         if folds is None and data.validation is None:
             raise complain("folds", "a whole number >= 2 where the data have no validation set", folds)
         if folds is not None:

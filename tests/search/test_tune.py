@@ -333,6 +333,7 @@ def test_another_search_in_the_folder_is_refused(data, tmp_path, trained):
         ({"strategy": "hyperband", "folds": 3}, ("`folds`", "strategy='hyperband'", "folds=3")),
         ({"max_trials": 0}, ("`max_trials`", ">= 1", "max_trials=0")),
         ({"backbones": []}, ("`backbones`", "backbones=[]")),
+        ({"space": {"learning_rate": [0.1]}}, ("`space`", "a function of hyperparameters")),
     ],
 )
 def test_wrong_arguments_are_named(options, named, data, tmp_path):
