@@ -133,10 +133,11 @@ class SourceFeatures:
                 f"`source` must be of the model's classes, {list(classifier.names)}. "
                 f"Received: features with {list(self.class_names)}."
             )
-        if self.rows.shape[1] != classifier.kernel.shape[0] or self.key != classifier.key():
+        width = classifier.kernel.shape[0]
+        if self.rows.shape[1:] != (width,) or self.key != classifier.key():
             raise DataError(
-                f"`source` must be features that this model computed, {classifier.kernel.shape[0]} an image. Received: "
-                f"{self.rows.shape[1]} an image, of other weights. Make them anew: `SourceFeatures.of(model, data)`."
+                f"`source` must be features that this model computed, {width} an image. Received: shape "
+                f"{self.rows.shape}, perhaps of other weights. Make them anew: `SourceFeatures.of(model, data)`."
             )
         refuse_few("source", len(self.rows))
         classes = len(self.class_names)

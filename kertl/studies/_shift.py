@@ -138,10 +138,10 @@ def distances_from(a: np.ndarray, seed: int) -> tuple[Callable[[np.ndarray], np.
 def farthest_of(a: np.ndarray, b: np.ndarray, files: Sequence[str], most: int, seed: int) -> tuple[Far, ...]:
     components = Components(a, b)
     distance, usual = distances_from(components(a), seed)
-    found = distance(components(b))
+    found, median = distance(components(b)), max(float(np.median(usual)), np.finfo(np.float64).tiny)
     beyond = np.searchsorted(usual, found) / len(usual)
     chosen = np.argsort(-found, kind="stable")[:most]
-    return tuple(Far(files[k], float(found[k] / np.median(usual)), float(beyond[k])) for k in chosen)
+    return tuple(Far(files[k], float(found[k]) / median, float(beyond[k])) for k in chosen)
 
 
 def _label_shift(

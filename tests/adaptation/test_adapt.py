@@ -210,6 +210,7 @@ def test_features_of_another_model_are_refused(known, target):
         (lambda known: {"labels": known.labels[:5]}, ["one label from 0 to 2 for each of its 120 rows", "shape (5,)"]),
         (lambda known: {"labels": known.labels + 1}, ["one label from 0 to 2", "[1, 2, 3]"]),
         (lambda known: {"rows": known.rows * np.nan}, ["finite features", "NaN", "`SourceFeatures.of(model, data)`"]),
+        (lambda known: {"rows": known.rows.ravel()}, ["features that this model computed", "an image"]),
         (lambda known: {"rows": known.rows[:3], "labels": known.labels[:3]}, ["at least 10 images", "Received: 3"]),
     ],
 )
