@@ -178,16 +178,14 @@ def _twins(entries: Sequence[Entry], differing: str) -> list[Issue]:
     for first, *others in by_content.values():
         same = f"{SAME} {first.file!r}"
         conflict = next((other for other in others if other.label != first.label), None)
-        if conflict:
-            other_class = f"{SAME} {conflict.file!r} {differing}, {conflict.label!r}"
-            issues.append(Issue(first.file, other_class, left_out=False))
+        for one in [first, *others] if conflict else []:
+            twin = conflict if conflict and one.label == first.label else first
+            issues.append(Issue(one.file, f"{SAME} {twin.file!r} {differing}, {twin.label!r}", left_out=False))
         for other in others:
-            if other.label != first.label:
-                issues.append(Issue(other.file, f"{same} {differing}, {first.label!r}", left_out=False))
-            elif other.split != first.split:
+            if other.label == first.label and other.split != first.split:
                 sides = f"{first.split or 'no split'} is prescribed there and {other.split or 'no split'} here"
                 issues.append(Issue(other.file, f"{same}; {sides}", left_out=False))
-            else:
+            elif not conflict:
                 issues.append(Issue(other.file, f"{same}; they stay on one side of the split", left_out=False))
     return issues
 

@@ -9,6 +9,7 @@ import numpy as np
 from kertl._checks import complain, named
 from kertl.data._array_labels import label_array, read_labels
 from kertl.data._labels import renumbered
+from kertl.data._pixels import array_of
 from kertl.errors import ArgumentError
 from kertl.model import model_info, task_of
 from kertl.tasks import Task, task_named
@@ -108,9 +109,9 @@ def checked_predictions(model: "keras.Model", predictions: Any, images: int | No
         images: For how many images; None for any number.
 
     Raises:
-        ValueError: If they are not finite numbers of shape `(images, outputs)`.
+        ValueError: If they are not finite numbers of shape `(images, outputs)`, or some are masked.
     """
-    found, outputs = np.asarray(predictions), model.output_shape[-1]
+    found, outputs = array_of("predictions", predictions), model.output_shape[-1]
     accepted = f"finite numbers of shape ({'images' if images is None else images}, {outputs})"
     if found.ndim != 2 or found.dtype.kind not in "fiu" or found.shape != (images or len(found), outputs):
         raise complain("predictions", accepted, found.shape if found.ndim else predictions)

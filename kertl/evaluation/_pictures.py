@@ -165,6 +165,8 @@ def _from_array(model: "keras.Model", x: np.ndarray, levels: Levels) -> ImageDat
 def _fitted(model: "keras.Model", x: np.ndarray, levels: Levels) -> tuple[np.ndarray, str | None]:
     """Images of shape `(n, height, width, channels)` as a model takes them, and how they were resized, if they were."""
     size, channels = picture_shape(model)
+    if x.dtype.kind == "f" and x.dtype.itemsize > 8:
+        x = x.astype(np.float64)  # Keras has no longer floats
     if x.ndim == 4 and x.size and size in (None, x.shape[1:3]) and channels in (None, x.shape[-1]):
         takes_pixels = model_info(model) is not None or getattr(model, "takes_pixels", False)
         if not takes_pixels and levels.unknown:  # a model from elsewhere may take another range
@@ -181,7 +183,11 @@ def _fitted(model: "keras.Model", x: np.ndarray, levels: Levels) -> tuple[np.nda
 
 def _refuse_no_numbers(x: np.ndarray) -> None:
     if x.dtype.kind not in "fiu":
-        raise DataError(f"`data` must hold numbers. Received: dtype {x.dtype}.", code="image-values")
+        raise DataError(
+            f"`data` must hold numbers. Received: dtype {x.dtype}. If it holds numbers, pass them as "
+            '`.astype("float32")`.',
+            code="image-values",
+        )
     broken = np.flatnonzero(~np.isfinite(x).all(axis=(1, 2, 3)))
     if len(broken):
         raise DataError(

@@ -172,14 +172,14 @@ class _Stream:
 
 def _images_and_labels(batch: Any) -> tuple[np.ndarray, np.ndarray | None]:
     parts = batch if isinstance(batch, (tuple, list)) else (batch,)
-    if not parts or isinstance(parts[0], dict) or np.ndim(parts[0]) < 2:
+    if not parts or isinstance(parts[0], dict) or (images := images_of("data", parts[0])).ndim < 2:
         raise DataError(
             "`data` must give batches of images, or tuples that begin with images and labels. "
             f"Received: {type(batch).__name__} of {[type(part).__name__ for part in parts]}.",
             code="image-shape",
         )
-    images = _numbers(keras.ops.convert_to_numpy(parts[0]))
-    return images, keras.ops.convert_to_numpy(parts[1]) if len(parts) > 1 and parts[1] is not None else None
+    labels = array_of("data", parts[1]) if len(parts) > 1 and parts[1] is not None else None
+    return _numbers(images), labels
 
 
 def _numbers(images: np.ndarray) -> np.ndarray:
@@ -187,7 +187,11 @@ def _numbers(images: np.ndarray) -> np.ndarray:
     if images.dtype in (np.uint8, np.float32):
         return images
     if images.dtype.kind not in "fiu":
-        raise DataError(f"`data` must hold images as numbers. Received: dtype {images.dtype}.", code="image-values")
+        raise DataError(
+            f"`data` must hold images as numbers. Received: dtype {images.dtype}. If it holds numbers, pass them as "
+            '`.astype("float32")`.',
+            code="image-values",
+        )
     return images.astype(np.float32)
 
 

@@ -186,6 +186,17 @@ def test_an_image_in_two_classes_is_reported_for_both_and_stays_on_one_side(phot
     assert_each_names(reasons(data), expected)
 
 
+def test_every_copy_of_an_image_in_two_classes_is_counted(photos):
+    content = (photos / "cat" / "7.png").read_bytes()
+    for name in ("cat/8.png", "cat/9.png", "dog/7.png", "dog/8.png", "dog/9.png"):
+        (photos / name).write_bytes(content)
+    issues = kertl.data.from_directory(photos, **TINY).issues
+    assert len(issues) == 6
+    for issue in issues:
+        twin = "'dog/7.png'" if issue.path.startswith("cat") else "'cat/7.png'"
+        assert_names(issue.reason, "same content", twin, "of another class")
+
+
 def test_an_empty_class_folder_is_an_error(photos):
     (photos / "bird").mkdir()
     assert_names(message(kertl.data.from_directory, photos, **TINY), "'bird'", "no image")

@@ -153,6 +153,16 @@ def test_versions_of_somebodys_batches_are_a_function_of_the_seed():
     assert not np.array_equal(found, kertl.predict(model, batches, views=2, augment=["brightness"], seed=2))
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_long_floats_are_predicted_on_and_objects_are_told_what_to_do(known):
+    model, x = brightness(known=known), pictures()
+    for data in (x.astype(np.longdouble), Foreign(x.astype(np.longdouble))):
+        np.testing.assert_allclose(kertl.predict(model, data), kertl.predict(model, x), atol=1e-6)
+    with pytest.raises(DataError, match="must hold numbers") as caught:
+        kertl.predict(brightness(known=False), x.astype(object))
+    assert_names(caught.value, "`data`", "dtype object", '`.astype("float32")`')
+
+
 def test_floats_of_0_to_1_are_not_taken_for_pictures_of_0_to_255():
     x, model = pictures() / 255.0, brightness()
     for given in (x, x[0], list(x), Foreign(x)):

@@ -20,6 +20,8 @@ def test_what_a_model_cannot_have_predicted_is_refused(model, predictions):
     part = squares().test
     with pytest.raises(ValueError, match=r"`predictions` must be .*\(12, 3\)"):
         kertl.evaluate(model, part, predictions=predictions)
+    with pytest.raises(ValueError, match="`predictions` must be an array without masked values"):
+        kertl.evaluate(model, part, predictions=np.ma.masked_less(np.full((12, 3), 0.5), 1))
 
 
 def test_a_list_of_rows_is_taken(model):

@@ -291,6 +291,21 @@ def test_a_wrong_argument_is_an_error_that_says_what_to_do(model, arguments, nam
     assert_names(caught.value, *named)
 
 
+class OneBatch(keras.utils.PyDataset):
+    num_batches = 1
+
+    def __init__(self, *batch):
+        super().__init__()
+        self.batch = batch
+
+    def __getitem__(self, index):
+        return self.batch
+
+
+def masked(values):
+    return np.ma.masked_less(values, values.max())
+
+
 class Endless(keras.utils.PyDataset):
     num_batches = None
 
@@ -321,6 +336,10 @@ UNUSABLE = [
         DataError,
         ("images and labels", "['dict']"),
     ),
+    (lambda: OneBatch(masked(pictures(2))), ValueError, ("without masked values",)),
+    (lambda: OneBatch(pictures(2), masked(np.array([0, 1]))), ValueError, ("without masked values",)),
+    (lambda: OneBatch([*pictures(1), *pictures(1, side=16)]), DataError, ("different sizes",)),
+    (lambda: OneBatch(pictures(2).astype(object)), DataError, ("numbers", "object", '`.astype("float32")`')),
 ]
 
 
