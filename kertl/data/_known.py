@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ import PIL
 
 from kertl._places import cache_folder
 from kertl.data._decode import Stamp, is_readable
-from kertl.data._kinds import KINDS
+from kertl.data._kinds import SUFFIXES
 from kertl.data._look_alikes import HEIGHT, WIDTH
 from kertl.data._verdict import Verdict
 
@@ -130,7 +131,8 @@ def _with_database(work: Callable[[sqlite3.Connection], None]) -> None:
             work(database)
     except (sqlite3.Error, OSError) as error:
         if type(error) is sqlite3.DatabaseError:  # it is damaged, and not only in use
-            place.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                place.unlink()
         _logger.info("All files are checked, since what is known of them cannot be used: %s in %s.", error, place)
 
 
@@ -146,7 +148,9 @@ def _remembered(*row: Any) -> tuple[Identity, Verdict] | None:
     of_form = all(isinstance(one, int) for one in numbers) and all(isinstance(one, str) for one in texts)
     if not of_form or not all(isinstance(one, bytes) for one in contents):
         return None
-    if kind not in KINDS.values() or len(thumbnail) != HEIGHT * WIDTH:
+    if kind not in SUFFIXES or len(thumbnail) != HEIGHT * WIDTH or not re.fullmatch("[0-9a-f]{64}", sha256):
+        return None
+    if min(height, width) < 1 or images < 0:
         return None
     verdict = Verdict("", sha256, Stamp(size, mtime), kind, (height, width), images, thumbnail)
     return Identity(size, mtime, ctime, sample), verdict

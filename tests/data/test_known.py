@@ -138,6 +138,7 @@ def test_a_cache_of_another_version_or_with_damaged_rows_is_begun_anew(photos, c
     first = kertl.data.from_directory(photos, **FORM)
     changes = ["ALTER TABLE files ADD COLUMN more BLOB", "ALTER TABLE files DROP COLUMN images"]
     cells = [("thumbnail", "NULL"), ("thumbnail", "x'00'"), ("height", "'tall'"), ("kind", "NULL"), ("kind", "'TGA'")]
+    cells += [("sha256", "'xyz'"), ("height", "0"), ("width", "-5"), ("images", "-1")]
     for change in [*changes, *(f"UPDATE files SET {name} = {value}" for name, value in cells)]:
         with sqlite3.connect(cache) as database:
             database.execute(change)
@@ -151,6 +152,26 @@ def test_a_cache_of_another_version_or_with_damaged_rows_is_begun_anew(photos, c
     kertl.data.from_directory(photos, **FORM)
     del checked[:]
     kertl.data.from_directory(photos, **FORM)
+    assert len(checked) == 1
+
+
+def test_a_damaged_cache_that_cannot_be_removed_is_no_error(photos, cache, monkeypatch):
+    first = kertl.data.from_directory(photos, **FORM)
+    cache.write_bytes(b"nonsense" * 1000)
+
+    def refused(*_, **__):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert kertl.data.from_directory(photos, **FORM).records == first.records
+
+
+@pytest.mark.usefixtures("cache")
+def test_arrays_in_files_are_remembered_too(tmp_path, checked):
+    (tmp_path / "arrays").mkdir()
+    np.save(tmp_path / "arrays" / "0.npy", scene(60, 60, seed=0))
+    for _ in range(2):
+        assert kertl.data.images(tmp_path / "arrays", image_size=(48, 48)).num_examples == 1
     assert len(checked) == 1
 
 
