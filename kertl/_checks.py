@@ -113,8 +113,6 @@ def path(argument: str, value: Any, accepted: str = "a path") -> Path:
         raise complain(argument, accepted, value)
     if value == "":
         raise complain(argument, accepted, value, "Pass '.' for the current directory.")
-    if "\0" in os.fsdecode(value):
-        raise complain(argument, f"{accepted} without a null byte", value)
     if "://" in os.fsdecode(value):
         raise complain(argument, f"{accepted} on this machine", value)
     if isinstance(value, os.PathLike) and _COLLAPSED.match(os.fsdecode(value)):

@@ -212,8 +212,6 @@ def test_an_address_is_no_path_of_this_machine():
         _checks.check_cache_dir("gs://b/c")
     with pytest.raises(ValueError, match=r"`run_dir` must be a path\..*pass an address as a text"):
         _checks.path("run_dir", Path("gs://bucket/run"))
-    with pytest.raises(ValueError, match="`run_dir` must be a path without a null byte"):
-        _checks.path("run_dir", "a\0b")
     assert _checks.path("run_dir", Path("C:/runs")) == Path("C:/runs")  # of Windows
     assert _checks.check_cache_dir(None) is None
 
