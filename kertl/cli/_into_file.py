@@ -47,11 +47,10 @@ def is_finished(
     Raises:
         RunError: If another command made the file.
     """
-    from kertl.data._listing import files_in
     from kertl.evaluation import _made
-    from kertl.evaluation._to_file import of_shard, plan_of
+    from kertl.evaluation._plan import files_once, of_shard, plan_of
 
-    plan = plan_of(model, of_shard(files_in(images, []), share), shard=share, **given)
+    plan = plan_of(model, of_shard(files_once(images), share), shard=share, **given)
     noted = _made.read_note(out).get("options", {})
     plan["options"].update({name: noted.get(name, "asked for") for name in cautions})
     return _made.is_finished(out, plan)

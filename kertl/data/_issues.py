@@ -49,9 +49,9 @@ def advice_on(issues: Sequence[Issue]) -> str:
     if not count:
         return ""
     return (
-        f"{count} files have the content of one with another label, so that one of the labels is wrong or the "
-        "image shows both. All are used, on one side of the split: training is told both, and no answer to such an "
-        "image counts as right for each. Remove the wrong copies and train anew; if both labels are right, use "
+        f"{count} files have the content of one with another label, so that one of the labels is wrong or the image "
+        "shows both. All are used, on one side of the split: training is told both, and no answer to such an image "
+        "counts as right for each. Remove the wrong copies and train anew; if both labels are right, use "
         "task='multi_label'."
     )
 

@@ -37,8 +37,7 @@ CREATE TABLE IF NOT EXISTS files (
     sha256 TEXT, kind TEXT, height INTEGER, width INTEGER, images INTEGER, thumbnail BLOB,
     PRIMARY KEY (path, channels))
 """
-_COLUMNS = ["path", "channels", "reader", *("size", "mtime", "ctime", "sample"), *("sha256", "kind")]
-_COLUMNS += ["height", "width", "images", "thumbnail"]
+_COLUMNS = re.findall(r"(\w+) (?:BLOB|INTEGER|TEXT)\b", _TABLE)
 _SELECT = "SELECT * FROM files WHERE channels = ? AND reader = ? AND path IN ({})"
 _AT_ONCE = 500  # files that are asked for in one query
 _INSERT = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

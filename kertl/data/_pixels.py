@@ -11,6 +11,8 @@ from kertl.errors import DataError, KertlError
 _logger = logging.getLogger(__name__)
 
 BYTES = (0.0, 255.0)
+AS_FLOATS = 'If it holds numbers, pass them as `.astype("float32")`.'
+"""What to do about an array of another kind."""
 _DARKEST = 2.0  # an image of fractions up to here is of 0 to 1, perhaps resized or sharpened, or all but black
 _AT_ONCE = 256  # images that are converted at a time, so that no second copy of all of them is made
 
@@ -29,7 +31,7 @@ def check_shape(x: np.ndarray, named: str) -> None:
 
 
 def array_of(argument: str, value: Any) -> np.ndarray:
-    """`value` as an array; one with masked values is refused, since NumPy gives whatever is there when the mask goes.
+    """`value` as an array; one with masked values is refused, since NumPy would use what is under the mask.
 
     Raises:
         ValueError: If values are masked, or rows are of different lengths.
@@ -128,8 +130,7 @@ class Levels:
             return
         if x.dtype.kind not in "fiu":
             raise DataError(
-                f"`{self._named}` must hold {self._numbers}. Received: dtype {x.dtype}. If it holds numbers, pass "
-                'them as `.astype("float32")`.',
+                f"`{self._named}` must hold {self._numbers}. Received: dtype {x.dtype}. {AS_FLOATS}",
                 code="image-values",
             )
         lows, highs = x.min(axis=(1, 2, 3)), x.max(axis=(1, 2, 3))

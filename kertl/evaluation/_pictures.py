@@ -13,7 +13,7 @@ from kertl import _checks
 from kertl._checks import complain, one_of
 from kertl.data import ImageData, ImageDataset, from_directory, joined, read_image
 from kertl.data._array_files import refuse_other_channels
-from kertl.data._pixels import Levels, array_of
+from kertl.data._pixels import AS_FLOATS, Levels, array_of
 from kertl.data._readers import ArrayReader, resized
 from kertl.data._streamed import FileBatches
 from kertl.errors import DataError
@@ -183,11 +183,7 @@ def _fitted(model: "keras.Model", x: np.ndarray, levels: Levels) -> tuple[np.nda
 
 def _refuse_no_numbers(x: np.ndarray) -> None:
     if x.dtype.kind not in "fiu":
-        raise DataError(
-            f"`data` must hold numbers. Received: dtype {x.dtype}. If it holds numbers, pass them as "
-            '`.astype("float32")`.',
-            code="image-values",
-        )
+        raise DataError(f"`data` must hold numbers. Received: dtype {x.dtype}. {AS_FLOATS}", code="image-values")
     broken = np.flatnonzero(~np.isfinite(x).all(axis=(1, 2, 3)))
     if len(broken):
         raise DataError(

@@ -15,16 +15,8 @@ from kertl.errors import DataError, MissingPackageError, RunError
 from kertl.evaluation._form import check_asked
 from kertl.evaluation._join import joined
 from kertl.evaluation._made import is_finished, say_finished
-from kertl.evaluation._to_file import (
-    check_out,
-    check_plan,
-    digest_of,
-    files_by_share,
-    identity_of,
-    predict_to_file,
-    said_of,
-    state_of,
-)
+from kertl.evaluation._plan import check_plan, digest_of, files_by_share, identity_of, said_of, state_of
+from kertl.evaluation._to_file import check_out, predict_to_file
 
 _logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from kertl.data import ImageData, ImageDataset
 from kertl.data._given import is_tf_dataset
-from kertl.data._pixels import array_of, images_of
+from kertl.data._pixels import AS_FLOATS, array_of, images_of
 from kertl.errors import ArgumentError, DataError, KindError
 
 _BLOCK = 256
@@ -171,11 +171,13 @@ class _Stream:
 
 
 def _images_and_labels(batch: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    parts = batch if isinstance(batch, (tuple, list)) else (batch,)
+    given = batch if isinstance(batch, (tuple, list)) else (batch,)
+    # Tensors of the backend may be on a device.
+    parts = [keras.ops.convert_to_numpy(part) if keras.ops.is_tensor(part) else part for part in given]
     if not parts or isinstance(parts[0], dict) or (images := images_of("data", parts[0])).ndim < 2:
         raise DataError(
             "`data` must give batches of images, or tuples that begin with images and labels. "
-            f"Received: {type(batch).__name__} of {[type(part).__name__ for part in parts]}.",
+            f"Received: {type(batch).__name__} of {[type(part).__name__ for part in given]}.",
             code="image-shape",
         )
     labels = array_of("data", parts[1]) if len(parts) > 1 and parts[1] is not None else None
@@ -188,9 +190,7 @@ def _numbers(images: np.ndarray) -> np.ndarray:
         return images
     if images.dtype.kind not in "fiu":
         raise DataError(
-            f"`data` must hold images as numbers. Received: dtype {images.dtype}. If it holds numbers, pass them as "
-            '`.astype("float32")`.',
-            code="image-values",
+            f"`data` must hold images as numbers. Received: dtype {images.dtype}. {AS_FLOATS}", code="image-values"
         )
     return images.astype(np.float32)
 

@@ -215,10 +215,6 @@ def _same_search(folder: Path, settings: dict[str, Any]) -> None:
         before = read_json(path)
         if not isinstance(before, dict):
             raise ValueError("JSON of another form")
-        unsaid = {name: settings[name] for name in ("weights", "space") if name not in before}
-        if unsaid:  # of an earlier version
-            before |= unsaid
-            write_json(path, before)
     except FileNotFoundError:
         write_json(path, settings)
         return
@@ -228,15 +224,18 @@ def _same_search(folder: Path, settings: dict[str, Any]) -> None:
             "arguments are then not compared with those that it began with.",
             code="damaged",
         ) from error
+    known = {"weights": settings["weights"], "space": settings["space"], **before}  # earlier versions do not say these
     other = [
-        f"{name}: {before.get(name)!r} there, {value!r} here"
+        f"{name}: {known.get(name)!r} there, {value!r} here"
         for name, value in settings.items()
-        if before.get(name) != value
+        if known.get(name) != value
     ]
     if other:
         raise RunError(
             f"{str(folder)!r} holds another search ({'; '.join(other)}). Pass another `out`.", code="run-differs"
         )
+    if known != before:
+        write_json(path, known)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from PIL import Image
 import kertl
 from kertl.cli import run
 from kertl.errors import DataError, MissingPackageError, RunError
-from kertl.evaluation import _to_file, predict_on_ray, predict_to_file
+from kertl.evaluation import _plan, predict_on_ray, predict_to_file
 from tests.messages import assert_names
 
 COUNT = 600
@@ -70,7 +70,7 @@ def test_shares_of_another_job_and_what_cannot_be_done_are_refused_before_a_clus
 ):
     pytest.importorskip("ray")
     out = tmp_path / "p.csv"
-    _to_file.check_plan(tmp_path / "p.csv.shares", {"model": "another"})
+    _plan.check_plan(tmp_path / "p.csv.shares", {"model": "another"})
     with pytest.raises(RunError, match="differ in description, files, model, options, shares"):
         predict_on_ray(Brightness, [folder], out, address="local")
     with pytest.raises(DataError, match="There must be a file"):

@@ -360,4 +360,8 @@ def test_what_does_not_exist_or_is_named_twice(folder, model, tmp_path):
     with pytest.raises(ValueError, match="rotatoin"):
         predict_to_file(model, folder, tmp_path / "p.csv", views=2, augment=["rotatoin"])
     first = min(folder.iterdir())
+    kertl.save(model, tmp_path / "m.keras")
+    command = ["predict", str(tmp_path / "m.keras"), str(first), str(folder), "--out", str(tmp_path / "c.csv")]
+    assert [run(command), run(command)] == [0, 0], "the second time it is finished"
+    assert len(rows(tmp_path / "c.csv")) == COUNT
     assert predict_to_file(model, [first, folder], tmp_path / "p.csv", views=2, augment=["rotation"]) == COUNT

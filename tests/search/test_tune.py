@@ -317,6 +317,9 @@ def test_another_search_in_the_folder_is_refused(data, tmp_path, trained):
     settings = json.loads((tmp_path / "search.json").read_text())
     unsaid = {name: value for name, value in settings.items() if name not in ("weights", "space")}
     (tmp_path / "search.json").write_text(json.dumps(unsaid))  # as searches of earlier versions have it
+    with pytest.raises(RunError, match="holds another search"):
+        search(data, tmp_path, strategy="grid", epochs=2)
+    assert json.loads((tmp_path / "search.json").read_text()) == unsaid, "what is refused writes nothing"
     assert len(search(data, tmp_path, strategy="grid", max_trials=2).trials) == 2
     assert json.loads((tmp_path / "search.json").read_text()) == settings
 
